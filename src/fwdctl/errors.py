@@ -1,0 +1,42 @@
+"""The one error type of fwdctl and the exit codes it maps to."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the shell sees, the same for every output format."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    """Not found, not provisioned, not logged in."""
+    BROKEN = 4
+    """Tested, and a path is broken."""
+    INCONCLUSIVE = 5
+    """Could not be tested: timed out, cut off, no answer."""
+    NOT_RUN = 125
+    """`jump exec` only: the remote command could not be run."""
+    INTERRUPTED = 130
+
+
+class FwdctlError(Exception):
+    """A failure that a user can read.
+
+    Args:
+        code: constant in snake_case, part of the JSON contract.
+        message: what is wrong and where, one line.
+        suggestion: how to mend it, one line; empty when nothing can be advised.
+        exit_code: the exit code; usage errors are 2, missing things 3, and so on.
+    """
+
+    def __init__(
+        self, code: str, message: str, suggestion: str = "", *, exit_code: ExitCode = ExitCode.UNEXPECTED
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.suggestion = suggestion
+        self.exit_code = exit_code

@@ -1,0 +1,73 @@
+"""Everything a command takes from the outside world, passed in rather than reached for."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def _truthy(value: str | None) -> bool:
+    return (value or "").strip().lower() not in {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Streams, environment, clock and what the user allows; tests build their own.
+
+    Attributes:
+        environ: the process environment, never changed.
+        cwd: where project files are searched from.
+        stdout: data only.
+        stderr: everything else.
+        no_prompt: never ask, even on a terminal.
+        debug: tracebacks and HTTP details (redacted) on stderr.
+        clock: monotonic seconds.
+        sleep: waits for seconds.
+    """
+
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    cwd: Path = field(default_factory=Path.cwd)
+    stdin: TextIO = field(default_factory=lambda: sys.stdin)
+    stdout: TextIO = field(default_factory=lambda: sys.stdout)
+    stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    no_prompt: bool = False
+    debug: bool = False
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    @property
+    def stdin_bytes(self) -> BinaryIO:
+        """Standard input as bytes."""
+        return self.stdin.buffer
+
+    @property
+    def stdout_bytes(self) -> BinaryIO:
+        """Standard output as bytes, for output that must not be re-encoded."""
+        return self.stdout.buffer
+
+    @property
+    def stderr_bytes(self) -> BinaryIO:
+        """Standard error as bytes."""
+        return self.stderr.buffer
+
+    @property
+    def in_ci(self) -> bool:
+        """Whether this runs unattended; `CI=false` counts as attended."""
+        return _truthy(self.environ.get("CI"))
+
+    @property
+    def may_prompt(self) -> bool:
+        """Whether a question may be asked: a terminal on both sides, not in CI, not forbidden."""
+        return not self.no_prompt and not self.in_ci and self.stdin.isatty() and self.stderr.isatty()
+
+    def colour(self, stream: TextIO) -> bool:
+        """Whether colour and spinners suit this stream (NO_COLOR, TERM=dumb and CI honoured)."""
+        plain = "NO_COLOR" in self.environ or self.environ.get("TERM") == "dumb" or self.in_ci
+        return stream.isatty() and not plain

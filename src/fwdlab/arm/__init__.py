@@ -1,0 +1,1 @@
+"""Control plane: an ARM endpoint on loopback."""

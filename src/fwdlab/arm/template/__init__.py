@@ -1,0 +1,1 @@
+"""ARM JSON templates: expressions, functions and the deployment engine."""

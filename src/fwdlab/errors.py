@@ -1,0 +1,13 @@
+"""Failures of the lab itself (not of the ARM interface, see arm/errors.py)."""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """A failure that a user can read: constant code, one-line message, one-line mend."""
+
+    def __init__(self, code: str, message: str, suggestion: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.suggestion = suggestion

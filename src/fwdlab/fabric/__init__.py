@@ -1,0 +1,1 @@
+"""Data plane: resources to wanted network, wanted network to kernel."""

@@ -1,0 +1,1 @@
+"""What happens inside a node: cloud-init, systemctl, terminals."""
