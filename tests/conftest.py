@@ -1,0 +1,54 @@
+"""Shared rules of the suite: tests that need a program that is not there are skipped with a printed reason."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HOW_TO_GET = {
+    "az": "the Azure CLI is not on PATH (scripts/test --with-az installs it)",
+    "azd": "azd is not on PATH (https://aka.ms/install-azd)",
+    "bicep": "no Bicep compiler: neither AZD_BICEP_TOOL_PATH nor bicep on PATH",
+    "lab": "the lab cannot run here",
+}
+
+
+def bicep_compiler() -> Path | None:
+    """The Bicep compiler that the tests use, if there is one."""
+    if named := os.environ.get("AZD_BICEP_TOOL_PATH"):
+        return Path(named)
+    if found := shutil.which("bicep"):
+        return Path(found)
+    beside = ROOT.parent / "shared" / "tools" / "bicep" / "bicep"
+    return beside if beside.exists() else None
+
+
+@functools.cache
+def missing(marker: str) -> str | None:
+    """Why tests with this marker cannot run here, None if they can."""
+    if marker == "bicep":
+        return None if bicep_compiler() else HOW_TO_GET[marker]
+    if marker == "lab":
+        from fwdlab import launch
+
+        failed = [requirement for requirement in launch.check() if not requirement.ok]
+        return f"{HOW_TO_GET['lab']}: {failed[0].name}: {failed[0].detail}" if failed else None
+    return None if shutil.which(marker) else HOW_TO_GET[marker]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what cannot run here; fail it where FWDCTL_REQUIRE says that it must run."""
+    required = os.environ.get("FWDCTL_REQUIRE", "").split(",")
+    for marker in HOW_TO_GET:
+        if item.get_closest_marker(marker) is None:
+            continue
+        reason = missing(marker)
+        if reason and marker in required:
+            pytest.fail(f"required here, but {reason}", pytrace=False)
+        elif reason:
+            pytest.skip(reason)
