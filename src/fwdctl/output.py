@@ -1,0 +1,242 @@
+"""What a command hands back, and the one place that prints it: table, JSON or JUnit, and progress.
+
+Data goes to stdout and everything else to stderr, in every format.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TextIO
+
+from fwdctl.errors import ExitCode, FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+    from rich.console import Console
+    from rich.status import Status
+
+    from fwdctl.runtime import Runtime
+
+SCHEMA = "fwdctl/v1"
+
+
+class OutputFormat(str, Enum):
+    """How a result is written to stdout."""
+
+    table = "table"
+    json = "json"
+    junit = "junit"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command found out, before anybody decides how to print it.
+
+    Attributes:
+        data: JSON-able; the `data` of the envelope.
+        status: one word: succeeded, failed, inconclusive.
+        exit_code: an ExitCode, or the remote command's own code for `jump exec`.
+        table: draws the form for people on the console that it is given (stdout).
+        junit: returns a JUnit XML document; None where the command has no such form.
+        errors: failures that did not keep the command from giving its data.
+    """
+
+    data: Any
+    status: str = "succeeded"
+    exit_code: int = ExitCode.OK
+    table: Callable[[Console], None] | None = None
+    junit: Callable[[], str] | None = None
+    errors: tuple[FwdctlError, ...] = ()
+
+
+def render(runtime: Runtime, command: str, result: Result, fmt: OutputFormat) -> int:
+    """Print a result and return the exit code, which no format changes."""
+    for error in result.errors:
+        _print_error(runtime, error)
+    if fmt is OutputFormat.json:
+        _print_envelope(runtime, command, result)
+    elif fmt is OutputFormat.junit:
+        if result.junit is None:
+            raise FwdctlError(
+                "format_not_available",
+                f"`fwdctl {command}` has no JUnit form.",
+                "Use `-o table` or `-o json`.",
+                exit_code=ExitCode.USAGE,
+            )
+        runtime.stdout.write(result.junit())
+    elif result.table is not None:
+        result.table(console(runtime, runtime.stdout))
+    return result.exit_code
+
+
+def render_error(runtime: Runtime, command: str, error: FwdctlError, fmt: OutputFormat) -> int:
+    """Print a failure: `ERROR:` and the mend on stderr; for JSON and JUnit the document too."""
+    _print_error(runtime, error)
+    if fmt is OutputFormat.json:
+        failure = Result(None, status="failed", exit_code=error.exit_code, errors=(error,))
+        _print_envelope(runtime, command, failure)
+    elif fmt is OutputFormat.junit:
+        runtime.stdout.write(_junit_error(command, error))
+    return error.exit_code
+
+
+def _print_error(runtime: Runtime, error: FwdctlError) -> None:
+    red, plain = ("\x1b[31m", "\x1b[0m") if runtime.colour(runtime.stderr) else ("", "")
+    lines = [f"{red}ERROR: {error.message}{plain}"]
+    if error.suggestion:
+        lines.append(f"Suggestion: {error.suggestion}")
+    runtime.stderr.write(encodable("\n".join(lines) + "\n", runtime.stderr))
+    runtime.stderr.flush()
+
+
+def _print_envelope(runtime: Runtime, command: str, result: Result) -> None:
+    errors = [{"code": e.code, "message": e.message, "suggestion": e.suggestion} for e in result.errors]
+    envelope = {
+        "schema": SCHEMA,
+        "command": command,
+        "status": result.status,
+        "exitCode": int(result.exit_code),
+        "data": result.data,
+        "errors": errors,
+    }
+    # ASCII, so that no terminal or pipe encoding can refuse it.
+    runtime.stdout.write(json.dumps(envelope, indent=2) + "\n")
+
+
+def _junit_error(command: str, error: FwdctlError) -> str:
+    from xml.sax.saxutils import quoteattr
+
+    name = quoteattr(f"fwdctl {command}".strip())
+    text = " ".join(part for part in (error.message, error.suggestion) if part)
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<testsuites errors="1"><testsuite name={name} tests="1" errors="1"><testcase name={name}>'
+        f"<error type={quoteattr(error.code)} message={quoteattr(text)}/>"
+        "</testcase></testsuite></testsuites>\n"
+    )
+
+
+def encodable(text: str, stream: TextIO) -> str:
+    """Replace what the stream's encoding cannot express, so that printing never fails."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def console(runtime: Runtime, stream: TextIO) -> Console:
+    """A rich console that follows the runtime: colour, the terminal's width, no markup surprises.
+
+    Away from a terminal lines are as long as their text (or COLUMNS, if set): `grep` and `awk` see whole lines.
+    """
+    from rich.console import Console
+
+    colour = runtime.colour(stream)
+    width = None
+    if not stream.isatty() and not runtime.environ.get("COLUMNS", "").isdigit():
+        width = 1000
+    return Console(
+        file=stream,
+        no_color=not colour,
+        force_terminal=colour,
+        width=width,
+        markup=False,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+        _environ=runtime.environ,
+    )
+
+
+def grid(console: Console, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print columns as azd does: capital headings, three blanks between, no boxes, `-` for nothing.
+
+    Values are text, never markup. On a narrow terminal the widest columns wrap.
+    """
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), collapse_padding=True)
+    for heading in headings:
+        table.add_column(heading.upper(), overflow="fold", header_style="")
+    for row in rows:
+        cells = ("-" if cell is None or cell == "" else str(cell) for cell in row)
+        table.add_row(*(Text(encodable(cell, console.file)) for cell in cells))  # type: ignore[arg-type]
+    # The lines that rich pads to the full width would wrap in a terminal that is made narrower afterwards.
+    with console.capture() as capture:
+        console.print(Padding(table, 0, expand=False))
+    for line in capture.get().splitlines():
+        console.file.write(line.rstrip() + "\n")
+
+
+class Progress:
+    """Tell a person what takes so long: a spinner on a terminal's stderr, plain lines elsewhere.
+
+    Use as a context manager around work that may take over a second. Safe to call from several threads.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._stream = runtime.stderr
+        self._live = runtime.colour(runtime.stderr)
+        self._console = console(runtime, runtime.stderr) if self._live else None
+        self._status: Status | None = None
+        self._text = ""
+
+    def __enter__(self) -> Progress:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def step(self, text: str) -> None:
+        """What is being done now; a repeated text is printed once."""
+        if text == self._text:
+            return
+        self._text = text
+        if self._console is None:
+            self._line(f"{text} ...")
+        elif self._status is None:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._status.update(text)
+
+    def done(self, text: str) -> None:
+        """A step that worked."""
+        self._mark("\u2713", "Done", "32", text)
+
+    def failed(self, text: str) -> None:
+        """A step that did not work."""
+        self._mark("x", "Failed", "31", text)
+
+    def warning(self, text: str) -> None:
+        """A step that worked, with something that the user should know."""
+        self._mark("!", "Warning", "33", text)
+
+    def skipped(self, text: str) -> None:
+        """A step that was not needed."""
+        self._mark("-", "Skipped", "90", text)
+
+    def _mark(self, sign: str, word: str, colour: str, text: str) -> None:
+        if self._live:
+            self._line(f"  \x1b[{colour}m({sign}) {word}:\x1b[0m {text}")
+        else:
+            plain = "+" if encodable(sign, self._stream) != sign else sign
+            self._line(f"  ({plain}) {word}: {text}")
+
+    def _line(self, text: str) -> None:
+        if self._console is not None and self._status is not None:
+            from rich.text import Text
+
+            # Through the console, which moves the spinner out of the way.
+            self._console.print(Text.from_ansi(text), soft_wrap=True)
+            return
+        self._stream.write(encodable(text + "\n", self._stream))
+        self._stream.flush()
