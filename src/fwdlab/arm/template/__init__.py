@@ -1,1 +1,1 @@
-"""ARM JSON templates: expressions, functions and the deployment engine."""
+"""Template deployments: expressions, expansion, execution and the REST interface of deployments."""

@@ -1,0 +1,179 @@
+"""The template expression language: text to syntax tree.
+
+A string value is an expression when it begins with `[` and ends with `]`; `[[` at the beginning stands for a
+literal bracket. Inside: function calls, strings in single quotes ('' for a quote), integers, `.name`, `[index]`
+and their safe forms `.?name` and `[?index]`, which give null where there is nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Union
+
+from fwdlab.arm.template.values import ExpressionError
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+      (?P<string>'(?:[^']|'')*')
+    | (?P<number>-?\d+(?![\w.]))
+    | (?P<name>[A-Za-z_$][\w$]*)
+    | (?P<punct>\.\?|\[\?|[()\[\],.])
+    )""",
+    re.VERBOSE,
+)
+_DEEPEST = 200
+
+
+@dataclass(frozen=True)
+class Literal:
+    """A string or an integer."""
+
+    value: str | int
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function call; `name` carries the namespace of a user-defined function: `ns.name`."""
+
+    name: str
+    arguments: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Property:
+    """`target.name`; `safe` for `.?`."""
+
+    target: Node
+    name: str
+    safe: bool = False
+
+
+@dataclass(frozen=True)
+class Index:
+    """`target[index]`; `safe` for `[?`."""
+
+    target: Node
+    index: Node
+    safe: bool = False
+
+
+Node = Union[Literal, Call, Property, Index]
+
+
+def is_expression(text: str) -> bool:
+    """Whether a string value is an expression rather than itself."""
+    return text.startswith("[") and text.endswith("]") and not text.startswith("[[")
+
+
+def unescape(text: str) -> str:
+    """The value of a string that is no expression."""
+    return text[1:] if text.startswith("[[") else text
+
+
+@lru_cache(maxsize=8192)
+def parse(text: str) -> Node:
+    """Parse an expression with its enclosing brackets.
+
+    Raises:
+        ExpressionError: it is not well formed.
+    """
+    return _Parser(text[1:-1], text).parse()
+
+
+class _Parser:
+    """Recursive descent over the tokens of one expression."""
+
+    def __init__(self, body: str, whole: str) -> None:
+        self._whole = whole
+        self._tokens = list(self._tokenize(body))
+        self._at = 0
+        self._depth = 0
+
+    def _tokenize(self, body: str) -> list[tuple[str, str]]:
+        tokens: list[tuple[str, str]] = []
+        position, end = 0, len(body.rstrip())
+        while position < end:
+            match = _TOKEN.match(body, position)
+            if match is None:
+                raise self._error(
+                    f"unexpected character '{body[position:].lstrip()[:1]}' at position {position}"
+                )
+            tokens.append((match.lastgroup or "", match.group(match.lastgroup or 0)))
+            position = match.end()
+        return tokens
+
+    def _error(self, why: str) -> ExpressionError:
+        return ExpressionError(f"Unable to parse language expression '{self._whole}': {why}.")
+
+    def parse(self) -> Node:
+        node = self._expression()
+        if self._at != len(self._tokens):
+            raise self._error(f"unexpected token '{self._tokens[self._at][1]}'")
+        return node
+
+    def _peek(self) -> str:
+        return self._tokens[self._at][1] if self._at < len(self._tokens) else ""
+
+    def _next(self) -> tuple[str, str]:
+        if self._at >= len(self._tokens):
+            raise self._error("unexpected end")
+        self._at += 1
+        return self._tokens[self._at - 1]
+
+    def _expect(self, punct: str) -> None:
+        kind, text = self._next()
+        if kind != "punct" or text != punct:
+            raise self._error(f"expected '{punct}' but found '{text}'")
+
+    def _expression(self) -> Node:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise self._error("it is nested too deeply")
+        node = self._primary()
+        while self._peek() in {".", ".?", "[", "[?"} and self._tokens[self._at][0] == "punct":
+            node = self._access(node)
+        self._depth -= 1
+        return node
+
+    def _access(self, target: Node) -> Node:
+        _, opening = self._next()
+        safe = opening.endswith("?")
+        if opening.startswith("."):
+            kind, name = self._next()
+            if kind != "name":
+                raise self._error(f"expected a property name but found '{name}'")
+            return Property(target, name, safe)
+        index = self._expression()
+        self._expect("]")
+        return Index(target, index, safe)
+
+    def _primary(self) -> Node:
+        kind, text = self._next()
+        if kind == "string":
+            return Literal(text[1:-1].replace("''", "'"))
+        if kind == "number":
+            return Literal(int(text))
+        if kind != "name":
+            raise self._error(f"unexpected token '{text}'")
+        while self._peek() == ".":
+            self._next()
+            text += "." + self._next()[1]
+        return Call(text, self._arguments(text))
+
+    def _arguments(self, name: str) -> tuple[Node, ...]:
+        if self._peek() != "(":
+            raise self._error(f"expected '(' after '{name}'")
+        self._expect("(")
+        found: list[Node] = []
+        if self._peek() == ")":
+            self._next()
+            return ()
+        while True:
+            found.append(self._expression())
+            kind, text = self._next()
+            if kind == "punct" and text == ")":
+                return tuple(found)
+            if kind != "punct" or text != ",":
+                raise self._error(f"expected ',' or ')' but found '{text}'")
