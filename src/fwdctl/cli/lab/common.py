@@ -1,0 +1,82 @@
+"""What the commands of `fwdctl lab` share."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fwdctl.cli.options import group
+from fwdctl.errors import ExitCode, FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdctl.runtime import Runtime
+    from fwdlab.client import LabClient
+
+app = group(
+    "Run the same template on this machine: an ARM endpoint whose resources are kernel network namespaces.",
+    examples="""
+    fwdctl lab demo                     up, probe, break, probe, heal, down
+    fwdctl lab up                       deploy the template, stop the jump boxes
+    eval "$(fwdctl lab env)"            let az, azd and fwdctl in this shell use the lab
+    fwdctl lab break target-down        switch a server off
+    fwdctl lab down
+    """,
+)
+
+NameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="Which lab, if there are several.")]
+NOT_FOUND = {"lab_not_running", "node_not_found", "fault_not_active", "lab_unreachable"}
+USAGE = {"lab_name_invalid", "fault_unknown", "fault_target_unknown", "fault_active", "lab_already_running"}
+
+
+@contextlib.contextmanager
+def lab_errors() -> Iterator[None]:
+    """Turn the lab's errors into fwdctl's, with the exit code of the contract."""
+    try:
+        from fwdlab.errors import LabError
+    except ImportError as error:  # pragma: no cover - the package always holds both
+        raise _extra_missing(error) from error
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise _extra_missing(error) from error
+    except LabError as error:
+        code = ExitCode.UNEXPECTED
+        if error.code in NOT_FOUND:
+            code = ExitCode.NOT_FOUND
+        elif error.code in USAGE:
+            code = ExitCode.USAGE
+        raise FwdctlError(error.code, error.message, error.suggestion, exit_code=code) from error
+
+
+def _extra_missing(error: ImportError) -> FwdctlError:
+    return FwdctlError(
+        "lab_extra_missing",
+        f"the lab needs the Python package '{error.name}', which is not installed",
+        "Install it with: pip install 'fwdctl[lab]'",
+        exit_code=ExitCode.NOT_FOUND,
+    )
+
+
+def client_of(name: str, runtime: Runtime) -> LabClient:
+    """A client of the running lab of that name."""
+    from fwdlab.client import LabClient
+    from fwdlab.state import LabDirectory
+
+    directory = LabDirectory(name, runtime.environ)
+    return LabClient(directory.load(), directory.ca_bundle)
+
+
+def wait_until_healthy(runtime: Runtime, client: LabClient, seconds: float = 20) -> bool:
+    """Wait until every backend's probe says Up; False when that takes longer."""
+    deadline = runtime.clock() + seconds
+    while True:
+        health = client.control("GET", "/lab/status")["health"]
+        if health and all(backend["state"] == "Up" for backend in health):
+            return True
+        if runtime.clock() > deadline:
+            return False
+        runtime.sleep(0.05)

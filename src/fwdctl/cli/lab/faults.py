@@ -1,0 +1,92 @@
+"""`fwdctl lab break` and `heal`: the fault table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors, wait_until_healthy
+from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
+from fwdctl.output import OutputFormat, Progress, Result, grid
+
+if TYPE_CHECKING:
+    from fwdctl.runtime import Runtime
+
+
+@app.command(
+    "break",
+    epilog=epilog(
+        """
+        fwdctl lab break                       list the faults
+        fwdctl lab break target-down
+        fwdctl lab break target-down --target all
+        fwdctl lab heal
+        """
+    ),
+)
+def break_(
+    fault: Annotated[str | None, typer.Argument(metavar="FAULT", help="Which; none lists them.")] = None,
+    *,
+    target: Annotated[
+        str, typer.Option(metavar="SERVER|all", help="Which server, where the fault is about one.")
+    ] = "",
+    name: NameOption = "lab",
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Cause a fault, to see what it looks like; without a name, list what can be caused."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            if fault is None:
+                return _list_faults()
+            data = client_of(name, runtime).control(
+                "PUT", f"/lab/faults/{fault}", {"target": target}, seconds=60
+            )
+        return Result(
+            data=data,
+            table=lambda console: console.print(
+                f"(!) {data['name']}: {data['summary']}. A probe should say {data['code']}."
+            ),
+        )
+
+    invoke("lab break", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _list_faults() -> Result:
+    from fwdlab.faults import FAULTS
+
+    rows = [[fault.name, fault.summary, fault.code] for fault in FAULTS.values()]
+    return Result(
+        data={"faults": [dict(zip(("name", "summary", "code"), row, strict=True)) for row in rows]},
+        table=lambda console: grid(console, ["fault", "what it changes", "probe says"], rows),
+    )
+
+
+@app.command(epilog=epilog("fwdctl lab heal\nfwdctl lab heal target-down"))
+def heal(
+    fault: Annotated[str | None, typer.Argument(metavar="FAULT", help="Which; none heals all.")] = None,
+    *,
+    name: NameOption = "lab",
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Undo a fault, or all of them, and wait until the load balancer's probes are well again."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            client = client_of(name, runtime)
+            data = client.control("DELETE", f"/lab/faults/{fault or ''}", seconds=60)
+            if data["healed"]:
+                with Progress(runtime) as progress:
+                    progress.step("Waiting for the load balancer's health probes")
+                    data["healthy"] = wait_until_healthy(runtime, client)
+        text = f"Healed: {', '.join(data['healed'])}" if data["healed"] else "No fault was in force"
+        return Result(data=data, table=lambda console: console.print(text))
+
+    invoke("lab heal", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)

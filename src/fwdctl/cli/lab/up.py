@@ -1,0 +1,182 @@
+"""`fwdctl lab up`, `down` and `env`: the life of a lab."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors, wait_until_healthy
+from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
+from fwdctl.output import OutputFormat, Progress, Result
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fwdctl.runtime import Runtime
+    from fwdlab.client import LabClient
+    from fwdlab.state import LabState
+
+LOCATION = "westeurope"
+
+
+@app.command(
+    epilog=epilog(
+        """
+        fwdctl lab up
+        fwdctl lab up --parameters my.parameters.json
+        fwdctl lab up --empty      only the endpoint; deploy with az or azd yourself
+        """
+    )
+)
+def up(
+    *,
+    name: NameOption = "lab",
+    template: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Compiled template instead of infra/main.json.")
+    ] = None,
+    parameters: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Parameters instead of infra/main.parameters.json.")
+    ] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Start the endpoint and deploy nothing.")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the endpoint; 0 takes a free one.")
+    ] = 0,
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Start the lab, deploy the template into it, wait until it is healthy, stop the jump boxes."""
+
+    def action(runtime: Runtime) -> Result:
+        from fwdctl import labsetup
+
+        with lab_errors():
+            plan = None if empty else labsetup.prepare(runtime, template, parameters)
+            client = bring_up(runtime, name, port, plan)
+            return _up_result(client, name)
+
+    invoke("lab up", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def bring_up(runtime: Runtime, name: str, port: int, plan: Any) -> LabClient:
+    """Start the lab and deploy; a lab whose deployment fails stays up, so that it can be looked at."""
+    from fwdlab import start
+    from fwdlab.client import LabClient
+    from fwdlab.state import LabDirectory
+
+    directory = LabDirectory(name, runtime.environ)
+    with Progress(runtime) as progress:
+        progress.step("Starting the lab")
+        begin = runtime.clock()
+        client = LabClient(start.start(directory, port=port, environ=runtime.environ), directory.ca_bundle)
+        progress.done(f"Lab '{name}' answers at {client.state.base_url} ({runtime.clock() - begin:.1f} s)")
+        if plan is None:
+            return client
+        progress.step("Deploying the template")
+        outputs = client.deploy(
+            plan.deployment_name,
+            plan.template,
+            plan.parameters,
+            LOCATION,
+            progress=lambda text: progress.step(f"Deploying: {text}"),
+        )
+        client.control("PUT", "/lab/outputs", plan.environment(outputs))
+        progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
+        progress.step("Waiting for the load balancer's health probes")
+        healthy = wait_until_healthy(runtime, client)
+        since = f"({runtime.clock() - begin:.1f} s)"
+        if healthy:
+            progress.done(f"Every forwarder is healthy {since}")
+        else:
+            progress.warning("Some backends are not healthy; see 'fwdctl lab status'")
+        stopped = client.control("POST", "/lab/stop-boxes")["stopped"]
+        progress.done(f"Jump boxes stopped: {', '.join(stopped)}")
+    return LabClient(directory.load(), directory.ca_bundle)
+
+
+def _up_result(client: LabClient, name: str) -> Result:
+    state = client.state
+    option = "" if name == "lab" else f" --name {name}"
+
+    def table(console: Console) -> None:
+        console.print(f'\nNext:  eval "$(fwdctl lab env{option})"  and then  fwdctl probe spoke')
+
+    data = {"name": name, "endpoint": state.base_url, "outputs": state.outputs}
+    return Result(data=data, table=table)
+
+
+@app.command(
+    epilog=epilog(
+        """
+        eval "$(fwdctl lab env)"
+        fwdctl-lab-off             restore the shell's own settings
+        """
+    )
+)
+def env(
+    *,
+    name: NameOption = "lab",
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Print what a shell needs so that az, azd and fwdctl in it use the lab."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            state = client_of(name, runtime).state
+        variables = variables_of(state)
+        return Result(
+            data={"variables": variables},
+            table=lambda console: _print_shell(console, variables, runtime),
+        )
+
+    invoke("lab env", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def variables_of(state: LabState) -> dict[str, str]:
+    """Everything that az, azd and fwdctl need, and the outputs of the template that `lab up` deployed."""
+    return {**state.environment, **state.outputs, "FWDCTL_LAB": state.name}
+
+
+def _print_shell(console: Console, variables: dict[str, str], runtime: Runtime) -> None:
+    """Shell lines; the function that undoes them knows what the shell had before."""
+    lines = [f"export {key}={shlex.quote(value)}" for key, value in sorted(variables.items())]
+    if runtime.environ.get("FWDCTL_LAB") is None:
+        undo = [
+            f"export {key}={shlex.quote(runtime.environ[key])}" if key in runtime.environ else f"unset {key}"
+            for key in sorted(variables)
+        ]
+        lines.append("fwdctl-lab-off() {\n  " + "\n  ".join([*undo, "unset -f fwdctl-lab-off"]) + "\n}")
+    if console.file.isatty():
+        lines.append('# Let this shell use the lab:  eval "$(fwdctl lab env)"   and back:  fwdctl-lab-off')
+    console.file.write("\n".join(lines) + "\n")
+
+
+@app.command(epilog=epilog("fwdctl lab down"))
+def down(
+    *,
+    name: NameOption = "lab",
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """End the lab; nothing of it stays behind."""
+
+    def action(runtime: Runtime) -> Result:
+        from fwdlab import start
+        from fwdlab.state import LabDirectory
+
+        with lab_errors():
+            start.stop(LabDirectory(name, runtime.environ))
+        return Result(
+            data={"name": name}, table=lambda console: console.print(f"(✓) Done: lab '{name}' is gone")
+        )
+
+    invoke("lab down", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)

@@ -1,0 +1,140 @@
+"""`fwdctl lab status`, `log` and `shell`: look into a lab."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors
+from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.output import OutputFormat, Result, grid
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fwdctl.runtime import Runtime
+    from fwdlab.client import LabClient
+    from fwdlab.state import LabState
+
+
+@app.command(epilog=epilog("fwdctl lab status -o json"))
+def status(
+    *,
+    name: NameOption = "lab",
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Show each node, its network, address and health, and the faults in force."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            client = client_of(name, runtime)
+            data = client.control("GET", "/lab/status")
+        return Result(data=data, table=lambda console: _print_status(console, client.state, data))
+
+    invoke("lab status", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> None:
+    console.print(f"Lab '{state.name}' at {state.base_url}\n")
+    grid(
+        console,
+        ["node", "network", "address", "state", "health"],
+        [
+            [node["name"], node["network"], node["address"], node["state"], node["health"]]
+            for node in data["nodes"]
+        ],
+    )
+    for text in data["faults"]:
+        console.print(f"\nFault in force: {text}")
+    for text in data["warnings"]:
+        console.print(f"\nWarning: {text}")
+
+
+@app.command(epilog=epilog("fwdctl lab log --follow\nfwdctl lab log -o json"))
+def log(
+    *,
+    name: NameOption = "lab",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until Ctrl-C.")] = False,
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Print the requests that the lab has answered, oldest first; --follow prints JSON line by line."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            client = client_of(name, runtime)
+            page = client.control("GET", "/lab/log?after=0")
+            while follow:
+                _print_requests(runtime, page["requests"], output)
+                page = client.control("GET", f"/lab/log?after={page['last']}&wait=20", seconds=30)
+        return Result(
+            data={"requests": page["requests"]},
+            table=lambda _: _print_requests(runtime, page["requests"], output),
+        )
+
+    invoke("lab log", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _print_requests(runtime: Runtime, requests: list[dict[str, Any]], output: OutputFormat) -> None:
+    for request in requests:
+        if output is OutputFormat.json:
+            runtime.stdout.write(json.dumps(request) + "\n")
+        else:
+            query = f"?{request['query']}" if request.get("query") else ""
+            head = f"{request['status']} {request['ms']:>7.1f} ms  {request['method']:<6}"
+            runtime.stdout.write(f"{head} {request['path']}{query}\n")
+    runtime.stdout.flush()
+
+
+@app.command(epilog=epilog("fwdctl lab shell fwd000000\nfwdctl lab shell fwd000000 -- iptables-save -c"))
+def shell(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="A name from 'fwdctl lab status'.")],
+    command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
+    *,
+    name: NameOption = "lab",
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Open a terminal in a node, or run one command there."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            client = client_of(name, runtime)
+            if command:
+                return _run_in(runtime, client, node, command)
+            if not sys.stdin.isatty():
+                raise FwdctlError(
+                    "terminal_needed",
+                    "a shell needs a terminal",
+                    f"Give a command: fwdctl lab shell {node} -- COMMAND",
+                    exit_code=ExitCode.USAGE,
+                )
+            return Result(data=None, exit_code=_open_shell(client, node))
+
+    invoke("lab shell", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _run_in(runtime: Runtime, client: LabClient, node: str, command: list[str]) -> Result:
+    done = client.control("POST", f"/lab/nodes/{node}/run", {"argv": command}, seconds=60)
+    runtime.stdout.write(done["stdout"])
+    runtime.stderr.write(done["stderr"])
+    return Result(data=None, exit_code=done["returncode"])
+
+
+def _open_shell(client: LabClient, node: str) -> int:
+    """Enter the node's namespaces: an ordinary terminal, no protocol in between."""
+    import subprocess
+
+    pid = client.control("GET", f"/lab/nodes/{node}")["pid"]
+    argv = ["nsenter", "--target", str(pid), "--user", "--preserve-credentials", "--mount", "--net", "--uts"]
+    return subprocess.run([*argv, "--pid", "/bin/sh", "-i"], check=False).returncode

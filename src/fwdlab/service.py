@@ -1,0 +1,68 @@
+"""The lab's background process: `python -m fwdlab.service NAME PORT READY_DESCRIPTOR`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from fwdlab import janitor, launch
+from fwdlab.errors import LabError
+from fwdlab.state import LabDirectory
+
+if TYPE_CHECKING:
+    from fwdlab.lab import Lab
+
+
+def main() -> int:
+    """Take the lab's directory, enter its namespaces, serve until told to end."""
+    name, port, ready = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    directory = LabDirectory(name, os.environ)
+    supervisor = os.getpid()
+    try:
+        directory.hold()
+        janitor.start(directory)
+        launch.enter_namespaces()
+        # Only now: what follows is large, and the processes around it should stay small.
+        from fwdlab.lab import Lab
+
+        asyncio.run(_serve(Lab(directory, supervisor=supervisor, port=port), ready))
+    except LabError as error:
+        _report(
+            ready, {"error": {"code": error.code, "message": error.message, "suggestion": error.suggestion}}
+        )
+        return 1
+    except Exception as error:  # noqa: BLE001 - the only way to tell the command that waits
+        traceback.print_exc()
+        _report(ready, {"error": {"code": "lab_failed", "message": f"{type(error).__name__}: {error}"}})
+        return 1
+    return 0
+
+
+async def _serve(lab: Lab, ready: int) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    try:
+        await lab.start()
+        _report(ready, {"ready": True})
+        await ended.wait()
+    finally:
+        await lab.stop()
+
+
+def _report(ready: int, report: dict[str, object]) -> None:
+    try:
+        os.write(ready, json.dumps(report).encode() + b"\n")
+        os.close(ready)
+    except OSError:
+        print("nobody waits for the lab any more", file=sys.stderr)  # noqa: T201 - the lab's log
+
+
+if __name__ == "__main__":
+    sys.exit(main())

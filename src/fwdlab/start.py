@@ -1,0 +1,122 @@
+"""Starts and ends the background process of a lab, from the process of a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from fwdlab import launch
+from fwdlab.errors import LabError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fwdlab.state import LabDirectory, LabState
+
+START_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> LabState:
+    """Start a lab and wait until its endpoint answers.
+
+    Args:
+        directory: the lab's own directory; must not be in use.
+        port: loopback port of the ARM endpoint, 0 for any free one.
+        environ: the user's environment; its proxy and certificates serve what is passed through.
+
+    Raises:
+        LabError: `lab_already_running`, a missing requirement, or what the lab's process reported.
+    """
+    if directory.running():
+        raise LabError(
+            "lab_already_running", f"the lab '{directory.name}' is already running", "See 'fwdctl lab status'"
+        )
+    require()
+    if not directory.wait_for_end(2):
+        directory.remove()  # left by a process that was killed together with its janitor
+    directory.create()
+    reader, writer = os.pipe()
+    try:
+        with directory.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fwdlab.service", directory.name, str(port), str(writer)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=dict(environ),
+                pass_fds=(writer,),
+                start_new_session=True,
+                cwd="/",
+            )
+        os.close(writer)
+        writer = -1
+        report = _read_report(reader, process)
+    except BaseException:
+        if "process" in locals():
+            process.kill()
+        raise
+    finally:
+        os.close(reader)
+        if writer >= 0:
+            os.close(writer)
+    if "error" in report:
+        process.wait(STOP_SECONDS)
+        if report["error"]["code"] != "lab_already_running":
+            directory.wait_for_end(STOP_SECONDS)
+        raise LabError(**report["error"])
+    return directory.load()
+
+
+def require() -> None:
+    """Check what the lab needs of this machine.
+
+    Raises:
+        LabError: the first requirement that is not met, with its mend.
+    """
+    for requirement in launch.check():
+        if not requirement.ok:
+            code = f"{requirement.name.replace('-', '_').replace(' ', '_')}_missing"
+            raise LabError(code, f"{requirement.name}: {requirement.detail}", requirement.mend)
+
+
+def stop(directory: LabDirectory) -> None:
+    """End a lab and wait until nothing of it is left.
+
+    Raises:
+        LabError: `lab_not_running`, or `lab_not_ended` when something of it is still there after 10 s.
+    """
+    state = directory.load()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(state.pid, number)
+        except ProcessLookupError:
+            break
+        if directory.wait_for_end(STOP_SECONDS / 2):
+            return
+    if not directory.wait_for_end(STOP_SECONDS / 2):
+        raise LabError("lab_not_ended", f"{directory.path} is still in use", f"Look at process {state.pid}")
+
+
+def _read_report(reader: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What the service says once it is ready or has failed; the pipe ends when it dies without a word."""
+    deadline = time.monotonic() + START_SECONDS
+    received = b""
+    while not received.endswith(b"\n"):
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([reader], [], [], left)[0]:
+            process.kill()
+            raise LabError("lab_start_timeout", f"the lab was not ready within {START_SECONDS:.0f} s")
+        chunk = os.read(reader, 65536)
+        if not chunk:
+            status = process.wait(STOP_SECONDS)
+            raise LabError("lab_died", f"the lab's process ended with status {status} while starting")
+        received += chunk
+    report: dict[str, Any] = json.loads(received)
+    return report
