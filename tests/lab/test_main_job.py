@@ -1,0 +1,89 @@
+"""The main job on the lab: what a user types, with real packets."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from support.programs import RunningLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("deployed-lab")]
+
+
+def states(lab: RunningLab) -> dict[str, str]:
+    boxes = lab.fwdctl("jump", "status", "-o", "json").json["data"]["boxes"]
+    return {box["name"]: box["state"] for box in boxes}
+
+
+def forwarder_packets(lab: RunningLab) -> int:
+    """Sum of the address translation counters in the forwarders' own iptables."""
+    total = 0
+    for node in lab.lab("status", "-o", "json").json["data"]["nodes"]:
+        if node["name"].startswith("fwd"):
+            saved = lab.lab("shell", node["name"], "--", "iptables-save", "-c", "-t", "nat").stdout
+            for line in saved.splitlines():
+                if "-j DNAT" in line:
+                    total += int(line[1:].split(":")[0])
+    return total
+
+
+def test_boxes_are_stopped_after_up(lab: RunningLab) -> None:
+    assert set(states(lab).values()) == {"Stopped"}
+
+
+def test_probe_spoke_starts_the_box_and_stops_it_again(lab: RunningLab) -> None:
+    envelope = lab.fwdctl("probe", "spoke", "-o", "json").json
+    assert envelope["status"] == "succeeded"
+    assert {check["verdict"] for check in envelope["data"]["checks"]} <= {"pass", "skip"}
+    assert any(check["verdict"] == "pass" for check in envelope["data"]["checks"])
+    assert set(states(lab).values()) == {"Stopped"}
+
+
+def test_probe_hub_reaches_each_target_and_the_load_balancer(lab: RunningLab) -> None:
+    envelope = lab.fwdctl("probe", "hub", "-o", "json").json
+    text = json.dumps(envelope["data"])
+    assert "192.168.42.65:8000" in text
+    assert "192.168.42.66:8000" in text
+    assert lab.topology["hub"]["loadBalancer"]["address"] in text
+    assert envelope["exitCode"] == 0
+
+
+def test_packets_pass_the_forwarders_own_rules(lab: RunningLab) -> None:
+    lab.fwdctl("jump", "start", "spoke")
+    host = lab.topology["spokes"][0]["hostName"]
+    before = forwarder_packets(lab)
+    loop = f"for i in 1 2 3 4 5 6 7; do curl -sS -o /dev/null http://{host}:8000/ || exit 1; done"
+    lab.fwdctl("jump", "exec", "spoke", "--", "sh", "-c", loop)
+    # The first packet of each connection passes the nat table.
+    assert forwarder_packets(lab) - before == 7
+
+
+def test_spoke_reaches_nothing_but_the_endpoint(lab: RunningLab) -> None:
+    lab.fwdctl("jump", "start", "spoke")
+    for address in ("192.168.42.65", lab.topology["hub"]["loadBalancer"]["address"]):
+        command = f"curl -sS --max-time 2 http://{address}:8000/"
+        assert lab.fwdctl("jump", "exec", "spoke", "--", "sh", "-c", command, expect=None).returncode != 0
+
+
+def test_remote_exit_code_comes_back(lab: RunningLab) -> None:
+    lab.fwdctl("jump", "start", "spoke")
+    lab.fwdctl("jump", "exec", "spoke", "--", "sh", "-c", "exit 3", expect=3)
+
+
+def test_one_dead_server_is_reported_and_the_path_still_passes(lab: RunningLab) -> None:
+    lab.lab("break", "target-down")
+    envelope = lab.fwdctl("probe", "spoke", "-o", "json").json
+    assert envelope["exitCode"] == 0
+    assert "192.168.42.65:8000" in json.dumps(envelope)
+    assert "TARGET_DOWN" in json.dumps(envelope)
+
+
+def test_no_server_left_is_a_broken_path(lab: RunningLab) -> None:
+    lab.lab("break", "target-down", "--target", "all")
+    envelope = lab.fwdctl("probe", "spoke", "-o", "json", expect=4).json
+    assert envelope["status"] == "failed"
+    lab.lab("heal")
+    lab.fwdctl("probe", "spoke")
