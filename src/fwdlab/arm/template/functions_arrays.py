@@ -170,7 +170,9 @@ def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     for key, value in other.items():
         known = find_key(result, key) or key
         before = result.get(known)
-        result[known] = _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+        result[known] = (
+            _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
+        )
     return result
 
 
@@ -249,7 +251,8 @@ def _to_object(values: Any, key: Any, value: Any = None) -> dict[str, Any]:
     name = a_lambda("toObject", key, 1)
     pick = a_lambda("toObject", value, 1) if value is not None else None
     return {
-        a_string("toObject", name(item)): pick(item) if pick else item for item in an_array("toObject", values)
+        a_string("toObject", name(item)): pick(item) if pick else item
+        for item in an_array("toObject", values)
     }
 
 

@@ -92,7 +92,9 @@ def _bool(value: Any) -> bool:
     words = {"true": True, "1": True, "false": False, "0": False}
     if isinstance(value, str) and value.lower() in words:
         return words[value.lower()]
-    raise ExpressionError(f"The template language function 'bool' cannot convert the provided value '{value}'.")
+    raise ExpressionError(
+        f"The template language function 'bool' cannot convert the provided value '{value}'."
+    )
 
 
 @function("true", 0)
@@ -125,7 +127,7 @@ def _compare(name: str, one: Any, other: Any) -> int:
     both_number = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (one, other))
     if not both_text and not both_number:
         raise wrong(name, "two integers or two strings", one if not isinstance(one, (int, str)) else other)
-    return (one > other) - (one < other)
+    return int(one > other) - int(one < other)
 
 
 @function("less", 2)

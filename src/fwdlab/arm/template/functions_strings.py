@@ -56,7 +56,9 @@ def _concat(*values: Any) -> Any:
     if any(isinstance(value, list) for value in values):
         return [item for value in values for item in an_array("concat", value)]
     if any(isinstance(value, dict) or value is None for value in values):
-        raise wrong("concat", "a string or an array", next(v for v in values if v is None or isinstance(v, dict)))
+        raise wrong(
+            "concat", "a string or an array", next(v for v in values if v is None or isinstance(v, dict))
+        )
     return "".join(text_of(value) for value in values)
 
 
@@ -186,7 +188,9 @@ def _data_uri_to_string(value: Any) -> str:
 def _parse_uri(value: Any) -> dict[str, Any]:
     parts = urlsplit(a_string("parseUri", value))
     if not parts.scheme or not parts.hostname:
-        raise ExpressionError(f"The template language function 'parseUri' needs an absolute URI, not '{value}'.")
+        raise ExpressionError(
+            f"The template language function 'parseUri' needs an absolute URI, not '{value}'."
+        )
     found: dict[str, Any] = {"scheme": parts.scheme, "host": parts.hostname}
     if parts.port is not None:
         found["port"] = parts.port
@@ -201,7 +205,8 @@ def _build_uri(value: Any) -> str:
     path, query = text_of(parts.get("path")), text_of(parts.get("query"))
     path = path if not path or path.startswith("/") else "/" + path
     query = query if not query or query.startswith("?") else "?" + query
-    return f"{a_string('buildUri', parts.get('scheme'))}://{a_string('buildUri', parts.get('host'))}{port}{path}{query}"
+    scheme, host = (a_string("buildUri", parts.get(name)) for name in ("scheme", "host"))
+    return f"{scheme}://{host}{port}{path}{query}"
 
 
 @function("fail", 1)

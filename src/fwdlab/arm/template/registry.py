@@ -78,8 +78,8 @@ def _range(least: int, most: int | None) -> str:
 def wrong(name: str, wanted: str, value: Any) -> ExpressionError:
     """The error for an argument of a wrong type."""
     return ExpressionError(
-        f"The template language function '{name}' expects its parameter to be {wanted}. The provided value is "
-        f"of type '{'Lambda' if isinstance(value, Lambda) else kind_of(value)}'. "
+        f"The template language function '{name}' expects its parameter to be {wanted}. The provided value "
+        f"is of type '{'Lambda' if isinstance(value, Lambda) else kind_of(value)}'. "
         f"Please see https://aka.ms/arm-functions for usage details."
     )
 

@@ -1,8 +1,8 @@
 """ARM's `uniqueString` hash.
 
-A 64-bit relative of MurmurHash3's 128-bit x86 variant: two 32-bit lanes over blocks of eight bytes, with that
-variant's constants and seed 0, written as 13 characters of five bits each, highest first. Checked in the tests
-against values that Azure gave.
+A 64-bit relative of MurmurHash3's 128-bit x86 variant: two 32-bit lanes over blocks of eight bytes, with
+that variant's constants and seed 0, written as 13 characters of five bits each, highest first. Checked in the
+tests against values that Azure gave.
 """
 
 from __future__ import annotations

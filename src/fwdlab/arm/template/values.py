@@ -70,7 +70,7 @@ def equal(one: Any, other: Any) -> bool:
         return all(match is not None and equal(one[key], other[match]) for key, match in keys)
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(equal(a, b) for a, b in zip(one, other, strict=True))
-    return bool(one == other) and (isinstance(one, type(other)) or isinstance(one, (int, float)))
+    return bool(one == other)
 
 
 def property_of(target: Any, name: str) -> Any:
@@ -88,7 +88,8 @@ def property_of(target: Any, name: str) -> Any:
     if key is None:
         available = ", ".join(target)
         raise ExpressionError(
-            f"The language expression property '{name}' doesn't exist, available properties are '{available}'."
+            f"The language expression property '{name}' doesn't exist, available properties are "
+            f"'{available}'."
         )
     return target[key]
 

@@ -1,0 +1,106 @@
+"""What an expression can see: the deployment around it and the loop, lambda or function it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from fwdlab.arm.template.scopes import Scope
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that only the control plane can say, asked for by `reference()` or a `list…()` function.
+
+    Attributes:
+        id: the resource.
+        action: empty for its document, else the action to post.
+        payload: the action's body as JSON text, empty for none.
+    """
+
+    id: str
+    action: str = ""
+    payload: str = ""
+
+
+class Unresolved(Exception):  # noqa: N818 - it is a question, not an error
+    """An expression needs answers before it has a value; evaluate again with them in `Frame.known`."""
+
+    def __init__(self, needs: frozenset[Need]) -> None:
+        super().__init__(", ".join(sorted(need.id for need in needs)))
+        self.needs = needs
+
+
+class Names(Protocol):
+    """Resolves what `reference()` and its kin are given."""
+
+    def resource(self, text: str) -> str:
+        """The id meant by an id, a name or a symbolic name; ExpressionError when nothing matches."""
+
+    def loop(self, text: str) -> list[str]:
+        """The ids of a resource loop by its symbolic name; ExpressionError when nothing matches."""
+
+    def info(self, text: str) -> dict[str, Any]:
+        """Id, name, type and apiVersion of the resource with a symbolic name; ExpressionError likewise."""
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """A function of the template's `functions` section: names of its parameters, unevaluated output."""
+
+    name: str
+    parameters: tuple[str, ...]
+    output: Any
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The place of an expression.
+
+    Attributes:
+        copies: loops around it with their current index; the resource's own loop first.
+        variables: lambda variables by name.
+        arguments: inside a user-defined function its arguments, which then are all that it sees.
+        known: answers to needs; None where `reference()` and `list…()` are not allowed.
+        pending: given, an unanswerable string stays as it is and its needs are added here.
+        defaults: inside a parameter's default value, where `utcNow()` and `newGuid()` are allowed.
+    """
+
+    copies: tuple[tuple[str, int], ...] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] | None = None
+    known: Mapping[Need, Any] | None = None
+    pending: set[Need] | None = None
+    defaults: bool = False
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The deployment that an expression belongs to.
+
+    Attributes:
+        scope: where it deploys to, for `resourceId()` and `resourceGroup()`.
+        tenant_id: of the one tenant.
+        group: the resource group's document at group scope.
+        deployment: the value of `deployment()`.
+        parameters: value of a parameter by name; ExpressionError when there is none.
+        variables: likewise.
+        functions: user-defined functions by lower-case `namespace.name`.
+        names: the template's resources, None while parameters and variables are evaluated.
+        now: the moment that `utcNow()` gives.
+        new_guid: what `newGuid()` gives.
+    """
+
+    scope: Scope
+    tenant_id: str
+    group: dict[str, Any] | None
+    deployment: dict[str, Any]
+    parameters: Callable[[str], Any]
+    variables: Callable[[str], Any]
+    functions: Mapping[str, UserFunction] = field(default_factory=dict)
+    names: Names | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    new_guid: Callable[[], str] = lambda: "00000000-0000-0000-0000-000000000000"

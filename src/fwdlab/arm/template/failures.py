@@ -1,0 +1,133 @@
+"""The errors of the deployments service, with ARM's codes and messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fwdlab.arm.errors import ArmError
+
+_BAD_REQUEST = 400
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+AT_LEAST_ONE = (
+    "At least one resource deployment operation failed. Please list deployment operations for details. "
+    "Please see https://aka.ms/arm-deployment-operations for usage details."
+)
+TERMINAL = (
+    "The resource write operation failed to complete successfully, because it reached terminal provisioning "
+    "state '{state}'."
+)
+
+
+def invalid_template(detail: str) -> ArmError:
+    """The template or what was passed for its parameters is not valid."""
+    return ArmError(_BAD_REQUEST, "InvalidTemplate", f"Deployment template validation failed: '{detail}'.")
+
+
+def invalid_expression(resource: str, detail: str) -> ArmError:
+    """An expression of one resource cannot be evaluated."""
+    return ArmError(
+        _BAD_REQUEST,
+        "InvalidTemplate",
+        f"Unable to process template language expressions for resource '{resource}'. '{detail}'",
+    )
+
+
+def invalid_deployment(name: str, details: list[dict[str, Any]]) -> ArmError:
+    """Preflight found what a provider would refuse."""
+    return ArmError(
+        _BAD_REQUEST,
+        "InvalidTemplateDeployment",
+        f"The template deployment '{name}' is not valid according to the validation procedure. "
+        f"See inner errors for details.",
+        details=details,
+    )
+
+
+def invalid_content(detail: str) -> ArmError:
+    """The request body is not a deployment."""
+    return ArmError(
+        _BAD_REQUEST,
+        "InvalidRequestContent",
+        f"The request content was invalid and could not be deserialized: '{detail}'.",
+    )
+
+
+def not_supported(code: str, detail: str) -> ArmError:
+    """Azure could do it and the lab cannot."""
+    return ArmError(_BAD_REQUEST, code, detail)
+
+
+def deployment_not_found(name: str) -> ArmError:
+    """There is no deployment of that name in the scope."""
+    return ArmError(_NOT_FOUND, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
+
+
+def group_not_found(name: str) -> ArmError:
+    """There is no such resource group."""
+    return ArmError(_NOT_FOUND, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+
+
+def subscription_not_found(subscription: str) -> ArmError:
+    """The template deploys to a subscription other than the lab's."""
+    return ArmError(
+        _NOT_FOUND, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found."
+    )
+
+
+def deployment_active(name: str) -> ArmError:
+    """A deployment of that name is under way."""
+    return ArmError(
+        _CONFLICT,
+        "DeploymentActive",
+        f"Unable to edit or replace deployment '{name}': previous deployment is still active. "
+        f"Please see https://aka.ms/arm-deploy for usage details.",
+    )
+
+
+def cannot_cancel(name: str, state: str) -> ArmError:
+    """Only what is under way can be cancelled."""
+    return ArmError(
+        _CONFLICT,
+        "DeploymentCannotBeCancelled",
+        f"The deployment '{name}' cannot be cancelled because it is in provisioning state '{state}'.",
+    )
+
+
+def output_failed(name: str, detail: str) -> dict[str, Any]:
+    """The error of a deployment one of whose outputs cannot be evaluated."""
+    code = "DeploymentOutputEvaluationFailed"
+    return {
+        "code": code,
+        "message": (
+            f"Unable to evaluate template outputs: '{name}'. Please see error details and deployment "
+            f"operations. Please see https://aka.ms/arm-common-errors for usage details."
+        ),
+        "details": [
+            {"code": code, "target": name, "message": f"The template output '{name}' is not valid: {detail}"}
+        ],
+    }
+
+
+def deployment_failed(target: str, details: list[dict[str, Any]]) -> dict[str, Any]:
+    """The error of a deployment some of whose resources failed."""
+    return {"code": "DeploymentFailed", "target": target, "message": AT_LEAST_ONE, "details": details}
+
+
+def nested_failed(target: str, state: str, inner: dict[str, Any] | None) -> ArmError:
+    """What a deployment that failed or was cancelled is to the deployment around it."""
+    return ArmError(
+        _CONFLICT,
+        "ResourceDeploymentFailure",
+        TERMINAL.format(state=state),
+        target=target,
+        details=[inner] if inner else [],
+    )
+
+
+def detail_of(error: ArmError, target: str) -> dict[str, Any]:
+    """An error as an entry of another's `details`, with the resource that it is about."""
+    detail: dict[str, Any] = dict(error.body()["error"])
+    detail.setdefault("target", target)
+    return detail

@@ -1,0 +1,214 @@
+"""An expanded template: its resources with names, ids and what they wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.template.environment import Frame
+from fwdlab.arm.template.scopes import DEPLOYMENTS, absolute_id
+from fwdlab.arm.template.values import ExpressionError
+
+if TYPE_CHECKING:
+    from fwdlab.arm.template.environment import Environment
+    from fwdlab.arm.template.evaluate import Evaluator
+    from fwdlab.arm.template.request import DeploymentRequest
+    from fwdlab.arm.template.scopes import Scope
+
+# What the engine reads from a resource; the rest is the body that its provider gets.
+_ENGINE_KEYS = {
+    "apiversion",
+    "asserts",
+    "comments",
+    "condition",
+    "copy",
+    "dependson",
+    "existing",
+    "metadata",
+    "name",
+    "resourcegroup",
+    "resources",
+    "scope",
+    "subscriptionid",
+    "type",
+}
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One resource, or one turn of a resource loop.
+
+    Attributes:
+        key: unique in the plan: symbolic name or position, with `[index]` in a loop.
+        symbol: symbolic name, empty in language version 1.0.
+        loop: name of its loop, empty outside one.
+        id: full ARM id.
+        type: full type.
+        name: as templates write it, `vnet/subnet` for a child.
+        api_version: as the template says.
+        scope: the subscription or group that it is deployed to.
+        raw: its JSON, unevaluated.
+        frame: where its expressions stand.
+        existing: only read, never written.
+        active: its condition holds.
+        depends_on: keys of the resources that it waits for.
+    """
+
+    key: str
+    symbol: str
+    loop: str
+    id: str
+    type: str
+    name: str
+    api_version: str
+    scope: Scope
+    raw: dict[str, Any]
+    frame: Frame
+    existing: bool = False
+    active: bool = True
+    depends_on: frozenset[str] = frozenset()
+
+    @property
+    def is_deployment(self) -> bool:
+        """Whether it is a nested deployment."""
+        return self.type.lower() == DEPLOYMENTS.lower()
+
+    @property
+    def outer(self) -> bool:
+        """Whether its template is evaluated in the scope of this one (the default of plain JSON)."""
+        options = self.raw.get("properties", {}).get("expressionEvaluationOptions") or {}
+        return str(options.get("scope", "outer")).lower() != "inner"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What its provider gets, unevaluated; of a deployment without the nested template."""
+        body = {key: value for key, value in self.raw.items() if key.lower() not in _ENGINE_KEYS}
+        if self.is_deployment and isinstance(body.get("properties"), dict):
+            body["properties"] = {key: v for key, v in body["properties"].items() if key != "template"}
+        return body
+
+
+@dataclass(frozen=True)
+class PlanNames:
+    """Finds resources of a plan by id, name, symbolic name or loop; see `environment.Names`.
+
+    Attributes:
+        scope: what relative ids are completed with.
+        resources: by key.
+        above: the names of the template around an outer-scope nested one.
+    """
+
+    scope: Scope
+    resources: dict[str, Planned]
+    above: PlanNames | None = None
+    _by_name: dict[str, list[str]] = field(default_factory=dict)
+    _by_id: dict[str, list[str]] = field(default_factory=dict)
+    _loops: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, scope: Scope, resources: dict[str, Planned], above: PlanNames | None) -> PlanNames:
+        """Index the resources."""
+        names = cls(scope, resources, above)
+        for key, planned in resources.items():
+            for alias in {planned.name.lower(), f"{planned.type}/{planned.name}".lower()}:
+                names._by_name.setdefault(alias, []).append(key)
+            names._by_id.setdefault(planned.id.lower(), []).append(key)
+            for loop in {planned.loop, planned.symbol if planned.loop else ""} - {""}:
+                names._loops.setdefault(loop.lower(), []).append(key)
+        return names
+
+    def key_of_id(self, resource_id: str) -> str | None:
+        """The key of the resource with an id; of several the one whose condition holds."""
+        keys = self._by_id.get(resource_id.lower(), [])
+        chosen = sorted(keys, key=lambda key: (not self.resources[key].active, self.resources[key].existing))
+        return chosen[0] if chosen else None
+
+    def keys_of(self, text: str) -> list[str]:
+        """The keys that an entry of `dependsOn` means; empty when it means nothing in the template."""
+        if text in self.resources:
+            return [text]
+        if text.lower() in self._loops:
+            return self._loops[text.lower()]
+        full = absolute_id(self.scope, text)
+        if full is not None and full.lower() in self._by_id:
+            return self._by_id[full.lower()]
+        return self._by_name.get(text.lower(), [])
+
+    def resource(self, text: str) -> str:
+        """See `environment.Names`."""
+        if text in self.resources:
+            return self.resources[text].id
+        full = absolute_id(self.scope, text)
+        if full is not None:
+            return full
+        keys = self._by_name.get(text.lower(), [])
+        ids = {self.resources[key].id for key in keys}
+        if len(ids) == 1:
+            return ids.pop()
+        if self.above is not None and not ids:
+            return self.above.resource(text)
+        if ids:
+            raise ExpressionError(f"The resource name '{text}' is not unique in the template; use its id")
+        raise not_defined(text)
+
+    def loop(self, text: str) -> list[str]:
+        """See `environment.Names`."""
+        if text.lower() in self._loops:
+            return [self.resources[key].id for key in self._loops[text.lower()]]
+        if self.above is not None:
+            return self.above.loop(text)
+        raise not_defined(text)
+
+    def info(self, text: str) -> dict[str, Any]:
+        """See `environment.Names`."""
+        if text not in self.resources:
+            if self.above is not None:
+                return self.above.info(text)
+            raise not_defined(text)
+        planned = self.resources[text]
+        return {
+            "id": planned.id,
+            "name": planned.name.rsplit("/", 1)[-1],
+            "type": planned.type,
+            "apiVersion": planned.api_version,
+        }
+
+
+def not_defined(text: str) -> ExpressionError:
+    """The error for a resource that a template names and does not have."""
+    return ExpressionError(
+        f"The resource '{text}' is not defined in the template. "
+        f"Please see https://aka.ms/arm-syntax for usage details."
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A deployment ready to run.
+
+    Attributes:
+        request: what was asked.
+        environment: with `names` of these resources.
+        evaluator: of that environment.
+        base: the frame that the template's own expressions start from.
+        names: the index of the resources.
+        parameters: as the deployment document shows them.
+    """
+
+    request: DeploymentRequest
+    environment: Environment
+    evaluator: Evaluator
+    base: Frame
+    names: PlanNames
+    parameters: dict[str, dict[str, Any]]
+
+    @property
+    def resources(self) -> dict[str, Planned]:
+        """Resources by key, in the template's order."""
+        return self.names.resources
+
+    def with_dependencies(self, depends_on: dict[str, frozenset[str]]) -> Plan:
+        """The same with other dependencies; the names index keeps its order."""
+        for key, waits in depends_on.items():
+            self.resources[key] = replace(self.resources[key], depends_on=waits)
+        return self

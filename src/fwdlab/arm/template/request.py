@@ -1,0 +1,143 @@
+"""What is asked to be deployed: the body of a PUT, or a deployment resource inside a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.template.failures import invalid_content, invalid_template, not_supported
+from fwdlab.arm.template.scopes import DEPLOYMENTS
+from fwdlab.arm.template.values import get
+
+if TYPE_CHECKING:
+    from fwdlab.arm.template.environment import Environment, Frame
+    from fwdlab.arm.template.scopes import Scope
+
+_SCHEMAS = {
+    "deploymenttemplate.json": "resourceGroup",
+    "subscriptiondeploymenttemplate.json": "subscription",
+    "managementgroupdeploymenttemplate.json": "managementGroup",
+    "tenantdeploymenttemplate.json": "tenant",
+}
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The evaluation scope of a nested template that is evaluated in its parent's."""
+
+    environment: Environment
+    frame: Frame
+
+
+@dataclass(frozen=True)
+class DeploymentRequest:
+    """One deployment.
+
+    Attributes:
+        name: of the deployment.
+        scope: where its resources go.
+        location: where a subscription deployment keeps its data, empty at group scope.
+        tags: of the deployment.
+        template: the template.
+        parameters: values by name.
+        mode: always Incremental.
+        outer: given for a nested template with outer expression scope.
+    """
+
+    name: str
+    scope: Scope
+    location: str
+    tags: dict[str, str]
+    template: dict[str, Any]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    mode: str = "Incremental"
+    outer: Outer | None = None
+
+    @property
+    def id(self) -> str:
+        """Id of the deployment."""
+        return f"{self.scope.id}/providers/{DEPLOYMENTS}/{self.name}"
+
+
+def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
+    """Read the body of a deployment.
+
+    Raises:
+        ArmError: InvalidRequestContent, InvalidTemplate, or something that the lab cannot do.
+    """
+    properties = body.get("properties") if isinstance(body, dict) else None
+    if not isinstance(properties, dict):
+        raise invalid_content("The request has no property 'properties'.")
+    for link in ("templateLink", "parametersLink", "onErrorDeployment"):
+        if properties.get(link):
+            raise not_supported("LabDeploymentPropertyNotSupported", f"The lab does not support '{link}'.")
+    mode = properties.get("mode") or "Incremental"
+    if mode.lower() != "incremental":
+        raise not_supported("LabDeploymentModeNotSupported", f"The lab does not support the mode '{mode}'.")
+    template = properties.get("template")
+    if not isinstance(template, dict):
+        raise invalid_content("The deployment has no template: 'properties.template' must be an object.")
+    return DeploymentRequest(
+        name,
+        scope,
+        body.get("location") or "",
+        body.get("tags") or {},
+        checked_template(template, scope),
+        parameter_values(properties.get("parameters")),
+    )
+
+
+def parameter_values(given: Any) -> dict[str, Any]:
+    """Values by name, from `{name: {value}}`.
+
+    Raises:
+        ArmError: another shape, or a reference to a key vault.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise invalid_content("'properties.parameters' must be an object.")
+    if "$schema" in given and isinstance(given.get("parameters"), dict):
+        given = given["parameters"]  # a whole parameters file
+    values: dict[str, Any] = {}
+    for name, entry in given.items():
+        if not isinstance(entry, dict):
+            raise invalid_template(
+                f"The value for the template parameter '{name}' must be an object with the property 'value'. "
+                f"Please see https://aka.ms/arm-create-parameter-file for usage details."
+            )
+        if entry.get("reference"):
+            raise not_supported(
+                "LabParameterReferenceNotSupported",
+                f"The lab does not read key vault references, as given for the parameter '{name}'.",
+            )
+        values[name] = get(entry, "value")
+    return values
+
+
+def checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
+    """The template, when its frame is one that this engine runs in this scope.
+
+    Raises:
+        ArmError: InvalidTemplate, or a feature that the lab does not have, named.
+    """
+    schema = str(template.get("$schema", "")).rstrip("#").rsplit("/", 1)[-1].lower()
+    kind = _SCHEMAS.get(schema)
+    if kind is None:
+        raise invalid_template(f"The template schema '{template.get('$schema')}' is not supported")
+    if kind in {"managementGroup", "tenant"}:
+        raise not_supported("LabDeploymentScopeNotSupported", f"The lab has no {kind} deployments.")
+    wanted = "resourceGroup" if scope.resource_group else "subscription"
+    if kind != wanted:
+        raise invalid_template(
+            f"The template schema '{template['$schema']}' is not supported at {wanted} scope. "
+            f"Please see https://aka.ms/arm-syntax for usage details."
+        )
+    if not template.get("contentVersion"):
+        raise invalid_template("The template has no property 'contentVersion'")
+    if not isinstance(template.get("resources", []), (list, dict)):
+        raise invalid_template("The template property 'resources' must be an array or an object")
+    for feature in ("imports", "extensions"):
+        if template.get(feature):
+            raise not_supported("LabTemplateFeatureNotSupported", f"The lab does not support '{feature}'.")
+    return template
