@@ -1,0 +1,96 @@
+"""The lab's directory: names, lock, privacy, and removal when its process ends in whatever way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwdlab.errors import LabError
+from fwdlab.state import LabDirectory, LabState, known_labs, labs_root
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STATE = LabState(name="a", pid=1, base_url="https://127.0.0.1:1", proxy_port=2, control_token="t")
+
+HOLDER = """
+import os, sys, time
+from fwdlab import janitor
+from fwdlab.state import LabDirectory
+directory = LabDirectory("a", os.environ)
+directory.hold()
+janitor.start(directory)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"XDG_STATE_HOME": str(tmp_path), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+
+
+@pytest.mark.parametrize("name", ["", "A", "-a", "a/b", "..", "a" * 32, "a b"])
+def test_a_name_that_cannot_be_a_directory_is_refused(name: str, environ: dict[str, str]) -> None:
+    with pytest.raises(LabError) as caught:
+        LabDirectory(name, environ)
+    assert caught.value.code == "lab_name_invalid"
+
+
+def test_a_relative_state_home_is_ignored() -> None:
+    assert labs_root({"XDG_STATE_HOME": "here", "HOME": "/home/u"}).is_absolute()
+
+
+def test_state_is_private_and_read_back_only_while_the_lab_runs(environ: dict[str, str]) -> None:
+    directory = LabDirectory("a", environ)
+    directory.create()
+    directory.save(STATE)
+    assert directory.path.stat().st_mode & 0o777 == 0o700
+    assert (directory.path / "lab.json").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(LabError) as caught:
+        directory.load()
+    assert caught.value.code == "lab_not_running"
+    descriptor = directory.hold()
+    try:
+        assert directory.load() == STATE
+        assert known_labs(environ) == ["a"]
+        with pytest.raises(LabError) as second:
+            directory.hold()
+        assert second.value.code == "lab_already_running"
+    finally:
+        os.close(descriptor)
+
+
+def test_a_directory_that_no_lab_made_is_not_removed(environ: dict[str, str]) -> None:
+    directory = LabDirectory("a", environ)
+    directory.path.mkdir(parents=True)
+    (directory.path / "precious").touch()
+    with pytest.raises(LabError):
+        directory.remove()
+    assert (directory.path / "precious").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_janitor_removes_the_files_of_a_killed_process(
+    number: signal.Signals, environ: dict[str, str], tmp_path: Path
+) -> None:
+    directory = LabDirectory("a", environ)
+    directory.create()
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER], env=environ, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert directory.running()
+        os.kill(holder.pid, number)
+        assert directory.wait_for_end(10)
+        assert not (tmp_path / "fwdctl").exists()
+    finally:
+        holder.kill()
+        holder.wait()
+        assert holder.stdout is not None
+        holder.stdout.close()
