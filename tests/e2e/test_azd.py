@@ -1,0 +1,207 @@
+"""The real azd against the lab: the whole life of the template, from `azd up` to `azd down`."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conftest import ROOT, bicep_compiler
+from support.programs import FWDCTL, Done, RunningLab, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [
+    pytest.mark.azd,
+    pytest.mark.bicep,
+    pytest.mark.lab,
+    pytest.mark.xdist_group("azd"),
+    pytest.mark.timeout(240),
+]
+
+COPIED = ("azure.yaml", "infra", "hooks", "src", "pyproject.toml", "README.md", "LICENSE")
+
+
+class Project:
+    """A clone of the template with an azd environment of its own, in an empty lab."""
+
+    def __init__(self, folder: Path, lab: RunningLab, environ: dict[str, str]) -> None:
+        self.folder = folder
+        self.lab = lab
+        self.environ = environ
+
+    def azd(self, *arguments: str, expect: int | None = 0, seconds: float = 120) -> Done:
+        return run(["azd", *arguments], environ=self.environ, cwd=self.folder, expect=expect, seconds=seconds)
+
+    def fwdctl(self, *arguments: str, expect: int | None = 0) -> Done:
+        return run([*FWDCTL, *arguments], environ=self.environ, cwd=self.folder, expect=expect)
+
+    def values(self) -> dict[str, str]:
+        printed: dict[str, str] = self.azd("env", "get-values", "--output", "json").json
+        return printed
+
+    def edit_parameters(self, name: str, value: object) -> None:
+        file = self.folder / "infra" / "main.parameters.json"
+        document = json.loads(file.read_text())
+        document["parameters"][name]["value"] = value
+        file.write_text(json.dumps(document, indent=2))
+
+
+def ready_hooks_environment(hooks: Path) -> None:
+    """The virtual environment that azd would make, with the packages of this one: no index is asked."""
+    subprocess.run([sys.executable, "-m", "venv", str(hooks / "hooks_env")], check=True, timeout=60)
+    site = next((hooks / "hooks_env" / "lib").glob("python*/site-packages"))
+    (site / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the template, in a folder whose name has a blank."""
+    folder = tmp_path_factory.mktemp("azd") / "my template"
+    folder.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(
+                source,
+                folder / name,
+                ignore=shutil.ignore_patterns("__pycache__", "hooks_env", "validation-*"),
+            )
+        else:
+            shutil.copy(source, folder / name)
+    ready_hooks_environment(folder / "hooks")
+    return folder
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Iterator[Project]:
+    """A project with an environment `dev` in a fresh, empty lab."""
+    folder = tmp_path / "my project"
+    shutil.copytree(template, folder, symlinks=True)
+    lab = RunningLab.up(tmp_path, "azd", "--empty")
+    ssh = tmp_path / ".ssh"
+    ssh.mkdir()
+    key = ssh / "id_ed25519"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", 'DOMAIN\\user "quoted" name', "-f", str(key)],
+        check=True,
+        timeout=30,
+    )
+    environ = {**lab.environ, "AZD_BICEP_TOOL_PATH": str(bicep_compiler())}
+    made = Project(folder, lab, environ)
+    made.azd(
+        "env",
+        "new",
+        "dev",
+        "--no-prompt",
+        "--subscription",
+        environ["AZURE_SUBSCRIPTION_ID"],
+        "--location",
+        "westeurope",
+    )
+    yield made
+    lab.down()
+
+
+def test_the_whole_life(project: Project) -> None:
+    print(project.azd("version").stdout)
+    up = project.azd("up", "--no-prompt")
+    assert "SUCCESS" in up.stdout
+    values = project.values()
+    assert values["RESOURCE_GROUP_NAME"] == "rg-dev"
+    assert json.loads(values["FWD_TOPOLOGY"])["spokes"][0]["hostName"]
+    boxes = project.fwdctl("jump", "status", "-o", "json").json["data"]["boxes"]
+    assert {box["state"] for box in boxes} == {"Stopped"}
+    project.fwdctl("probe", "all")
+
+    again = project.azd("up", "--no-prompt")
+    assert "skip" in (again.stdout + again.stderr).lower() or "no changes" in again.stdout.lower()
+
+    port = 8001
+    forwards = json.loads(values["FWD_TOPOLOGY"])["forwards"]
+    added = {**forwards[0], "name": "second", "port": port}
+    project.edit_parameters("forwards", [*forwards, added])
+    project.azd("provision", "--preview", "--no-prompt")
+    project.azd("provision", "--no-prompt")
+    changed = json.loads(project.values()["FWD_TOPOLOGY"])
+    assert [forward["port"] for forward in changed["forwards"]] == [8000, port]
+
+    project.azd("env", "refresh", "--no-prompt")
+    project.azd("show")
+    project.azd("down", "--force", "--purge", "--no-prompt")
+    assert "RESOURCE_GROUP_NAME" not in project.values()
+    nodes = project.lab.lab("status", "-o", "json").json["data"]["nodes"]
+    assert nodes == []
+    project.azd("down", "--force", "--purge", "--no-prompt")
+
+
+def test_hooks_run_alone(project: Project) -> None:
+    project.azd("hooks", "run", "preprovision")
+    first = project.values()
+    assert first["SSH_PUBLIC_KEY"].startswith("ssh-ed25519 ")
+    assert not re.search(r"[\\\"']", first["SSH_PUBLIC_KEY"])
+    project.azd("hooks", "run", "preprovision")
+    assert project.values() == first
+
+
+def test_a_missing_key_is_a_clear_error(project: Project, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / ".ssh")
+    done = project.azd("up", "--no-prompt", expect=None)
+    assert done.returncode != 0
+    assert "ssh-keygen" in done.stdout + done.stderr
+
+
+def test_a_failing_resource_is_named(project: Project) -> None:
+    spokes = json.loads((project.folder / "infra" / "main.parameters.json").read_text())["parameters"][
+        "spokes"
+    ]["value"]
+    project.edit_parameters("spokes", [{**spokes[0], "endpointAddress": "10.99.0.4"}])
+    done = project.azd("provision", "--no-prompt", expect=None)
+    assert done.returncode != 0
+    assert "10.99.0.4" in done.stdout + done.stderr
+
+
+def test_another_subscription_is_refused(project: Project) -> None:
+    project.azd("env", "set", "AZURE_SUBSCRIPTION_ID", "99999999-9999-9999-9999-999999999999")
+    done = project.azd("provision", "--no-prompt", expect=None)
+    assert done.returncode != 0
+    assert "99999999-9999-9999-9999-999999999999" in done.stdout + done.stderr
+
+
+def test_an_unsupported_resource_type_is_named(project: Project) -> None:
+    main = project.folder / "infra" / "main.bicep"
+    main.write_text(
+        "targetScope = 'subscription'\n"
+        "param environmentName string\nparam location string\n"
+        "resource rg 'Microsoft.Resources/resourceGroups@2024-03-01' = {\n"
+        "  name: 'rg-${environmentName}'\n  location: location\n}\n"
+        "module cache 'cache.bicep' = {\n  scope: rg\n  params: { location: location }\n}\n"
+    )
+    (project.folder / "infra" / "cache.bicep").write_text(
+        "param location string\n#disable-next-line BCP081\n"
+        "resource cache 'Microsoft.Cache/redis@2024-11-01' = {\n  name: 'r'\n  location: location\n}\n"
+    )
+    (project.folder / "infra" / "main.parameters.json").write_text(
+        json.dumps(
+            {
+                "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentParameters.json#",
+                "contentVersion": "1.0.0.0",
+                "parameters": {
+                    "environmentName": {"value": "${AZURE_ENV_NAME}"},
+                    "location": {"value": "${AZURE_LOCATION}"},
+                },
+            }
+        )
+    )
+    (project.folder / "azure.yaml").write_text("name: other\n")
+    done = project.azd("provision", "--no-prompt", expect=None)
+    assert done.returncode != 0
+    assert "Microsoft.Cache/redis" in done.stdout + done.stderr
