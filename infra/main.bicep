@@ -1,0 +1,171 @@
+targetScope = 'subscription'
+
+metadata name = 'Private link port forwarding'
+metadata description = 'Forwards TCP ports from isolated spoke networks to servers outside Azure: private endpoint, private link service, internal load balancer, forwarders with iptables.'
+
+import { corpType, forwarderType, forwardType, hubType, jumpType, spokeType, topologyType } from 'types.bicep'
+
+@description('Name of the azd environment; the resource group is rg-NAME.')
+@minLength(1)
+@maxLength(64)
+param environmentName string
+
+@description('Azure region of all resources.')
+@minLength(1)
+@metadata({
+  azd: {
+    type: 'location'
+  }
+})
+param location string
+
+@description('SSH public key of the administrator, one line. The preprovision hook sets it.')
+param sshPublicKey string = ''
+
+@description('cloud-init of the forwarders, base64. The preprovision hook renders it.')
+param cloudInitForwarder string = ''
+
+@description('cloud-init of the stand-in servers, base64. The preprovision hook renders it.')
+param cloudInitOnPrem string = ''
+
+@description('The hub network.')
+param hub hubType = {
+  addressPrefix: '10.0.1.0/24'
+  sharedSubnetPrefix: '10.0.1.0/26'
+  jumpSubnetPrefix: '10.0.1.64/26'
+}
+
+@description('The stand-in for the on-premise network.')
+param corp corpType = {
+  addressPrefix: '192.168.42.0/24'
+  servers: [
+    { name: 'server65', address: '192.168.42.65', port: 8000 }
+    { name: 'server66', address: '192.168.42.66', port: 8000 }
+  ]
+}
+
+@description('Whether to create the stand-in for the on-premise network. Set it to false where the hub already has a way to real servers.')
+param deployOnPremServers bool = true
+
+@description('The spoke networks.')
+@minLength(1)
+param spokes spokeType[] = [
+  {
+    name: 'spoke'
+    addressPrefix: '10.1.0.0/19'
+    cpSubnetPrefix: '10.1.0.0/21'
+    appsSubnetPrefix: '10.1.8.0/21'
+    jumpSubnetPrefix: '10.1.16.0/24'
+    linkedSubnetPrefix: '10.1.17.0/24'
+    endpointAddress: '10.1.17.4'
+  }
+]
+
+@description('The forwarded ports.')
+@minLength(1)
+param forwards forwardType[] = [
+  {
+    name: 'web'
+    port: 8000
+    targets: ['192.168.42.65:8000', '192.168.42.66:8000']
+    balance: 'roundRobin'
+    check: 'http'
+    checkPath: '/'
+  }
+]
+
+@description('Private DNS zone of the name that workloads connect to. Choose one that does not exist in public DNS: a linked zone hides it.')
+param dnsZoneName string = 'corp.internal'
+
+@description('Host part of the name that workloads connect to.')
+param hostName string = 'onprem-server'
+
+@description('The forwarder scale set.')
+param forwarder forwarderType = {
+  instanceCount: 3
+  vmSize: 'Standard_B2ats_v2'
+  image: { publisher: 'Canonical', offer: 'ubuntu-24_04-lts', sku: 'server', version: 'latest' }
+  healthPort: 18099
+  allowSsh: false
+}
+
+@description('The jump boxes.')
+param jump jumpType = {
+  image: 'mcr.microsoft.com/azurelinux/base/python:3.12'
+  lifetimeSeconds: 28800
+}
+
+@description('Availability zones of the forwarders and of the load balancer\'s frontend; empty in a region without zones.')
+param availabilityZones string[] = ['1', '2', '3']
+
+@description('Subscriptions that may see the private link service and whose endpoints are approved without asking.')
+param linkServiceSubscriptions string[] = [subscription().subscriptionId]
+
+@description('Name of the administrator on the virtual machines.')
+param adminUsername string = 'fwdadmin'
+
+var abbreviations = loadJsonContent('abbreviations.json')
+var resourceToken = toLower(uniqueString(subscription().id, environmentName, location))
+var tags = { 'azd-env-name': environmentName }
+
+// azd asks for parameters without a default before its preprovision hook has run, so the three values that the hook
+// sets default to ''; an empty one is refused here, before anything is created from it.
+var hint = 'The preprovision hook sets it: run "azd up" or "azd provision", or "azd hooks run preprovision" to see why it did not.'
+var checkedSshPublicKey = empty(sshPublicKey) ? fail('sshPublicKey (SSH_PUBLIC_KEY) is empty. ${hint}') : sshPublicKey
+var checkedCloudInitForwarder = empty(cloudInitForwarder)
+  ? fail('cloudInitForwarder (CLOUD_INIT_FWD) is empty. ${hint}')
+  : cloudInitForwarder
+var checkedCloudInitOnPrem = deployOnPremServers && empty(cloudInitOnPrem)
+  ? fail('cloudInitOnPrem (CLOUD_INIT_ONPREM) is empty. ${hint}')
+  : cloudInitOnPrem
+
+resource resourceGroup 'Microsoft.Resources/resourceGroups@2025-04-01' = {
+  name: '${abbreviations.resourcesResourceGroups}${environmentName}'
+  location: location
+  tags: tags
+}
+
+module resources 'resources.bicep' = {
+  scope: resourceGroup
+  params: {
+    location: location
+    tags: tags
+    resourceToken: resourceToken
+    sshPublicKey: checkedSshPublicKey
+    cloudInitForwarder: checkedCloudInitForwarder
+    cloudInitOnPrem: checkedCloudInitOnPrem
+    hub: hub
+    corp: corp
+    deployOnPremServers: deployOnPremServers
+    spokes: spokes
+    forwards: forwards
+    dnsZoneName: dnsZoneName
+    hostName: hostName
+    forwarder: forwarder
+    jump: jump
+    availabilityZones: availabilityZones
+    linkServiceSubscriptions: linkServiceSubscriptions
+    adminUsername: adminUsername
+  }
+}
+
+@description('The resource group that holds everything.')
+output RESOURCE_GROUP_NAME string = resourceGroup.name
+
+@description('The token that ends the resources\' names.')
+output RESOURCE_TOKEN string = resourceToken
+
+@description('Name of the hub jump box.')
+output HUB_JUMP_NAME string = resources.outputs.hub.jump
+
+@description('Name of the first spoke\'s jump box.')
+output SPOKE_JUMP_NAME string = resources.outputs.spokes[0].jump
+
+@description('Everything that a probe needs to know of this deployment.')
+output FWD_TOPOLOGY topologyType = {
+  version: 1
+  resourceGroup: resourceGroup.name
+  hub: resources.outputs.hub
+  spokes: resources.outputs.spokes
+  forwards: resources.outputs.forwards
+}

@@ -1,0 +1,76 @@
+metadata name = 'Jump box'
+metadata description = 'A container in a network, to test from. It costs only while it runs and ends by itself.'
+
+import { jumpType } from '../types.bicep'
+
+@description('Name of the container group.')
+param name string
+
+@description('Azure region.')
+param location string
+
+@description('Tags.')
+param tags { *: string }
+
+@description('Resource id of a subnet that is delegated to Azure Container Instances.')
+param subnetId string
+
+@description('Image and lifetime.')
+param jump jumpType
+
+var containerName = 'jump'
+// A group in a network has to open a port; nothing listens on it.
+var port = 80
+
+resource containerGroup 'Microsoft.ContainerInstance/containerGroups@2025-09-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    osType: 'Linux'
+    sku: 'Standard'
+    // With Never the group ends with its command, which is the cost guard: Always would start it anew.
+    restartPolicy: 'Never'
+    subnetIds: [
+      {
+        id: subnetId
+      }
+    ]
+    ipAddress: {
+      type: 'Private'
+      ports: [
+        {
+          port: port
+          protocol: 'TCP'
+        }
+      ]
+    }
+    containers: [
+      {
+        name: containerName
+        properties: {
+          image: jump.image
+          command: ['/bin/sh', '-c', 'sleep ${jump.lifetimeSeconds}']
+          ports: [
+            {
+              port: port
+              protocol: 'TCP'
+            }
+          ]
+          resources: {
+            requests: {
+              cpu: 1
+              memoryInGB: 1
+            }
+          }
+        }
+      }
+    ]
+  }
+}
+
+@description('Name of the container group.')
+output name string = containerGroup.name
+
+@description('Name of the container in it.')
+output containerName string = containerName

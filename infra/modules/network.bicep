@@ -1,0 +1,225 @@
+metadata name = 'Hub network'
+metadata description = 'The hub network with the shared subnet (forwarders, load balancer, link service; NAT gateway for egress) and the jump box subnet.'
+
+import { hubType } from '../types.bicep'
+
+@description('Azure region.')
+param location string
+
+@description('Tags.')
+param tags { *: string }
+
+@description('Token that ends the resources\' names.')
+param resourceToken string
+
+@description('The hub network.')
+param hub hubType
+
+@description('TCP ports that are forwarded.')
+param forwardedPorts int[]
+
+@description('Port of the forwarder agents\' health responder.')
+param healthPort int
+
+@description('Whether the hub jump box subnet may open SSH to the forwarders.')
+param allowSsh bool
+
+@description('Resource id of the workspace for diagnostics.')
+param workspaceId string
+
+var abbreviations = loadJsonContent('../abbreviations.json')
+var forwardedPortRanges = map(forwardedPorts, port => string(port))
+
+var baseRules = [
+  {
+    name: 'allow-probes'
+    properties: {
+      description: 'Health probes of the load balancer, answered by the forwarder agent.'
+      priority: 100
+      direction: 'Inbound'
+      access: 'Allow'
+      protocol: 'Tcp'
+      sourceAddressPrefix: 'AzureLoadBalancer'
+      sourcePortRange: '*'
+      destinationAddressPrefix: hub.sharedSubnetPrefix
+      destinationPortRange: string(healthPort)
+    }
+  }
+  {
+    name: 'allow-link-service'
+    properties: {
+      description: 'Spokes: behind the private link service they come from its NAT addresses, which lie in the shared subnet.'
+      priority: 110
+      direction: 'Inbound'
+      access: 'Allow'
+      protocol: 'Tcp'
+      sourceAddressPrefix: hub.sharedSubnetPrefix
+      sourcePortRange: '*'
+      destinationAddressPrefix: hub.sharedSubnetPrefix
+      destinationPortRanges: forwardedPortRanges
+    }
+  }
+  {
+    name: 'allow-hub-jump'
+    properties: {
+      description: 'The hub jump box: forwarded ports and the agents\' status.'
+      priority: 120
+      direction: 'Inbound'
+      access: 'Allow'
+      protocol: 'Tcp'
+      sourceAddressPrefix: hub.jumpSubnetPrefix
+      sourcePortRange: '*'
+      destinationAddressPrefix: hub.sharedSubnetPrefix
+      destinationPortRanges: concat(forwardedPortRanges, [string(healthPort)])
+    }
+  }
+  {
+    name: 'deny-inbound'
+    properties: {
+      description: 'Nothing else, not from the hub network either.'
+      priority: 4096
+      direction: 'Inbound'
+      access: 'Deny'
+      protocol: '*'
+      sourceAddressPrefix: '*'
+      sourcePortRange: '*'
+      destinationAddressPrefix: '*'
+      destinationPortRange: '*'
+    }
+  }
+]
+
+var sshRules = [
+  {
+    name: 'allow-ssh'
+    properties: {
+      description: 'SSH from the hub jump box subnet, asked for by forwarder.allowSsh.'
+      priority: 130
+      direction: 'Inbound'
+      access: 'Allow'
+      protocol: 'Tcp'
+      sourceAddressPrefix: hub.jumpSubnetPrefix
+      sourcePortRange: '*'
+      destinationAddressPrefix: hub.sharedSubnetPrefix
+      destinationPortRange: '22'
+    }
+  }
+]
+
+resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
+  name: '${abbreviations.networkNetworkSecurityGroups}shared-${resourceToken}'
+  location: location
+  tags: tags
+  properties: {
+    securityRules: concat(baseRules, allowSsh ? sshRules : [])
+  }
+}
+
+resource natAddress 'Microsoft.Network/publicIPAddresses@2025-05-01' = {
+  name: '${abbreviations.networkPublicIPAddresses}nat-${resourceToken}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIPAllocationMethod: 'Static'
+  }
+}
+
+resource natGateway 'Microsoft.Network/natGateways@2025-05-01' = {
+  name: '${abbreviations.networkNatGateways}${resourceToken}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    idleTimeoutInMinutes: 4
+    publicIpAddresses: [
+      {
+        id: natAddress.id
+      }
+    ]
+  }
+}
+
+resource hubNetwork 'Microsoft.Network/virtualNetworks@2025-05-01' = {
+  name: '${abbreviations.networkVirtualNetworks}hub-${resourceToken}'
+  location: location
+  tags: tags
+  properties: {
+    addressSpace: {
+      addressPrefixes: [hub.addressPrefix]
+    }
+    subnets: [
+      {
+        name: 'shared'
+        properties: {
+          addressPrefix: hub.sharedSubnetPrefix
+          defaultOutboundAccess: false
+          // A link service cannot take its NAT addresses from a subnet with these policies on.
+          privateLinkServiceNetworkPolicies: 'Disabled'
+          natGateway: {
+            id: natGateway.id
+          }
+          networkSecurityGroup: {
+            id: securityGroup.id
+          }
+        }
+      }
+      {
+        name: 'jump'
+        properties: {
+          addressPrefix: hub.jumpSubnetPrefix
+          defaultOutboundAccess: false
+          delegations: [
+            {
+              name: 'containers'
+              properties: {
+                serviceName: 'Microsoft.ContainerInstance/containerGroups'
+              }
+            }
+          ]
+        }
+      }
+    ]
+  }
+
+  resource sharedSubnet 'subnets' existing = {
+    name: 'shared'
+  }
+
+  resource jumpSubnet 'subnets' existing = {
+    name: 'jump'
+  }
+}
+
+resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  scope: hubNetwork
+  name: 'workspace'
+  properties: {
+    workspaceId: workspaceId
+    logs: [
+      {
+        categoryGroup: 'allLogs'
+        enabled: true
+      }
+    ]
+    metrics: [
+      {
+        category: 'AllMetrics'
+        enabled: true
+      }
+    ]
+  }
+}
+
+@description('Name of the hub network.')
+output name string = hubNetwork.name
+
+@description('Resource id of the shared subnet.')
+output sharedSubnetId string = hubNetwork::sharedSubnet.id
+
+@description('Resource id of the jump box subnet.')
+output jumpSubnetId string = hubNetwork::jumpSubnet.id

@@ -1,0 +1,121 @@
+metadata name = 'On-premise server stand-in'
+metadata description = 'A small virtual machine with a fixed address, no public one and no way out: its cloud-init installs nothing.'
+
+import { imageType, serverType } from '../types.bicep'
+
+@description('Azure region.')
+param location string
+
+@description('Tags.')
+param tags { *: string }
+
+@description('Token that ends the resources\' names.')
+param resourceToken string
+
+@description('The server.')
+param server serverType
+
+@description('Resource id of its subnet.')
+param subnetId string
+
+@description('Size of the machine.')
+param vmSize string
+
+@description('Image of the machine.')
+param image imageType
+
+@description('Name of the administrator.')
+param adminUsername string
+
+@description('SSH public key of the administrator.')
+param sshPublicKey string
+
+@description('cloud-init, base64.')
+param cloudInit string
+
+var abbreviations = loadJsonContent('../abbreviations.json')
+
+resource networkInterface 'Microsoft.Network/networkInterfaces@2025-05-01' = {
+  name: '${abbreviations.networkNetworkInterfaces}${server.name}-${resourceToken}'
+  location: location
+  tags: tags
+  properties: {
+    ipConfigurations: [
+      {
+        name: 'primary'
+        properties: {
+          primary: true
+          privateIPAllocationMethod: 'Static'
+          privateIPAddress: server.address
+          subnet: {
+            id: subnetId
+          }
+        }
+      }
+    ]
+  }
+}
+
+resource machine 'Microsoft.Compute/virtualMachines@2025-04-01' = {
+  name: '${abbreviations.computeVirtualMachines}${server.name}-${resourceToken}'
+  location: location
+  tags: tags
+  properties: {
+    hardwareProfile: {
+      vmSize: vmSize
+    }
+    osProfile: {
+      computerName: server.name
+      adminUsername: adminUsername
+      customData: cloudInit
+      linuxConfiguration: {
+        disablePasswordAuthentication: true
+        ssh: {
+          publicKeys: [
+            {
+              path: '/home/${adminUsername}/.ssh/authorized_keys'
+              keyData: sshPublicKey
+            }
+          ]
+        }
+      }
+    }
+    securityProfile: {
+      securityType: 'TrustedLaunch'
+      uefiSettings: {
+        secureBootEnabled: true
+        vTpmEnabled: true
+      }
+    }
+    diagnosticsProfile: {
+      bootDiagnostics: {
+        enabled: true
+      }
+    }
+    storageProfile: {
+      imageReference: image
+      osDisk: {
+        createOption: 'FromImage'
+        caching: 'ReadWrite'
+        deleteOption: 'Delete'
+        managedDisk: {
+          storageAccountType: 'StandardSSD_LRS'
+        }
+      }
+    }
+    networkProfile: {
+      networkInterfaces: [
+        {
+          id: networkInterface.id
+          properties: {
+            primary: true
+            deleteOption: 'Delete'
+          }
+        }
+      ]
+    }
+  }
+}
+
+@description('Name of the virtual machine.')
+output name string = machine.name

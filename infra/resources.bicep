@@ -1,0 +1,210 @@
+metadata name = 'Resources'
+metadata description = 'Everything in the resource group: hub, forwarders, link service, spokes, jump boxes, on-premise stand-in.'
+
+import {
+  corpType
+  forwarderType
+  forwardTopologyType
+  forwardType
+  hubTopologyType
+  hubType
+  jumpType
+  spokeTopologyType
+  spokeType
+} from 'types.bicep'
+
+@description('Azure region of all resources.')
+param location string
+
+@description('Tags of all resources.')
+param tags { *: string }
+
+@description('Token that ends the resources\' names.')
+param resourceToken string
+
+@description('SSH public key of the administrator.')
+param sshPublicKey string
+
+@description('cloud-init of the forwarders, base64.')
+param cloudInitForwarder string
+
+@description('cloud-init of the stand-in servers, base64.')
+param cloudInitOnPrem string
+
+@description('The hub network.')
+param hub hubType
+
+@description('The stand-in for the on-premise network.')
+param corp corpType
+
+@description('Whether to create the stand-in for the on-premise network.')
+param deployOnPremServers bool
+
+@description('The spoke networks.')
+param spokes spokeType[]
+
+@description('The forwarded ports.')
+param forwards forwardType[]
+
+@description('Private DNS zone of the first spoke, and parent of the others\'.')
+param dnsZoneName string
+
+@description('Host part of the name that workloads connect to.')
+param hostName string
+
+@description('The forwarder scale set.')
+param forwarder forwarderType
+
+@description('The jump boxes.')
+param jump jumpType
+
+@description('Availability zones of the forwarders and of the load balancer\'s frontend.')
+param availabilityZones string[]
+
+@description('Subscriptions that may see the private link service and whose endpoints are approved without asking.')
+param linkServiceSubscriptions string[]
+
+@description('Name of the administrator on the virtual machines.')
+param adminUsername string
+
+var abbreviations = loadJsonContent('abbreviations.json')
+
+module monitoring 'modules/monitoring.bicep' = {
+  params: {
+    name: '${abbreviations.operationalInsightsWorkspaces}${resourceToken}'
+    location: location
+    tags: tags
+  }
+}
+
+module network 'modules/network.bicep' = {
+  params: {
+    location: location
+    tags: tags
+    resourceToken: resourceToken
+    hub: hub
+    forwardedPorts: map(forwards, forward => forward.port)
+    healthPort: forwarder.healthPort
+    allowSsh: forwarder.allowSsh
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module onPremise 'modules/on-premise.bicep' = if (deployOnPremServers) {
+  params: {
+    location: location
+    tags: tags
+    resourceToken: resourceToken
+    corp: corp
+    hubNetworkName: network.outputs.name
+    hubAddressPrefix: hub.addressPrefix
+    vmSize: forwarder.vmSize
+    image: forwarder.image
+    adminUsername: adminUsername
+    sshPublicKey: sshPublicKey
+    cloudInit: cloudInitOnPrem
+  }
+}
+
+module forwarders 'modules/forwarder.bicep' = {
+  params: {
+    location: location
+    tags: tags
+    resourceToken: resourceToken
+    forwarder: forwarder
+    forwards: forwards
+    subnetId: network.outputs.sharedSubnetId
+    availabilityZones: availabilityZones
+    adminUsername: adminUsername
+    sshPublicKey: sshPublicKey
+    cloudInit: cloudInitForwarder
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module linkService 'modules/private-link-service.bicep' = {
+  params: {
+    name: '${abbreviations.networkPrivateLinkServices}${resourceToken}'
+    location: location
+    tags: tags
+    subnetId: network.outputs.sharedSubnetId
+    frontendId: forwarders.outputs.frontendId
+    subscriptions: linkServiceSubscriptions
+  }
+}
+
+module hubJump 'modules/jump-box.bicep' = {
+  params: {
+    name: '${abbreviations.containerInstanceContainerGroups}hub-${resourceToken}'
+    location: location
+    tags: tags
+    subnetId: network.outputs.jumpSubnetId
+    jump: jump
+  }
+}
+
+module spokeNetworks 'modules/spoke.bicep' = [
+  for (spoke, index) in spokes: {
+    params: {
+      location: location
+      tags: tags
+      resourceToken: resourceToken
+      spoke: spoke
+      dnsZoneName: spoke.?dnsZoneName ?? (index == 0 ? dnsZoneName : '${spoke.name}.${dnsZoneName}')
+      hostName: hostName
+      linkServiceId: linkService.outputs.resourceId
+    }
+  }
+]
+
+module spokeJumps 'modules/jump-box.bicep' = [
+  for (spoke, index) in spokes: {
+    params: {
+      name: '${abbreviations.containerInstanceContainerGroups}${spoke.name}-${resourceToken}'
+      location: location
+      tags: tags
+      subnetId: spokeNetworks[index].outputs.jumpSubnetId
+      jump: jump
+    }
+  }
+]
+
+@description('Where the hub\'s parts are.')
+output hub hubTopologyType = {
+  jump: hubJump.outputs.name
+  container: hubJump.outputs.containerName
+  loadBalancer: {
+    name: forwarders.outputs.loadBalancerName
+    address: forwarders.outputs.frontendAddress
+  }
+  scaleSet: forwarders.outputs.scaleSetName
+  privateLinkService: linkService.outputs.name
+  healthPort: forwarder.healthPort
+}
+
+@description('Where the spokes\' parts are.')
+output spokes spokeTopologyType[] = [
+  for (spoke, index) in spokes: {
+    name: spoke.name
+    jump: spokeJumps[index].outputs.name
+    container: spokeJumps[index].outputs.containerName
+    privateEndpoint: {
+      name: spokeNetworks[index].outputs.endpointName
+      address: spoke.endpointAddress
+    }
+    hostName: spokeNetworks[index].outputs.fullHostName
+    zone: spokeNetworks[index].outputs.zoneName
+  }
+]
+
+@description('The forwards with all defaults filled in.')
+output forwards forwardTopologyType[] = [
+  for forward in forwards: {
+    name: forward.name
+    port: forward.port
+    targets: forward.targets
+    balance: forward.?balance ?? 'roundRobin'
+    check: forward.?check ?? 'tcp'
+    checkPath: forward.?checkPath ?? '/'
+  }
+]

@@ -1,0 +1,249 @@
+metadata name = 'Types'
+metadata description = 'What a user edits in main.parameters.json, and what the template hands over to fwdctl.'
+
+@export()
+@description('The hub network: the forwarders, their load balancer and the hub jump box.')
+type hubType = {
+  @description('Address range of the hub network, in CIDR notation.')
+  addressPrefix: string
+
+  @description('Subnet of the forwarders, the load balancer and the private link service. The link service\'s NAT addresses come from it.')
+  sharedSubnetPrefix: string
+
+  @description('Subnet of the hub jump box, delegated to Azure Container Instances.')
+  jumpSubnetPrefix: string
+}
+
+@export()
+@description('A stand-in for one on-premise server.')
+type serverType = {
+  @description('Host name of the server, unique among the servers.')
+  @minLength(1)
+  @maxLength(40)
+  name: string
+
+  @description('Its fixed address in the stand-in network.')
+  address: string
+
+  @description('The TCP port that it answers on.')
+  @minValue(1)
+  @maxValue(65535)
+  port: int
+}
+
+@export()
+@description('The stand-in for the on-premise network, peered with the hub.')
+type corpType = {
+  @description('Address range of the stand-in network, in CIDR notation; its only subnet has the same range.')
+  addressPrefix: string
+
+  @description('The servers in it.')
+  servers: serverType[]
+}
+
+@export()
+@description('An isolated network whose workloads reach the forwarders through a private endpoint. Ranges of several spokes may overlap.')
+type spokeType = {
+  @description('Name of the spoke, unique among the spokes; lower-case letters, digits and hyphens.')
+  @minLength(1)
+  @maxLength(20)
+  name: string
+
+  @description('Address range of the spoke network, in CIDR notation.')
+  addressPrefix: string
+
+  @description('Subnet for the control plane of a platform, e.g. of a Container Apps environment.')
+  cpSubnetPrefix: string
+
+  @description('Subnet for workloads.')
+  appsSubnetPrefix: string
+
+  @description('Subnet of the spoke jump box, delegated to Azure Container Instances.')
+  jumpSubnetPrefix: string
+
+  @description('Subnet of the private endpoint.')
+  linkedSubnetPrefix: string
+
+  @description('Fixed address of the private endpoint in the linked subnet; the A record points to it.')
+  endpointAddress: string
+
+  @description('Private DNS zone of this spoke. Default: dnsZoneName for the first spoke, NAME.dnsZoneName for every other one, because a resource group holds a zone name only once.')
+  dnsZoneName: string?
+}
+
+@export()
+@description('One TCP port that is forwarded to servers outside Azure.')
+type forwardType = {
+  @description('Name of the forward, unique; lower-case letters, digits and hyphens. Also names its load balancer rule and probe.')
+  @minLength(1)
+  @maxLength(40)
+  name: string
+
+  @description('The port that clients connect to, unique among the forwards.')
+  @minValue(1)
+  @maxValue(65535)
+  port: int
+
+  @description('Where connections go, each ADDRESS:PORT. The target port may differ from the listening one.')
+  @minLength(1)
+  targets: string[]
+
+  @description('How connections spread over live targets: in turn, or by client address. Default roundRobin.')
+  balance: ('roundRobin' | 'sourceHash')?
+
+  @description('How a forwarder tests a target: a connection, a GET, a TLS handshake, or not at all. Default tcp.')
+  check: ('tcp' | 'http' | 'tls' | 'none')?
+
+  @description('Path of the GET when check is http. Default /.')
+  checkPath: string?
+}
+
+@export()
+@description('A marketplace image.')
+type imageType = {
+  @description('Publisher, e.g. Canonical.')
+  publisher: string
+
+  @description('Offer, e.g. ubuntu-24_04-lts.')
+  offer: string
+
+  @description('SKU; it must be a generation 2 image.')
+  sku: string
+
+  @description('Version, or latest.')
+  version: string
+}
+
+@export()
+@description('The forwarder scale set.')
+type forwarderType = {
+  @description('Number of instances; they spread over the availability zones.')
+  @minValue(1)
+  @maxValue(100)
+  instanceCount: int
+
+  @description('Size of an instance, also used for the stand-in servers.')
+  vmSize: string
+
+  @description('Image of an instance, also used for the stand-in servers. It must bring systemd, python3 (3.8 or newer) and iptables: nothing is installed at boot.')
+  image: imageType
+
+  @description('Local port on which the forwarder agent answers the load balancer\'s probes and the hub jump box. It must not be a forwarded port.')
+  @minValue(1024)
+  @maxValue(65535)
+  healthPort: int
+
+  @description('Whether the hub jump box subnet may open SSH to the forwarders.')
+  allowSsh: bool
+
+  @description('Whether Azure replaces OS disks when a newer image is published. Default false: the image must be on the list of images that support it.')
+  automaticOsUpgrade: bool?
+}
+
+@export()
+@description('The jump boxes, one in the hub and one in each spoke.')
+type jumpType = {
+  @description('Container image. It needs sh, and python3, curl or wget for probing.')
+  image: string
+
+  @description('Seconds after which a running jump box ends by itself, so that a forgotten one stops costing.')
+  @minValue(60)
+  lifetimeSeconds: int
+}
+
+@export()
+@description('Where the hub\'s parts are, as fwdctl reads it.')
+type hubTopologyType = {
+  @description('Name of the hub jump box container group.')
+  jump: string
+
+  @description('Name of the container in it.')
+  container: string
+
+  @description('The internal load balancer.')
+  loadBalancer: {
+    @description('Name of the load balancer.')
+    name: string
+
+    @description('Its frontend address.')
+    address: string
+  }
+
+  @description('Name of the forwarder scale set.')
+  scaleSet: string
+
+  @description('Name of the private link service.')
+  privateLinkService: string
+
+  @description('Port of the forwarder agents\' /status.')
+  healthPort: int
+}
+
+@export()
+@description('Where a spoke\'s parts are, as fwdctl reads it.')
+type spokeTopologyType = {
+  @description('Name of the spoke.')
+  name: string
+
+  @description('Name of the spoke jump box container group.')
+  jump: string
+
+  @description('Name of the container in it.')
+  container: string
+
+  @description('The private endpoint.')
+  privateEndpoint: {
+    @description('Name of the private endpoint.')
+    name: string
+
+    @description('Its address.')
+    address: string
+  }
+
+  @description('The name that workloads in the spoke connect to.')
+  hostName: string
+
+  @description('The private DNS zone that holds the name.')
+  zone: string
+}
+
+@export()
+@description('A forward with all defaults filled in.')
+type forwardTopologyType = {
+  @description('Name of the forward.')
+  name: string
+
+  @description('The port that clients connect to.')
+  port: int
+
+  @description('Where connections go, each ADDRESS:PORT.')
+  targets: string[]
+
+  @description('How connections spread over live targets.')
+  balance: string
+
+  @description('How a forwarder tests a target.')
+  check: string
+
+  @description('Path of the GET when check is http.')
+  checkPath: string
+}
+
+@export()
+@description('Everything that a probe needs to know of a deployment.')
+type topologyType = {
+  @description('Version of this shape.')
+  version: int
+
+  @description('The resource group.')
+  resourceGroup: string
+
+  @description('The hub.')
+  hub: hubTopologyType
+
+  @description('The spokes, in the order of the parameters.')
+  spokes: spokeTopologyType[]
+
+  @description('The forwards, in the order of the parameters.')
+  forwards: forwardTopologyType[]
+}
