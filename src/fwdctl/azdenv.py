@@ -1,0 +1,235 @@
+"""azd's environment: find it, read it, and set values through azd itself.
+
+Reading needs no azd: the file `.azure/NAME/.env` is what `azd env get-values` prints. Writing goes through
+`azd env set`, because azd locks the file and keeps values of its own in memory (azure-dev,
+cli/azd/pkg/environment/local_file_data_store.go).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fwdctl.errors import ExitCode, FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fwdctl.runtime import Runtime
+
+AZD_TIMEOUT = 60.0
+"""Seconds for one `azd env set`; azd itself waits up to 30 s for its lock."""
+
+OUTPUTS = ("RESOURCE_GROUP_NAME", "RESOURCE_TOKEN", "HUB_JUMP_NAME", "SPOKE_JUMP_NAME", "FWD_TOPOLOGY")
+"""What `azd provision` writes from the template's outputs."""
+
+# azd (godotenv) escapes these three inside double quotes and python-dotenv does not undo them. As azd also
+# doubles every backslash, and python-dotenv undoes that, exactly one backslash is left before each of them.
+_LEFT_ESCAPED = re.compile(r"\\([$!`])")
+
+
+@dataclass(frozen=True)
+class AzdEnvironment:
+    """One azd environment.
+
+    Attributes:
+        name: as in `azd env list`.
+        project: the folder of azure.yaml.
+        values: the environment's values; secrets among them.
+    """
+
+    name: str
+    project: Path
+    values: Mapping[str, str] = field(repr=False)
+
+    @property
+    def directory(self) -> Path:
+        """`.azure/NAME`, which azd keeps out of version control."""
+        return self.project / ".azure" / self.name
+
+    def require(self, names: Iterable[str]) -> None:
+        """Check that the template's outputs are there.
+
+        Raises:
+            FwdctlError: some are missing: the environment is not provisioned (exit code 3).
+        """
+        missing = [name for name in names if not self.values.get(name)]
+        if missing:
+            raise FwdctlError(
+                "not_provisioned",
+                f"The azd environment '{self.name}' is not provisioned: {', '.join(missing)} not set.",
+                "Run `azd provision` (or `azd up`), which sets them.",
+                exit_code=ExitCode.NOT_FOUND,
+            )
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder, from `start` upwards, that holds azure.yaml or azure.yml, as azd searches it.
+
+    Raises:
+        FwdctlError: there is none (exit code 3).
+    """
+    here = start.resolve()
+    for folder in (here, *here.parents):
+        if (folder / "azure.yaml").is_file() or (folder / "azure.yml").is_file():
+            return folder
+    raise FwdctlError(
+        "azd_project_not_found",
+        f"No azd project: neither {here} nor a folder above it holds azure.yaml.",
+        "Change to the project's folder or name it with --cwd; without a project, name a --resource-group.",
+        exit_code=ExitCode.NOT_FOUND,
+    )
+
+
+def list_environments(project: Path) -> list[str]:
+    """Names of the project's environments, sorted."""
+    try:
+        entries = sorted((project / ".azure").iterdir())
+    except FileNotFoundError:
+        return []
+    return [entry.name for entry in entries if (entry / ".env").is_file()]
+
+
+def choose(project: Path, environ: Mapping[str, str], wanted: str | None = None) -> str:
+    """The environment to use, by azd's rules: the wanted one, AZURE_ENV_NAME, the project's default.
+
+    Raises:
+        FwdctlError: none is chosen, or the chosen one does not exist (exit code 3).
+    """
+    name, source = wanted or "", "-e/--environment"
+    if not name:
+        name, source = environ.get("AZURE_ENV_NAME", ""), "AZURE_ENV_NAME"
+    if not name:
+        name, source = _default_environment(project), ".azure/config.json"
+    known = list_environments(project)
+    if name in known:
+        return name
+    listed = f"There are: {', '.join(known)}." if known else "There is none yet."
+    if name:
+        raise FwdctlError(
+            "azd_environment_not_found",
+            f"The azd environment '{name}' (from {source}) does not exist in {project}.",
+            f"{listed} Choose one with --environment, or make it with `azd env new {name}`.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    raise FwdctlError(
+        "azd_environment_not_chosen",
+        f"No azd environment is selected in {project}.",
+        f"{listed} Choose one with `azd env select` or --environment, or make one with `azd env new`.",
+        exit_code=ExitCode.NOT_FOUND,
+    )
+
+
+def _default_environment(project: Path) -> str:
+    path = project / ".azure" / "config.json"
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        raise FwdctlError(
+            "azd_config_unreadable",
+            f"{path} cannot be read: {error}",
+            "Mend or delete it and run `azd env select NAME`.",
+            exit_code=ExitCode.NOT_FOUND,
+        ) from error
+    name = document.get("defaultEnvironment") if isinstance(document, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def load(runtime: Runtime, wanted: str | None = None) -> AzdEnvironment:
+    """Find the project, choose the environment and read its values.
+
+    Raises:
+        FwdctlError: no project, no such environment, or its file cannot be read (exit code 3).
+    """
+    project = find_project(runtime.cwd)
+    name = choose(project, runtime.environ, wanted)
+    return AzdEnvironment(name, project, read_values(project / ".azure" / name / ".env"))
+
+
+def read_values(path: Path) -> dict[str, str]:
+    """The values in a file that azd wrote, exactly as `azd env get-values --output json` gives them.
+
+    Raises:
+        FwdctlError: the file cannot be read (exit code 3).
+    """
+    from dotenv import dotenv_values
+
+    try:
+        # Opened here: python-dotenv takes a missing file for an empty one.
+        with path.open(encoding="utf-8") as stream:
+            values = dotenv_values(stream=stream, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FwdctlError(
+            "azd_environment_unreadable",
+            f"{path} cannot be read: {error}",
+            "Mend the file, or make the environment anew with `azd env new` and `azd env refresh`.",
+            exit_code=ExitCode.NOT_FOUND,
+        ) from error
+    return {name: _LEFT_ESCAPED.sub(r"\1", value or "") for name, value in values.items()}
+
+
+def set_values(runtime: Runtime, environment: AzdEnvironment, values: Mapping[str, str]) -> None:
+    """Set values with one `azd env set --file`, all or none.
+
+    Raises:
+        FwdctlError: azd is missing (exit code 3), fails or does not answer (1). Nothing is set then.
+    """
+    azd = shutil.which("azd", path=runtime.environ.get("PATH"))
+    if azd is None:
+        raise FwdctlError(
+            "azd_not_found",
+            "The Azure Developer CLI `azd` is not on PATH; it is needed to write the azd environment.",
+            "Install it: https://aka.ms/azd-install",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    for key, value in values.items():
+        if value.endswith("\\"):  # godotenv would take the closing quote for an escaped one
+            raise FwdctlError("azd_value_refused", f"azd cannot keep {key}: its value ends with a backslash.")
+    descriptor, name = tempfile.mkstemp(prefix="fwdctl-", suffix=".env")  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(f'{key}="{escape(value)}"\n' for key, value in sorted(values.items()))
+        command = [azd, "env", "set", "--file", name, "--environment", environment.name, "--no-prompt"]
+        _run_azd(runtime, [*command, "--cwd", str(environment.project)])
+    finally:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
+
+
+def _run_azd(runtime: Runtime, command: list[str]) -> None:
+    try:
+        answer = subprocess.run(
+            command,
+            env=dict(runtime.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=AZD_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FwdctlError(
+            "azd_failed", f"`azd env set` did not run: {error}", "Try `azd env get-values` by hand."
+        ) from error
+    if answer.returncode != 0:
+        said = (answer.stderr + answer.stdout).decode("utf-8", "replace").split()
+        raise FwdctlError(
+            "azd_failed",
+            f"`azd env set` ended with exit code {answer.returncode}: {' '.join(said)}",
+            "Try `azd env get-values` by hand.",
+        )
+
+
+def escape(value: str) -> str:
+    """A value as godotenv 1.5.1, which azd reads with, expects it between double quotes."""
+    escaped = re.sub(r'([\\"!$`])', r"\\\1", value)
+    return escaped.replace("\n", r"\n").replace("\r", r"\r")
