@@ -7,7 +7,6 @@ round of answers usually suffices.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from fwdlab.arm.template import functions, functions_deployment
 from fwdlab.arm.template.environment import Environment, Frame, Need, Unresolved
 from fwdlab.arm.template.expressions import (
     Call,
-    Index,
     Literal,
     Node,
     Property,
@@ -31,6 +29,8 @@ from fwdlab.arm.template.scopes import scope_of
 from fwdlab.arm.template.values import ExpressionError, compact, element_of, find_key, get, property_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from fwdlab.arm.template.environment import UserFunction
 
 COPY_LIMIT = 800

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.template.environment import Environment, Frame, Need, Unresolved
 from fwdlab.arm.template.evaluate import Evaluator, copy_count
 from fwdlab.arm.template.failures import invalid_expression, invalid_template, not_supported
-from fwdlab.arm.template.plan import Plan, Planned, PlanNames, not_defined
-from fwdlab.arm.template.request import DeploymentRequest
+from fwdlab.arm.template.plan import Plan, PlanNames, Planned, not_defined
 from fwdlab.arm.template.scopes import GROUPS, Scope, absolute_id, join_id
 from fwdlab.arm.template.symbols import Symbols
 from fwdlab.arm.template.values import ExpressionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdlab.arm.template.request import DeploymentRequest
 
 
 @dataclass(frozen=True)

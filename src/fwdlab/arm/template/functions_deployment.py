@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.template.registry import a_string
@@ -10,6 +9,8 @@ from fwdlab.arm.template.scopes import join_id, plain_group_id, resource_id, sub
 from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fwdlab.arm.template.environment import Environment
 
 # The identity of the lab's tokens has no directory object; any constant serves role assignments.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.template.environment import Frame
 from fwdlab.arm.template.scopes import DEPLOYMENTS, absolute_id
 from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
-    from fwdlab.arm.template.environment import Environment
+    from fwdlab.arm.template.environment import Environment, Frame
     from fwdlab.arm.template.evaluate import Evaluator
     from fwdlab.arm.template.request import DeploymentRequest
     from fwdlab.arm.template.scopes import Scope

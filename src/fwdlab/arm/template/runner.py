@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope, type_of
 from fwdlab.arm.template.values import ExpressionError, without_nulls
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+
     from fwdlab.arm.template.plan import Plan, Planned
     from fwdlab.arm.template.request import DeploymentRequest
     from fwdlab.arm.template.target import Target

@@ -1,0 +1,133 @@
+"""What-if: the difference between what is there and what a template would make of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.template.expressions import is_expression
+from fwdlab.arm.template.survey import Sight, survey
+from fwdlab.arm.template.values import equal, find_key
+
+if TYPE_CHECKING:
+    from fwdlab.arm.template.plan import Plan
+    from fwdlab.arm.template.runner import Engine
+
+_NOT_FOUND = 404
+# Sent and never answered: their absence in the present document is no difference.
+_WRITE_ONLY = frozenset({"customdata", "adminpassword", "securevalue"})
+
+Delta = list[dict[str, Any]]
+
+
+async def what_if(engine: Engine, plan: Plan, *, ids_only: bool = False) -> list[dict[str, Any]]:
+    """The changes that a deployment would make, as ARM's what-if lists them.
+
+    Args:
+        engine: where to look.
+        plan: the deployment.
+        ids_only: leave `before`, `after` and `delta` out (`resultFormat` ResourceIdOnly).
+
+    Raises:
+        ArmError: an expression of a resource is not valid.
+    """
+    changes: list[dict[str, Any]] = []
+    for sight in await survey(engine, plan):
+        change = await _change(engine, sight)
+        if ids_only:
+            change = {key: value for key, value in change.items() if key not in {"before", "after", "delta"}}
+        changes.append(change)
+    return changes
+
+
+async def _change(engine: Engine, sight: Sight) -> dict[str, Any]:
+    planned = sight.planned
+    after: dict[str, Any] = {
+        "apiVersion": planned.api_version,
+        "id": planned.id,
+        "name": planned.name.rsplit("/", 1)[-1],
+        "type": planned.type,
+        **sight.body,
+    }
+    if sight.problem is not None:
+        if sight.complete:
+            raise sight.problem
+        reason = f"It depends on values known only after deployment ({sight.problem.message})"
+        return {
+            "resourceId": planned.id,
+            "changeType": "Unsupported",
+            "unsupportedReason": reason,
+            "after": {key: after[key] for key in ("apiVersion", "id", "name", "type")},
+        }
+    before = await _present(engine, planned.id)
+    if before is None:
+        return {"resourceId": planned.id, "changeType": "Create", "after": after}
+    delta = difference(before, sight.body)
+    change = {"resourceId": planned.id, "changeType": "Modify" if delta else "NoChange"}
+    return change | {"before": before, "after": after, "delta": delta}
+
+
+async def _present(engine: Engine, resource_id: str) -> dict[str, Any] | None:
+    try:
+        return await engine.target.get(resource_id)
+    except ArmError as error:
+        if error.status == _NOT_FOUND:
+            return None
+        raise
+
+
+def difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -> Delta:
+    """Property changes in ARM's form; what only `before` has counts as set by the service."""
+    delta: Delta = []
+    for name, wanted in after.items():
+        where = f"{path}.{name}" if path else name
+        key = find_key(before, name)
+        if key is None:
+            if wanted not in ({}, [], None) and name.lower() not in _WRITE_ONLY:
+                delta.append({"path": where, "propertyChangeType": "Create", "after": wanted})
+        else:
+            delta += _compared(where, before[key], wanted)
+    return delta
+
+
+def _compared(path: str, before: Any, wanted: Any) -> Delta:
+    if isinstance(before, dict) and isinstance(wanted, dict):
+        return difference(before, wanted, path)
+    if isinstance(before, list) and isinstance(wanted, list):
+        children = _elements(before, wanted)
+        if not children:
+            return []
+        change = {"path": path, "propertyChangeType": "Array", "before": before, "after": wanted}
+        return [change | {"children": children}]
+    if _alike(path, before, wanted):
+        return []
+    return [{"path": path, "propertyChangeType": "Modify", "before": before, "after": wanted}]
+
+
+def _elements(before: list[Any], wanted: list[Any]) -> Delta:
+    children: Delta = []
+    for index in range(max(len(before), len(wanted))):
+        path = str(index)
+        if index >= len(before):
+            children.append({"path": path, "propertyChangeType": "Create", "after": wanted[index]})
+        elif index >= len(wanted):
+            children.append({"path": path, "propertyChangeType": "Delete", "before": before[index]})
+        elif isinstance(before[index], dict) and isinstance(wanted[index], dict):
+            inner = difference(before[index], wanted[index])
+            if inner:
+                children.append({"path": path, "propertyChangeType": "Modify", "children": inner})
+        else:
+            children += _compared(path, before[index], wanted[index])
+    return children
+
+
+def _alike(path: str, before: Any, wanted: Any) -> bool:
+    if equal(before, wanted):
+        return True
+    if not isinstance(before, str) or not isinstance(wanted, str):
+        return False
+    if is_expression(wanted):
+        return True  # not known before the deployment
+    if path == "location":
+        return before.replace(" ", "").lower() == wanted.replace(" ", "").lower()
+    return wanted.startswith("/subscriptions/") and before.lower() == wanted.lower()
