@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.template.expressions import is_expression
-from fwdlab.arm.template.survey import Sight, survey
+from fwdlab.arm.template.survey import Sight, Survey
 from fwdlab.arm.template.values import equal, find_key
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def what_if(engine: Engine, plan: Plan, *, ids_only: bool = False) -> list
         ArmError: an expression of a resource is not valid.
     """
     changes: list[dict[str, Any]] = []
-    for sight in await survey(engine, plan):
+    for sight in await Survey(engine, present=True).look(plan):
         change = await _change(engine, sight)
         if ids_only:
             change = {key: value for key, value in change.items() if key not in {"before", "after", "delta"}}
