@@ -1,0 +1,294 @@
+"""The one door to the providers, for HTTP and for the template engine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm import providers
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, parse_path
+from fwdlab.arm.locations import LOCATIONS
+from fwdlab.arm.providers.base import LabSettings, World, normal_location
+from fwdlab.arm.providers.container_instance import GROUP as CONTAINER_GROUP
+from fwdlab.arm.providers.container_instance import ContainerGroups
+from fwdlab.arm.store import group_not_found, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeAlias
+
+    from fwdlab.arm.ids import ArmPath
+    from fwdlab.arm.operations import Operations, Outcome
+    from fwdlab.arm.ports import DataPlane
+    from fwdlab.arm.providers.base import Provider
+    from fwdlab.arm.store import Store
+
+Documents: TypeAlias = "list[dict[str, Any]]"
+_WITH_NODES = ("microsoft.compute/", "microsoft.containerinstance/")
+
+
+class ArmApi:
+    """Resources by id, without HTTP.
+
+    Every change is one revision of the store. What starts or stops machines returns only when the data plane
+    has followed; `settle` waits for it after any other change.
+
+    Args:
+        store: where everything stands.
+        data_plane: what follows it.
+        subscription_id: the lab's only subscription.
+        tenant_id: its tenant.
+        settings: what may be changed while the lab runs; defaults when left out.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        data_plane: DataPlane,
+        *,
+        subscription_id: str,
+        tenant_id: str,
+        settings: LabSettings | None = None,
+    ) -> None:
+        self.store = store
+        self.subscription_id = subscription_id
+        self.tenant_id = tenant_id
+        self.settings = settings or LabSettings()
+        self.world = World(store, data_plane, subscription_id, tenant_id, settings=self.settings)
+        providers.register(self.world)
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What was accepted and is not honoured, each once."""
+        return tuple(self.world.warnings)
+
+    @property
+    def operations(self) -> Operations:
+        """Long-running operations, for polling."""
+        return self.world.operations
+
+    @property
+    def resource_types(self) -> tuple[str, ...]:
+        """Full types that the lab knows, in Azure's casing."""
+        return tuple(provider.type for provider in self.world.providers.values())
+
+    async def put(self, resource_id: str, body: Any, *, api_version: str = "") -> dict[str, Any]:
+        """Create or replace a resource and return its document.
+
+        Raises:
+            ArmError: as the service would answer.
+        """
+        del api_version  # the lab answers every version alike
+        parsed = self._resource_id(resource_id)
+        provider = self.world.provider(parsed.type)
+        content = _content(body)
+        self._check_scope(parsed)
+        self._check_location(parsed, provider, content)
+        self._check_unmoved(parsed, content)
+        with self.store.batch():
+            provider.put(parsed, content)
+        await self._settle_nodes(parsed)
+        return provider.get(parsed)
+
+    async def check(self, resource_id: str, body: Any, *, api_version: str = "") -> None:
+        """Refuse what `put` would refuse whatever else exists; change nothing.
+
+        Raises:
+            ArmError: as the service would answer.
+        """
+        del api_version
+        parsed = self._resource_id(resource_id)
+        provider = self.world.provider(parsed.type)
+        content = _content(body)
+        self._check_location(parsed, provider, content)
+        provider.check(parsed, content)
+
+    async def patch(self, resource_id: str, body: Any) -> dict[str, Any]:
+        """Merge a change into a resource and return its document."""
+        parsed = self._resource_id(resource_id)
+        provider = self.world.provider(parsed.type)
+        if not isinstance(body, dict):
+            raise _no_object()
+        with self.store.batch():
+            provider.patch(parsed, body)
+        await self._settle_nodes(parsed)
+        return provider.get(parsed)
+
+    async def get(self, resource_id: str) -> dict[str, Any]:
+        """The document of a resource.
+
+        Raises:
+            ArmError: 404 `ResourceNotFound` and its like.
+        """
+        parsed = self._resource_id(resource_id)
+        if parsed.is_type(SUBSCRIPTION_TYPE):
+            raise not_found(resource_id)
+        provider = self.world.provider(parsed.type)
+        self._check_group(parsed)
+        return provider.get(parsed)
+
+    async def list(self, path: str) -> Documents:
+        """What a collection holds, e.g. `…/providers/Microsoft.Network/virtualNetworks`."""
+        return self._list(self._path(path))
+
+    async def read(self, path: str) -> Any:
+        """What GET answers: a resource, a collection as `{"value": […]}`, or a view of a resource."""
+        found = self._path(path)
+        if found.kind == "resource":
+            return await self.get(path)
+        self._check_group(found.resource)
+        owner = self.world.providers.get(found.resource.type.lower())
+        view = owner.views.get(found.word.lower()) if owner is not None else None
+        return view(found.resource) if view is not None else {"value": self._list(found)}
+
+    async def delete(self, resource_id: str) -> Outcome:
+        """Remove a resource; 204 when there was none, an operation for a resource group."""
+        parsed = self._resource_id(resource_id)
+        provider = self.world.provider(parsed.type)
+        if not parsed.is_type(GROUP_TYPE):
+            self._check_group(parsed)
+        with self.store.batch():
+            outcome = provider.delete(parsed)
+        return await self._finish(parsed, outcome)
+
+    async def action(self, resource_id: str, action: str, body: Any = None) -> Outcome:
+        """POST on a word below a resource, e.g. `start`.
+
+        Raises:
+            ArmError: `LabOperationNotSupported` for an unknown word, else as the service would answer.
+        """
+        parsed = self._resource_id(resource_id)
+        provider = self.world.provider(parsed.type)
+        known = provider.actions.get(action.lower())
+        if known is None:
+            raise ArmError(
+                400, "LabOperationNotSupported", f"The lab has no operation '{action}' on '{provider.type}'."
+            )
+        self._check_group(parsed)
+        with self.store.batch():
+            outcome = known(parsed, body)
+        return await self._finish(parsed, outcome)
+
+    async def settle(self) -> None:
+        """Wait until the data plane reflects everything up to now."""
+        await self.world.data_plane.settled(self.store.revision)
+
+    def container_ended(self, node: str, boot_id: str, exit_code: int) -> None:
+        """The data plane reports that a container's own process has ended; old news is ignored."""
+        provider = self.world.provider(CONTAINER_GROUP)
+        assert isinstance(provider, ContainerGroups)  # noqa: S101 - the registry says so
+        with self.store.batch():
+            provider.ended(node, boot_id, exit_code)
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        tasks = list(self.world.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _finish(self, parsed: ResourceId, outcome: Outcome) -> Outcome:
+        if outcome.operation is not None:
+            self.operations.add(outcome.operation)
+        if parsed.is_type(GROUP_TYPE):
+            await self.settle()
+        await self._settle_nodes(parsed)
+        return outcome
+
+    async def _settle_nodes(self, parsed: ResourceId) -> None:
+        if parsed.type.lower().startswith(_WITH_NODES):
+            await self.settle()
+
+    def _list(self, path: ArmPath) -> Documents:
+        self._check_group(path.resource)
+        provider = self.world.provider(path.type)
+        if path.resource.is_type(provider.type.rpartition("/")[0]):
+            self.store.require(path.resource.text)
+        return provider.list(path.resource)
+
+    def _path(self, text: str) -> ArmPath:
+        found = parse_path(text)
+        if found is None:
+            raise ArmError(404, "NotFound", f"The path '{text}' was not found.")
+        self._check_subscription(found.resource)
+        return found
+
+    def _resource_id(self, text: str) -> ResourceId:
+        found = self._path(text)
+        if found.kind != "resource":
+            raise ArmError(400, "InvalidResourceId", f"'{text}' is not the id of a resource.")
+        return found.resource
+
+    def _check_subscription(self, parsed: ResourceId) -> None:
+        if parsed.subscription and parsed.subscription.lower() != self.subscription_id.lower():
+            raise ArmError(
+                404, "SubscriptionNotFound", f"The subscription '{parsed.subscription}' could not be found."
+            )
+
+    def _check_group(self, parsed: ResourceId) -> None:
+        if parsed.group and self.store.get(parsed.group_id) is None:
+            raise group_not_found(parsed.group)
+
+    def _check_scope(self, parsed: ResourceId) -> None:
+        if parsed.is_type(GROUP_TYPE):
+            return
+        self._check_group(parsed)
+        extended = "/providers/" in parsed.scope
+        if extended:
+            scope = ResourceId.parse(parsed.scope)
+            self.world.provider(scope.type).get(scope)
+
+    def _check_location(self, parsed: ResourceId, provider: Provider, body: dict[str, Any]) -> None:
+        location = normal_location(body.get("location"))
+        if location is None and provider.tracked:
+            raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
+        if location in (None, "global") or location in LOCATIONS:
+            return
+        raise ArmError(
+            400,
+            "LocationNotAvailableForResourceGroup"
+            if parsed.is_type(GROUP_TYPE)
+            else "LocationNotAvailableForResourceType",
+            f"The provided location '{body['location']}' is not available for resource type "
+            f"'{provider.type}'. List "
+            f"of available regions for the resource type is '{','.join(LOCATIONS)}'.",
+        )
+
+    def _check_unmoved(self, parsed: ResourceId, body: dict[str, Any]) -> None:
+        old = self.store.get(parsed.text)
+        if old is None or "location" not in body:
+            return
+        before, now = old.document.get("location"), normal_location(body["location"])
+        if before not in (None, now):
+            code = "InvalidResourceGroupLocation" if parsed.is_type(GROUP_TYPE) else "InvalidResourceLocation"
+            raise ArmError(
+                409,
+                code,
+                f"The resource '{parsed.name}' already exists in location '{before}' in resource group "
+                f"'{parsed.group}'. A resource with the same name cannot be created in location '{now}'. "
+                "Please "
+                "select a new resource name.",
+            )
+
+
+def _content(body: Any) -> dict[str, Any]:
+    """A body without nulls: in ARM a null property is an absent one."""
+    if not isinstance(body, dict):
+        raise _no_object()
+    cleaned: dict[str, Any] = _without_nulls(body)
+    return cleaned
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_nulls(v) for v in value]
+    return value
+
+
+def _no_object() -> ArmError:
+    return ArmError(
+        400, "InvalidRequestContent", "The request content was invalid: a JSON object is expected."
+    )

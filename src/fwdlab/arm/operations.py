@@ -1,0 +1,101 @@
+"""Long-running operations and their polling answers.
+
+A provider answers with an `Outcome`; one that goes on after the answer carries an `Operation`. The HTTP layer
+turns that into the polling address the service is known to use.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from fwdlab.arm.errors import ArmError
+
+_KEPT = 500
+
+
+@dataclass
+class Operation:
+    """Something under way.
+
+    Attributes:
+        kind: `async`: the address in `Azure-AsyncOperation` answers 200 with a status document; `location`:
+            the one in `Location` answers 202 until the end, then `result` (or 204).
+        path: polling path, without scheme and host; the operation's id is its last segment.
+        retry_after: seconds to ask again after; None sends no header, and clients fall back on 30 s.
+        document: fields of the status document besides `status`, `startTime` and `error`.
+        result: final body of a `location` operation.
+    """
+
+    kind: Literal["async", "location"]
+    path: str
+    retry_after: int | None = None
+    status: str = "InProgress"
+    error: ArmError | None = None
+    document: dict[str, Any] = field(default_factory=dict)
+    result: Any = None
+    started: str = field(default_factory=lambda: timestamp())  # noqa: PLW0108 - defined below
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def __post_init__(self) -> None:
+        self.path = f"{self.path}/{self.id}"
+
+    @property
+    def done(self) -> bool:
+        """Whether it has come to an end, good or bad."""
+        return self.status in {"Succeeded", "Failed", "Canceled"}
+
+    def succeed(self, result: Any = None) -> None:
+        """End it well."""
+        self.status, self.result = "Succeeded", result
+
+    def fail(self, error: ArmError) -> None:
+        """End it badly."""
+        self.status, self.error = "Failed", error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an action answers: status, body, and the operation that goes on, if any."""
+
+    status: int = 200
+    body: Any = None
+    operation: Operation | None = None
+
+
+class Operations:
+    """Operations by id; the oldest finished ones are forgotten."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Operation] = {}
+
+    def add(self, operation: Operation) -> None:
+        """Make it pollable."""
+        self._by_id[operation.id] = operation
+        for key in [k for k, o in self._by_id.items() if o.done][: max(0, len(self._by_id) - _KEPT)]:
+            del self._by_id[key]
+
+    def find(self, path: str) -> Operation | None:
+        """The operation whose polling path this is."""
+        found = self._by_id.get(path.rstrip("/").rsplit("/", 1)[-1].lower())
+        return found if found is not None and found.path.lower() == path.rstrip("/").lower() else None
+
+
+def status_document(operation: Operation) -> dict[str, Any]:
+    """Body of an `Azure-AsyncOperation` address."""
+    document: dict[str, Any] = {
+        **operation.document,
+        "status": operation.status,
+        "startTime": operation.started,
+    }
+    if operation.error is not None:
+        document["error"] = operation.error.body()["error"]
+    return document
+
+
+def timestamp() -> str:
+    """Now, in UTC, as ARM writes it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
