@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Stand-in for an on-premise server: answers every request with who answered whom.
 
 Standard library only, Python 3.8 or newer. Usage: server.py CONFIG, where CONFIG is a JSON file
@@ -23,11 +22,12 @@ class Handler(BaseHTTPRequestHandler):
     server_version = "fwdctl-server"
     sys_version = ""
     timeout = 60
+    wbufsize = -1  # head and body in one segment, else Nagle's algorithm holds the body back
 
     def do_GET(self) -> None:
         """Say who answered, and whom: a client behind a forwarder has the forwarder's address."""
         name = socket.gethostname()
-        answer = {"server": name, "client": self.client_address[0], "port": self.server.server_address[1]}
+        answer = {"server": name, "client": self.client_address[0], "port": self.connection.getsockname()[1]}
         body = (json.dumps(answer) + "\n").encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
