@@ -96,10 +96,10 @@ def parse_config(document: dict[str, Any]) -> Config:
 def balance_rules(forward: Forward, live: list[str]) -> list[str]:
     """The rules of a forward's own chain, which only the first packet of a connection passes.
 
-    roundRobin takes every n-th connection out of what is left for the n targets still to come. sourceHash cuts
-    the clients into 16 buckets by the last four bits of their address, which every iptables can match and every
-    instance cuts alike; only a dead target's buckets move. (The hashing modules HMARK and cluster are not in
-    every kernel image.) Behind a link service all clients share its few NAT addresses, and so few buckets.
+    roundRobin takes every n-th connection out of what is left for the n targets still to come. sourceHash
+    cuts the clients into 16 buckets by the last four bits of their address, which every iptables can match
+    and every instance cuts alike; only a dead target's buckets move. (The hashing modules HMARK and cluster
+    are not in every kernel image.) Behind a link service all clients share its NAT addresses: few buckets.
     """
     if not live:
         return []
@@ -122,8 +122,8 @@ def _to_target(chain: str, forward: Forward, target: str, action: str) -> str:
 def plan_rules(config: Config, live: dict[str, list[str]]) -> Plan:
     """Every chain that the agent owns with its rules, by table. Live targets are given by a forward's name.
 
-    POST and FWD begin with one rule for each target, alive or not: connections to one that left the rotation go
-    on, and the counters (new connections in POST, packets in FWD) last as long as nobody removes the rules.
+    POST and FWD begin with one rule for each target, alive or not: connections to one that left the rotation
+    go on, and the counters (new connections in POST, packets in FWD) last while nobody removes the rules.
     """
     pairs = [(forward, target) for forward in config.forwards for target in forward.targets]
     replies = "-p tcp -m conntrack --ctstate DNAT --ctorigdstport %d --ctdir REPLY"
@@ -155,7 +155,7 @@ def changed_chains(old: Plan, new: Plan) -> Plan:
 
 
 def restore_text(plan: Plan, present: set[str]) -> str:
-    """Input of `iptables-restore --noflush`: a transaction per table; declaring a chain empties just that chain.
+    """Input of `iptables-restore --noflush`: a transaction per table; declaring a chain empties just that.
 
     Jumps that are not among the kernel's present rules are put first: no rule of others comes before them.
     """
