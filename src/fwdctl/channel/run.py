@@ -1,0 +1,293 @@
+"""One round trip: open, greet, send the program, collect frames, close."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from fwdctl.channel import wire
+from fwdctl.channel.socket import ClosedError, Socket, Ticket
+from fwdctl.errors import ExitCode, FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROMPT_WAIT = 1.0
+"""Seconds to wait for the shell's first sign of life before talking to it anyhow."""
+ANSWER_WAIT = 10.0
+"""Seconds that the shell may take to answer the greeting, and to say that the program runs."""
+STDIN_WINDOW = 8
+"""Lines of stdin under way at most; the terminal's own buffer takes 4096 bytes."""
+
+State = Literal["completed", "not_started", "cut", "damaged", "timeout", "unsupported"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command to run.
+
+    Attributes:
+        argv: program and arguments; strings are encoded as the file system's names are.
+        stdin: None for an empty one; a stream is read until its end.
+        timeout: seconds in all, None for no limit.
+        idempotent: may be run a second time when its result was lost on the way.
+    """
+
+    argv: tuple[str | bytes, ...]
+    stdin: bytes | BinaryIO | None = None
+    timeout: float | None = None
+    idempotent: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+        state: `completed`: ran to its end and everything arrived. `not_started`: it never ran.
+            `cut`, `damaged`, `timeout`: it may have run, and the result is not known.
+            `unsupported`: the box lacks the tools.
+        status: exit status; None unless completed.
+        stdout: the bytes written, as far as they came.
+        stderr: likewise.
+        detail: one line for people; empty when completed.
+    """
+
+    state: State
+    status: int | None = None
+    stdout: bytes = b""
+    stderr: bytes = b""
+    detail: str = ""
+
+    @property
+    def inconclusive(self) -> bool:
+        """Whether nothing may be concluded from it."""
+        return self.state != "completed"
+
+
+class Channel:
+    """Commands in one container.
+
+    Args:
+        start: begins an exec of `/bin/sh` and returns where to pick it up.
+        connect: opens the socket, password sent.
+    """
+
+    def __init__(self, start: Callable[[], Ticket], connect: Callable[[Ticket], Socket]) -> None:
+        self._start = start
+        self._connect = connect
+
+    def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
+        """Run a command and wait for its end.
+
+        A run that certainly did not begin is tried once more; one whose result was lost only if the
+        request is idempotent and none of its output was handed on.
+
+        Args:
+            request: what to run.
+            output: gets ("o" or "e", bytes) as they come.
+
+        Raises:
+            FwdctlError: the exec could not be started or its socket not opened; an argument has a NUL.
+        """
+        argv = tuple(_encoded(word) for word in request.argv)
+        outcome = self._once(argv, request, output)
+        handed_on = output is not None and (outcome.stdout or outcome.stderr)
+        again = outcome.state == "not_started" or (
+            outcome.state in {"cut", "damaged"} and request.idempotent and not handed_on
+        )
+        return self._once(argv, request, output) if again else outcome
+
+    def _once(
+        self, argv: tuple[bytes, ...], request: Request, output: Callable[[str, bytes], None] | None
+    ) -> Outcome:
+        deadline = None if request.timeout is None else time.monotonic() + request.timeout
+        socket = self._connect(self._start())
+        conversation = _Conversation(socket, argv, output, deadline)
+        try:
+            return conversation.hold(request.stdin)
+        except BaseException:
+            # Ctrl-C, or our reader went away: what we started must not go on running.
+            conversation.kill()
+            raise
+        finally:
+            socket.close()
+
+
+class _Conversation:
+    """The talk over one socket."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        argv: tuple[bytes, ...],
+        output: Callable[[str, bytes], None] | None,
+        deadline: float | None,
+    ) -> None:
+        self._socket = socket
+        self._output = output
+        self._deadline = deadline
+        self._frames = wire.Frames(secrets.token_hex(6))
+        self._program = wire.program(argv)
+        self._heard = False
+        self._may_run = False
+        self._feeder: _Feeder | None = None
+
+    def hold(self, stdin: bytes | BinaryIO | None) -> Outcome:
+        """Talk until the command has ended or nothing more can be learnt."""
+        try:
+            refusal = self._begin(has_stdin=stdin is not None)
+            if refusal is not None:
+                return refusal
+            if stdin is not None:
+                self._feeder = _Feeder(stdin, self._send, self._frames)
+            self._until(lambda: self._frames.status is not None, None)
+        except ClosedError:
+            return self._outcome("cut" if self._may_run else "not_started", "the connection was cut")
+        except wire.DamagedError as error:
+            return self._given_up("damaged", f"output was lost on the way: {error}")
+        except _TimeIsUpError:
+            return self._given_up("timeout", "the command did not end in time")
+        finally:
+            if self._feeder is not None:
+                self._feeder.stop()
+        with suppress(ClosedError):
+            self._socket.send(wire.LEAVE)
+        return self._outcome("completed")
+
+    def _begin(self, *, has_stdin: bool) -> Outcome | None:
+        """Greet and send the program; an outcome where it did not start."""
+        frames = self._frames
+        self._until(lambda: self._heard, PROMPT_WAIT)
+        self._send(wire.greeting(frames.nonce, len(self._program)))
+        if not self._until(lambda: frames.ready, ANSWER_WAIT):
+            return self._outcome("not_started", "the shell in the container does not answer")
+        self._may_run = True
+        self._send(wire.program_lines(self._program))
+        if not has_stdin:
+            self._send(wire.END_OF_STDIN)
+        if not self._until(lambda: frames.started or bool(frames.refused), ANSWER_WAIT):
+            return self._given_up("damaged", "the container did not say whether the command runs")
+        if frames.refused == "unsupported":
+            return self._outcome("unsupported", "the container has neither base64, od nor python3")
+        if frames.refused:
+            return self._outcome("not_started", "the command arrived damaged in the container")
+        return None
+
+    def kill(self) -> None:
+        """End the remote command, as far as the connection still lives."""
+        if self._feeder is not None:
+            self._feeder.stop()
+        with suppress(ClosedError):
+            self._socket.send(b"\n" + wire.KILL)
+
+    def _given_up(self, state: State, detail: str) -> Outcome:
+        self.kill()
+        return self._outcome(state, detail)
+
+    def _outcome(self, state: State, detail: str = "") -> Outcome:
+        frames = self._frames
+        status = frames.status if state == "completed" else None
+        return Outcome(state, status, bytes(frames.stdout.data), bytes(frames.stderr.data), detail)
+
+    def _send(self, data: bytes) -> None:
+        for message in wire.messages(data):
+            self._socket.send(message)
+
+    def _until(self, done: Callable[[], bool], patience: float | None) -> bool:
+        """Listen until `done`; False when `patience` seconds were not enough."""
+        limit = None if patience is None else time.monotonic() + patience
+        while not done():
+            waits = [end - time.monotonic() for end in (limit, self._deadline) if end is not None]
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                raise _TimeIsUpError
+            if limit is not None and time.monotonic() >= limit:
+                return False
+            with suppress(TimeoutError):
+                # A short wait keeps Ctrl-C working where a wait without end cannot be interrupted (Windows).
+                self._take(self._socket.recv(max(0.0, min([*waits, 0.5]))))
+            if self._feeder is not None:
+                self._feeder.check()
+        return True
+
+    def _take(self, message: str | bytes) -> None:
+        data = message.encode("latin-1", "replace") if isinstance(message, str) else message
+        self._heard = self._heard or bool(data)
+        for stream, text in self._frames.feed(data):
+            if self._output is not None:
+                self._output(stream, text)
+
+
+class _TimeIsUpError(Exception):
+    """The request's own limit."""
+
+
+class _Feeder:
+    """Passes stdin on in a thread, a few lines ahead of what the box has acknowledged."""
+
+    def __init__(self, stdin: bytes | BinaryIO, send: Callable[[bytes], None], frames: wire.Frames) -> None:
+        self._stdin = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
+        self._send = send
+        self._frames = frames
+        self._stopped = threading.Event()
+        self._moved = threading.Condition()
+        threading.Thread(target=self._run, name="fwdctl-stdin", daemon=True).start()
+
+    def stop(self) -> None:
+        """Send nothing more; a read that blocks is left behind."""
+        self._stopped.set()
+        self.check()
+
+    def check(self) -> None:
+        """Acknowledgements may have come."""
+        with self._moved:
+            self._moved.notify_all()
+
+    def _run(self) -> None:
+        sent = 0
+        with suppress(ClosedError):
+            while chunk := _read(self._stdin):
+                for line in wire.stdin_lines(chunk):
+                    if not self._may_send(sent):
+                        return
+                    self._send(line)
+                    sent += 1
+            if not self._stopped.is_set():
+                self._send(wire.END_OF_STDIN)
+
+    def _may_send(self, sent: int) -> bool:
+        with self._moved:
+            self._moved.wait_for(
+                lambda: self._stopped.is_set() or sent - self._frames.acknowledged < STDIN_WINDOW
+            )
+        return not self._stopped.is_set()
+
+
+def _read(stream: BinaryIO) -> bytes:
+    """What is there, empty at the end. Not through the buffer, whose lock a blocked thread would keep."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, AttributeError, ValueError):
+        return stream.read(65536)
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:
+        return b""
+
+
+def _encoded(word: str | bytes) -> bytes:
+    data = os.fsencode(word) if isinstance(word, str) else word
+    if b"\0" in data:
+        raise FwdctlError(
+            "argument_has_nul",
+            "An argument contains a NUL character, which no program can be given.",
+            "Pass such data on standard input.",
+            exit_code=ExitCode.USAGE,
+        )
+    return data

@@ -1,0 +1,168 @@
+"""Open the exec service's web socket: TLS as the Azure CLI checks it, proxies, errors in words."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from fwdctl.errors import ExitCode, FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPEN_TIMEOUT = 15.0
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """Where a started exec is to be picked up: once, within a minute or so.
+
+    Attributes:
+        uri: `wss://...`.
+        password: the first message.
+    """
+
+    uri: str
+    password: str
+
+    def __repr__(self) -> str:
+        """Without the password, for logs and tracebacks."""
+        return f"Ticket({self.uri.partition('?')[0]!r})"
+
+
+class Socket(Protocol):
+    """What the channel needs of a web socket."""
+
+    def send(self, message: str | bytes) -> None:
+        """Send one message, text or binary by type."""
+
+    def recv(self, timeout: float | None = None) -> str | bytes:
+        """Wait for the next message; TimeoutError after `timeout` seconds, ClosedError at the end."""
+
+    def close(self) -> None:
+        """Close; never raises."""
+
+
+class ClosedError(Exception):
+    """The other side closed the connection, or it broke."""
+
+
+class WebSocket:
+    """The `websockets` client with our own errors."""
+
+    def __init__(self, connection: Any) -> None:
+        from websockets.exceptions import ConnectionClosed
+
+        self._connection = connection
+        self._closed = ConnectionClosed
+
+    def send(self, message: str | bytes) -> None:
+        """Send one message."""
+        try:
+            self._connection.send(message)
+        except (self._closed, OSError) as error:
+            raise ClosedError(str(error)) from error
+
+    def recv(self, timeout: float | None = None) -> str | bytes:
+        """Wait for the next message."""
+        try:
+            message: str | bytes = self._connection.recv(timeout=timeout)
+        except TimeoutError:
+            raise
+        except (self._closed, OSError) as error:
+            raise ClosedError(str(error)) from error
+        return message
+
+    def close(self) -> None:
+        """Close at once; the service does not always answer a closing handshake."""
+        self._connection.close()
+
+
+def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
+    """Open the socket and hand over the password.
+
+    Raises:
+        FwdctlError: `exec_tls_untrusted`, `exec_unreachable` or `exec_refused` (exit code 5).
+    """
+    from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidURI, ProxyError
+    from websockets.sync.client import connect as open_socket
+
+    host = urlsplit(ticket.uri).hostname or ""
+    secure = ticket.uri.lower().startswith("wss:")
+    try:
+        connection = open_socket(
+            ticket.uri,
+            ssl=tls_context(environ) if secure else None,
+            proxy=None if is_loopback(host) else True,
+            compression=None,
+            open_timeout=OPEN_TIMEOUT,
+            close_timeout=1.0,
+            max_size=None,
+            legacy=True,
+        )
+    except ssl.SSLCertVerificationError as error:
+        raise FwdctlError(
+            "exec_tls_untrusted",
+            f"The certificate of the exec service at {host} is not trusted: {error.verify_message}.",
+            "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's or the lab's authority.",
+            exit_code=ExitCode.INCONCLUSIVE,
+        ) from error
+    except (InvalidProxy, ProxyError) as error:
+        raise _failed(
+            "exec_proxy_failed", f"The proxy does not lead to the exec service at {host}", error
+        ) from error
+    except (InvalidHandshake, InvalidURI) as error:
+        raise _failed("exec_refused", f"The exec service at {host} refused the connection", error) from error
+    except (OSError, TimeoutError) as error:
+        raise _failed("exec_unreachable", f"The exec service at {host} cannot be reached", error) from error
+    wrapped = WebSocket(connection)
+    try:
+        wrapped.send(ticket.password)
+    except ClosedError as error:
+        raise _failed("exec_refused", f"The exec service at {host} closed the connection", error) from error
+    return wrapped
+
+
+def _failed(code: str, text: str, error: Exception) -> FwdctlError:
+    detail = " ".join(str(error).split()) or type(error).__name__
+    return FwdctlError(
+        code,
+        f"{text}: {detail}.",
+        "Check the network's way out (HTTPS_PROXY, firewall) and try again.",
+        exit_code=ExitCode.INCONCLUSIVE,
+    )
+
+
+def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """Verify against the bundle that az honours, else the system's.
+
+    The Azure CLI reads WEBSOCKET_CLIENT_CA_BUNDLE and SSL_CERT_FILE for the exec socket and
+    REQUESTS_CA_BUNDLE for everything else; whoever set one of them meant it for all.
+    """
+    for name in ("WEBSOCKET_CLIENT_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        bundle = environ.get(name)
+        if not bundle:
+            continue
+        try:
+            return ssl.create_default_context(cafile=bundle)
+        except (OSError, ssl.SSLError) as error:
+            raise FwdctlError(
+                "ca_bundle_unreadable",
+                f"{name} names {bundle}, which cannot be read as certificates: {error}.",
+                f"Correct or unset {name}.",
+                exit_code=ExitCode.USAGE,
+            ) from error
+    return ssl.create_default_context()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether no proxy can be meant for this host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
