@@ -1,7 +1,7 @@
 """Evaluation: a syntax tree or a JSON value full of expressions, to a value. Pure.
 
-What only the control plane knows is asked for by raising `Unresolved`; siblings are evaluated first, so that one
-round of answers usually suffices.
+What only the control plane knows is asked for by raising `Unresolved`; siblings are evaluated first, so that
+one round of answers usually suffices.
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class Evaluator:
             return get(document, "properties", {})
         scope = scope_of(resource)
         return {
-            **{key: value for key, value in document.items() if key not in {"id", "name", "type"}},
+            **document,
             "apiVersion": get(document, "apiVersion") or (arguments[1] if len(arguments) > 1 else ""),
             "subscriptionId": scope.subscription_id,
             "resourceGroupName": scope.resource_group,
@@ -350,8 +350,8 @@ def copy_count(name: str, count: Any) -> int:
     """
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= COPY_LIMIT:
         raise ExpressionError(
-            f"The copy count of '{name}' must be an integer from 0 to {COPY_LIMIT}, not '{json.dumps(count)}'. "
-            f"Please see https://aka.ms/arm-copy for usage details."
+            f"The copy count of '{name}' must be an integer from 0 to {COPY_LIMIT}, "
+            f"not '{json.dumps(count)}'. Please see https://aka.ms/arm-copy for usage details."
         )
     return count
 

@@ -155,18 +155,18 @@ def _turns(declared: _Declared, scope: Scope, evaluator: Evaluator, base: Frame)
     loop = declared.raw.get("copy")
     try:
         if not isinstance(loop, dict):
-            yield _planned(declared, scope, evaluator, base, "", declared.key)
+            yield _planned(declared, scope, evaluator, base, loop="", key=declared.key)
             return
         name = str(evaluator.value(loop.get("name") or declared.symbol, base))
         for index in range(copy_count(name, evaluator.value(loop.get("count"), base))):
             frame = replace(base, copies=((name, index), *base.copies))
-            yield _planned(declared, scope, evaluator, frame, name, f"{declared.key}[{index}]")
+            yield _planned(declared, scope, evaluator, frame, loop=name, key=f"{declared.key}[{index}]")
     except ExpressionError as error:
         raise invalid_expression(declared.raw["name"], str(error)) from error
 
 
 def _planned(
-    declared: _Declared, scope: Scope, evaluator: Evaluator, frame: Frame, loop: str, key: str
+    declared: _Declared, scope: Scope, evaluator: Evaluator, frame: Frame, *, loop: str, key: str
 ) -> Planned:
     raw = declared.raw
 
@@ -222,9 +222,9 @@ def _place(kind: str, name: str, extended: str, scope: Scope) -> tuple[Scope, st
         return scope, join_id(prefix, kind, name.split("/"))
     except ExpressionError as error:
         raise invalid_template(
-            f"The template resource '{name}' for type '{kind}' has incorrect segment lengths. A nested resource "
-            f"type must have identical number of segments as its resource name. A root resource type must have "
-            f"segment length one greater than its resource name. "
+            f"The template resource '{name}' for type '{kind}' has incorrect segment lengths. A nested "
+            f"resource type must have identical number of segments as its resource name. A root resource "
+            f"type must have segment length one greater than its resource name. "
             f"Please see https://aka.ms/arm-syntax-resources for usage details."
         ) from error
 
@@ -307,9 +307,8 @@ def _needs_of_template(plan: Plan, planned: Planned, frame: Frame) -> set[Need]:
 
 def _refuse_circles(plan: Plan, waits: dict[str, frozenset[str]]) -> None:
     done: set[str] = set()
-    for start in waits:
-        path: list[str] = []
-        stack = [(start, iter(waits[start]))] if start not in done else []
+    for start, first in waits.items():
+        stack = [(start, iter(first))] if start not in done else []
         on_path = {start}
         while stack:
             key, rest = stack[-1]
@@ -322,7 +321,8 @@ def _refuse_circles(plan: Plan, waits: dict[str, frozenset[str]]) -> None:
                 path = [plan.resources[one].id for one, _ in stack]
                 raise invalid_template(
                     f"Circular dependency detected on resource: '{plan.resources[follow].id}' "
-                    f"(through {', '.join(path)}). Please see https://aka.ms/arm-syntax-resources for usage details."
+                    f"(through {', '.join(path)}). "
+                    f"Please see https://aka.ms/arm-syntax-resources for usage details."
                 )
             else:
                 on_path.add(follow)

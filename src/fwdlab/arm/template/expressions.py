@@ -1,8 +1,8 @@
 """The template expression language: text to syntax tree.
 
 A string value is an expression when it begins with `[` and ends with `]`; `[[` at the beginning stands for a
-literal bracket. Inside: function calls, strings in single quotes ('' for a quote), integers, `.name`, `[index]`
-and their safe forms `.?name` and `[?index]`, which give null where there is nothing.
+literal bracket. Inside: function calls, strings in single quotes ('' for a quote), integers, `.name`,
+`[index]` and their safe forms `.?name` and `[?index]`, which give null where there is nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Union
+from typing import TypeAlias
 
 from fwdlab.arm.template.values import ExpressionError
 
@@ -59,7 +59,7 @@ class Index:
     safe: bool = False
 
 
-Node = Union[Literal, Call, Property, Index]
+Node: TypeAlias = "Literal | Call | Property | Index"
 
 
 def is_expression(text: str) -> bool:

@@ -39,7 +39,7 @@ def format_date(moment: datetime, pattern: str) -> str:
     return "".join(_piece(moment.astimezone(timezone.utc), token) for token in _CUSTOM.findall(pattern))
 
 
-def _piece(moment: datetime, token: str) -> str:
+def _piece(moment: datetime, token: str) -> str:  # noqa: PLR0911 - one for each kind of token
     letter, width = token[0], len(token)
     if letter in "'\"":
         return token[1:-1]
@@ -88,7 +88,7 @@ def _shift_months(moment: datetime, months: int) -> datetime:
     for day in range(moment.day, 27, -1):
         try:
             return moment.replace(year=year, month=month + 1, day=day)
-        except ValueError:
+        except ValueError:  # noqa: PERF203 - at most four turns
             continue  # the month is shorter
     return moment.replace(year=year, month=month + 1)
 

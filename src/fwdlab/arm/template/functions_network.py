@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Union
+from typing import Any, TypeAlias
 
 from fwdlab.arm.template.registry import a_string, an_array, an_integer, function
 from fwdlab.arm.template.values import ExpressionError
 
-_Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
+_Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 _SMALLEST_WITH_BROADCAST = 2
 
 
@@ -17,7 +17,7 @@ def _network(name: str, value: Any) -> _Network:
         return ipaddress.ip_network(a_string(name, value), strict=False)
     except ValueError as error:
         raise ExpressionError(
-            f"Unable to evaluate template language function '{name}': the value '{value}' is not a valid CIDR."
+            f"Unable to evaluate template language function '{name}': '{value}' is not a valid CIDR."
         ) from error
 
 
@@ -54,7 +54,7 @@ def _cidr_host(value: Any, index: Any) -> str:
     # Host 0 is the first usable address: cidrHost('10.144.3.0/24', 0) is 10.144.3.1.
     if number < 0 or number + 1 >= network.num_addresses:
         raise ExpressionError(
-            f"Unable to evaluate template language function 'cidrHost': '{network}' has no host number {number}."
+            f"Unable to evaluate template language function 'cidrHost': '{network}' has no host {number}."
         )
     return str(network.network_address + number + 1)
 

@@ -68,8 +68,8 @@ def _int(value: Any) -> int:
         return int(value)
     except ValueError as error:
         raise ExpressionError(
-            f"The template language function 'int' cannot convert the provided value '{value}' to an integer. "
-            f"Please see https://aka.ms/arm-functions#int for usage details."
+            f"The template language function 'int' cannot convert the provided value '{value}' to an "
+            f"integer. Please see https://aka.ms/arm-functions#int for usage details."
         ) from error
 
 

@@ -34,8 +34,8 @@ def nested_request(plan: Plan, planned: Planned, body: dict[str, Any]) -> Deploy
         return request
     if request.parameters:
         raise invalid_template(
-            f"The deployment '{planned.name}' is evaluated in the outer scope and cannot be given parameters. "
-            f"Please see https://aka.ms/arm-template-expression-evaluation for usage details."
+            f"The deployment '{planned.name}' is evaluated in the outer scope and cannot be given "
+            f"parameters. Please see https://aka.ms/arm-template-expression-evaluation for usage details."
         )
     return DeploymentRequest(
         request.name,

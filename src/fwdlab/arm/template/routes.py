@@ -125,7 +125,7 @@ class DeploymentRoutes:
             raise ArmError(
                 405,
                 "MethodNotAllowed",
-                f"The requested operation '{request.method} {match['verb'] or ''}' is not allowed on deployments.",
+                f"The operation '{request.method} {match['verb'] or ''}' is not allowed on deployments.",
             )
         return await answer(ask)
 

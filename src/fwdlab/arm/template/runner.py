@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import uuid
 from dataclasses import replace
@@ -138,7 +139,7 @@ class Engine:
                 return shown | record.secure_outputs
         if not need.action:
             return await self.target.get(need.id)
-        body = _json(need.payload)
+        body = json.loads(need.payload) if need.payload else None
         return await self.target.action(need.id, need.action, body)
 
     async def close(self) -> None:
@@ -251,7 +252,7 @@ class Run:
             return False
         except _DependencyFailed:
             raise
-        except Exception as error:  # a fault in a provider must end the deployment, not hang it
+        except Exception as error:  # noqa: BLE001 - a fault in a provider must end the deployment, not hang it
             _LOG.exception("internal error at %s", planned.id)
             fault = ArmError(500, "InternalServerError", f"Internal error of the lab: {error!r}")
             (started or [self._begin(planned)])[0].end("Failed", fault)
@@ -298,7 +299,7 @@ class Run:
         for _ in range(_ROUNDS):
             try:
                 return evaluate(replace(frame, known=known))
-            except Unresolved as unresolved:
+            except Unresolved as unresolved:  # noqa: PERF203 - the way evaluation asks
                 needs = sorted(unresolved.needs, key=lambda need: (need.id, need.action, need.payload))
                 answers: list[Coroutine[Any, Any, Any]] = [self.answer(need, key) for need in needs]
                 known.update(zip(needs, await asyncio.gather(*answers), strict=True))
@@ -339,9 +340,3 @@ def _canceled_error(record: Record) -> dict[str, Any]:
         "target": record.id,
         "message": f"The deployment '{record.request.name}' was canceled.",
     }
-
-
-def _json(text: str) -> Any:
-    import json
-
-    return json.loads(text) if text else None

@@ -50,9 +50,9 @@ class Symbols:
         unknown = [name for name in self._supplied if find_key(self.declared, name) is None]
         if unknown:
             raise invalid_template(
-                f"The template parameters '{', '.join(unknown)}' in the parameters file are not valid; they are "
-                f"not present in the original template and can therefore not be provided at deployment time. "
-                f"The only supported parameters for this template are '{', '.join(self.declared)}'. "
+                f"The template parameters '{', '.join(unknown)}' in the parameters file are not valid; they "
+                f"are not present in the original template and can therefore not be provided at deployment "
+                f"time. The only supported parameters for this template are '{', '.join(self.declared)}'. "
                 f"Please see https://aka.ms/arm-pass-parameter-values for usage details."
             )
         try:

@@ -102,8 +102,8 @@ def _allowed(path: str, value: Any, schema: Schema) -> None:
         return
     listed = ",".join(str(one) for one in allowed)
     raise ExpressionError(
-        f"The provided value '{value}' for the template parameter '{path}' is not valid. The value '{value}' is "
-        f"not part of the allowed value(s): '{listed}'."
+        f"The provided value '{value}' for the template parameter '{path}' is not valid. The value "
+        f"'{value}' is not part of the allowed value(s): '{listed}'."
     )
 
 
@@ -152,8 +152,8 @@ def _members(path: str, value: dict[str, Any], schema: Schema, definitions: dict
     ]
     if missing:
         raise ExpressionError(
-            f"The provided value for the template parameter '{path}' is not valid. The following properties are "
-            f"required but were not provided: '{', '.join(missing)}'. {_HELP}"
+            f"The provided value for the template parameter '{path}' is not valid. The following properties "
+            f"are required but were not provided: '{', '.join(missing)}'. {_HELP}"
         )
     additional = schema.get("additionalProperties")
     for name, item in value.items():
@@ -162,8 +162,8 @@ def _members(path: str, value: dict[str, Any], schema: Schema, definitions: dict
             check(f"{path}.{name}", item, properties[known], definitions)
         elif additional is False:
             raise ExpressionError(
-                f"The provided value for the template parameter '{path}' is not valid. The property '{name}' is "
-                f"not permitted. {_HELP}"
+                f"The provided value for the template parameter '{path}' is not valid. The property "
+                f"'{name}' is not permitted. {_HELP}"
             )
         elif isinstance(additional, dict):
             check(f"{path}.{name}", item, additional, definitions)
@@ -176,8 +176,8 @@ def _variant(
     key = find_key(value, name)
     if key is None or value[key] not in mapping:
         raise ExpressionError(
-            f"The provided value for the template parameter '{path}' is not valid. The property '{name}' must be "
-            f"one of '{', '.join(mapping)}'. {_HELP}"
+            f"The provided value for the template parameter '{path}' is not valid. The property '{name}' "
+            f"must be one of '{', '.join(mapping)}'. {_HELP}"
         )
     variant = resolve(mapping[value[key]], definitions)
     properties = {name: {"type": "string"}, **variant.get("properties", {})}
