@@ -15,7 +15,7 @@ from fwdlab.arm.providers.container_instance import ContainerGroups
 from fwdlab.arm.store import group_not_found, not_found
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from fwdlab.arm.ids import ArmPath
@@ -64,6 +64,11 @@ class ArmApi:
         return tuple(self.world.warnings)
 
     @property
+    def group_deleted(self) -> list[Callable[[str], None]]:
+        """Told the id of every resource group that goes away."""
+        return self.world.group_deleted
+
+    @property
     def operations(self) -> Operations:
         """Long-running operations, for polling."""
         return self.world.operations
@@ -103,6 +108,15 @@ class ArmApi:
         content = _content(body)
         self._check_location(parsed, provider, content)
         provider.check(parsed, content)
+
+    def exists(self, resource_id: str) -> bool:
+        """Whether a resource is there, embedded ones included."""
+        parsed = self._resource_id(resource_id)
+        try:
+            self.world.provider(parsed.type).get(parsed)
+        except ArmError:
+            return False
+        return True
 
     async def patch(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Merge a change into a resource and return its document."""
@@ -152,7 +166,7 @@ class ArmApi:
             outcome = provider.delete(parsed)
         return await self._finish(parsed, outcome)
 
-    async def action(self, resource_id: str, action: str, body: Any = None) -> Outcome:
+    async def post(self, resource_id: str, action: str, body: Any = None) -> Outcome:
         """POST on a word below a resource, e.g. `start`.
 
         Raises:
@@ -169,6 +183,10 @@ class ArmApi:
         with self.store.batch():
             outcome = known(parsed, body)
         return await self._finish(parsed, outcome)
+
+    async def action(self, resource_id: str, action: str, body: Any = None) -> Any:
+        """As `post`, for callers that need the answer's body only, e.g. of `listKeys`."""
+        return (await self.post(resource_id, action, body)).body
 
     async def settle(self) -> None:
         """Wait until the data plane reflects everything up to now."""

@@ -56,6 +56,7 @@ class World:
     warnings: list[str] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     providers: dict[str, Provider] = field(default_factory=dict)
+    group_deleted: list[Callable[[str], None]] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
         """Record once that something was accepted which the lab does not honour."""

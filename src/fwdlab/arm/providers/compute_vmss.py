@@ -172,7 +172,7 @@ class ScaleSets(Provider):
     def _view(self, resource_id: ResourceId) -> dict[str, Any]:
         instances = self.instances.of(self.store.require(resource_id.text))
         states = [f"PowerState/{i.secrets['powerState']}" for i in instances]
-        summary = [{"code": "ProvisioningState/succeeded", "count": len(instances)}]
+        summary: list[dict[str, Any]] = [{"code": "ProvisioningState/succeeded", "count": len(instances)}]
         summary += [{"code": code, "count": states.count(code)} for code in sorted(set(states))]
         return {
             "virtualMachine": {"statusesSummary": summary},

@@ -84,6 +84,8 @@ class Groups(Provider):
             elif resource.type in {PE, "Microsoft.Network/virtualNetworks", "Microsoft.KeyVault/vaults"}:
                 self._let_go(resource)
         self.store.delete(group.id)
+        for tell in self.world.group_deleted:
+            tell(group.id)
 
     def _let_go(self, resource: Resource) -> None:
         provider = self.world.provider(resource.type)

@@ -1,0 +1,313 @@
+"""Who may speak to the lab: random credentials, signed tokens, and the token endpoints of az and azd."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+import uuid
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+USER_NAME = "dev@lab.invalid"
+TOKEN_SECONDS = 24 * 3600
+_PUBLIC_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Ids and secrets of one lab, made at random.
+
+    Attributes:
+        subscription_id: GUID of its subscription.
+        tenant_id: GUID of its tenant.
+        client_id: GUID of the service principal that az logs in as, and the object id in every token.
+        client_secret: its secret.
+        azd_key: bearer key of azd's external token endpoint.
+        control_token: bearer token of the private `/lab/` routes.
+        signing_key: key that tokens are signed with, hex; a changed one makes clients' cached tokens invalid.
+    """
+
+    subscription_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    tenant_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    azd_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    control_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    signing_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> Credentials:
+        """Read them from a file, or make and write them (mode 0600)."""
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{f.name: str(stored[f.name]) for f in fields(cls)})
+        except (OSError, ValueError, KeyError, TypeError):
+            made = cls()
+            made.save(path)
+            return made
+
+    def save(self, path: Path) -> None:
+        """Write them, readable by the owner only."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(asdict(self), file)
+
+
+def encode_token(claims: Mapping[str, Any], key: bytes) -> str:
+    """A JWT signed with HS256 (RFC 7519)."""
+    head = _part({"alg": "HS256", "typ": "JWT"})
+    body = f"{head}.{_part(claims)}"
+    return f"{body}.{_text(hmac.new(key, body.encode(), hashlib.sha256).digest())}"
+
+
+def decode_token(token: str, key: bytes) -> dict[str, Any] | None:
+    """The claims of a token that this key has signed, None for any other; times are not checked."""
+    body, _, signature = token.rpartition(".")
+    expected = _text(hmac.new(key, body.encode(), hashlib.sha256).digest())
+    if not hmac.compare_digest(signature.encode(), expected.encode()):
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(_padded(body.partition(".")[2])))
+    except (ValueError, binascii.Error):
+        return None
+    return claims if isinstance(claims, dict) else None
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def _padded(text: str) -> str:
+    return text + "=" * (-len(text) % 4)
+
+
+def _part(value: Mapping[str, Any]) -> str:
+    return _text(json.dumps(value, separators=(",", ":")).encode())
+
+
+class Authority:
+    """Issues tokens and checks them.
+
+    Args:
+        credentials: the lab's.
+        base_url: the lab's own address, an audience besides the public cloud's two.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self, credentials: Credentials, base_url: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.credentials = credentials
+        self.base_url = base_url
+        self.lifetime = TOKEN_SECONDS
+        self._clock = clock
+        self._key = bytes.fromhex(credentials.signing_key)
+        self.audiences = (base_url, *_PUBLIC_AUDIENCES)
+
+    def issue(self, audience: str) -> tuple[str, int]:
+        """A token and the second it ends; azd needs all of these claims (oid, tid, a user name, one aud)."""
+        now = int(self._clock())
+        ends = now + self.lifetime
+        who = self.credentials.client_id
+        claims = {
+            "aud": audience,
+            "iss": f"{self.base_url}/adfs",
+            "iat": now,
+            "nbf": now,
+            "exp": ends,
+            "tid": self.credentials.tenant_id,
+            "oid": who,
+            "sub": who,
+            "appid": who,
+            "upn": USER_NAME,
+            "unique_name": USER_NAME,
+            "preferred_username": USER_NAME,
+            "ver": "1.0",
+        }
+        return encode_token(claims, self._key), ends
+
+    def check(self, header: str | None) -> None:
+        """Check the `Authorization` header of a request to ARM.
+
+        Raises:
+            ArmError: 401 with ARM's codes; for a token of an earlier lab with a claims challenge, on which
+                MSAL and azd drop what they have cached and ask for a new one.
+        """
+        token = _bearer(header)
+        if token is None:
+            raise ArmError(
+                401,
+                "AuthenticationFailed",
+                "Authentication failed. The 'Authorization' header is missing.",
+                headers=self._challenge(
+                    "invalid_token", "The authentication failed because of missing header."
+                ),
+            )
+        claims = decode_token(token, self._key)
+        if claims is None:
+            raise ArmError(
+                401,
+                "InvalidAuthenticationToken",
+                "The access token is invalid.",
+                headers=self._claims_challenge(),
+            )
+        if int(claims.get("exp", 0)) <= self._clock():
+            raise self.expired()
+        audience = str(claims.get("aud", "")).rstrip("/")
+        if audience not in self.audiences:
+            raise ArmError(
+                401,
+                "InvalidAuthenticationTokenAudience",
+                "The access token has been obtained for wrong audience or resource "
+                f"'{audience}'. It should exactly match with one of the allowed audiences "
+                f"{','.join(self.audiences)}.",
+                headers=self._challenge("invalid_token", "The audience is wrong."),
+            )
+
+    def expired(self) -> ArmError:
+        """ARM's answer to an expired token."""
+        return ArmError(
+            401,
+            "ExpiredAuthenticationToken",
+            "The access token expiry UTC time is earlier than current UTC time.",
+            headers=self._claims_challenge(),
+        )
+
+    def client_token(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """Status and body for az's log-in as service principal, as the Microsoft identity platform answers.
+
+        Args:
+            form: fields of the request: `grant_type`, `client_id`, `client_secret`, `scope` or `resource`.
+        """
+        known = self.credentials
+        if form.get("grant_type") != "client_credentials":
+            return 400, {
+                "error": "unsupported_grant_type",
+                "error_description": "AADSTS70003: The lab knows the grant type client_credentials only.",
+                "error_codes": [70003],
+            }
+        if not hmac.compare_digest(form.get("client_id", "").encode(), known.client_id.encode()):
+            return 400, {
+                "error": "unauthorized_client",
+                "error_description": "AADSTS700016: Application was not found in the directory 'fwdctl lab'.",
+                "error_codes": [700016],
+            }
+        if not hmac.compare_digest(form.get("client_secret", "").encode(), known.client_secret.encode()):
+            return 401, {
+                "error": "invalid_client",
+                "error_description": "AADSTS7000215: Invalid client secret provided.",
+                "error_codes": [7000215],
+            }
+        scope = form.get("scope") or form.get("resource", "")
+        audience = _audience(scope.split(" ")[0])
+        token, ends = self.issue(audience)
+        seconds = ends - int(self._clock())
+        return 200, {
+            "token_type": "Bearer",
+            "expires_in": seconds,
+            "ext_expires_in": seconds,
+            "expires_on": str(ends),
+            "resource": audience,
+            "access_token": token,
+        }
+
+    def azd_token(self, header: str | None, body: Any) -> tuple[int, dict[str, Any]]:
+        """Status and body of azd's external token endpoint (POST, api-version 2023-07-12-preview)."""
+        if not hmac.compare_digest((_bearer(header) or "").encode(), self.credentials.azd_key.encode()):
+            return 401, {
+                "status": "error",
+                "code": "Unauthorized",
+                "message": "AZD_AUTH_KEY is not this lab's.",
+            }
+        scopes = body.get("scopes") if isinstance(body, dict) else None
+        if not isinstance(scopes, list) or not scopes or not isinstance(scopes[0], str):
+            return 400, {"status": "error", "code": "InvalidRequest", "message": "'scopes' is missing."}
+        token, ends = self.issue(_audience(scopes[0]))
+        expires = datetime.fromtimestamp(ends, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return 200, {"status": "success", "token": token, "expiresOn": expires}
+
+    def is_control(self, header: str | None) -> bool:
+        """Whether the header carries the lab's control token."""
+        return hmac.compare_digest((_bearer(header) or "").encode(), self.credentials.control_token.encode())
+
+    def openid_configuration(self) -> dict[str, Any]:
+        """Discovery document of the AD FS authority, which MSAL takes without asking Microsoft about it."""
+        authority = f"{self.base_url}/adfs"
+        return {
+            "issuer": authority,
+            "authorization_endpoint": f"{authority}/oauth2/authorize",
+            "token_endpoint": f"{authority}/oauth2/token",
+            "device_authorization_endpoint": f"{authority}/oauth2/devicecode",
+            "jwks_uri": f"{authority}/discovery/keys",
+            "token_endpoint_auth_methods_supported": ["client_secret_post"],
+            "response_types_supported": ["code"],
+        }
+
+    def cloud_metadata(self) -> dict[str, Any]:
+        """`/metadata/endpoints`, which `az cloud register` reads."""
+        base = self.base_url
+        return {
+            "name": "FwdLab",
+            "portal": base,
+            "graph": base,
+            "graphAudience": base,
+            "gallery": base,
+            "resourceManager": base,
+            "batch": base,
+            "media": base,
+            "sqlManagement": base,
+            "vmImageAliasDoc": f"{base}/aliases.json",
+            "microsoftGraphResourceId": base,
+            "activeDirectoryDataLake": base,
+            "authentication": {
+                "loginEndpoint": f"{base}/adfs",
+                "audiences": [base],
+                "tenant": "adfs",
+                "identityProvider": "ADFS",
+            },
+            "suffixes": {
+                "storage": "lab.invalid",
+                "keyVaultDns": "vault.lab.invalid",
+                "acrLoginServer": "azurecr.lab.invalid",
+                "sqlServerHostname": "database.lab.invalid",
+            },
+        }
+
+    def _challenge(self, error: str, text: str) -> dict[str, str]:
+        value = (
+            f'Bearer authorization_uri="{self.base_url}/adfs", error="{error}", error_description="{text}"'
+        )
+        return {"WWW-Authenticate": value}
+
+    def _claims_challenge(self) -> dict[str, str]:
+        wanted = {"access_token": {"nbf": {"essential": True, "value": str(int(self._clock()))}}}
+        claims = base64.b64encode(json.dumps(wanted).encode()).decode()
+        value = (
+            f'Bearer realm="", authorization_uri="{self.base_url}/adfs/oauth2/authorize", '
+            f'error="insufficient_claims", claims="{claims}"'
+        )
+        return {"WWW-Authenticate": value}
+
+
+def _bearer(header: str | None) -> str | None:
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+
+
+def _audience(scope: str) -> str:
+    """`https://management.azure.com//.default` is for `https://management.azure.com/`."""
+    return scope.removesuffix(".default").rstrip("/") + "/" if scope.endswith(".default") else scope

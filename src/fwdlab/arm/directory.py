@@ -1,0 +1,162 @@
+"""What ARM answers beside resources: subscriptions, tenants, locations, providers, listings across types."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.http import Answer
+from fwdlab.arm.ids import GROUP_TYPE
+from fwdlab.arm.locations import LOCATIONS, location_documents
+from fwdlab.arm.providers.resources import matches, parse_filter
+from fwdlab.arm.store import group_not_found
+
+if TYPE_CHECKING:
+    from fwdlab.arm.api import ArmApi
+    from fwdlab.arm.http import ArmRequest
+
+# One version per type: clients take the newest that they see and the lab answers every version alike.
+_API_VERSION = "2025-05-01"
+_TENANT_NAME = "fwdctl lab"
+_LISTED = ("id", "name", "type", "location", "tags", "sku", "kind", "zones", "identity", "managedBy")
+
+
+class Directory:
+    """Answers requests that name no resource; None for all others."""
+
+    def __init__(self, api: ArmApi) -> None:
+        self.api = api
+        self._subscription = f"/subscriptions/{api.subscription_id}"
+
+    def handle(self, request: ArmRequest) -> Answer | None:
+        """Answer, or None when the path is none of these.
+
+        Raises:
+            ArmError: as ARM would answer.
+        """
+        path = request.path.rstrip("/").lower()
+        if path in {"/subscriptions", "/tenants"}:
+            found = self._subscription_document() if path == "/subscriptions" else self._tenant_document()
+            return Answer(200, {"value": [found], "count": {"type": "Total", "value": 1}})
+        if path.startswith("/providers"):
+            return self._providers(path.split("/")[2:], request.method)
+        parts = path.strip("/").split("/")
+        if parts[0] != "subscriptions" or len(parts) < 2:  # noqa: PLR2004 - /subscriptions/ID
+            return None
+        if parts[1] != self.api.subscription_id.lower():
+            raise ArmError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+        return self._below_subscription(parts[2:], request)
+
+    def _below_subscription(self, parts: list[str], request: ArmRequest) -> Answer | None:
+        if not parts:
+            return Answer(200, self._subscription_document())
+        if parts == ["locations"]:
+            return Answer(200, {"value": location_documents(self.api.subscription_id)})
+        if parts[0] == "providers" and len(parts) <= 3:  # noqa: PLR2004 - providers/NAMESPACE/register
+            return self._providers(parts[1:], request.method)
+        return self._listing(parts, request) if request.method == "GET" else None
+
+    def _listing(self, parts: list[str], request: ArmRequest) -> Answer | None:
+        conditions = request.query.get("$filter", "")
+        found: list[dict[str, Any]] | None = None
+        if parts == ["resourcegroups"]:
+            found = self._groups(conditions)
+        elif parts == ["resources"]:
+            found = self._resources(None, conditions)
+        elif parts == ["tagnames"]:
+            found = []
+        elif parts[0] == "resourcegroups" and parts[2:] == ["resources"]:
+            found = self._resources(request.path.split("/")[4], conditions)
+        elif parts[-3:] == ["providers", "microsoft.authorization", "permissions"]:
+            found = [{"actions": ["*"], "notActions": [], "dataActions": ["*"], "notDataActions": []}]
+        return Answer(200, {"value": found}) if found is not None else None
+
+    def _subscription_document(self) -> dict[str, Any]:
+        return {
+            "id": self._subscription,
+            "subscriptionId": self.api.subscription_id,
+            "tenantId": self.api.tenant_id,
+            "displayName": "fwdctl lab",
+            "state": "Enabled",
+            "managedByTenants": [],
+            "authorizationSource": "RoleBased",
+            "subscriptionPolicies": {
+                "locationPlacementId": "Internal_2014-09-01",
+                "quotaId": "Internal_2014-09-01",
+                "spendingLimit": "Off",
+            },
+        }
+
+    def _tenant_document(self) -> dict[str, Any]:
+        tenant = self.api.tenant_id
+        return {
+            "id": f"/tenants/{tenant}",
+            "tenantId": tenant,
+            "displayName": _TENANT_NAME,
+            "defaultDomain": "lab.invalid",
+            "tenantCategory": "Home",
+        }
+
+    def _groups(self, text: str) -> list[dict[str, Any]]:
+        conditions = parse_filter(text)
+        found = [copy.deepcopy(group.document) for group in self.api.store.list(type=GROUP_TYPE)]
+        return [document for document in found if matches(document, conditions)]
+
+    def _resources(self, group: str | None, text: str) -> list[dict[str, Any]]:
+        """Top-level tracked resources, each with the four fields without which azd crashes."""
+        if group is not None and self.api.store.get(f"{self._subscription}/resourceGroups/{group}") is None:
+            raise group_not_found(group)
+        conditions = parse_filter(text)
+        found: list[dict[str, Any]] = []
+        for resource in self.api.store.list(group=group):
+            if not self._is_listed(resource.type):
+                continue
+            document = {key: resource.document[key] for key in _LISTED if key in resource.document}
+            if "location" in document and matches(document, conditions):
+                found.append(copy.deepcopy(document))
+        return found
+
+    def _is_listed(self, kind: str) -> bool:
+        """Tracked: top-level types, and the children that have a location (zone links, extensions)."""
+        provider = self.api.world.providers.get(kind.lower())
+        return kind != GROUP_TYPE and provider is not None and provider.tracked
+
+    def _providers(self, parts: list[str], method: str) -> Answer | None:
+        namespaces: dict[str, list[str]] = {}
+        for kind in (*self.api.resource_types, "Microsoft.Resources/deployments"):
+            namespace, _, rest = kind.partition("/")
+            namespaces.setdefault(namespace, []).append(rest)
+        documents = {
+            name.lower(): self._provider_document(name, kinds) for name, kinds in sorted(namespaces.items())
+        }
+        if not parts:
+            return Answer(200, {"value": list(documents.values())})
+        known = documents.get(parts[0])
+        registering = len(parts) == 2 and parts[1] in {"register", "unregister"} and method == "POST"  # noqa: PLR2004
+        if len(parts) > 1 and not registering:
+            return None
+        if known is None:
+            raise ArmError(
+                404, "InvalidResourceNamespace", f"The resource namespace '{parts[0]}' is invalid in the lab."
+            )
+        return Answer(200, known)
+
+    def _provider_document(self, namespace: str, kinds: list[str]) -> dict[str, Any]:
+        regions = [document["displayName"] for document in location_documents(self.api.subscription_id)]
+        return {
+            "id": f"{self._subscription}/providers/{namespace}",
+            "namespace": namespace,
+            "registrationState": "Registered",
+            "registrationPolicy": "RegistrationRequired",
+            "resourceTypes": [
+                {
+                    "resourceType": kind,
+                    "locations": ["global"] if "DnsZones" in kind else regions[: len(LOCATIONS)],
+                    "apiVersions": [_API_VERSION],
+                    "defaultApiVersion": _API_VERSION,
+                    "capabilities": "SupportsTags, SupportsLocation",
+                }
+                for kind in kinds
+            ],
+        }

@@ -1,0 +1,321 @@
+"""The HTTPS listener: tokens, log, interceptors, and the way from a request to the control plane."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import web
+
+from fwdlab.arm.auth import Authority
+from fwdlab.arm.directory import Directory
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.exec import ExecSessions
+from fwdlab.arm.http import Answer, ArmRequest
+from fwdlab.arm.ids import parse_path
+from fwdlab.arm.operations import Operation, Outcome, status_document
+from fwdlab.errors import LabError
+
+if TYPE_CHECKING:
+    from fwdlab.arm.api import ArmApi
+    from fwdlab.arm.auth import Credentials
+    from fwdlab.arm.log import RequestLog
+    from fwdlab.certs import Certificates
+
+Interceptor = Callable[[ArmRequest], Awaitable["Answer | None"]]
+ControlHandler = Callable[[ArmRequest], Awaitable[Answer]]
+_BODY_LIMIT = 16 * 1024 * 1024
+_CHANGES = {"PUT", "PATCH", "POST", "DELETE"}
+_OPERATION_VERSION = "2018-06-01"
+
+
+class Routes(Protocol):
+    """Something that answers some requests; the deployment engine is one."""
+
+    async def handle(self, request: ArmRequest) -> Answer | None:
+        """Answer, or None for what is not its business."""
+
+
+class Server:
+    """The lab's endpoint.
+
+    Args:
+        api: the control plane.
+        credentials: whose tokens are valid.
+        certificates: of the listener.
+        log: told every request.
+
+    Attributes:
+        interceptors: asked in order before anything else answers an authenticated ARM request; the first
+            answer counts. Faults live here.
+        routes: asked next, in order; deployments live here.
+        authority: issues and checks tokens.
+        sessions: exec sessions and their faults.
+    """
+
+    authority: Authority
+    sessions: ExecSessions
+
+    def __init__(
+        self, api: ArmApi, credentials: Credentials, certificates: Certificates, log: RequestLog
+    ) -> None:
+        self.api = api
+        self.credentials = credentials
+        self.log = log
+        self.interceptors: list[Interceptor] = []
+        self.routes: list[Routes] = []
+        self.port = 0
+        self._certificates = certificates
+        self._directory = Directory(api)
+        self._control: dict[tuple[str, str], ControlHandler] = {}
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where it listens, e.g. `https://127.0.0.1:41873`."""
+        return f"https://127.0.0.1:{self.port}"
+
+    def add_control_route(self, method: str, path: str, handler: ControlHandler) -> None:
+        """Add a private route, e.g. `GET /lab/status`; callers need the control token.
+
+        Raises:
+            ValueError: the path is not below `/lab/`.
+        """
+        if not path.startswith("/lab/"):
+            raise ValueError(f"control routes start with /lab/, not {path}")
+        self._control[(method.upper(), path)] = handler
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on 127.0.0.1.
+
+        Raises:
+            LabError: `lab_port_taken`.
+        """
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            listener.close()
+            raise LabError(
+                "lab_port_taken",
+                f"port {port} of 127.0.0.1 is not free: {error.strerror}",
+                "Choose another --port",
+            ) from error
+        self.port = int(listener.getsockname()[1])
+        self.authority = Authority(self.credentials, self.base_url)
+        self.sessions = ExecSessions(self.api, self.base_url.replace("https", "wss", 1))
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener, ssl_context=self._certificates.server_context()).start()
+
+    async def stop(self) -> None:
+        """Close the listener and every connection."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _application(self) -> web.Application:
+        app = web.Application(client_max_size=_BODY_LIMIT, middlewares=[self._observe])
+        app.router.add_get("/metadata/endpoints", self._metadata)
+        app.router.add_get("/adfs/.well-known/openid-configuration", self._openid)
+        app.router.add_post("/adfs/oauth2/token", self._client_token)
+        app.router.add_post("/azd/token", self._azd_token)
+        app.router.add_get("/exec/{session}", self._exec)
+        app.router.add_route("*", "/lab/{rest:.*}", self._private)
+        app.router.add_route("*", "/{rest:.*}", self._arm)
+        return app
+
+    @web.middleware
+    async def _observe(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """Log every request and give ARM's correlation headers."""
+        started = time.perf_counter()
+        status = 500
+        try:
+            response = await handler(request)
+            status = response.status
+            if not response.prepared:
+                _correlate(request, response)
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            self.log.request(
+                method=request.method,
+                path=request.path,
+                query=request.query_string,
+                status=status,
+                seconds=time.perf_counter() - started,
+            )
+        return response
+
+    async def _metadata(self, request: web.Request) -> web.Response:
+        document = self.authority.cloud_metadata()
+        old = request.query.get("api-version", "9999") < "2022"
+        return web.json_response([document] if old else document)
+
+    async def _openid(self, _request: web.Request) -> web.Response:
+        return web.json_response(self.authority.openid_configuration())
+
+    async def _client_token(self, request: web.Request) -> web.Response:
+        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        status, body = self.authority.client_token(form)
+        return web.json_response(body, status=status)
+
+    async def _azd_token(self, request: web.Request) -> web.Response:
+        try:
+            body = await request.json()
+        except ValueError:
+            body = None
+        status, answer = self.authority.azd_token(request.headers.get("Authorization"), body)
+        return web.json_response(answer, status=status)
+
+    async def _exec(self, request: web.Request) -> web.StreamResponse:
+        return await self.sessions.serve(request)
+
+    async def _private(self, request: web.Request) -> web.Response:
+        if not self.authority.is_control(request.headers.get("Authorization")):
+            return _response(Answer(401, _error("Unauthorized", "The control token is missing or wrong.")))
+        handler = self._control.get((request.method, request.path))
+        if handler is None:
+            return _response(Answer(404, _error("NotFound", f"{request.method} {request.path}")))
+        try:
+            return _response(await handler(await _read(request)))
+        except ArmError as error:
+            return _response(_answer(error))
+        except LabError as error:
+            text = {"code": error.code, "message": error.message, "suggestion": error.suggestion}
+            return _response(Answer(409, {"error": text}))
+
+    async def _arm(self, request: web.Request) -> web.Response:
+        try:
+            self.authority.check(request.headers.get("Authorization"))
+            return _response(await self._answer(await _read(request)))
+        except ArmError as error:
+            return _response(_answer(error))
+
+    async def _answer(self, request: ArmRequest) -> Answer:
+        for intercept in self.interceptors:
+            answer = await intercept(request)
+            if answer is not None:
+                return answer
+        for route in self.routes:
+            answer = await route.handle(request)
+            if answer is not None:
+                return answer
+        polled = self.api.operations.find(request.path)
+        if polled is not None:
+            return _poll_answer(polled, request)
+        found = self._directory.handle(request)
+        if found is not None:
+            return found
+        answer = await self._resource(request)
+        if request.method in _CHANGES:
+            await self.api.settle()
+        return answer
+
+    async def _resource(self, request: ArmRequest) -> Answer:
+        method, path = request.method, request.path.rstrip("/")
+        named = parse_path(path)
+        if method in {"GET", "HEAD"}:
+            body = await self.api.read(path)
+            return Answer(200, body) if method == "GET" else Answer(204)
+        if named is None:
+            raise ArmError(404, "NotFound", f"The path '{path}' was not found.")
+        if method == "POST" and named.kind == "below":
+            if named.word.lower() == "exec":
+                return Answer(200, self.sessions.open(named.resource, request.body))
+            outcome = await self.api.post(named.resource.text, named.word, request.body)
+            return _outcome_answer(outcome, request)
+        if named.kind == "resource":
+            if method == "PUT":
+                existed = self.api.exists(path)
+                return Answer(200 if existed else 201, await self.api.put(path, request.body))
+            if method == "PATCH":
+                return Answer(200, await self.api.patch(path, request.body))
+            if method == "DELETE":
+                return _outcome_answer(await self.api.delete(path), request)
+        raise ArmError(405, "MethodNotAllowed", f"The lab has no {method} on '{path}'.")
+
+
+async def _read(request: web.Request) -> ArmRequest:
+    raw = await request.read()
+    body = None
+    if raw.strip():
+        try:
+            body = json.loads(raw)
+        except ValueError as error:
+            raise ArmError(
+                400,
+                "InvalidRequestContent",
+                f"The request content was invalid and could not be deserialized: {error}",
+            ) from None
+    return ArmRequest(
+        method=request.method,
+        path=request.path,
+        query={name.lower(): value for name, value in request.query.items()},
+        body=body,
+        base_url=f"https://{request.host}",
+    )
+
+
+def _outcome_answer(outcome: Outcome, request: ArmRequest) -> Answer:
+    operation = outcome.operation
+    if operation is None:
+        return Answer(outcome.status, outcome.body)
+    name = "Azure-AsyncOperation" if operation.kind == "async" else "Location"
+    return Answer(outcome.status, outcome.body, {name: _poll_url(operation, request), **_retry(operation)})
+
+
+def _poll_answer(operation: Operation, request: ArmRequest) -> Answer:
+    if operation.kind == "async":
+        return Answer(200, status_document(operation), _retry(operation))
+    if not operation.done:
+        return Answer(202, None, {"Location": _poll_url(operation, request), **_retry(operation)})
+    if operation.error is not None:
+        return _answer(operation.error)
+    return Answer(200, operation.result)
+
+
+def _poll_url(operation: Operation, request: ArmRequest) -> str:
+    version = request.query.get("api-version", _OPERATION_VERSION)
+    return f"{request.base_url}{operation.path}?api-version={version}"
+
+
+def _retry(operation: Operation) -> dict[str, str]:
+    """`Retry-After` only while there is something to wait for: clients ask for a finished one at once."""
+    if operation.done or operation.retry_after is None:
+        return {}
+    return {"Retry-After": str(operation.retry_after)}
+
+
+def _answer(error: ArmError) -> Answer:
+    return Answer(error.status, error.body(), error.headers)
+
+
+def _error(code: str, message: str) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message}}
+
+
+def _response(answer: Answer) -> web.Response:
+    if answer.body is None:
+        return web.Response(status=answer.status, headers=dict(answer.headers))
+    return web.Response(
+        status=answer.status,
+        text=json.dumps(answer.body, ensure_ascii=False),
+        content_type="application/json",
+        headers=dict(answer.headers),
+    )
+
+
+def _correlate(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["x-ms-request-id"] = str(uuid.uuid4())
+    for name in ("x-ms-client-request-id", "x-ms-correlation-request-id"):
+        if name in request.headers:
+            response.headers[name] = request.headers[name]
+    response.headers.setdefault("x-ms-correlation-request-id", response.headers["x-ms-request-id"])
