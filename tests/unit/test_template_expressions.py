@@ -1,0 +1,117 @@
+"""The expression parser."""
+
+from __future__ import annotations
+
+import pytest
+from fwdlab.arm.template.expressions import (
+    Call,
+    Index,
+    Literal,
+    Node,
+    Property,
+    is_expression,
+    parse,
+    unescape,
+)
+from fwdlab.arm.template.values import ExpressionError
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[f()]", Call("f", ())),
+        ("[ f ( 1 , 'a' ) ]", Call("f", (Literal(1), Literal("a")))),
+        ("['it''s']", Literal("it's")),
+        ("[f('a,)]')]", Call("f", (Literal("a,)]"),))),
+        ("[add(-1, 2)]", Call("add", (Literal(-1), Literal(2)))),
+        ("[f().a.b]", Property(Property(Call("f", ()), "a"), "b")),
+        ("[f()[0]['x']]", Index(Index(Call("f", ()), Literal(0)), Literal("x"))),
+        ("[f().?a[?0]]", Index(Property(Call("f", ()), "a", safe=True), Literal(0), safe=True)),
+        ("[ns.name('x')]", Call("ns.name", (Literal("x"),))),
+        ("[__bicep.f()]", Call("__bicep.f", ())),
+    ],
+)
+def test_parses(text: str, expected: Node) -> None:
+    assert parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "[f(]",
+        "[f())]",
+        "[f(1 2)]",
+        "[f(,)]",
+        "['open]",
+        "[f().]",
+        "[f()[1]",
+        "[name]",
+        "[1.5]",
+        "[f()#]",
+        "[a.b]",
+    ],
+)
+def test_refuses_what_is_not_well_formed(text: str) -> None:
+    with pytest.raises(ExpressionError, match="Unable to parse language expression"):
+        parse(text)
+
+
+def test_refuses_endless_nesting_instead_of_overflowing() -> None:
+    with pytest.raises(ExpressionError, match="nested too deeply"):
+        parse("[" + "f(" * 500 + ")" * 500 + "]")
+
+
+@pytest.mark.parametrize(
+    ("text", "expression", "value"),
+    [
+        ("plain", False, "plain"),
+        ("[x] and more", False, "[x] and more"),
+        ("[[x]", False, "[x]"),
+        ("[[", False, "["),
+        ("[f()]", True, None),
+        ("", False, ""),
+    ],
+)
+def test_tells_expressions_from_text(text: str, expression: bool, value: str | None) -> None:
+    assert is_expression(text) is expression
+    if value is not None:
+        assert unescape(text) == value
+
+
+def _written(node: Node) -> str:
+    if isinstance(node, Literal):
+        return str(node.value) if isinstance(node.value, int) else "'" + node.value.replace("'", "''") + "'"
+    if isinstance(node, Call):
+        return f"{node.name}({', '.join(_written(argument) for argument in node.arguments)})"
+    mark = "?" if node.safe else ""
+    if isinstance(node, Property):
+        return f"{_written(node.target)}.{mark}{node.name}"
+    return f"{_written(node.target)}[{mark}{_written(node.index)}]"
+
+
+_names = st.from_regex(r"[a-z][a-zA-Z0-9]{0,5}", fullmatch=True)
+_nodes = st.recursive(
+    st.one_of(st.text(max_size=8).map(Literal), st.integers().map(Literal)),
+    lambda inner: st.one_of(
+        st.builds(Call, _names, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Property, st.builds(Call, _names, st.just(())), _names, st.booleans()),
+        st.builds(Index, st.builds(Call, _names, st.just(())), inner, st.booleans()),
+    ),
+    max_leaves=8,
+)
+
+
+@given(_nodes)
+def test_reads_back_every_tree_it_could_have_written(node: Node) -> None:
+    assert parse(f"[{_written(node)}]") == node
+
+
+@given(st.text(max_size=40))
+def test_either_parses_or_says_what_is_wrong(text: str) -> None:
+    try:
+        parse(f"[{text}]")
+    except ExpressionError as error:
+        assert text in str(error)  # noqa: PT017 - both outcomes are right
