@@ -112,8 +112,14 @@ class PlanNames:
             for alias in {planned.name.lower(), f"{planned.type}/{planned.name}".lower()}:
                 names._by_name.setdefault(alias, []).append(key)
             names._by_id.setdefault(planned.id.lower(), []).append(key)
-            for loop in {planned.loop, planned.symbol if planned.loop else ""} - {""}:
-                names._loops.setdefault(loop.lower(), []).append(key)
+            if planned.loop:
+                names._loops.setdefault(planned.loop.lower(), []).append(key)
+        # With symbolic names the symbol stands for the loop, before any loop's own name.
+        by_symbol: dict[str, list[str]] = {}
+        for key, planned in resources.items():
+            if planned.loop and planned.symbol:
+                by_symbol.setdefault(planned.symbol.lower(), []).append(key)
+        names._loops.update(by_symbol)
         return names
 
     def key_of_id(self, resource_id: str) -> str | None:

@@ -1,0 +1,389 @@
+"""Expansion of templates into planned resources."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.template.expand import Host, expand
+from fwdlab.arm.template.plan import Plan
+from fwdlab.arm.template.request import read_request
+from fwdlab.arm.template.scopes import Scope
+from support.deployment_target import AT_SUBSCRIPTION, GROUP, SUBSCRIPTION, SUBSCRIPTION_SCHEMA, template
+
+NET = "Microsoft.Network/virtualNetworks"
+IN_GROUP = Scope(SUBSCRIPTION, "rg")
+
+
+def plan(
+    resources: Any, scope: Scope = IN_GROUP, values: dict[str, Any] | None = None, **sections: Any
+) -> Plan:
+    if not scope.resource_group:
+        sections["schema"] = SUBSCRIPTION_SCHEMA
+    parameters = {name: {"value": value} for name, value in (values or {}).items()}
+    body = {"properties": {"template": template(resources, **sections), "parameters": parameters}}
+    host = Host("tenant", {"location": "westeurope"}, lambda: "a-guid")
+    return expand(read_request("main", scope, body), host)
+
+
+def net(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": NET, "apiVersion": "2024-05-01", "name": name, **more}
+
+
+def waits(found: Plan) -> dict[str, set[str]]:
+    return {
+        one.name: {found.resources[key].name for key in one.depends_on} for one in found.resources.values()
+    }
+
+
+def refused(resources: Any, **more: Any) -> str:
+    with pytest.raises(ArmError) as caught:
+        plan(resources, **more)
+    assert caught.value.status == 400
+    assert caught.value.code == "InvalidTemplate"
+    return caught.value.message
+
+
+def test_ids_of_every_kind_of_place() -> None:
+    found = plan(
+        [
+            net("v"),
+            {"type": f"{NET}/subnets", "name": "v/s", "apiVersion": "1"},
+            {"type": "Microsoft.A/locks", "name": "on-v", "scope": f"[resourceId('{NET}', 'v')]"},
+            {"type": "Microsoft.A/locks", "name": "relative", "scope": f"{NET}/v"},
+            {"type": f"{NET}/providers/locks", "name": "v/Microsoft.A/old-style"},
+            {"type": "Microsoft.A/b", "name": "elsewhere", "resourceGroup": "other"},
+            {"type": "Microsoft.A/b", "name": "above", "subscriptionId": "[subscription().subscriptionId]"},
+            {"type": "Microsoft.Resources/resourceGroups", "name": "g", "apiVersion": "1"},
+        ]
+    )
+    assert [one.id for one in found.resources.values()] == [
+        f"{GROUP}/providers/{NET}/v",
+        f"{GROUP}/providers/{NET}/v/subnets/s",
+        f"{GROUP}/providers/{NET}/v/providers/Microsoft.A/locks/on-v",
+        f"{GROUP}/providers/{NET}/v/providers/Microsoft.A/locks/relative",
+        f"{GROUP}/providers/{NET}/v/providers/Microsoft.A/locks/old-style",
+        f"{AT_SUBSCRIPTION}/resourceGroups/other/providers/Microsoft.A/b/elsewhere",
+        f"{AT_SUBSCRIPTION}/providers/Microsoft.A/b/above",
+        f"{AT_SUBSCRIPTION}/resourceGroups/g",
+    ]
+
+
+def test_children_nested_in_their_parent_in_both_languages() -> None:
+    child = {"type": "subnets", "apiVersion": "1", "name": "[concat('s', 1)]", "dependsOn": ["v"]}
+    deep = {"type": "a", "apiVersion": "1", "name": "d"}
+    old = plan([net("[concat('v')]", resources=[{**child, "resources": [deep]}])])
+    new = plan({"v": net("v", resources={"s": child})})
+    assert [(one.type, one.name) for one in old.resources.values()] == [
+        (NET, "v"),
+        (f"{NET}/subnets", "v/s1"),
+        (f"{NET}/subnets/a", "v/s1/d"),
+    ]
+    assert waits(old)["v/s1"] == {"v"}
+    assert waits(new) == {"v": set(), "v/s1": {"v"}}
+
+
+def test_loops_name_each_turn_and_wait_batch_by_batch() -> None:
+    found = plan(
+        [
+            net(
+                "[concat('v', copyIndex(1))]",
+                copy={"name": "nets", "count": 5, "mode": "serial", "batchSize": 2},
+            ),
+            net("after", dependsOn=["nets"]),
+        ]
+    )
+    assert waits(found) == {
+        "v1": set(),
+        "v2": set(),
+        "v3": {"v1", "v2"},
+        "v4": {"v1", "v2"},
+        "v5": {"v3", "v4"},
+        "after": {"v1", "v2", "v3", "v4", "v5"},
+    }
+
+
+def test_a_loop_of_none_is_nothing_to_wait_for() -> None:
+    found = plan({"nets": net("[string(copyIndex())]", copy={"name": "nets", "count": 0}), "x": net("x")})
+    assert list(found.resources) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "v",
+        f"{NET}/v",
+        f"[resourceId('{NET}', 'v')]",
+        f"[concat('{NET}/', 'v')]",
+        f"{GROUP.upper()}/providers/{NET}/V",
+    ],
+)
+def test_depends_on_by_name_type_and_id(entry: str) -> None:
+    assert waits(plan([net("v"), net("w", dependsOn=[entry])]))["w"] == {"v"}
+
+
+def test_depends_on_symbols_and_turns_of_a_symbolic_loop() -> None:
+    loop = {"name": "many", "count": 2}
+    found = plan(
+        {
+            "many": net("[format('m{0}', copyIndex())]", copy=loop),
+            "same": net(
+                "[format('s{0}', copyIndex())]", copy=loop, dependsOn=["[format('many[{0}]', copyIndex())]"]
+            ),
+            "all": net("all", dependsOn=["many"]),
+        }
+    )
+    assert waits(found) == {"m0": set(), "m1": set(), "s0": {"m0"}, "s1": {"m1"}, "all": {"m0", "m1"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[reference('v').x]",
+        f"[reference(resourceId('{NET}', 'v'), '2024-05-01', 'Full').location]",
+        f"[reference('{NET}/v').x]",
+        f"[listKeys(resourceId('{NET}', 'v'), '1').keys[0].value]",
+        "[map(createArray(1), lambda('x', reference('v').x))[0]]",
+        "[if(true(), reference('v').x, 'none')]",
+        "[concat(reference('v').x, '-')]",
+    ],
+)
+def test_what_is_referred_to_is_waited_for(text: str) -> None:
+    assert waits(plan([net("v"), net("w", properties={"deep": [{"x": text}]})]))["w"] == {"v"}
+
+
+def test_references_not_taken_or_elsewhere_are_not_waited_for() -> None:
+    found = plan(
+        [
+            net("v"),
+            net("w", tags={"x": "[if(false(), reference('v').x, 'none')]"}),
+            net("u", tags={"x": f"[reference('/subscriptions/s/resourceGroups/r/providers/{NET}/v').x]"}),
+        ]
+    )
+    assert waits(found) == {"v": set(), "w": set(), "u": set()}
+
+
+def test_conditions_existing_and_duplicates_of_what_is_not_deployed() -> None:
+    found = plan(
+        {
+            "on": net("v", condition="[equals(1, 1)]"),
+            "off": net("v", condition="[equals(1, 2)]"),
+            "old": net("v", existing=True),
+        }
+    )
+    assert [(one.active, one.existing) for one in found.resources.values()] == [
+        (True, False),
+        (False, False),
+        (True, True),
+    ]
+    assert found.names.key_of_id(f"{GROUP}/providers/{NET}/v") == "on"
+
+
+def test_names_are_found_by_symbol_loop_and_information() -> None:
+    loop = {"name": "many", "count": 2}
+    found = plan({"many": net("[format('m{0}', copyIndex())]", copy=loop), "one": net("o")})
+    names = found.names
+    assert names.resource("many[1]").endswith("/m1")
+    assert [one[-2:] for one in names.loop("many")] == ["m0", "m1"]
+    assert names.info("one") == {
+        "id": f"{GROUP}/providers/{NET}/o",
+        "name": "o",
+        "type": NET,
+        "apiVersion": "2024-05-01",
+    }
+
+
+def test_parameters_variables_and_functions_come_together() -> None:
+    found = plan(
+        [net("[variables('name')]", tags={"t": "[variables('many')[1].x]"})],
+        values={"Base": "b"},
+        parameters={
+            "base": {"type": "string"},
+            "size": {"type": "int", "defaultValue": "[length(parameters('base'))]"},
+            "id": {"type": "string", "defaultValue": "[newGuid()]"},
+            "key": {"type": "secureString", "defaultValue": "s3cret"},
+            "none": {"type": "string", "nullable": True},
+        },
+        variables={
+            "name": "[ns.join(parameters('base'), string(parameters('size')))]",
+            "copy": [{"name": "many", "count": 2, "input": {"x": "[copyIndex('many')]"}}],
+        },
+        functions=[
+            {
+                "namespace": "ns",
+                "members": {
+                    "join": {
+                        "parameters": [{"name": "a", "type": "string"}, {"name": "b", "type": "string"}],
+                        "output": {
+                            "type": "string",
+                            "value": "[concat(parameters('a'), '-', parameters('b'))]",
+                        },
+                    }
+                },
+            }
+        ],
+    )
+    assert found.parameters == {
+        "base": {"type": "String", "value": "b"},
+        "size": {"type": "Int", "value": 1},
+        "id": {"type": "String", "value": "a-guid"},
+        "key": {"type": "SecureString"},
+        "none": {"type": "String", "value": None},
+    }
+    assert [one.name for one in found.resources.values()] == ["b-1"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ([net("a", dependsOn=["b"]), net("b", dependsOn=["a"])], "Circular dependency detected on resource"),
+        ([net("a", tags={"x": "[reference('b').x]"}), net("b", dependsOn=["a"])], "Circular dependency"),
+        ([net("a"), net("A")], "is defined multiple times in a template"),
+        ([net("a", dependsOn=["nobody"])], "The resource 'nobody' is not defined in the template"),
+        ([net("a", tags={"x": "[reference('nobody').x]"})], "The resource 'nobody' is not defined"),
+        ([net("a/b")], "incorrect segment lengths"),
+        ([{"type": NET}], "has no property 'name'"),
+        ([net("[reference('a').x]")], "'reference' is not expected at this location"),
+        ([net("a", condition="[reference('a').x]")], "'reference' is not expected at this location"),
+        ([net("a", condition="yes")], "'condition' must evaluate to a boolean"),
+        ([net("a", copy={"name": "l", "count": 801})], "an integer from 0 to 800"),
+        ([net("a", copy={"name": "l", "count": "many"})], "an integer from 0 to 800"),
+        ([net("a", copy={"name": "l", "count": 1}, resources=[net("x")])], "a loop and nested resources"),
+        ([net("a", tags={"x": "[unheard()]"})], "function 'unheard' is not valid"),
+        ([net("a", tags={"x": "[f(]"})], "Unable to parse language expression"),
+        ([net("[variables('loop')]")], "The template variable 'loop' is not valid.*depends on itself"),
+        ([net("[variables('absent')]")], "The template variable 'absent' is not found"),
+    ],
+)
+def test_templates_that_are_refused(resources: Any, message: str) -> None:
+    found = refused(resources, variables={"loop": "[variables('loop')]"})
+    assert re.search(message, found), found
+
+
+def test_the_error_names_the_resource() -> None:
+    assert "for resource '" + f"{NET}" not in refused([net("bad", tags={"x": "[unheard()]"})])
+    assert "resource 'bad'" in refused([net("bad", tags={"x": "[unheard()]"})])
+
+
+@pytest.mark.parametrize(
+    ("declared", "given", "message"),
+    [
+        ({"type": "string"}, {}, "The value for the template parameter 'p' is not provided"),
+        ({"type": "string"}, {"p": None}, "The value for the template parameter 'p' is not provided"),
+        (
+            {"type": "string"},
+            {"p": 1},
+            "Expected a value of type 'String', but received a value of type 'Integer'",
+        ),
+        (
+            {"type": "int"},
+            {"p": "1"},
+            "Expected a value of type 'Integer', but received a value of type 'String'",
+        ),
+        ({"type": "int"}, {"p": True}, "received a value of type 'Boolean'"),
+        ({"type": "bool"}, {"p": "true"}, "Expected a value of type 'Boolean'"),
+        ({"type": "array"}, {"p": {}}, "Expected a value of type 'Array'"),
+        ({"type": "object"}, {"p": []}, "Expected a value of type 'Object'"),
+        (
+            {"type": "string", "allowedValues": ["a", "b"]},
+            {"p": "c"},
+            "not part of the allowed value(s): 'a,b'",
+        ),
+        ({"type": "array", "allowedValues": ["a"]}, {"p": ["a", "c"]}, "not part of the allowed value(s)"),
+        ({"type": "string", "minLength": 2}, {"p": "a"}, "greater than or equal to '2'"),
+        ({"type": "array", "maxLength": 1}, {"p": [1, 2]}, "less than or equal to '1'"),
+        ({"type": "int", "minValue": 3}, {"p": 2}, "greater than or equal to '3'"),
+        ({"type": "int", "maxValue": 3}, {"p": 4}, "less than or equal to '3'"),
+        ({"type": "nonsense"}, {"p": 1}, "The type 'nonsense' is not valid"),
+        ({"type": "string", "defaultValue": "[fail('no luck')]"}, {}, "no luck"),
+        ({"type": "string", "defaultValue": "[parameters('p')]"}, {}, "depends on itself"),
+        (
+            {"type": "string", "defaultValue": ""},
+            {"q": 1},
+            "The template parameters 'q' in the parameters file are not valid",
+        ),
+        ({"$ref": "#/definitions/pair"}, {"p": {"a": 1}}, "required but were not provided: 'b'"),
+        ({"$ref": "#/definitions/pair"}, {"p": {"a": 1, "b": []}}, "template parameter 'p.b'"),
+        ({"$ref": "#/definitions/pair"}, {"p": {"a": 1, "b": "x", "c": 1}}, "'c' is not permitted"),
+        (
+            {"type": "array", "items": {"$ref": "#/definitions/pair"}},
+            {"p": [{"a": 1, "b": "", "d": "q"}]},
+            "'p[0].d'",
+        ),
+        ({"$ref": "#/definitions/tuple"}, {"p": [1, 2]}, "template parameter 'p[1]'"),
+        ({"$ref": "#/definitions/tuple"}, {"p": [1, "x", 3]}, "no more than 2"),
+        ({"$ref": "#/definitions/pet"}, {"p": {"kind": "fish"}}, "'kind' must be one of 'cat, dog'"),
+        ({"$ref": "#/definitions/pet"}, {"p": {"kind": "cat"}}, "were not provided: 'lives'"),
+        ({"$ref": "#/definitions/open"}, {"p": {"x": 1}}, "template parameter 'p.x'"),
+        ({"$ref": "#/definitions/nowhere"}, {"p": 1}, "'#/definitions/nowhere' is not found"),
+        ({"$ref": "#/definitions/circle"}, {"p": 1}, "refers to itself"),
+    ],
+)
+def test_parameters_that_do_not_fit(declared: dict[str, Any], given: dict[str, Any], message: str) -> None:
+    pair = {"a": {"type": "int"}, "b": {"type": "string"}, "d": {"type": "int", "nullable": True}}
+    kinds = {
+        "cat": {"type": "object", "properties": {"kind": {"type": "string"}, "lives": {"type": "int"}}},
+        "dog": {"type": "object", "properties": {"kind": {"type": "string"}}},
+    }
+    definitions = {
+        "pair": {"type": "object", "properties": pair, "additionalProperties": False},
+        "tuple": {"type": "array", "prefixItems": [{"type": "int"}, {"type": "string"}], "items": False},
+        "pet": {"type": "object", "discriminator": {"propertyName": "kind", "mapping": kinds}},
+        "open": {"type": "object", "additionalProperties": {"type": "string"}},
+        "circle": {"$ref": "#/definitions/circle"},
+    }
+    found = refused([], values=given, parameters={"p": declared}, definitions=definitions)
+    assert found.startswith("Deployment template validation failed: '")
+    assert message in found
+
+
+@pytest.mark.parametrize("value", [{"kind": "cat", "lives": 9}, {"KIND": "dog"}])
+def test_discriminated_values_that_fit(value: dict[str, Any]) -> None:
+    mapping = {
+        "cat": {"type": "object", "properties": {"lives": {"type": "int"}}},
+        "dog": {"type": "object", "properties": {"good": {"type": "bool", "nullable": True}}},
+    }
+    declared = {"type": "object", "discriminator": {"propertyName": "kind", "mapping": mapping}}
+    assert plan([], values={"p": value}, parameters={"p": declared}).parameters["p"]["value"] == value
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"$schema": "https://x/tenantDeploymentTemplate.json#"}, "LabDeploymentScopeNotSupported"),
+        ({"$schema": "https://x/managementGroupDeploymentTemplate.json#"}, "LabDeploymentScopeNotSupported"),
+        ({"$schema": SUBSCRIPTION_SCHEMA}, "InvalidTemplate"),
+        ({"$schema": "https://x/other.json"}, "InvalidTemplate"),
+        ({"contentVersion": ""}, "InvalidTemplate"),
+        ({"resources": "none"}, "InvalidTemplate"),
+        ({"extensions": {"k8s": {}}}, "LabTemplateFeatureNotSupported"),
+    ],
+)
+def test_frames_that_are_refused(change: dict[str, Any], code: str) -> None:
+    with pytest.raises(ArmError) as caught:
+        read_request("main", IN_GROUP, {"properties": {"template": template([]) | change}})
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("properties", "code"),
+    [
+        ({"mode": "Complete", "template": {}}, "LabDeploymentModeNotSupported"),
+        ({"templateLink": {"uri": "x"}}, "LabDeploymentPropertyNotSupported"),
+        ({}, "InvalidRequestContent"),
+        (None, "InvalidRequestContent"),
+        ({"template": template([]), "parameters": {"p": 1}}, "InvalidTemplate"),
+        ({"template": template([]), "parameters": [1]}, "InvalidRequestContent"),
+        (
+            {"template": template([]), "parameters": {"p": {"reference": {"keyVault": {"id": "x"}}}}},
+            "LabParameterReferenceNotSupported",
+        ),
+    ],
+)
+def test_bodies_that_are_refused(properties: Any, code: str) -> None:
+    with pytest.raises(ArmError) as caught:
+        read_request("main", IN_GROUP, {"properties": properties})
+    assert caught.value.code == code
