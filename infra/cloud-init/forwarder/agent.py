@@ -21,6 +21,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -210,10 +211,9 @@ def check_target(forward: Forward, target: str, timeout: float) -> str:
     address, _, port = target.rpartition(":")
     try:
         if forward.check == "http":
-            connection = HTTPConnection(address, int(port), timeout=timeout)
-            connection.request("GET", forward.check_path, headers={"Connection": "close"})
-            status = connection.getresponse().status
-            connection.close()
+            with closing(HTTPConnection(address, int(port), timeout=timeout)) as connection:
+                connection.request("GET", forward.check_path, headers={"Connection": "close"})
+                status = connection.getresponse().status
             return "" if status < HTTP_ERRORS else f"GET {forward.check_path} answered {status}"
         if forward.check != "none":
             with socket.create_connection((address, int(port)), timeout) as plain:

@@ -1,0 +1,219 @@
+"""The forwarder agent's planning: configuration and live targets in, rules out."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+SOURCE = Path(__file__).resolve().parents[2] / "infra" / "cloud-init" / "forwarder" / "agent.py"
+
+
+def load_agent() -> Any:
+    spec = importlib.util.spec_from_file_location("fwdctl_agent", SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+agent = load_agent()
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "hash": "0123456789abcdef",
+        "healthPort": 18099,
+        "inbound": ["10.0.1.0/26", "10.0.1.64/26"],
+        "forwards": [
+            {
+                "name": "web",
+                "port": 8000,
+                "targets": ["192.168.42.65:8000", "192.168.42.66:8001"],
+                "check": "http",
+            }
+        ],
+        **changes,
+    }
+
+
+def forward(targets: list[str], balance: str = "roundRobin", port: int = 8000) -> Any:
+    return agent.Forward("web", port, tuple(targets), balance, "tcp", "/")
+
+
+def destinations(rules: list[str]) -> list[str]:
+    return [rule.rsplit(" ", 1)[1] for rule in rules]
+
+
+def test_defaults_of_a_forward() -> None:
+    config = agent.parse_config(
+        document(forwards=[{"name": "db", "port": 1433, "targets": ["10.9.0.1:1433", "10.9.0.1:1433"]}])
+    )
+    assert config.forwards == (agent.Forward("db", 1433, ("10.9.0.1:1433",), "roundRobin", "tcp", "/"),)
+    assert config.interval == 5
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 2},
+        {"inbound": ["10.0.1.3/26"]},
+        {"inbound": ["fd00::/8"]},
+        {"healthPort": 8000},
+        {"forwards": [{"name": "a", "port": 1, "targets": ["server65:8000"]}]},
+        {"forwards": [{"name": "a", "port": 1, "targets": ["10.9.0.1"]}]},
+        {"forwards": [{"name": "a", "port": 1, "targets": ["10.9.0.1:1"], "balance": "random"}]},
+        {"forwards": [{"name": "a", "port": 1, "targets": ["10.9.0.1:1"], "check": "ping"}]},
+        {"forwards": [{"name": n, "port": 1, "targets": ["10.9.0.1:1"]} for n in "ab"]},
+    ],
+)
+def test_a_wrong_configuration_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        agent.parse_config(document(**changes))
+
+
+def share_of_each(rules: list[str], connections: int) -> dict[str, int]:
+    """Walk the chain as the kernel does: every nth rule keeps its own count of the packets that reach it."""
+    seen = [0] * len(rules)
+    taken: dict[str, int] = {}
+    for _ in range(connections):
+        for index, rule in enumerate(rules):
+            every = re.search(r"--every (\d+)", rule)
+            seen[index] += 1
+            if every is None or (seen[index] - 1) % int(every[1]) == 0:
+                target = rule.rsplit(" ", 1)[1]
+                taken[target] = taken.get(target, 0) + 1
+                break
+    return taken
+
+
+@given(st.integers(min_value=1, max_value=12))
+def test_round_robin_shares_evenly(count: int) -> None:
+    targets = [f"10.9.0.{n}:80" for n in range(1, count + 1)]
+    taken = share_of_each(agent.balance_rules(forward(targets), targets), 20 * count)
+    assert taken == dict.fromkeys(targets, 20)
+
+
+def bucket_of(rules: list[str], address: int) -> str:
+    """The target of the first rule whose source mask matches the last octet."""
+    for rule in rules:
+        match = re.search(r"-s 0\.0\.0\.(\d+)/0\.0\.0\.(\d+) ", rule)
+        assert match is not None
+        if address & int(match[2]) == int(match[1]):
+            return rule.rsplit(" ", 1)[1]
+    pytest.fail(f"no rule for a source that ends in {address}")
+
+
+@given(st.integers(min_value=2, max_value=8), st.data())
+def test_source_hash_covers_every_client_and_moves_only_those_of_a_dead_target(
+    count: int, data: st.DataObject
+) -> None:
+    targets = [f"10.9.0.{n}:80" for n in range(1, count + 1)]
+    all_live = agent.balance_rules(forward(targets, "sourceHash"), targets)
+    assert set(destinations(all_live)) == set(targets)
+    live = data.draw(st.lists(st.sampled_from(targets), min_size=2, unique=True).map(sorted))
+    rules = agent.balance_rules(forward(targets, "sourceHash"), live)
+    for address in range(256):
+        before, after = bucket_of(all_live, address), bucket_of(rules, address)
+        assert after in live
+        assert before not in live or after == before
+
+
+@pytest.mark.parametrize("balance", ["roundRobin", "sourceHash"])
+def test_one_live_target_gets_all_and_none_gets_no_rule(balance: str) -> None:
+    both = forward(["10.9.0.1:80", "10.9.0.2:81"], balance)
+    assert agent.balance_rules(both, ["10.9.0.2:81"]) == [
+        "-A FWDCTL-8000 -p tcp -j DNAT --to-destination 10.9.0.2:81"
+    ]
+    assert agent.balance_rules(both, []) == []
+
+
+def test_only_the_inbound_subnets_reach_a_forwarded_port() -> None:
+    plan = agent.plan_rules(agent.parse_config(document()), {})
+    local = "-p tcp -m addrtype --dst-type LOCAL -m tcp --dport 8000 -j FWDCTL-8000"
+    assert plan["nat"]["FWDCTL-PRE"] == [
+        f"-A FWDCTL-PRE -s 10.0.1.0/26 {local}",
+        f"-A FWDCTL-PRE -s 10.0.1.64/26 {local}",
+    ]
+
+
+def test_the_health_port_is_for_probes_inbound_subnets_and_loopback() -> None:
+    rules = agent.plan_rules(agent.parse_config(document()), {})["filter"]["FWDCTL-IN"]
+    accepted = [rule.split()[2:4] for rule in rules if rule.endswith("ACCEPT")]
+    assert accepted == [
+        ["-i", "lo"],
+        ["-s", "168.63.129.16/32"],
+        ["-s", "10.0.1.0/26"],
+        ["-s", "10.0.1.64/26"],
+    ]
+    assert rules[-1] == "-A FWDCTL-IN -p tcp -m tcp --dport 18099 -j DROP"
+    assert all("--dport 18099" in rule for rule in rules)
+
+
+def test_only_translated_flows_are_masqueraded_and_accepted() -> None:
+    plan = agent.plan_rules(agent.parse_config(document()), {})
+    rules = plan["nat"]["FWDCTL-POST"] + plan["filter"]["FWDCTL-FWD"]
+    assert all("-m conntrack --ctstate DNAT --ctorigdstport 8000" in rule for rule in rules)
+    assert "-d 192.168.42.66/32 -p tcp -m tcp --dport 8001" in plan["nat"]["FWDCTL-POST"][1]
+
+
+def test_a_target_out_of_rotation_changes_one_chain_only() -> None:
+    config = agent.parse_config(document())
+    before = agent.plan_rules(config, {"web": ["192.168.42.65:8000", "192.168.42.66:8001"]})
+    after = agent.plan_rules(config, {"web": ["192.168.42.66:8001"]})
+    assert agent.changed_chains(before, after) == {
+        "nat": {"FWDCTL-8000": after["nat"]["FWDCTL-8000"]},
+        "filter": {},
+    }
+    text = agent.restore_text(agent.changed_chains(before, after), set())
+    assert ":FWDCTL-POST" not in text
+    assert ":FWDCTL-8000 - [0:0]" in text
+
+
+def test_restore_text_declares_own_chains_only_and_puts_missing_jumps_first() -> None:
+    plan = agent.plan_rules(agent.parse_config(document()), {"web": ["192.168.42.65:8000"]})
+    text = agent.restore_text(plan, {"-A INPUT -j FWDCTL-IN"})
+    declared = re.findall(r"^:(\S+)", text, re.MULTILINE)
+    assert declared
+    assert all(chain.startswith("FWDCTL-") for chain in declared)
+    assert re.findall(r"^-I .*", text, re.MULTILINE) == [
+        "-I PREROUTING 1 -j FWDCTL-PRE",
+        "-I POSTROUTING 1 -j FWDCTL-POST",
+        "-I FORWARD 1 -j FWDCTL-FWD",
+    ]
+    assert text.count("COMMIT") == 2
+    assert not re.search(r"^-[FXPD]", text, re.MULTILINE)
+
+
+def test_what_iptables_save_says_of_others_is_left_out() -> None:
+    saved = """*nat
+:PREROUTING ACCEPT [7:420]
+:FWDCTL-PRE - [0:0]
+[3:180] -A PREROUTING -j FWDCTL-PRE
+[9:540] -A PREROUTING -j DOCKER
+[2:120] -A FWDCTL-PRE -s 10.0.1.0/26 -p tcp -j FWDCTL-8000
+COMMIT
+"""
+    assert agent.parse_save(saved) == {
+        "-A PREROUTING -j FWDCTL-PRE": (3, 180),
+        "-A FWDCTL-PRE -s 10.0.1.0/26 -p tcp -j FWDCTL-8000": (2, 120),
+    }
+
+
+@pytest.mark.parametrize("name", ["forwarder/agent.py", "onprem-server/server.py"])
+def test_programs_on_the_machines_are_python_3_8_and_standard_library(name: str) -> None:
+    text = (SOURCE.parents[1] / name).read_text(encoding="utf-8")
+    tree = ast.parse(text, feature_version=(3, 8))
+    imports = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    imports |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.split(".")[0] for name in imports} <= sys.stdlib_module_names
