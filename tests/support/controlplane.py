@@ -7,7 +7,6 @@ import contextlib
 import fcntl
 import os
 import pty
-import signal
 import struct
 import termios
 from dataclasses import dataclass, field
@@ -38,8 +37,8 @@ NETWORK = f"{PROVIDERS}/Microsoft.Network"
 class LocalTerminal:
     """A process with a terminal on this machine."""
 
-    def __init__(self, pid: int, master: int) -> None:
-        self.pid = pid
+    def __init__(self, process: asyncio.subprocess.Process, master: int) -> None:
+        self.process = process
         self.master = master
         self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
@@ -64,13 +63,12 @@ class LocalTerminal:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
     async def wait(self) -> int:
-        _, status = await asyncio.to_thread(os.waitpid, self.pid, 0)
-        return os.waitstatus_to_exitcode(status)
+        return await self.process.wait()
 
     async def close(self) -> None:
         self._loop.remove_reader(self.master)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+            self.process.kill()
         await self.wait()
         os.close(self.master)
 
@@ -105,7 +103,7 @@ class FakeDataPlane:
             raise
         finally:
             os.close(slave)
-        return LocalTerminal(process.pid, master)
+        return LocalTerminal(process, master)
 
 
 def new_api(plane: FakeDataPlane | None = None) -> ArmApi:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 import uuid
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 Interceptor = Callable[[ArmRequest], Awaitable["Answer | None"]]
 ControlHandler = Callable[[ArmRequest], Awaitable[Answer]]
+_LOGGER = logging.getLogger(__name__)
 _BODY_LIMIT = 16 * 1024 * 1024
 _CHANGES = {"PUT", "PATCH", "POST", "DELETE"}
 _OPERATION_VERSION = "2018-06-01"
@@ -198,6 +200,9 @@ class Server:
             return _response(await self._answer(await _read(request)))
         except ArmError as error:
             return _response(_answer(error))
+        except Exception:
+            _LOGGER.exception("%s %s", request.method, request.path)
+            return _response(Answer(500, _error("InternalServerError", "The lab failed; its log says why.")))
 
     async def _answer(self, request: ArmRequest) -> Answer:
         for intercept in self.interceptors:

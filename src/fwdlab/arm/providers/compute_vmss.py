@@ -55,6 +55,11 @@ class ScaleSets(Provider):
     """
 
     type = VMSS
+    carry = (
+        "virtualMachineProfile",
+        "upgradePolicy",
+        "orchestrationMode",
+    )  # `az vmss scale` PUTs the sku alone
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -108,6 +113,8 @@ class ScaleSets(Provider):
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
         """Keep the secrets, count the model's versions, bring the instances to the capacity."""
         properties = document["properties"]
+        if old is not None and "zones" in old.document:
+            document.setdefault("zones", old.document["zones"])
         properties.setdefault("orchestrationMode", "Uniform")
         properties.setdefault("upgradePolicy", {}).setdefault("mode", "Manual")
         properties["uniqueId"] = old.properties["uniqueId"] if old is not None else str(uuid.uuid4())
@@ -120,7 +127,8 @@ class ScaleSets(Provider):
         os_profile = profile.setdefault("osProfile", {})
         os_profile.pop("adminPassword", None)
         os_profile.setdefault("computerNamePrefix", document["name"][:9])
-        secrets = dict(old.secrets) if old is not None else {"next": 0, "model": 0, "customData": ""}
+        fresh: dict[str, Any] = {"next": 0, "model": 0, "customData": ""}
+        secrets = dict(old.secrets) if old is not None else fresh
         secrets["customData"] = os_profile.pop("customData", None) or secrets["customData"]
         sku = document.setdefault(
             "sku", copy.deepcopy(old.document.get("sku", {})) if old is not None else {}
@@ -209,6 +217,7 @@ class Instances(Provider):
     """`…/virtualMachines`: instances; created and removed by their scale set only."""
 
     type = INSTANCE
+    tracked = False
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -361,6 +370,7 @@ class InstanceInterfaces(Provider):
     """`…/virtualMachines/networkInterfaces`: read-only."""
 
     type = SCALE_SET_NIC
+    tracked = False
 
     def put(self, resource_id: ResourceId, body: dict[str, Any]) -> Resource:
         """Not by hand."""
