@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import Answer, ArmRequest
 from fwdlab.arm.template.routes import DeploymentRoutes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 TENANT = "22222222-2222-2222-2222-222222222222"
@@ -20,6 +23,18 @@ SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTempl
 SUBSCRIPTION_SCHEMA = (
     "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#"
 )
+
+
+_PATIENCE = 100_000
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Let other tasks run until a condition holds."""
+    for _ in range(_PATIENCE):
+        if reached():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to that")
 
 
 class MemoryTarget:
@@ -133,7 +148,9 @@ class Client:
         answer = await self.put(scope, name, template, **values)
         assert answer.status in {200, 201}, answer.body
         address = answer.headers["Azure-AsyncOperation"]
-        while (await self.send("GET", address)).body["status"] in {"Accepted", "Running"}:
+        for _ in range(_PATIENCE):
+            if (await self.send("GET", address)).body["status"] not in {"Accepted", "Running"}:
+                break
             await asyncio.sleep(0)
         properties: dict[str, Any] = (await self.send("GET", deployment_id(scope, name))).body["properties"]
         return properties

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.template.expand import Host, expand
-from fwdlab.arm.template.plan import Plan
 from fwdlab.arm.template.request import read_request
 from fwdlab.arm.template.scopes import Scope
 from support.deployment_target import AT_SUBSCRIPTION, GROUP, SUBSCRIPTION, SUBSCRIPTION_SCHEMA, template
+
+if TYPE_CHECKING:
+    from fwdlab.arm.template.plan import Plan
 
 NET = "Microsoft.Network/virtualNetworks"
 IN_GROUP = Scope(SUBSCRIPTION, "rg")

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+
 from fwdlab.arm.template import functions
 from fwdlab.arm.template.environment import Environment, Frame, UserFunction
 from fwdlab.arm.template.evaluate import Evaluator
@@ -141,8 +142,10 @@ ARRAYS = [
     ),
     ("mapValues(json('{\"a\": 1}'), lambda('v', add(lambdaVariables('v'), 1)))", {"a": 2}),
     (
-        "map(createArray(1, 2), lambda('x', map(createArray(10), lambda('y', add(lambdaVariables('x'), "
-        "lambdaVariables('y'))))))",
+        (
+            "map(createArray(1, 2), lambda('x', map(createArray(10), lambda('y', add(lambdaVariables('x'), "
+            "lambdaVariables('y'))))))"
+        ),
         [[11], [12]],
     ),
 ]
@@ -371,15 +374,93 @@ def test_a_property_called_copy_is_left_alone() -> None:
 
 
 def test_every_function_of_arms_reference_is_there() -> None:
-    reference = """
-        array concat contains createArray empty first flatten indexOf indexFromEnd intersection last lastIndexOf
-        length max min range skip take tryGet tryIndexFromEnd union equals less lessOrEquals greater
-        greaterOrEquals dateTimeAdd dateTimeFromEpoch dateTimeToEpoch cidrHost cidrSubnet parseCidr filter
-        groupBy map mapValues reduce sort toObject bool false not true add div float int mod mul sub
-        createObject items json null objectKeys shallowMerge base64 base64ToJson base64ToString dataUri
-        dataUriToString endsWith format guid join padLeft replace split startsWith string substring toLower
-        toUpper trim uniqueString uri uriComponent uriComponentToString fail pickZones toLogicalZone
-        toLogicalZones toPhysicalZone toPhysicalZones parseUri buildUri
-    """.split()
+    reference = [
+        "array",
+        "concat",
+        "contains",
+        "createArray",
+        "empty",
+        "first",
+        "flatten",
+        "indexOf",
+        "indexFromEnd",
+        "intersection",
+        "last",
+        "lastIndexOf",
+        "length",
+        "max",
+        "min",
+        "range",
+        "skip",
+        "take",
+        "tryGet",
+        "tryIndexFromEnd",
+        "union",
+        "equals",
+        "less",
+        "lessOrEquals",
+        "greater",
+        "greaterOrEquals",
+        "dateTimeAdd",
+        "dateTimeFromEpoch",
+        "dateTimeToEpoch",
+        "cidrHost",
+        "cidrSubnet",
+        "parseCidr",
+        "filter",
+        "groupBy",
+        "map",
+        "mapValues",
+        "reduce",
+        "sort",
+        "toObject",
+        "bool",
+        "false",
+        "not",
+        "true",
+        "add",
+        "div",
+        "float",
+        "int",
+        "mod",
+        "mul",
+        "sub",
+        "createObject",
+        "items",
+        "json",
+        "null",
+        "objectKeys",
+        "shallowMerge",
+        "base64",
+        "base64ToJson",
+        "base64ToString",
+        "dataUri",
+        "dataUriToString",
+        "endsWith",
+        "format",
+        "guid",
+        "join",
+        "padLeft",
+        "replace",
+        "split",
+        "startsWith",
+        "string",
+        "substring",
+        "toLower",
+        "toUpper",
+        "trim",
+        "uniqueString",
+        "uri",
+        "uriComponent",
+        "uriComponentToString",
+        "fail",
+        "pickZones",
+        "toLogicalZone",
+        "toLogicalZones",
+        "toPhysicalZone",
+        "toPhysicalZones",
+        "parseUri",
+        "buildUri",
+    ]
     assert [name for name in reference if functions.find(name) is None] == []
     assert all(function.name.lower() == key for key, function in TABLE.items())
