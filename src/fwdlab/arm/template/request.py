@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.errors import ArmError
 from fwdlab.arm.template.failures import invalid_content, invalid_template, not_supported
 from fwdlab.arm.template.scopes import DEPLOYMENTS
 from fwdlab.arm.template.values import get
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from fwdlab.arm.template.environment import Environment, Frame
     from fwdlab.arm.template.scopes import Scope
 
+_NAME = re.compile(r"[\w().-]+")
+_LONGEST_NAME = 64
 _SCHEMAS = {
     "deploymenttemplate.json": "resourceGroup",
     "subscriptiondeploymenttemplate.json": "subscription",
@@ -65,6 +69,7 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
     Raises:
         ArmError: InvalidRequestContent, InvalidTemplate, or something that the lab cannot do.
     """
+    _check_name(name)
     properties = body.get("properties") if isinstance(body, dict) else None
     if not isinstance(properties, dict):
         raise invalid_content("The request has no property 'properties'.")
@@ -85,6 +90,23 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
         checked_template(template, scope),
         parameter_values(properties.get("parameters")),
     )
+
+
+def _check_name(name: str) -> None:
+    if len(name) > _LONGEST_NAME:
+        raise ArmError(
+            400,
+            "DeploymentNameLengthLimitExceeded",
+            f"The provided deployment name '{name}' has a length of '{len(name)}' which exceeds the maximum "
+            f"length of '{_LONGEST_NAME}'.",
+        )
+    if not _NAME.fullmatch(name):
+        raise ArmError(
+            400,
+            "DeploymentNameInvalidCharacters",
+            f"The deployment name '{name}' contains invalid characters. It may have letters, digits and "
+            f"'-', '_', '.', '(', ')'.",
+        )
 
 
 def parameter_values(given: Any) -> dict[str, Any]:

@@ -1,0 +1,442 @@
+"""The REST interface of deployments, as azd and az use it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+import pytest
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.http import ArmRequest
+from support.deployment_target import (
+    AT_SUBSCRIPTION,
+    BASE,
+    GROUP,
+    SUBSCRIPTION,
+    SUBSCRIPTION_SCHEMA,
+    Client,
+    MemoryTarget,
+    deployment_id,
+    request_body,
+    template,
+    until,
+)
+
+NET = "Microsoft.Network/virtualNetworks"
+DURATION = re.compile(r"PT\d+(\.\d+)?S")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
+TAGS = {"azd-env-name": "t1", "azd-layer-name": "", "azd-project-name": "lab-check"}
+MAIN = deployment_id(AT_SUBSCRIPTION, "t1-1795242741")
+
+
+def client(**options: Any) -> Client:
+    target = MemoryTarget()
+    target.seed_group()
+    return Client(target, **options)
+
+
+def net(name: str, **more: Any) -> dict[str, Any]:
+    return {"type": NET, "apiVersion": "2024-05-01", "name": name, **more}
+
+
+def azd_template() -> dict[str, Any]:
+    """A group and a module in it, compiled the way Bicep does for azd's projects."""
+    nested_parameters = {"location": {"value": "[parameters('location')]"}}
+    inner = template(
+        [net("vnet1", location="[parameters('location')]")], parameters={"location": {"type": "string"}}
+    )
+    return template(
+        [
+            {
+                "type": "Microsoft.Resources/resourceGroups",
+                "apiVersion": "2024-03-01",
+                "name": "[variables('rgName')]",
+                "location": "[parameters('location')]",
+                "tags": {"azd-env-name": "[parameters('environmentName')]"},
+            },
+            {
+                "type": "Microsoft.Resources/deployments",
+                "apiVersion": "2022-09-01",
+                "name": "main-nested",
+                "resourceGroup": "[variables('rgName')]",
+                "properties": {
+                    "expressionEvaluationOptions": {"scope": "inner"},
+                    "mode": "Incremental",
+                    "parameters": nested_parameters,
+                    "template": inner,
+                },
+                "dependsOn": [
+                    "[subscriptionResourceId('Microsoft.Resources/resourceGroups', variables('rgName'))]"
+                ],
+            },
+        ],
+        schema=SUBSCRIPTION_SCHEMA,
+        parameters={
+            "environmentName": {"type": "string", "minLength": 1},
+            "location": {"type": "string"},
+            "forwards": {"type": "array", "defaultValue": []},
+            "secret": {"type": "securestring", "defaultValue": ""},
+        },
+        variables={"rgName": "[format('rg-{0}', parameters('environmentName'))]"},
+        outputs={
+            "RESOURCE_GROUP": {"type": "string", "value": "[parameters('environmentName')]"},
+            "BIGINT": {"type": "int", "value": 1500000},
+            "OBJ": {"type": "object", "value": {"b": 1, "a": "x"}},
+            "fwd": {"type": "array", "value": "[parameters('forwards')]"},
+        },
+    )
+
+
+def azd_body(**values: Any) -> dict[str, Any]:
+    values = {"environmentName": "t1", "location": "westeurope", "secret": "s3cret"} | values
+    return request_body(AT_SUBSCRIPTION, azd_template(), values) | {"tags": TAGS}
+
+
+async def finish(one: Client, deployment: str = MAIN) -> None:
+    await until(lambda: not one.routes.records.get(deployment).active)
+
+
+def test_azd_provision_from_validate_to_outputs() -> None:
+    async def scenario() -> None:
+        one = client()
+        validated = await one.send("POST", f"{MAIN}/validate?api-version=2021-04-01", azd_body())
+        assert validated.status == 200
+        assert validated.body["id"] == MAIN
+        assert validated.body["properties"]["provisioningState"] == "Succeeded"
+        assert (await one.send("GET", MAIN)).status == 404
+
+        one.target.held["vnet1"] = asyncio.Event()
+        put = await one.send("PUT", f"{MAIN}?api-version=2021-04-01", azd_body())
+        assert put.status == 201
+        assert put.headers["Retry-After"] == "1"
+        poll = put.headers["Azure-AsyncOperation"]
+        assert poll.startswith(f"{BASE}{MAIN}/operationStatuses/")
+        assert poll.endswith("?api-version=2021-04-01")
+        assert put.body["properties"]["provisioningState"] == "Accepted"
+        assert put.body["tags"] == TAGS
+        assert put.body["location"] == "westeurope"
+
+        await until(lambda: bool(one.target.running) and "rg-t1" in one.target.names())
+        status = await one.send("GET", poll)
+        assert (status.status, status.body, status.headers) == (
+            200,
+            {"status": "Running"},
+            {"Retry-After": "1"},
+        )
+        await check_operations(one)
+
+        one.target.held["vnet1"].set()
+        await finish(one)
+        status = await one.send("GET", poll)
+        assert (status.body, dict(status.headers)) == ({"status": "Succeeded"}, {})
+        check_final((await one.send("GET", MAIN)).body)
+
+    asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+async def check_operations(one: Client) -> None:
+    entries = (await one.send("GET", f"{MAIN}/operations")).body["value"]
+    assert [entry["properties"]["targetResource"]["resourceType"] for entry in entries] == [
+        "Microsoft.Resources/resourceGroups",
+        "Microsoft.Resources/deployments",
+    ]
+    # azd asks for nested operations without the provider's segments, in its own casing.
+    nested = f"{AT_SUBSCRIPTION}/resourcegroups/rg-t1/deployments/main-nested/operations"
+    [entry] = (await one.send("GET", nested)).body["value"]
+    assert entry["properties"]["targetResource"]["id"].endswith("/rg-t1/providers/" + NET + "/vnet1")
+    for one_entry in [*entries, entry]:
+        properties = one_entry["properties"]
+        assert properties["provisioningOperation"] == "Create"
+        assert DURATION.fullmatch(properties["duration"])
+        assert TIME.fullmatch(properties["timestamp"])
+        assert None not in [*properties.values(), *properties["targetResource"].values()]
+    single = await one.send("GET", f"{MAIN}/operations/{entries[0]['operationId']}")
+    assert single.body["id"] == entries[0]["id"]
+    assert (await one.send("GET", f"{MAIN}/operations/NONE")).status == 404
+
+
+def check_final(found: dict[str, Any]) -> None:
+    properties = found["properties"]
+    group = f"{AT_SUBSCRIPTION}/resourceGroups/rg-t1"
+    assert (found["id"], found["name"], found["type"]) == (
+        MAIN,
+        "t1-1795242741",
+        "Microsoft.Resources/deployments",
+    )
+    assert properties["provisioningState"] == "Succeeded"
+    assert properties["mode"] == "Incremental"
+    assert properties["parameters"] == {
+        "environmentName": {"type": "String", "value": "t1"},
+        "location": {"type": "String", "value": "westeurope"},
+        "forwards": {"type": "Array", "value": []},
+        "secret": {"type": "SecureString"},
+    }
+    assert properties["outputs"] == {
+        "RESOURCE_GROUP": {"type": "String", "value": "t1"},
+        "BIGINT": {"type": "Int", "value": 1500000},
+        "OBJ": {"type": "Object", "value": {"b": 1, "a": "x"}},
+        "fwd": {"type": "Array", "value": []},
+    }
+    assert properties["outputResources"] == [{"id": group}, {"id": f"{group}/providers/{NET}/vnet1"}]
+    assert properties["dependencies"] == [
+        {
+            "dependsOn": [
+                {"id": group, "resourceType": "Microsoft.Resources/resourceGroups", "resourceName": "rg-t1"}
+            ],
+            "id": deployment_id(group, "main-nested"),
+            "resourceType": "Microsoft.Resources/deployments",
+            "resourceName": "main-nested",
+        }
+    ]
+    assert DURATION.fullmatch(properties["duration"])
+    assert TIME.fullmatch(properties["timestamp"])
+    assert "s3cret" not in str(found)
+
+
+def test_the_hash_tells_whether_a_template_changed() -> None:
+    async def scenario() -> None:
+        one = client()
+        await one.send("PUT", MAIN, azd_body())
+        kept = (await one.send("GET", MAIN)).body["properties"]["templateHash"]
+        path = "/providers/Microsoft.Resources/calculateTemplateHash?api-version=2021-04-01"
+        asked = await one.send("POST", path, azd_template())
+        assert asked.status == 200
+        assert asked.body["templateHash"] == kept
+        assert kept.isdigit()
+        reordered = dict(reversed(azd_template().items()))
+        assert (await one.send("POST", path, reordered)).body["templateHash"] == kept
+        changed = azd_template() | {"outputs": {}}
+        assert (await one.send("POST", path, changed)).body["templateHash"] != kept
+        assert (await one.send("POST", path, "text")).status == 400
+        await finish(one)
+
+    asyncio.run(scenario())
+
+
+def test_preview_of_a_fresh_and_of_a_changed_deployment() -> None:
+    async def scenario() -> None:
+        one = client()
+        changes = await preview(one, azd_body())
+        assert [(change["changeType"], change["after"]["type"]) for change in changes] == [
+            ("Create", "Microsoft.Resources/resourceGroups"),
+            ("Create", NET),
+        ]
+        assert all(change["resourceId"] == change["after"]["id"] for change in changes)
+        assert one.target.order == []
+
+        await one.send("PUT", MAIN, azd_body())
+        await finish(one)
+        assert {change["changeType"] for change in await preview(one, azd_body())} == {"NoChange"}
+
+        body = azd_body(location="northeurope")
+        body["properties"]["whatIfSettings"] = {"resultFormat": "FullResourcePayloads"}
+        [group, network] = await preview(one, body)
+        assert group["delta"] == [
+            {
+                "path": "location",
+                "propertyChangeType": "Modify",
+                "before": "westeurope",
+                "after": "northeurope",
+            }
+        ]
+        assert (network["changeType"], network["before"]["location"]) == ("Modify", "westeurope")
+
+        body["properties"]["whatIfSettings"] = {"resultFormat": "ResourceIdOnly"}
+        assert {frozenset(change) for change in await preview(one, body)} == {
+            frozenset({"resourceId", "changeType"})
+        }
+
+    asyncio.run(scenario())
+
+
+async def preview(one: Client, body: dict[str, Any]) -> list[dict[str, Any]]:
+    started = await one.send("POST", f"{MAIN}/whatIf?api-version=2021-04-01", body)
+    assert (started.status, started.headers["Retry-After"]) == (202, "1")
+    assert started.headers["Location"].startswith(f"{BASE}/subscriptions/")
+    result = await one.send("GET", started.headers["Location"])
+    assert (result.status, result.body["status"]) == (200, "Succeeded")
+    changes: list[dict[str, Any]] = result.body["properties"]["changes"]
+    return changes
+
+
+def test_what_if_shows_what_depends_on_values_of_the_deployment() -> None:
+    inner = template([net("x")], parameters={"p": {"type": "array"}})
+    child = {
+        "type": "Microsoft.Resources/deployments",
+        "apiVersion": "2022-09-01",
+        "name": "child",
+        "properties": {
+            "mode": "Incremental",
+            "expressionEvaluationOptions": {"scope": "inner"},
+            "template": inner,
+            "parameters": {"p": {"value": "[reference('v').list]"}},
+        },
+    }
+    body = template([net("v", tags={"x": "[reference('w').x]"}), net("w"), child])
+
+    async def scenario() -> list[dict[str, Any]]:
+        one = client()
+        here = deployment_id(GROUP, "main")
+        started = await one.send("POST", f"{here}/whatIf", request_body(GROUP, body, {}))
+        result = await one.send("GET", started.headers["Location"])
+        changes: list[dict[str, Any]] = result.body["properties"]["changes"]
+        return changes
+
+    found = {change["resourceId"].rsplit("/", 1)[-1]: change for change in asyncio.run(scenario())}
+    assert found["v"]["after"]["tags"] == {"x": "[reference('w').x]"}
+    assert found["child"]["changeType"] == "Unsupported"
+    assert "known only after deployment" in found["child"]["unsupportedReason"]
+
+
+def test_list_filter_head_export_and_delete() -> None:
+    async def scenario() -> None:
+        one = client()
+        one.target.fails["bad"] = ArmError(400, "Bad", "no")
+        await one.deploy(GROUP, "good", template([net("v")]))
+        await one.deploy(GROUP, "worse", template([net("bad")]))
+        await one.send("PUT", MAIN, azd_body())
+        await finish(one)
+        everything = f"{GROUP}/providers/Microsoft.Resources/deployments/"
+        assert await names(one, everything) == ["worse", "good"]
+        assert await names(one, f"{everything}?$top=1") == ["worse"]
+        assert await names(one, f"{everything}?$filter=provisioningState eq 'Failed'") == ["worse"]
+        assert await names(one, f"{AT_SUBSCRIPTION}/providers/Microsoft.Resources/deployments") == [
+            "t1-1795242741"
+        ]
+        odd = await one.send("GET", f"{everything}?$filter=name eq 'x'")
+        assert (odd.status, odd.body["error"]["code"]) == (400, "InvalidFilterInQueryString")
+
+        good = deployment_id(GROUP, "good")
+        assert (await one.send("HEAD", good.upper())).status == 204
+        exported = await one.send("POST", f"{good}/exportTemplate")
+        assert exported.body == {"template": template([net("v")])}
+        assert (await one.send("DELETE", good)).status == 204
+        assert (await one.send("HEAD", good)).status == 404
+        assert f"{GROUP}/providers/{NET}/v".lower() in one.target.documents
+
+    async def names(one: Client, path: str) -> list[str]:
+        return [entry["name"] for entry in (await one.send("GET", path)).body["value"]]
+
+    asyncio.run(scenario())
+
+
+def test_a_failure_reaches_the_poller() -> None:
+    async def scenario() -> None:
+        one = client(retry_after=None)
+        one.target.fails["vnet1"] = ArmError(409, "SubnetInUse", "lab says no")
+        put = await one.send("PUT", MAIN, azd_body())
+        assert "Retry-After" not in put.headers
+        await finish(one)
+        status = await one.send("GET", put.headers["Azure-AsyncOperation"])
+        assert status.body["status"] == "Failed"
+        assert status.body["error"]["code"] == "DeploymentFailed"
+        assert "SubnetInUse" in str(status.body["error"]["details"])
+        found = (await one.send("GET", MAIN)).body["properties"]
+        assert found["error"] == status.body["error"]
+        # azd down takes the groups of a failed deployment from here.
+        assert found["dependencies"][0]["dependsOn"][0]["id"].endswith("/resourceGroups/rg-t1")
+
+    asyncio.run(scenario())
+
+
+def test_one_deployment_of_a_name_at_a_time() -> None:
+    async def scenario() -> None:
+        one = client()
+        one.target.held["vnet1"] = asyncio.Event()
+        await one.send("PUT", MAIN, azd_body())
+        for method in ("PUT", "DELETE"):
+            again = await one.send(method, MAIN, azd_body())
+            assert (again.status, again.body["error"]["code"]) == (409, "DeploymentActive")
+        one.target.held["vnet1"].set()
+        await finish(one)
+        assert (await one.send("PUT", MAIN, azd_body())).status == 200
+        await finish(one)
+        moved = await one.send("PUT", MAIN, azd_body() | {"location": "northeurope"})
+        assert (moved.status, moved.body["error"]["code"]) == (409, "InvalidDeploymentLocation")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"location": "mars"}, 400, "LocationNotAvailableForDeployment"),
+        ({"location": None}, 400, "LocationRequired"),
+        ({"location": "West Europe"}, 200, ""),
+        ({"properties": None}, 400, "InvalidRequestContent"),
+    ],
+)
+def test_bodies_at_subscription_scope(change: dict[str, Any], status: int, code: str) -> None:
+    answer = asyncio.run(client().send("POST", f"{MAIN}/validate", azd_body() | change))
+    assert answer.status == status
+    assert answer.body.get("error", {}).get("code", "") == code
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", deployment_id(GROUP, "none"), 404, "DeploymentNotFound"),
+        ("POST", f"{deployment_id(GROUP, 'none')}/cancel", 404, "DeploymentNotFound"),
+        ("GET", f"{deployment_id(GROUP, 'none')}/operations", 404, "DeploymentNotFound"),
+        ("GET", f"{deployment_id(GROUP, 'none')}/operationStatuses/1", 404, "DeploymentNotFound"),
+        ("GET", f"{deployment_id(GROUP, 'none')}/whatIfResults/1", 404, "DeploymentNotFound"),
+        ("GET", deployment_id(f"{AT_SUBSCRIPTION}/resourceGroups/gone", "x"), 404, "ResourceGroupNotFound"),
+        ("GET", deployment_id("/subscriptions/another", "x"), 404, "SubscriptionNotFound"),
+        ("PATCH", deployment_id(GROUP, "none"), 405, "MethodNotAllowed"),
+        ("GET", "/providers/Microsoft.Resources/calculateTemplateHash", 405, "MethodNotAllowed"),
+        ("PUT", deployment_id(GROUP, "a b"), 400, "DeploymentNameInvalidCharacters"),
+        ("PUT", deployment_id(GROUP, "x" * 65), 400, "DeploymentNameLengthLimitExceeded"),
+    ],
+)
+def test_refusals(method: str, path: str, status: int, code: str) -> None:
+    answer = asyncio.run(client().send(method, path, request_body(GROUP, template([]), {})))
+    assert (answer.status, answer.body["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        AT_SUBSCRIPTION,
+        f"{GROUP}/providers/{NET}/v",
+        f"{AT_SUBSCRIPTION}/locations",
+        f"{GROUP}/providers/{NET}/deployments/x",
+        "/providers/Microsoft.Resources/deployments/at-tenant",
+    ],
+)
+def test_other_paths_are_left_to_others(path: str) -> None:
+    request = ArmRequest("GET", path, {}, None, BASE)
+    assert asyncio.run(client().routes.handle(request)) is None
+
+
+def test_deployments_go_with_their_group() -> None:
+    async def scenario() -> None:
+        one = client()
+        await one.deploy(GROUP, "main", template([net("v")]))
+        kept = dict(one.target.documents)
+        one.target.documents.clear()
+        assert (await one.send("GET", deployment_id(GROUP, "main"))).body["error"][
+            "code"
+        ] == "ResourceGroupNotFound"
+        one.target.documents.update(kept)
+        assert (await one.send("GET", deployment_id(GROUP, "main"))).body["error"][
+            "code"
+        ] == "DeploymentNotFound"
+
+    asyncio.run(scenario())
+
+
+def test_a_group_of_another_subscription_in_a_template_is_refused() -> None:
+    inner = {"mode": "Incremental", "template": template([])}
+    child = {
+        "type": "Microsoft.Resources/deployments",
+        "apiVersion": "1",
+        "name": "c",
+        "subscriptionId": "another",
+        "resourceGroup": "rg",
+        "properties": inner,
+    }
+    answer = asyncio.run(client().put(GROUP, "main", template([child])))
+    assert answer.body["error"]["details"][0]["code"] == "SubscriptionNotFound"
+    assert SUBSCRIPTION not in answer.body["error"]["details"][0]["message"]
