@@ -1,0 +1,227 @@
+"""Who we are in Azure: az's login, in this process; else azd's; else a clear error.
+
+azure-cli-core is used as az itself uses it, so that its login, its active cloud, its token cache and
+AZURE_CONFIG_DIR are honoured. It is imported inside functions only, because it costs tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fwdctl.errors import ExitCode, FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fwdctl.runtime import Runtime
+
+AZD_TIMEOUT = 30.0
+EARLY = 120.0
+"""Seconds before its end from which a token is not used any more."""
+
+AZD_CLOUDS = {
+    "AzureCloud": "https://management.azure.com",
+    "AzureUSGovernment": "https://management.usgovcloudapi.net",
+    "AzureChinaCloud": "https://management.chinacloudapi.cn",
+}
+"""azd's `cloud.name` -> ARM endpoint, which is the audience too (azd, pkg/cloud/cloud.go)."""
+
+
+class _Token(Protocol):
+    token: str
+    expires_on: float
+
+
+@dataclass
+class Login:
+    """A login for one subscription.
+
+    Attributes:
+        source: `az` or `azd`.
+        subscription_id: the subscription that requests go to.
+        tenant_id: its tenant; empty where azd does not tell.
+        endpoint: ARM's address, without a slash at the end.
+    """
+
+    source: str
+    subscription_id: str
+    tenant_id: str
+    endpoint: str
+    _fetch: Callable[[str | None], tuple[str, float]] = field(repr=False)
+    _cached: tuple[str, float] = field(default=("", 0.0), repr=False)
+
+    def token(self, claims: str | None = None) -> str:
+        """A bearer token that is still good for a while.
+
+        Args:
+            claims: from a challenge of ARM (continuous access evaluation); asks for a new token.
+
+        Raises:
+            FwdctlError: the login has expired (exit code 3) or its service cannot be reached (5).
+        """
+        if claims is not None or self._cached[1] - EARLY < time.time():
+            self._cached = self._fetch(claims)
+        return self._cached[0]
+
+
+def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
+    """Find a login.
+
+    Args:
+        runtime: AZURE_SUBSCRIPTION_ID and AZURE_TENANT_ID come from its environment.
+        subscription_id: the deployment's own subscription; wins over the environment's and az's default.
+
+    Raises:
+        FwdctlError: nobody is logged in, or not to this subscription (exit code 3).
+    """
+    wanted = subscription_id or runtime.environ.get("AZURE_SUBSCRIPTION_ID") or None
+    try:
+        return _az_login(runtime, wanted)
+    except _NoAzLoginError as error:
+        login = _azd_login(runtime, wanted)
+        if login is not None:
+            return login
+        raise _not_logged_in(wanted, str(error)) from error
+
+
+class _NoAzLoginError(Exception):
+    """az has no login for this subscription."""
+
+
+def _not_logged_in(wanted: str | None, why: str) -> FwdctlError:
+    where = f" for subscription {wanted}" if wanted else ""
+    detail = f" ({why.strip().rstrip('.')})" if why.strip() else ""
+    return FwdctlError(
+        "not_logged_in",
+        f"Not logged in to Azure{where}{detail}.",
+        "Run `az login` or `azd auth login`.",
+        exit_code=ExitCode.NOT_FOUND,
+    )
+
+
+def _az_login(runtime: Runtime, wanted: str | None) -> Login:
+    from azure.cli.core import get_default_cli
+    from azure.cli.core._profile import Profile
+    from azure.cli.core.auth.util import resource_to_scopes
+    from knack.util import CLIError
+    from requests.exceptions import RequestException
+
+    cli = get_default_cli()
+    try:
+        credential, subscription, tenant = Profile(cli_ctx=cli).get_login_credentials(subscription_id=wanted)
+    except CLIError as error:
+        raise _NoAzLoginError(_one_line(error)) from error
+    except RequestException as error:
+        raise _login_unreachable(error) from error
+    expected = runtime.environ.get("AZURE_TENANT_ID")
+    if expected and expected.lower() != tenant.lower():
+        raise FwdctlError(
+            "tenant_mismatch",
+            f"az knows subscription {subscription} in tenant {tenant}, but AZURE_TENANT_ID is {expected}.",
+            f"Run `az login --tenant {expected}` or unset AZURE_TENANT_ID.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    endpoints = cli.cloud.endpoints
+    scopes = resource_to_scopes(endpoints.active_directory_resource_id)
+    return Login(
+        "az",
+        subscription,
+        tenant,
+        str(endpoints.resource_manager).rstrip("/"),
+        lambda claims: _az_token(credential, scopes, claims),
+    )
+
+
+def _az_token(credential: Any, scopes: list[str], claims: str | None) -> tuple[str, float]:
+    from azure.cli.core.azclierror import AuthenticationError
+    from knack.util import CLIError
+    from requests.exceptions import RequestException
+
+    try:
+        token: _Token = credential.get_token(*scopes, **({"claims": claims} if claims else {}))
+    except AuthenticationError as error:
+        raise FwdctlError(
+            "login_expired",
+            f"Azure does not accept az's login any more: {_one_line(error)}",
+            "Run `az login`.",
+            exit_code=ExitCode.NOT_FOUND,
+        ) from error
+    except CLIError as error:
+        raise _not_logged_in(None, _one_line(error)) from error
+    except RequestException as error:
+        raise _login_unreachable(error) from error
+    return token.token, float(token.expires_on)
+
+
+def _login_unreachable(error: Exception) -> FwdctlError:
+    from requests.exceptions import SSLError
+
+    if isinstance(error, SSLError):
+        return FwdctlError(
+            "login_tls_untrusted",
+            f"The certificate of Azure's login service is not trusted: {_one_line(error)}",
+            "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's or the lab's authority.",
+            exit_code=ExitCode.INCONCLUSIVE,
+        )
+    return FwdctlError(
+        "login_unreachable",
+        f"Azure's login service cannot be reached: {_one_line(error)}",
+        "Check the network and HTTPS_PROXY; with a lab, that it runs (`fwdctl lab status`).",
+        exit_code=ExitCode.INCONCLUSIVE,
+    )
+
+
+def _azd_login(runtime: Runtime, wanted: str | None) -> Login | None:
+    """The login of azd; None where azd is missing, not logged in, or no subscription is named."""
+    azd = shutil.which("azd", path=runtime.environ.get("PATH"))
+    if azd is None or wanted is None:
+        return None
+    cloud = _azd(runtime, [azd, "config", "get", "cloud.name"])
+    endpoint = AZD_CLOUDS.get((cloud or "").strip().strip('"'), AZD_CLOUDS["AzureCloud"])
+    tenant = runtime.environ.get("AZURE_TENANT_ID", "")
+
+    def fetch(claims: str | None) -> tuple[str, float]:
+        command = [azd, "auth", "token", "--output", "json", "--no-prompt", "--scope", f"{endpoint}/.default"]
+        command += ["--tenant-id", tenant] if tenant else []
+        command += ["--claims", claims] if claims else []
+        answer = _azd(runtime, command)
+        if answer is None:
+            raise _not_logged_in(wanted, "`azd auth token` gives no token")
+        try:
+            document = json.loads(answer)
+            ends = datetime.fromisoformat(str(document["expiresOn"]).replace("Z", "+00:00"))
+            return str(document["token"]), ends.timestamp()
+        except (ValueError, KeyError, TypeError) as error:
+            raise _not_logged_in(wanted, "`azd auth token` printed no token") from error
+
+    login = Login("azd", wanted, tenant, endpoint, fetch)
+    try:
+        login.token()
+    except FwdctlError:
+        return None
+    return login
+
+
+def _azd(runtime: Runtime, command: list[str]) -> str | None:
+    try:
+        answer = subprocess.run(
+            command,
+            env=dict(runtime.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=AZD_TIMEOUT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.decode("utf-8", "replace") if answer.returncode == 0 else None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
