@@ -454,3 +454,34 @@ def test_preflight_looks_through_outputs_that_can_be_foreseen_only() -> None:
     )
     assert answer.status == 200
     assert [checked.rsplit("/", 1)[-1] for checked in one.target.checked] == ["first", "ab"]
+
+
+def test_preflight_passes_over_values_of_resources_outside_the_template() -> None:
+    one = client()
+    one.target.documents[f"{GROUP}/providers/{NET}/old".lower()] = {"properties": {"names": ["a"]}}
+    inner = template(
+        [
+            net(
+                "[parameters('names')[copyIndex()]]",
+                copy={"name": "l", "count": "[length(parameters('names'))]"},
+            )
+        ],
+        parameters={"names": {"type": "array"}},
+    )
+    names = {"names": {"value": f"[reference('{NET}/old').names]"}}
+    found = deploy(one, template([nested("child", inner, parameters=names)]))
+    assert found["provisioningState"] == "Succeeded"
+    assert one.target.names() == ["a"]
+
+
+def test_a_group_made_by_one_module_serves_the_next() -> None:
+    group = {
+        "type": "Microsoft.Resources/resourceGroups",
+        "apiVersion": "1",
+        "name": "made",
+        "location": "westeurope",
+    }
+    maker = nested("maker", template([group], schema=SUBSCRIPTION_SCHEMA), location="westeurope")
+    user = nested("user", template([net("v")]), resourceGroup="made", dependsOn=["maker"])
+    found = deploy(client(), template([maker, user], schema=SUBSCRIPTION_SCHEMA), AT_SUBSCRIPTION)
+    assert found["provisioningState"] == "Succeeded"

@@ -109,8 +109,11 @@ def test_loops_name_each_turn_and_wait_batch_by_batch() -> None:
 
 
 def test_a_loop_of_none_is_nothing_to_wait_for() -> None:
-    found = plan({"nets": net("[string(copyIndex())]", copy={"name": "nets", "count": 0}), "x": net("x")})
+    none = net("[string(copyIndex())]", copy={"name": "nets", "count": 0})
+    user = net("x", dependsOn=["nets"], tags={"n": "[string(length(references('nets')))]"})
+    found = plan({"nets": none, "x": user})
     assert list(found.resources) == ["x"]
+    assert waits(plan([none, net("x", dependsOn=["nets"])])) == {"x": set()}
 
 
 @pytest.mark.parametrize(

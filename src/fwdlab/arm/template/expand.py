@@ -9,13 +9,14 @@ from fwdlab.arm.template.environment import Environment, Frame, Need, Unresolved
 from fwdlab.arm.template.evaluate import Evaluator, copy_count
 from fwdlab.arm.template.failures import invalid_expression, invalid_template, not_supported
 from fwdlab.arm.template.plan import Plan, PlanNames, Planned, not_defined
-from fwdlab.arm.template.scopes import GROUPS, Scope, absolute_id, join_id
+from fwdlab.arm.template.scopes import DEPLOYMENTS, GROUPS, Scope, absolute_id, join_id
 from fwdlab.arm.template.symbols import Symbols
 from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fwdlab.arm.errors import ArmError
     from fwdlab.arm.template.request import DeploymentRequest
 
 
@@ -61,10 +62,19 @@ def expand(request: DeploymentRequest, host: Host) -> Plan:
     symbols.evaluator = Evaluator(environment)
     parameters = symbols.check() if request.outer is None else {}
     resources = _resources(request, symbols.evaluator, base)
-    names = PlanNames.of(request.scope, resources, above if isinstance(above, PlanNames) else None)
+    loops = _loop_names(request.template.get("resources") or [])
+    names = PlanNames.of(request.scope, resources, loops, above if isinstance(above, PlanNames) else None)
     environment = replace(environment, names=names)
     plan = Plan(request, environment, Evaluator(environment), base, names, parameters)
     return _with_dependencies(plan)
+
+
+def _loop_names(resources: Any) -> set[str]:
+    found: set[str] = set()
+    for place, raw in resources.items() if isinstance(resources, dict) else enumerate(resources):
+        if isinstance(raw.get("copy"), dict):
+            found |= {str(raw["copy"].get("name", "")), place if isinstance(place, str) else ""} - {""}
+    return found
 
 
 def _environment(request: DeploymentRequest, host: Host, symbols: Symbols) -> Environment:
@@ -183,7 +193,10 @@ def _planned(
     if declared.parent_type and not kind.lower().startswith(declared.parent_type.lower() + "/"):
         kind = f"{declared.parent_type}/{kind}"
         name = f"{declared.parent_name}/{name}"
-    place, resource_id = _place(kind, name, text("scope"), _own_scope(scope, raw, kind, text))
+    extended = text("scope")
+    if extended and kind.lower() == DEPLOYMENTS.lower():
+        raise _scope_not_supported(extended, name)
+    place, resource_id = _place(kind, name, extended, _own_scope(scope, raw, kind, text))
     return Planned(
         key,
         declared.symbol,
@@ -213,10 +226,7 @@ def _place(kind: str, name: str, extended: str, scope: Scope) -> tuple[Scope, st
     if extended:
         full = absolute_id(scope, extended)
         if full is None or full == "":
-            raise not_supported(
-                "LabDeploymentScopeNotSupported",
-                f"The lab does not support the scope '{extended}' of '{name}'.",
-            )
+            raise _scope_not_supported(extended, name)
         prefix = full
     try:
         return scope, join_id(prefix, kind, name.split("/"))
@@ -227,6 +237,12 @@ def _place(kind: str, name: str, extended: str, scope: Scope) -> tuple[Scope, st
             f"type must have segment length one greater than its resource name. "
             f"Please see https://aka.ms/arm-syntax-resources for usage details."
         ) from error
+
+
+def _scope_not_supported(scope: str, name: str) -> ArmError:
+    return not_supported(
+        "LabDeploymentScopeNotSupported", f"The lab does not support the scope '{scope}' of '{name}'."
+    )
 
 
 def _with_dependencies(plan: Plan) -> Plan:
@@ -249,7 +265,7 @@ def _explicit(plan: Plan, planned: Planned) -> set[str]:
     entries = plan.evaluator.value(planned.raw.get("dependsOn") or [], frame)
     for entry in entries:
         keys = plan.names.keys_of(str(entry))
-        if not keys:
+        if keys is None:
             raise not_defined(str(entry))
         found |= set(keys)
     return found

@@ -105,9 +105,11 @@ class PlanNames:
     _loops: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, scope: Scope, resources: dict[str, Planned], above: PlanNames | None) -> PlanNames:
-        """Index the resources."""
-        names = cls(scope, resources, above)
+    def of(
+        cls, scope: Scope, resources: dict[str, Planned], loops: set[str], above: PlanNames | None
+    ) -> PlanNames:
+        """Index the resources; `loops` names every loop of the template, those without a turn too."""
+        names = cls(scope, resources, above, _loops={loop.lower(): [] for loop in loops})
         for key, planned in resources.items():
             for alias in {planned.name.lower(), f"{planned.type}/{planned.name}".lower()}:
                 names._by_name.setdefault(alias, []).append(key)
@@ -128,8 +130,8 @@ class PlanNames:
         chosen = sorted(keys, key=lambda key: (not self.resources[key].active, self.resources[key].existing))
         return chosen[0] if chosen else None
 
-    def keys_of(self, text: str) -> list[str]:
-        """The keys that an entry of `dependsOn` means; empty when it means nothing in the template."""
+    def keys_of(self, text: str) -> list[str] | None:
+        """The keys that an entry of `dependsOn` means; None when it means nothing in the template."""
         if text in self.resources:
             return [text]
         if text.lower() in self._loops:
@@ -137,7 +139,7 @@ class PlanNames:
         full = absolute_id(self.scope, text)
         if full is not None and full.lower() in self._by_id:
             return self._by_id[full.lower()]
-        return self._by_name.get(text.lower(), [])
+        return self._by_name.get(text.lower())
 
     def resource(self, text: str) -> str:
         """See `environment.Names`."""

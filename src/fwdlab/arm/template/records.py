@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.template.failures import deployment_not_found
@@ -118,7 +119,7 @@ class Record:
         output_resources: ids of what it deployed, those of nested ones included.
         error: after failure.
         operations: by key of the planned resource.
-        run: the execution, while and after it runs.
+        run: the execution, while it runs.
     """
 
     request: DeploymentRequest
@@ -142,6 +143,11 @@ class Record:
         """The deployment's id."""
         return self.request.id
 
+    @cached_property
+    def template_hash(self) -> str:
+        """Hash of the template."""
+        return template_hash(self.request.template)
+
     @property
     def active(self) -> bool:
         """Whether it is under way."""
@@ -162,7 +168,7 @@ class Record:
 
     def _properties(self) -> dict[str, Any]:
         properties: dict[str, Any] = {
-            "templateHash": template_hash(self.request.template),
+            "templateHash": self.template_hash,
             "parameters": self.parameters,
             "mode": self.request.mode,
             "provisioningState": self.state,

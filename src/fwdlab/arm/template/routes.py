@@ -6,6 +6,7 @@ import re
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import Answer, ArmRequest
@@ -34,6 +35,7 @@ _PATH = re.compile(
 _HASH_PATH = re.compile(r"/providers/microsoft\.resources/calculatetemplatehash/?", re.IGNORECASE)
 _FILTER = re.compile(r"\s*provisioningState\s+eq\s+'([^']*)'\s*", re.IGNORECASE)
 _DEFAULT_VERSION = "2021-04-01"
+_KEPT_WHAT_IFS = 20
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class DeploymentRoutes:
     async def _route(self, request: ArmRequest) -> Answer | None:
         if _HASH_PATH.fullmatch(request.path):
             return _calculate_hash(request)
-        match = _PATH.fullmatch(request.path)
+        match = _PATH.fullmatch(unquote(request.path))
         if match is None:
             return None
         verb = (match["verb"] or "").lower()
@@ -181,8 +183,8 @@ class DeploymentRoutes:
         plan, _ = await self._checked(ask)
         record = self.engine.start(plan)
         address = ask.address(f"operationStatuses/{record.operation_id}")
-        headers = {"Azure-AsyncOperation": address, **self._retry}
-        return Answer(201 if earlier is None else 200, record.document(), headers)
+        # Without Retry-After the first poll comes at once, when an empty deployment has already ended.
+        return Answer(201 if earlier is None else 200, record.document(), {"Azure-AsyncOperation": address})
 
     async def _get(self, ask: _Ask) -> Answer:
         return Answer(200, self.records.get(ask.id).document())
@@ -234,7 +236,9 @@ class DeploymentRoutes:
             "status": "Succeeded",
             "properties": {"correlationId": str(uuid.uuid4()), "changes": changes},
         }
-        return Answer(202, None, {"Location": ask.address(f"whatIfResults/{key}"), **self._retry})
+        for old in list(self._what_ifs)[:-_KEPT_WHAT_IFS]:
+            del self._what_ifs[old]
+        return Answer(202, None, {"Location": ask.address(f"whatIfResults/{key}")})
 
     async def _what_if_result(self, ask: _Ask) -> Answer:
         result = self._what_ifs.get(ask.item)

@@ -201,6 +201,7 @@ class Run:
             self.record.move("Failed", failures.deployment_failed(self.record.id, details))
         else:
             await self._finish()
+        self.record.run = None  # what was expanded is not needed any more
 
     async def _finish(self) -> None:
         try:

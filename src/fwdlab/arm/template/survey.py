@@ -174,6 +174,6 @@ async def preflight(engine: Engine, plan: Plan) -> tuple[list[str], list[dict[st
 
 
 def _may_pass(sight: Sight, problem: ArmError) -> bool:
-    # Values or a group that something earlier in the deployment provides may be all that is missing.
-    waits = bool(sight.planned.depends_on)
-    return waits and (not sight.complete or problem.code == "ResourceGroupNotFound")
+    # Values known later, or a group that something earlier provides, may be all that is missing.
+    group_may_come = problem.code == "ResourceGroupNotFound" and bool(sight.planned.depends_on)
+    return not sight.complete or group_may_come
