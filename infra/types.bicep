@@ -2,6 +2,7 @@ metadata name = 'Types'
 metadata description = 'What a user edits in main.parameters.json, and what the template hands over to fwdctl.'
 
 @export()
+@sealed()
 @description('The hub network: the forwarders, their load balancer and the hub jump box.')
 type hubType = {
   @description('Address range of the hub network, in CIDR notation.')
@@ -15,6 +16,7 @@ type hubType = {
 }
 
 @export()
+@sealed()
 @description('A stand-in for one on-premise server.')
 type serverType = {
   @description('Host name of the server, unique among the servers.')
@@ -32,6 +34,7 @@ type serverType = {
 }
 
 @export()
+@sealed()
 @description('The stand-in for the on-premise network, peered with the hub.')
 type corpType = {
   @description('Address range of the stand-in network, in CIDR notation; its only subnet has the same range.')
@@ -42,6 +45,7 @@ type corpType = {
 }
 
 @export()
+@sealed()
 @description('An isolated network whose workloads reach the forwarders through a private endpoint. Ranges of several spokes may overlap.')
 type spokeType = {
   @description('Name of the spoke, unique among the spokes; lower-case letters, digits and hyphens.')
@@ -72,6 +76,7 @@ type spokeType = {
 }
 
 @export()
+@sealed()
 @description('One TCP port that is forwarded to servers outside Azure.')
 type forwardType = {
   @description('Name of the forward, unique; lower-case letters, digits and hyphens. Also names its load balancer rule and probe.')
@@ -99,6 +104,7 @@ type forwardType = {
 }
 
 @export()
+@sealed()
 @description('A marketplace image.')
 type imageType = {
   @description('Publisher, e.g. Canonical.')
@@ -115,6 +121,7 @@ type imageType = {
 }
 
 @export()
+@sealed()
 @description('The forwarder scale set.')
 type forwarderType = {
   @description('Number of instances; they spread over the availability zones.')
@@ -141,6 +148,7 @@ type forwarderType = {
 }
 
 @export()
+@sealed()
 @description('The jump boxes, one in the hub and one in each spoke.')
 type jumpType = {
   @description('Container image. It needs sh, and python3, curl or wget for probing.')

@@ -1,0 +1,237 @@
+"""What the compiled template asks ARM for, seen by deploying it through the lab's template engine into memory."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.deployment_target import AT_SUBSCRIPTION, SUBSCRIPTION, Client, MemoryTarget
+
+INFRA = Path(__file__).resolve().parents[2] / "infra"
+TEMPLATE = json.loads((INFRA / "main.json").read_text(encoding="utf-8"))
+CLOUD_INIT = "#cloud-config\n# fwdctl-config-hash: 0123456789abcdef\nruncmd: []\n"
+SPOKE = TEMPLATE["parameters"]["spokes"]["defaultValue"][0]
+WEB = TEMPLATE["parameters"]["forwards"]["defaultValue"][0]
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def values(**changes: Any) -> dict[str, Any]:
+    return {
+        "environmentName": "dev",
+        "location": "westeurope",
+        "sshPublicKey": "ssh-ed25519 AAAA",
+        "cloudInitForwarder": encoded(CLOUD_INIT),
+        "cloudInitOnPrem": encoded(CLOUD_INIT),
+        **changes,
+    }
+
+
+def deploy(**changes: Any) -> tuple[MemoryTarget, dict[str, Any]]:
+    """Deploy and answer what was put, and the deployment's properties."""
+    target = MemoryTarget()
+
+    async def run() -> dict[str, Any]:
+        client = Client(target)
+        try:
+            return await client.deploy(AT_SUBSCRIPTION, "dev-1", TEMPLATE, **values(**changes))
+        finally:
+            await client.routes.close()
+
+    return target, asyncio.run(run())
+
+
+def refused(**changes: Any) -> tuple[MemoryTarget, str]:
+    """Ask for a deployment that must not begin; answer what was put and the error's text."""
+    target = MemoryTarget()
+
+    async def run() -> Any:
+        client = Client(target)
+        try:
+            answer = await client.put(AT_SUBSCRIPTION, "dev-1", TEMPLATE, **values(**changes))
+            if answer.status < 400:
+                return (await client.deploy(AT_SUBSCRIPTION, "dev-2", TEMPLATE, **values(**changes)))["error"]
+            return answer.body
+        finally:
+            await client.routes.close()
+
+    return target, json.dumps(asyncio.run(run()))
+
+
+def of_type(target: MemoryTarget, kind: str) -> list[dict[str, Any]]:
+    marker = f"/{kind.lower()}/"
+    return [doc for key, doc in target.documents.items() if f"{key.rsplit('/', 1)[0]}/".endswith(marker)]
+
+
+def topology(properties: dict[str, Any]) -> dict[str, Any]:
+    assert properties["provisioningState"] == "Succeeded", properties.get("error")
+    found: dict[str, Any] = properties["outputs"]["FWD_TOPOLOGY"]["value"]
+    return found
+
+
+def test_outputs_of_the_defaults() -> None:
+    target, properties = deploy()
+    found = topology(properties)
+    outputs = {name: entry["value"] for name, entry in properties["outputs"].items()}
+    token = outputs["RESOURCE_TOKEN"]
+    assert outputs["RESOURCE_GROUP_NAME"] == "rg-dev"
+    assert outputs["HUB_JUMP_NAME"] == f"ci-hub-{token}"
+    assert outputs["SPOKE_JUMP_NAME"] == f"ci-spoke-{token}"
+    assert found == {
+        "version": 1,
+        "resourceGroup": "rg-dev",
+        "hub": {
+            "jump": f"ci-hub-{token}",
+            "container": "jump",
+            "loadBalancer": {"name": f"lbi-{token}", "address": "10.0.0.4"},
+            "scaleSet": f"vmss-{token}",
+            "privateLinkService": f"pl-{token}",
+            "healthPort": 18099,
+        },
+        "spokes": [
+            {
+                "name": "spoke",
+                "jump": f"ci-spoke-{token}",
+                "container": "jump",
+                "privateEndpoint": {"name": f"pep-spoke-{token}", "address": "10.1.17.4"},
+                "hostName": "onprem-server.corp.internal",
+                "zone": "corp.internal",
+            }
+        ],
+        "forwards": [WEB],
+    }
+    [service] = of_type(target, "privateLinkServices")
+    assert service["properties"]["autoApproval"]["subscriptions"] == [SUBSCRIPTION]
+
+
+def test_every_resource_carries_the_environment_and_host_names_are_short() -> None:
+    target, _ = deploy()
+    taggable = [doc for doc in target.documents.values() if "location" in doc]
+    assert len(taggable) > 15
+    assert all(doc["tags"]["azd-env-name"] == "dev" for doc in taggable)
+    machines = of_type(target, "virtualMachines")
+    names = [machine["properties"]["osProfile"]["computerName"] for machine in machines]
+    assert sorted(names) == ["server65", "server66"]
+    assert all(len(machine["name"]) <= 64 for machine in machines)
+
+
+def test_the_scale_set_is_tagged_with_the_hash_in_its_cloud_init() -> None:
+    target, _ = deploy()
+    [scale_set] = of_type(target, "virtualMachineScaleSets")
+    assert scale_set["tags"]["fwdctl-config-hash"] == "0123456789abcdef"
+    target, _ = deploy(cloudInitForwarder=encoded("#cloud-config\n"))
+    [scale_set] = of_type(target, "virtualMachineScaleSets")
+    assert scale_set["tags"]["fwdctl-config-hash"] == "unknown"
+
+
+def test_a_second_spoke_with_the_same_ranges_has_a_network_endpoint_box_and_zone_of_its_own() -> None:
+    target, properties = deploy(
+        spokes=[SPOKE, {**SPOKE, "name": "lab"}, {**SPOKE, "name": "x", "dnsZoneName": "x.internal"}]
+    )
+    found = topology(properties)
+    assert [spoke["hostName"] for spoke in found["spokes"]] == [
+        "onprem-server.corp.internal",
+        "onprem-server.lab.corp.internal",
+        "onprem-server.x.internal",
+    ]
+    assert len(of_type(target, "privateEndpoints")) == 3
+    assert len(of_type(target, "containerGroups")) == 4
+    assert len(of_type(target, "virtualNetworkLinks")) == 3
+    assert {doc["name"] for doc in of_type(target, "privateDnsZones")} == {
+        spoke["zone"] for spoke in found["spokes"]
+    }
+    assert len({spoke["jump"] for spoke in found["spokes"]}) == 3
+
+
+def test_a_second_forward_has_a_rule_and_a_probe_on_the_same_frontend_and_an_open_port() -> None:
+    database = {"name": "db", "port": 1433, "targets": ["192.168.42.65:11433"]}
+    target, properties = deploy(forwards=[WEB, database])
+    assert topology(properties)["forwards"][1] == {
+        **database,
+        "balance": "roundRobin",
+        "check": "tcp",
+        "checkPath": "/",
+    }
+    [balancer] = of_type(target, "loadBalancers")
+    rules = balancer["properties"]["loadBalancingRules"]
+    assert [(rule["properties"]["frontendPort"], rule["properties"]["backendPort"]) for rule in rules] == [
+        (8000, 8000),
+        (1433, 1433),
+    ]
+    assert len({rule["properties"]["frontendIPConfiguration"]["id"] for rule in rules}) == 1
+    paths = [
+        (probe["properties"]["port"], probe["properties"]["requestPath"])
+        for probe in balancer["properties"]["probes"]
+    ]
+    assert paths == [(18099, "/forward/web"), (18099, "/forward/db")]
+    for rule, probe in zip(rules, balancer["properties"]["probes"], strict=True):
+        assert rule["properties"]["probe"]["id"] == probe["id"]
+    [group] = [doc for doc in of_type(target, "networkSecurityGroups") if "shared" in doc["name"]]
+    ports = {
+        rule["name"]: rule["properties"].get("destinationPortRanges")
+        for rule in group["properties"]["securityRules"]
+    }
+    assert ports["allow-link-service"] == ["8000", "1433"]
+    assert ports["allow-hub-jump"] == ["8000", "1433", "18099"]
+
+
+def test_ssh_is_opened_when_asked_for_to_the_hub_jump_box_only() -> None:
+    forwarder = {**TEMPLATE["parameters"]["forwarder"]["defaultValue"], "allowSsh": True}
+    target, _ = deploy(forwarder=forwarder)
+    rules = [
+        rule
+        for group in of_type(target, "networkSecurityGroups")
+        for rule in group["properties"]["securityRules"]
+    ]
+    ssh = [rule["properties"] for rule in rules if rule["properties"].get("destinationPortRange") == "22"]
+    assert [rule["sourceAddressPrefix"] for rule in ssh] == ["10.0.1.64/26"]
+
+
+def test_without_the_stand_in_there_are_no_servers_and_no_peering() -> None:
+    target, properties = deploy(deployOnPremServers=False, cloudInitOnPrem="")
+    assert topology(properties)["forwards"] == [WEB]
+    assert of_type(target, "virtualMachines") == []
+    assert of_type(target, "virtualNetworkPeerings") == []
+    assert len(of_type(target, "virtualNetworks")) == 2
+    target, _ = deploy()
+    assert len(of_type(target, "virtualNetworkPeerings")) == 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "variable"),
+    [
+        ("sshPublicKey", "SSH_PUBLIC_KEY"),
+        ("cloudInitForwarder", "CLOUD_INIT_FWD"),
+        ("cloudInitOnPrem", "CLOUD_INIT_ONPREM"),
+    ],
+)
+def test_an_empty_value_of_the_hook_is_refused_before_anything_is_created(
+    parameter: str, variable: str
+) -> None:
+    target, error = refused(**{parameter: ""})
+    assert f"{parameter} ({variable}) is empty. The preprovision hook sets it" in error
+    assert [one for one in target.order if "/resourceGroups/rg-dev/" in one] == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"forwards": [{**WEB, "port": 70000}]},
+        {"forwards": [{**WEB, "balance": "random"}]},
+        {"forwards": []},
+        {"spokes": []},
+        {"spokes": [{**SPOKE, "endpoint": "10.1.17.5"}]},
+        {"jump": {"image": "i", "lifetimeSeconds": 5}},
+    ],
+)
+def test_values_outside_the_types_are_refused(changes: dict[str, Any]) -> None:
+    target, error = refused(**changes)
+    assert next(iter(changes)) in error
+    assert target.order == []
