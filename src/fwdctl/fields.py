@@ -52,7 +52,7 @@ class ParametersError(FwdctlError):
 
 
 class Field:
-    """A value with its path. A bad one is noted in `problems` and read as a harmless one of the right type."""
+    """A value with its path. A bad one is noted in `problems` and read as a harmless one of its type."""
 
     def __init__(self, path: str, value: Any, problems: list[Problem]) -> None:
         self.path = path

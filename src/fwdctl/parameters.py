@@ -1,4 +1,4 @@
-"""What a user edits, `infra/main.parameters.json`: read as azd reads it, checked before anything is deployed."""
+"""What a user edits, `infra/main.parameters.json`: read as azd reads it, checked before a deployment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read a deployment parameters file as azd does: the template's defaults, and `${NAME}` from the environment."""
+"""Read a parameters file as azd does: the template's defaults, and `${NAME}` from the environment."""
 
 from __future__ import annotations
 
