@@ -32,6 +32,7 @@ TENANT = "22222222-2222-2222-2222-222222222222"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-test"
 PROVIDERS = f"{GROUP}/providers"
 NETWORK = f"{PROVIDERS}/Microsoft.Network"
+DELEGATION = {"name": "aci", "properties": {"serviceName": "Microsoft.ContainerInstance/containerGroups"}}
 
 
 class LocalTerminal:
@@ -182,6 +183,7 @@ async def seed(api: ArmApi, group: str) -> None:
     hub = vnet({"shared": "10.0.1.0/26"}, "10.0.1.0/24", privateLinkServiceNetworkPolicies="Disabled")
     await api.put(f"{network}/virtualNetworks/hub", hub)
     spoke = vnet({"jump": "10.1.16.0/24", "linked": "10.1.17.0/24"}, "10.1.0.0/19")
+    spoke["properties"]["subnets"][0]["properties"]["delegations"] = [DELEGATION]
     await api.put(f"{network}/virtualNetworks/spoke", spoke)
     shared = {"id": f"{network}/virtualNetworks/hub/subnets/shared"}
     balancer = f"{network}/loadBalancers/lb"

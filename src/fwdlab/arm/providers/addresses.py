@@ -13,7 +13,7 @@ from fwdlab.arm.ids import ResourceId, same
 from fwdlab.arm.providers.base import index_of, reference_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
@@ -71,9 +71,13 @@ def used_addresses(store: Store, subnet_id: str) -> dict[IPv4Address, str]:
 
 
 def _addresses_of(resource: Resource) -> Iterator[tuple[str, str]]:
-    if resource.node is not None:
-        yield resource.node.subnet_id, resource.node.address
+    """(subnet, address) of each; a link service's interface only repeats what the service has."""
+    node = resource.node
+    if node is not None and node.kind == "container":
+        yield node.subnet_id, node.address
     if not resource.type.startswith("Microsoft.Network/") and "/networkInterfaces" not in resource.type:
+        return
+    if "privateLinkService" in resource.properties:
         return
     for collection in ("ipConfigurations", "frontendIPConfigurations"):
         for entry in resource.properties.get(collection, []):
@@ -83,7 +87,55 @@ def _addresses_of(resource: Resource) -> Iterator[tuple[str, str]]:
                 yield subnet, properties["privateIPAddress"]
 
 
-def allocate(store: Store, subnet_id: str, wanted: str | None, user: str, owner: str) -> str:
+def allocate_all(
+    store: Store, entries: list[dict[str, Any]], former: list[dict[str, Any]], owner: str
+) -> None:
+    """Give every IP configuration of a list its address, in place; static ones choose first.
+
+    Args:
+        store: where everything stands.
+        entries: IP configurations with id and `properties.subnet`.
+        former: the same list as it was, whose dynamic addresses stay.
+        owner: id of the resource that the list is part of.
+
+    Raises:
+        ArmError: as `allocate`.
+    """
+    drafted: set[str] = set()
+    wishes: list[tuple[dict[str, Any], str | None]] = []
+    for entry in entries:
+        properties = entry["properties"]
+        properties.setdefault("privateIPAddressVersion", "IPv4")
+        properties.setdefault("privateIPAllocationMethod", "Dynamic")
+        position = index_of(former, entry["name"])
+        before = former[position]["properties"] if position is not None else {}
+        wishes.append((entry, static_or_former(properties, before)))
+    for entry, wanted in sorted(wishes, key=lambda wish: wish[1] is None):
+        subnet = reference_id(entry["properties"].get("subnet"))
+        address = allocate(store, subnet, wanted, entry["id"], owner, drafted=drafted)
+        entry["properties"]["privateIPAddress"] = address
+        drafted.add(address)
+
+
+def static_or_former(properties: dict[str, Any], former: dict[str, Any]) -> str | None:
+    """The address to ask for: the static one, or the one that a dynamic configuration has had."""
+    if str(properties.get("privateIPAllocationMethod", "")).lower() == "static":
+        wanted: str | None = properties.get("privateIPAddress")
+        return wanted
+    if same(reference_id(former.get("subnet")), reference_id(properties.get("subnet"))):
+        return former.get("privateIPAddress")
+    return None
+
+
+def allocate(
+    store: Store,
+    subnet_id: str,
+    wanted: str | None,
+    user: str,
+    owner: str,
+    *,
+    drafted: Collection[str] = (),
+) -> str:
     """Check a wanted address, or find the lowest free one.
 
     Args:
@@ -93,6 +145,7 @@ def allocate(store: Store, subnet_id: str, wanted: str | None, user: str, owner:
         user: id of the IP configuration, for messages.
         owner: id of the resource it is for, or of one it may share the address with; what that or anything
             below it has already does not count as taken.
+        drafted: addresses that the owner's other configurations have just been given.
 
     Raises:
         ArmError: 400 with the network provider's codes: outside the subnet, reserved, taken, subnet full.
@@ -104,6 +157,7 @@ def allocate(store: Store, subnet_id: str, wanted: str | None, user: str, owner:
         for address, holder in used_addresses(store, subnet_id).items()
         if not same(holder, owner) and not holder.lower().startswith(owner.lower() + "/")
     }
+    taken.update({IPv4Address(address): owner for address in drafted})
     if wanted is not None:
         return _static(network, wanted, taken, user, subnet)
     first = int(network.network_address) + _RESERVED_FIRST

@@ -19,7 +19,7 @@ from fwdlab.arm.providers.machines import (
     node_name,
     power_statuses,
 )
-from fwdlab.arm.providers.network_lb import SCALE_SET_NIC, allocate_configuration
+from fwdlab.arm.providers.network_lb import SCALE_SET_NIC, allocate_interface
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -290,8 +290,8 @@ class Instances(Provider):
         old = self.store.get(nic_id.text)
         entry = copy.deepcopy(wanted["properties"]["ipConfigurations"][0])
         entry["id"] = nic_id.child("ipConfigurations", entry["name"]).text
-        former = old.properties["ipConfigurations"][0]["properties"] if old is not None else {}
-        allocate_configuration(self.store, entry, former, nic_id.text, primary=True)
+        former = old.properties["ipConfigurations"] if old is not None else []
+        allocate_interface(self.store, [entry], former, nic_id.text)
         properties = {k: copy.deepcopy(v) for k, v in wanted["properties"].items() if k != "ipConfigurations"}
         properties |= {
             "provisioningState": "Succeeded",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId
 from fwdlab.arm.operations import Operation, Outcome, timestamp
-from fwdlab.arm.providers.addresses import allocate
+from fwdlab.arm.providers.addresses import allocate, subnet_of
 from fwdlab.arm.providers.base import Embedded, Provider, index_of, reference_id
 from fwdlab.arm.providers.machines import boot_id, node_name
 from fwdlab.model import NodeSpec, Resource
@@ -74,6 +74,8 @@ class ContainerGroups(Provider):
         properties.setdefault("initContainers", [])
         if properties["initContainers"] or properties.get("volumes"):
             self.world.warn(f"{document['id']}: init containers and volumes have no effect in the lab")
+        if old is not None and _state(old) == "Pending":
+            raise _transitioning(old)
         secrets = _take_secrets(properties, old)
         if old is not None and _definition(old.document, old.secrets) == _definition(document, secrets):
             for name in ("instanceView", "ipAddress"):
@@ -89,19 +91,19 @@ class ContainerGroups(Provider):
         document = copy.deepcopy(group.document)
         properties = document["properties"]
         subnet = reference_id(properties["subnetIds"][0])
+        self._check_delegation(subnet, group.id)
         address = allocate(self.store, subnet, None, group.id, group.id)
         container = properties["containers"][0]
         entry = container["properties"]
-        ports = entry.setdefault("ports", [])
         properties["ipAddress"] = {
             **(properties.get("ipAddress") or {}),
             "type": "Private",
             "ip": address,
-            "ports": (properties.get("ipAddress") or {}).get("ports") or ports,
+            "ports": (properties.get("ipAddress") or {}).get("ports") or entry["ports"],
         }
         variables = [
             (v["name"], str(v.get("value", group.secrets["environment"].get(v["name"], ""))))
-            for v in entry.setdefault("environmentVariables", [])
+            for v in entry["environmentVariables"]
         ]
         node = NodeSpec(
             name=node_name(self.store, group.name, group.id),
@@ -115,6 +117,19 @@ class ContainerGroups(Provider):
         )
         _set_state(document, "Running")
         return replace(group, document=document, node=node)
+
+    def _check_delegation(self, subnet_id: str, user: str) -> None:
+        """A group's subnet must be delegated (azure-docs, container-instances virtual-network-concepts)."""
+        subnet = subnet_of(self.store, subnet_id, user)
+        services = [
+            d.get("properties", {}).get("serviceName", "") for d in subnet["properties"]["delegations"]
+        ]
+        if GROUP.lower() not in [str(service).lower() for service in services]:
+            raise ArmError(
+                400,
+                "SubnetMissingRequiredDelegation",
+                f"Subnet {subnet_id} requires the delegation {GROUP} to be used by {user}.",
+            )
 
     def _start(self, resource_id: ResourceId, _body: Any) -> Outcome:
         group = self.store.require(resource_id.text)
@@ -189,6 +204,8 @@ class ContainerGroups(Provider):
     def _stop(self, resource_id: ResourceId, _body: Any) -> Outcome:
         """Discard the containers; no effect on a group that has ended by itself (azure-docs, stop-start)."""
         group = self.store.require(resource_id.text)
+        if _state(group) == "Pending":
+            raise _transitioning(group)
         if _state(group) not in {"Succeeded", "Failed"}:
             document = copy.deepcopy(group.document)
             _set_state(document, "Stopped")
@@ -348,7 +365,8 @@ def _take_secrets(properties: dict[str, Any], old: Resource | None) -> dict[str,
     known: dict[str, str] = old.secrets.get("environment", {}) if old is not None else {}
     found: dict[str, str] = {}
     for container in properties["containers"]:
-        for variable in container["properties"].get("environmentVariables") or []:
+        container["properties"].setdefault("ports", [])
+        for variable in container["properties"].setdefault("environmentVariables", []):
             name = str(variable.get("name"))
             secret = variable.pop(_SECRET, None)
             if secret is not None:
@@ -364,7 +382,4 @@ def _definition(document: dict[str, Any], secrets: dict[str, Any]) -> tuple[Any,
     properties = copy.deepcopy({k: v for k, v in document["properties"].items() if k not in _DERIVED})
     for container in properties.get("containers", []):
         container["properties"].pop("instanceView", None)
-        for unset in ("environmentVariables", "ports"):
-            if not container["properties"].get(unset):
-                container["properties"].pop(unset, None)
     return properties, secrets

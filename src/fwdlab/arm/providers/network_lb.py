@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, same
 from fwdlab.arm.operations import Operation, Outcome
-from fwdlab.arm.providers.addresses import allocate, missing_reference
+from fwdlab.arm.providers.addresses import allocate_all, missing_reference
 from fwdlab.arm.providers.base import Embedded, Provider, embed, index_of, reference_id
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ class LoadBalancers(Provider):
         for part in _PARTS:
             embed(document, part, f"{LB}/{part}")
         properties = document["properties"]
-        for frontend in properties["frontendIPConfigurations"]:
-            self._allocate(frontend, document["id"], old)
+        self._allocate(properties["frontendIPConfigurations"], document["id"], old)
         for pool in properties["backendAddressPools"]:
             for address in pool["properties"].setdefault("loadBalancerBackendAddresses", []):
                 address["id"] = f"{pool['id']}/loadBalancerBackendAddresses/{address.get('name')}"
@@ -59,22 +58,20 @@ class LoadBalancers(Provider):
                 self.world.warn(f"{document['id']}: {unused} carry no packets in the lab")
         return self.resource(document, old)
 
-    def _allocate(self, frontend: dict[str, Any], owner: str, old: Resource | None) -> None:
-        properties = frontend["properties"]
-        subnet = reference_id(properties.get("subnet"))
-        if not subnet:
-            if not reference_id(properties.get("publicIPAddress")):
+    def _allocate(self, frontends: list[dict[str, Any]], owner: str, old: Resource | None) -> None:
+        private = [f for f in frontends if reference_id(f["properties"].get("subnet"))]
+        for frontend in frontends:
+            if frontend in private:
+                continue
+            if not reference_id(frontend["properties"].get("publicIPAddress")):
                 raise ArmError(
                     400,
                     "LoadBalancerFrontendIPConfigurationMustReferenceSubnetOrPublicIP",
                     f"{frontend['id']} refers to neither a subnet nor a public address.",
                 )
             self.world.warn(f"{frontend['id']}: a public frontend carries no packets in the lab")
-            return
-        properties.setdefault("privateIPAddressVersion", "IPv4")
-        properties.setdefault("privateIPAllocationMethod", "Dynamic")
-        wanted = static_or_former(properties, _former(old, "frontendIPConfigurations", frontend["name"]))
-        properties["privateIPAddress"] = allocate(self.store, subnet, wanted, frontend["id"], owner)
+        former = old.properties.get("frontendIPConfigurations", []) if old is not None else []
+        allocate_all(self.store, private, former, owner)
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """Add who refers to which part."""
@@ -111,23 +108,6 @@ class LoadBalancers(Provider):
                         "link service "
                         f"{service.id}.",
                     )
-
-
-def _former(old: Resource | None, collection: str, name: str) -> dict[str, Any]:
-    entries = old.properties.get(collection, []) if old is not None else []
-    position = index_of(entries, name)
-    found: dict[str, Any] = entries[position].get("properties", {}) if position is not None else {}
-    return found
-
-
-def static_or_former(properties: dict[str, Any], former: dict[str, Any]) -> str | None:
-    """The address to ask for: the static one, or the one that a dynamic configuration has had."""
-    if str(properties.get("privateIPAllocationMethod", "")).lower() == "static":
-        wanted: str | None = properties.get("privateIPAddress")
-        return wanted
-    if same(reference_id(former.get("subnet")), reference_id(properties.get("subnet"))):
-        return former.get("privateIPAddress")
-    return None
 
 
 def _check_probe(probe: dict[str, Any]) -> None:
@@ -300,9 +280,8 @@ class NetworkInterfaces(Provider):
                 "NetworkInterfaceMustHaveOneIpConfiguration",
                 f"{resource_id} has no IP configuration.",
             )
-        for position, entry in enumerate(entries):
-            former = _former(old, "ipConfigurations", entry["name"])
-            allocate_configuration(self.store, entry, former, document["id"], primary=position == 0)
+        former = old.properties.get("ipConfigurations", []) if old is not None else []
+        allocate_interface(self.store, entries, former, document["id"])
         properties = document["properties"]
         properties.setdefault("enableIPForwarding", False)
         properties.setdefault("enableAcceleratedNetworking", False)
@@ -340,19 +319,15 @@ class NetworkInterfaces(Provider):
                 )
 
 
-def allocate_configuration(
-    store: Store, entry: dict[str, Any], former: dict[str, Any], owner: str, *, primary: bool
+def allocate_interface(
+    store: Store, entries: list[dict[str, Any]], former: list[dict[str, Any]], owner: str
 ) -> None:
-    """Complete one IP configuration of an interface, in place, and check what it refers to."""
-    properties = entry["properties"]
-    properties.setdefault("primary", primary)
-    properties.setdefault("privateIPAddressVersion", "IPv4")
-    properties.setdefault("privateIPAllocationMethod", "Dynamic")
-    for pool in properties.get("loadBalancerBackendAddressPools") or []:
-        check_pool(store, reference_id(pool), entry["id"])
-    subnet = reference_id(properties.get("subnet"))
-    wanted = static_or_former(properties, former)
-    properties["privateIPAddress"] = allocate(store, subnet, wanted, entry["id"], owner)
+    """Complete the IP configurations of an interface, in place, and check what they refer to."""
+    for position, entry in enumerate(entries):
+        entry["properties"].setdefault("primary", position == 0)
+        for pool in entry["properties"].get("loadBalancerBackendAddressPools") or []:
+            check_pool(store, reference_id(pool), entry["id"])
+    allocate_all(store, entries, former, owner)
 
 
 def check_pool(store: Store, pool_id: str, user: str) -> None:

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, same
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.providers.addresses import allocate, missing_reference, subnet_of
+from fwdlab.arm.providers.addresses import (
+    allocate,
+    allocate_all,
+    missing_reference,
+    static_or_former,
+    subnet_of,
+)
 from fwdlab.arm.providers.base import Embedded, Provider, embed, index_of, merge, reference_id
-from fwdlab.arm.providers.network_lb import LB, NIC, static_or_former
+from fwdlab.arm.providers.network_lb import LB, NIC
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -33,18 +39,16 @@ class PrivateLinkServices(Provider):
         resource_id = ResourceId.parse(document["id"])
         properties = document["properties"]
         self._check_frontends(properties, document["id"])
-        former = (
-            {e["name"].lower(): e["properties"] for e in old.properties["ipConfigurations"]} if old else {}
-        )
         entries = embed(document, "ipConfigurations", f"{PLS}/ipConfigurations")
         if not entries:
             raise ArmError(
                 400, "PrivateLinkServiceWithoutIpConfiguration", f"{resource_id} has no ipConfigurations."
             )
         for position, entry in enumerate(entries):
-            self._take_address(
-                entry, former.get(entry["name"].lower(), {}), document["id"], primary=position == 0
-            )
+            self._check_subnet(entry, document["id"])
+            entry["properties"].setdefault("primary", position == 0)
+        before = old.properties["ipConfigurations"] if old is not None else []
+        allocate_all(self.store, entries, before, document["id"])
         kept = old.properties if old is not None else {}
         region = document.get("location", "westeurope")
         alias = f"{document['name']}.{uuid.uuid4()}.{region}.azure.privatelinkservice"
@@ -82,11 +86,8 @@ class PrivateLinkServices(Provider):
                 raise missing_reference(frontend_id, owner)
             _check_balancer(balancer)
 
-    def _take_address(
-        self, entry: dict[str, Any], former: dict[str, Any], owner: str, *, primary: bool
-    ) -> None:
-        properties = entry["properties"]
-        subnet_id = reference_id(properties.get("subnet"))
+    def _check_subnet(self, entry: dict[str, Any], owner: str) -> None:
+        subnet_id = reference_id(entry["properties"].get("subnet"))
         subnet = subnet_of(self.store, subnet_id, entry["id"])
         if subnet["properties"].get("privateLinkServiceNetworkPolicies") != "Disabled":
             raise ArmError(
@@ -96,11 +97,6 @@ class PrivateLinkServices(Provider):
                 "private link "
                 "service network policies enabled.",
             )
-        properties.setdefault("primary", primary)
-        properties.setdefault("privateIPAddressVersion", "IPv4")
-        properties.setdefault("privateIPAllocationMethod", "Dynamic")
-        wanted = static_or_former(properties, former)
-        properties["privateIPAddress"] = allocate(self.store, subnet_id, wanted, entry["id"], owner)
 
     def _put_nic(self, document: dict[str, Any]) -> None:
         nic_id = document["properties"]["networkInterfaces"][0]["id"]

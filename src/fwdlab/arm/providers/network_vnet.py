@@ -60,6 +60,12 @@ class VirtualNetworks(Provider):
                 delegation.setdefault("properties", {})["provisioningState"] = "Succeeded"
             entry.setdefault("privateEndpointNetworkPolicies", "Disabled")
             entry.setdefault("privateLinkServiceNetworkPolicies", "Enabled")
+            for key in ("networkSecurityGroup", "natGateway", "routeTable"):
+                wanted = reference_id(entry.get(key))
+                if wanted and self.store.get(wanted) is None:
+                    raise missing_reference(wanted, subnet["id"])
+            if entry.get("routeTable"):
+                self.world.warn(f"{subnet['id']}: route tables have no effect in the lab")
             if entry.get("serviceEndpoints"):
                 self.world.warn(f"{subnet['id']}: service endpoints have no effect in the lab")
         for peering in embed(document, "virtualNetworkPeerings", f"{VNET}/virtualNetworkPeerings"):

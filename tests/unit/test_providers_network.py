@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fwdlab.arm.errors import ArmError
+from support.controlplane import GROUP, NETWORK, balancer_body, new_api, seed, vnet
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from fwdlab.arm.api import ArmApi
+
+PLACE = {"location": "westeurope"}
+HUB = f"{NETWORK}/virtualNetworks/hub"
+SHARED = {"id": f"{HUB}/subnets/shared"}
+
+
+def run(scene: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(scene)
+
+
+async def seeded() -> ArmApi:
+    api = new_api()
+    await seed(api, GROUP)
+    return api
+
+
+async def refused(work: Coroutine[Any, Any, Any]) -> ArmError:
+    with pytest.raises(ArmError) as caught:
+        await work
+    return caught.value
+
+
+def nic(address: str | None = None, *, count: int = 1) -> dict[str, Any]:
+    entries: list[dict[str, Any]] = [
+        {"name": f"ip{i}", "properties": {"subnet": SHARED}} for i in range(count)
+    ]
+    if address is not None:
+        entries[0]["properties"] |= {"privateIPAllocationMethod": "Static", "privateIPAddress": address}
+    return {**PLACE, "properties": {"ipConfigurations": entries}}
+
+
+def addresses(document: dict[str, Any]) -> list[str]:
+    return [e["properties"]["privateIPAddress"] for e in document["properties"]["ipConfigurations"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"properties": {}}, "InvalidRequestFormat"),
+        (vnet({"a": "10.0.1.0/26"}, "10.0.1.1/24")["properties"], "InvalidCIDRNotation"),
+        (vnet({"a": "10.2.0.0/26"}, "10.0.1.0/24")["properties"], "NetcfgInvalidSubnet"),
+        (
+            vnet({"a": "10.0.1.0/25", "b": "10.0.1.64/26"}, "10.0.1.0/24")["properties"],
+            "NetcfgSubnetRangesOverlap",
+        ),
+        (vnet({"a": "fd00::/64"}, "fd00::/48")["properties"], "LabAddressFamilyNotSupported"),
+    ],
+)
+def test_bad_networks_are_refused(body: dict[str, Any], code: str) -> None:
+    async def scene() -> None:
+        api = new_api()
+        await api.put(GROUP, PLACE)
+        wrapped = body if "properties" in body else {"properties": body}
+        error = await refused(api.put(HUB, {**PLACE, **wrapped}))
+        assert (error.status, error.code) == (400, code)
+        assert (await refused(api.check(HUB, {**PLACE, **wrapped}))).code == code
+
+    run(scene())
+
+
+def test_a_network_without_subnets_in_the_body_keeps_them() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        document = await api.put(
+            HUB, {**PLACE, "properties": {"addressSpace": {"addressPrefixes": ["10.0.1.0/24"]}}}
+        )
+        assert [s["name"] for s in document["properties"]["subnets"]] == ["shared"]
+
+    run(scene())
+
+
+def test_a_subnet_is_a_resource_of_its_own_and_part_of_its_network() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        made = await api.put(f"{HUB}/subnets/extra", {"properties": {"addressPrefix": "10.0.1.192/26"}})
+        assert made["id"] == f"{HUB}/subnets/extra"
+        assert made["properties"]["provisioningState"] == "Succeeded"
+        listed = await api.list(f"{HUB}/subnets")
+        assert [s["name"] for s in listed] == ["shared", "extra"]
+        assert f"{HUB}/subnets/extra".lower() not in api.store.snapshot().documents
+        assert (await api.delete(f"{HUB}/subnets/EXTRA")).status == 200
+        assert (await api.delete(f"{HUB}/subnets/extra")).status == 204
+
+    run(scene())
+
+
+def test_a_subnet_in_use_stays() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        for work in (
+            api.delete(f"{HUB}/subnets/shared"),
+            api.delete(HUB),
+            api.put(HUB, vnet({}, "10.0.1.0/24")),
+        ):
+            error = await refused(work)
+            assert error.code == "InUseSubnetCannotBeDeleted"
+        moved = vnet({"shared": "10.0.1.128/26"}, "10.0.1.0/24")
+        assert (await refused(api.put(HUB, moved))).code == "InUsePrefixCannotBeDeleted"
+        assert (await api.get(HUB))["properties"]["subnets"][0]["properties"][
+            "addressPrefix"
+        ] == "10.0.1.0/26"
+
+    run(scene())
+
+
+def test_a_subnet_refers_to_what_exists() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        missing = {"id": f"{NETWORK}/networkSecurityGroups/none"}
+        body = {"properties": {"addressPrefix": "10.0.1.192/26", "networkSecurityGroup": missing}}
+        assert (await refused(api.put(f"{HUB}/subnets/x", body))).code == "InvalidResourceReference"
+
+    run(scene())
+
+
+def test_peerings_follow_each_other() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        corp = f"{NETWORK}/virtualNetworks/corp"
+        await api.put(corp, vnet({"s": "192.168.42.0/24"}, "192.168.42.0/24"))
+        there, back = f"{HUB}/virtualNetworkPeerings/c", f"{corp}/virtualNetworkPeerings/h"
+        revision = api.store.revision
+        first = await api.put(there, {"properties": {"remoteVirtualNetwork": {"id": corp}}})
+        assert api.store.revision == revision + 1
+        assert first["properties"]["peeringState"] == "Initiated"
+        second = await api.put(back, {"properties": {"remoteVirtualNetwork": {"id": HUB}}})
+        assert second["properties"]["peeringState"] == "Connected"
+        assert (await api.get(there))["properties"]["peeringState"] == "Connected"
+        await api.delete(back)
+        assert (await api.get(there))["properties"]["peeringState"] == "Disconnected"
+
+    run(scene())
+
+
+def test_networks_that_overlap_are_not_peered() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        twin = f"{NETWORK}/virtualNetworks/twin"
+        await api.put(twin, vnet({"s": "10.0.1.0/26"}, "10.0.1.0/24"))
+        body = {"properties": {"remoteVirtualNetwork": {"id": twin}}}
+        assert (
+            await refused(api.put(f"{HUB}/virtualNetworkPeerings/x", body))
+        ).code == "VnetAddressSpacesOverlap"
+
+    run(scene())
+
+
+def test_addresses_are_the_lowest_free_ones() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        taken = addresses(await api.put(f"{NETWORK}/networkInterfaces/n1", nic(count=3)))
+        assert taken == ["10.0.1.9", "10.0.1.10", "10.0.1.11"]
+        again = addresses(await api.put(f"{NETWORK}/networkInterfaces/n1", nic(count=3)))
+        assert again == taken
+        await api.delete(f"{NETWORK}/networkInterfaces/n1")
+        assert addresses(await api.put(f"{NETWORK}/networkInterfaces/n2", nic())) == ["10.0.1.9"]
+
+    run(scene())
+
+
+def test_a_static_address_beside_dynamic_ones_is_not_given_twice() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        body = nic(count=2)
+        body["properties"]["ipConfigurations"][1]["properties"] |= {
+            "privateIPAllocationMethod": "Static",
+            "privateIPAddress": "10.0.1.9",
+        }
+        assert addresses(await api.put(f"{NETWORK}/networkInterfaces/n", body)) == ["10.0.1.10", "10.0.1.9"]
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("address", "code"),
+    [
+        ("10.0.1.4", "PrivateIPAddressIsAllocated"),
+        ("10.0.1.3", "PrivateIPAddressInReservedRange"),
+        ("10.0.1.63", "PrivateIPAddressInReservedRange"),
+        ("10.0.1.64", "PrivateIPAddressNotInSubnet"),
+        ("ten", "InvalidIPAddressFormat"),
+    ],
+)
+def test_static_addresses_that_cannot_be(address: str, code: str) -> None:
+    async def scene() -> None:
+        api = await seeded()
+        error = await refused(api.put(f"{NETWORK}/networkInterfaces/n", nic(address)))
+        assert (error.status, error.code) == (400, code)
+        assert not api.exists(f"{NETWORK}/networkInterfaces/n")
+
+    run(scene())
+
+
+def test_a_full_subnet_is_full() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        await api.put(f"{HUB}/subnets/tiny", {"properties": {"addressPrefix": "10.0.1.192/29"}})
+        body = nic(count=4)
+        for entry in body["properties"]["ipConfigurations"]:
+            entry["properties"]["subnet"] = {"id": f"{HUB}/subnets/tiny"}
+        assert (await refused(api.put(f"{NETWORK}/networkInterfaces/n", body))).code == "SubnetIsFull"
+        del body["properties"]["ipConfigurations"][3]
+        made = await api.put(f"{NETWORK}/networkInterfaces/n", body)
+        assert addresses(made) == ["10.0.1.196", "10.0.1.197", "10.0.1.198"]
+
+    run(scene())
+
+
+def test_a_load_balancer_shows_who_refers_to_what() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        shown = (await api.get(f"{NETWORK}/loadBalancers/lb"))["properties"]
+        assert shown["frontendIPConfigurations"][0]["properties"]["privateIPAddress"] == "10.0.1.4"
+        assert len(shown["backendAddressPools"][0]["properties"]["backendIPConfigurations"]) == 3
+        rule = f"{NETWORK}/loadBalancers/lb/loadBalancingRules/web"
+        assert shown["probes"][0]["properties"]["loadBalancingRules"] == [{"id": rule}]
+        assert (await api.get(rule))["properties"]["idleTimeoutInMinutes"] == 4
+
+    run(scene())
+
+
+def test_load_balancers_that_cannot_be() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        own = f"{NETWORK}/loadBalancers/x"
+        dangling = balancer_body(own, SHARED)
+        dangling["properties"]["loadBalancingRules"][0]["properties"]["probe"] = {"id": f"{own}/probes/none"}
+        assert (await refused(api.put(own, dangling))).code == "InvalidResourceReference"
+        twice = balancer_body(own, SHARED)
+        rule = twice["properties"]["loadBalancingRules"][0]
+        twice["properties"]["loadBalancingRules"].append({**rule, "name": "again"})
+        error = await refused(api.put(own, twice))
+        assert error.code == "RulesUseSameFrontendPortProtocolAndIPConfig"
+        pathless = balancer_body(own, SHARED)
+        del pathless["properties"]["probes"][0]["properties"]["requestPath"]
+        assert (await refused(api.put(own, pathless))).code == "ProbeRequestPathIsMissing"
+
+    run(scene())
+
+
+def test_security_rules_are_checked_and_azures_own_are_added() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        group = f"{NETWORK}/networkSecurityGroups/nsg"
+        made = await api.put(group, PLACE)
+        assert len(made["properties"]["defaultSecurityRules"]) == 6
+        rule = {"priority": 100, "direction": "Inbound", "access": "Deny", "protocol": "Tcp"}
+        await api.put(f"{group}/securityRules/a", {"properties": rule})
+        error = await refused(api.put(f"{group}/securityRules/b", {"properties": rule}))
+        assert error.code == "SecurityRuleConflict"
+        bad = {"properties": {**rule, "priority": 99}}
+        assert (await refused(api.put(f"{group}/securityRules/c", bad))).code == "SecurityRuleInvalidPriority"
+        await api.put(
+            f"{HUB}/subnets/shared",
+            {
+                "properties": {
+                    "addressPrefix": "10.0.1.0/26",
+                    "privateLinkServiceNetworkPolicies": "Disabled",
+                    "networkSecurityGroup": {"id": group},
+                }
+            },
+        )
+        assert (await refused(api.delete(group))).code == "InUseNetworkSecurityGroupCannotBeDeleted"
+
+    run(scene())
+
+
+def test_public_addresses_are_documentation_addresses_and_stay() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        one = await api.put(f"{NETWORK}/publicIPAddresses/one", PLACE)
+        two = await api.put(f"{NETWORK}/publicIPAddresses/two", PLACE)
+        assert one["properties"]["ipAddress"] == "203.0.113.1"
+        assert two["properties"]["ipAddress"] == "203.0.113.2"
+        again = await api.put(f"{NETWORK}/publicIPAddresses/two", {**PLACE, "tags": {"a": "b"}})
+        assert again["properties"]["ipAddress"] == "203.0.113.2"
+
+    run(scene())
+
+
+def test_zones_count_their_records_and_links() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        zone = f"{NETWORK}/privateDnsZones/corp.internal"
+        link = f"{zone}/virtualNetworkLinks/l"
+        spoke = {"id": f"{NETWORK}/virtualNetworks/spoke"}
+        made = await api.put(link, {"location": "global", "properties": {"virtualNetwork": spoke}})
+        assert made["properties"]["virtualNetworkLinkState"] == "Completed"
+        shown = (await api.get(zone))["properties"]
+        assert (shown["numberOfRecordSets"], shown["numberOfVirtualNetworkLinks"]) == (2, 1)
+        assert (await refused(api.delete(zone))).code == "CannotDeleteResource"
+        body = {"location": "global", "properties": {"virtualNetwork": spoke}}
+        assert (await refused(api.put(f"{zone}/virtualNetworkLinks/m", body))).status == 409
+        names = [r["name"] for r in (await api.read(f"{zone}/ALL"))["value"]]
+        assert names == ["onprem-server", "@"]
+        await api.delete(link)
+        assert (await api.delete(zone)).status == 200
+        assert not api.exists(f"{zone}/A/onprem-server")
+
+    run(scene())
+
+
+def test_records_are_checked() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        zone = f"{NETWORK}/privateDnsZones/corp.internal"
+        made = await api.put(
+            f"{zone}/A/x", {"properties": {"ttl": 5, "aRecords": [{"ipv4Address": "10.0.0.1"}]}}
+        )
+        assert made["properties"]["fqdn"] == "x.corp.internal."
+        bad = {"properties": {"aRecords": [{"ipv4Address": "10.0.0.256"}]}}
+        assert (await refused(api.put(f"{zone}/A/x", bad))).code == "BadRequest"
+        lost = f"{NETWORK}/privateDnsZones/other.internal/A/x"
+        assert (await refused(api.put(lost, {"properties": {}}))).code == "ParentResourceNotFound"
+
+    run(scene())
