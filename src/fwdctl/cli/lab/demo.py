@@ -78,11 +78,11 @@ def _tell(story: Story, client: LabClient) -> None:
     story.fault(client, "target-down", target="")
     story.fwdctl("probe", "spoke")
     story.chapter("Switch all servers off: the path is broken, and the probe says where")
-    client.control("DELETE", "/lab/faults/", seconds=60)
+    client.control("POST", "/lab/heal", {}, seconds=60)
     story.fault(client, "target-down", target="all")
     story.fwdctl("probe", "spoke", expect=ExitCode.BROKEN)
     story.chapter("Heal, and look again")
-    client.control("DELETE", "/lab/faults/", seconds=60)
+    client.control("POST", "/lab/heal", {}, seconds=60)
     wait_until_healthy(story.runtime, client)
     story.fwdctl("probe", "spoke")
     story.fwdctl("jump", "stop", "all")
@@ -123,7 +123,7 @@ class Story:
         """Cause a fault and say so."""
         shown = f" --target {target}" if target else ""
         self._show(f"fwdctl lab break {name}{shown}")
-        client.control("PUT", f"/lab/faults/{name}", {"target": target}, seconds=60)
+        client.control("POST", "/lab/break", {"name": name, "target": target}, seconds=60)
 
     def fwdctl(self, *arguments: str, expect: ExitCode = ExitCode.OK) -> None:
         """Run a command as the user would and show what it prints."""

@@ -44,7 +44,7 @@ def break_(
             if fault is None:
                 return _list_faults()
             data = client_of(name, runtime).control(
-                "PUT", f"/lab/faults/{fault}", {"target": target}, seconds=60
+                "POST", "/lab/break", {"name": fault, "target": target}, seconds=60
             )
         return Result(
             data=data,
@@ -81,7 +81,7 @@ def heal(
     def action(runtime: Runtime) -> Result:
         with lab_errors():
             client = client_of(name, runtime)
-            data = client.control("DELETE", f"/lab/faults/{fault or ''}", seconds=60)
+            data = client.control("POST", "/lab/heal", {"name": fault}, seconds=60)
             if data["healed"]:
                 with Progress(runtime) as progress:
                     progress.step("Waiting for the load balancer's health probes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +15,10 @@ from fwdctl.output import OutputFormat, Progress, Result
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fwdctl.labsetup import LabDeployment
     from fwdctl.runtime import Runtime
     from fwdlab.client import LabClient
     from fwdlab.state import LabState
-
-LOCATION = "westeurope"
 
 
 @app.command(
@@ -62,8 +61,9 @@ def up(
     invoke("lab up", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
 
-def bring_up(runtime: Runtime, name: str, port: int, plan: Any) -> LabClient:
+def bring_up(runtime: Runtime, name: str, port: int, plan: LabDeployment | None) -> LabClient:
     """Start the lab and deploy; a lab whose deployment fails stays up, so that it can be looked at."""
+    from fwdctl import labsetup
     from fwdlab import start
     from fwdlab.client import LabClient
     from fwdlab.state import LabDirectory
@@ -78,13 +78,13 @@ def bring_up(runtime: Runtime, name: str, port: int, plan: Any) -> LabClient:
             return client
         progress.step("Deploying the template")
         outputs = client.deploy(
-            plan.deployment_name,
+            plan.name,
             plan.template,
             plan.parameters,
-            LOCATION,
+            plan.location,
             progress=lambda text: progress.step(f"Deploying: {text}"),
         )
-        client.control("PUT", "/lab/outputs", plan.environment(outputs))
+        client.control("POST", "/lab/outputs", labsetup.environment_of(outputs))
         progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
         progress.step("Waiting for the load balancer's health probes")
         healthy = wait_until_healthy(runtime, client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -125,7 +126,7 @@ def shell(
 
 
 def _run_in(runtime: Runtime, client: LabClient, node: str, command: list[str]) -> Result:
-    done = client.control("POST", f"/lab/nodes/{node}/run", {"argv": command}, seconds=60)
+    done = client.control("POST", "/lab/run", {"node": node, "argv": command}, seconds=60)
     runtime.stdout.write(done["stdout"])
     runtime.stderr.write(done["stderr"])
     return Result(data=None, exit_code=done["returncode"])
@@ -135,6 +136,6 @@ def _open_shell(client: LabClient, node: str) -> int:
     """Enter the node's namespaces: an ordinary terminal, no protocol in between."""
     import subprocess
 
-    pid = client.control("GET", f"/lab/nodes/{node}")["pid"]
+    pid = client.control("GET", f"/lab/node?name={quote(node)}")["pid"]
     argv = ["nsenter", "--target", str(pid), "--user", "--preserve-credentials", "--mount", "--net", "--uts"]
     return subprocess.run([*argv, "--pid", "/bin/sh", "-i"], check=False).returncode
