@@ -59,8 +59,8 @@ def render(template: Template, parameters: Parameters) -> Rendered:
     """Render both cloud-inits; the same input gives the same bytes.
 
     Raises:
-        FwdctlError: a file is missing (3); or it has carriage returns, does not start with `#cloud-config`, is not
-            YAML, lacks a marker or has an unknown one, or the result is too large (2).
+        FwdctlError: a file is missing (3); or it has carriage returns, does not start with `#cloud-config`,
+            is not YAML, lacks a marker or has an unknown one, or the result is too large (2).
     """
     folder = template.cloud_init
     return Rendered(

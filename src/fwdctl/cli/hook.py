@@ -1,0 +1,85 @@
+"""`fwdctl hook`: what azure.yaml's hooks run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwdctl.cli.options import (
+    CwdOption,
+    DebugOption,
+    EnvironmentOption,
+    NoPromptOption,
+    OutputOption,
+    epilog,
+    group,
+    invoke,
+)
+from fwdctl.output import OutputFormat, Result
+
+if TYPE_CHECKING:
+    from fwdctl.hooks import Stop
+    from fwdctl.jump import Change
+    from fwdctl.runtime import Runtime
+
+app = group(
+    "What azd runs before and after provisioning; running it by hand does the same.",
+    examples="""
+    fwdctl hook preprovision       set the SSH key and both cloud-inits
+    fwdctl hook postprovision      stop the jump boxes
+    azd hooks run preprovision     the same, inside azd
+    """,
+)
+
+
+@app.command(epilog=epilog("fwdctl hook preprovision\nfwdctl hook preprovision -e dev -o json"))
+def preprovision(
+    *,
+    environment: EnvironmentOption = None,
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Check the parameters, set the SSH key and both cloud-inits in the azd environment."""
+
+    def action(runtime: Runtime) -> Result:
+        from fwdctl import hooks
+
+        return hooks.preprovision(runtime, environment)
+
+    invoke("hook preprovision", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+@app.command(epilog=epilog("fwdctl hook postprovision\nfwdctl hook postprovision -e dev -o json"))
+def postprovision(
+    *,
+    environment: EnvironmentOption = None,
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Stop the jump boxes that the deployment started, and say what to run next."""
+
+    def action(runtime: Runtime) -> Result:
+        from fwdctl import deployment, hooks, jump
+
+        def stop_boxes(inner: Runtime) -> list[hooks.Stop]:
+            found, arm = deployment.load(inner, environment=environment)
+            return [_stop(change) for change in jump.stop(inner, found, found.boxes, arm)]
+
+        return hooks.postprovision(runtime, stop_boxes)
+
+    invoke("hook postprovision", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _stop(change: Change) -> Stop:
+    from fwdctl.errors import FwdctlError
+    from fwdctl.hooks import Stop
+
+    if change.outcome != "failed":
+        ended = change.outcome == "stopped"
+        return Stop(change.box.name, ended=ended, note="" if ended else change.outcome)
+    mend = f"Stop it with `fwdctl jump stop {change.box.name}`; it costs money while it runs."
+    text = f"Jump box {change.box.name} was not stopped: {change.detail}"
+    return Stop(change.box.name, ended=False, error=FwdctlError("jump_stop_failed", text, mend))
