@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.operations import status_document
+from support.controlplane import GROUP, NETWORK, PROVIDERS, FakeDataPlane, box_body, new_api, seed
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from fwdlab.arm.api import ArmApi
+    from fwdlab.model import NodeSpec
+
+BOX = f"{PROVIDERS}/Microsoft.ContainerInstance/containerGroups/jump"
+
+
+async def seeded() -> ArmApi:
+    api = new_api()
+    await seed(api, GROUP)
+    return api
+
+
+async def refused(work: Coroutine[Any, Any, Any]) -> ArmError:
+    with pytest.raises(ArmError) as caught:
+        await work
+    return caught.value
+
+
+def node(api: ArmApi) -> NodeSpec | None:
+    return api.store.require(BOX).node
+
+
+async def state(api: ArmApi) -> str:
+    found: str = (await api.get(BOX))["properties"]["instanceView"]["state"]
+    return found
+
+
+def test_a_new_group_runs_its_command_with_its_environment() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        running = node(api)
+        assert running is not None
+        assert (running.kind, running.command, running.address) == (
+            "container",
+            ("sleep", "3600"),
+            "10.1.16.4",
+        )
+        assert dict(running.environment) == {"PLAIN": "1", "SECRET": "hidden"}
+        document = await api.get(BOX)
+        assert "hidden" not in str(document)
+        assert document["properties"]["ipAddress"]["ip"] == "10.1.16.4"
+        container = document["properties"]["containers"][0]["properties"]
+        assert container["instanceView"]["currentState"]["state"] == "Running"
+        assert await state(api) == "Running"
+
+    asyncio.run(scene())
+
+
+def test_an_unchanged_definition_neither_restarts_nor_starts() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        before, revision = node(api), api.store.revision
+        await api.put(BOX, box_body(NETWORK))
+        assert (node(api), api.store.revision) == (before, revision)
+        await api.action(BOX, "stop")
+        await api.put(BOX, {**box_body(NETWORK), "tags": {"a": "b"}})
+        assert (node(api), await state(api)) == (None, "Stopped")
+
+    asyncio.run(scene())
+
+
+def test_a_changed_definition_starts_afresh() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        before = node(api)
+        body = box_body(NETWORK)
+        body["properties"]["containers"][0]["properties"]["command"] = ["sleep", "60"]
+        await api.put(BOX, body)
+        after = node(api)
+        assert before is not None
+        assert after is not None
+        assert after.boot_id != before.boot_id
+        assert after.command == ("sleep", "60")
+
+    asyncio.run(scene())
+
+
+def test_stop_and_start_as_recorded_from_the_service() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        first = node(api)
+        assert (await api.post(BOX, "start")).operation is None
+        stopped = await api.post(BOX, "stop")
+        assert (stopped.status, stopped.operation, await state(api)) == (204, None, "Stopped")
+        assert node(api) is None
+        assert (await refused(api.post(BOX, "restart"))).code == "ContainerGroupStopped"
+        started = await api.post(BOX, "start")
+        assert started.status == 204
+        assert started.operation is not None
+        assert (started.operation.kind, started.operation.retry_after) == ("async", None)
+        document = status_document(started.operation)
+        assert (document["status"], document["properties"]) == ("Succeeded", {"events": []})
+        again = node(api)
+        assert first is not None
+        assert again is not None
+        assert again.boot_id != first.boot_id
+
+    asyncio.run(scene())
+
+
+def test_a_slow_start_can_be_watched() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        await api.action(BOX, "stop")
+        api.settings.start_seconds = 0.05
+        operation = (await api.post(BOX, "start")).operation
+        assert operation is not None
+        assert (operation.status, await state(api), node(api)) == ("Pending", "Pending", None)
+        for work in (api.post(BOX, "start"), api.post(BOX, "stop"), api.put(BOX, box_body(NETWORK))):
+            error = await refused(work)
+            assert (error.status, error.code) == (409, "ContainerGroupTransitioning")
+        await asyncio.gather(*api.world.tasks)
+        assert (operation.status, await state(api)) == ("Succeeded", "Running")
+        await api.close()
+
+    asyncio.run(scene())
+
+
+def test_a_start_that_fails_leaves_a_failed_group() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        await api.action(BOX, "stop")
+        api.settings.start_error = ("InaccessibleImage", "The image is not accessible.")
+        operation = (await api.post(BOX, "start")).operation
+        assert operation is not None
+        assert status_document(operation)["error"]["code"] == "InaccessibleImage"
+        assert (await state(api), node(api)) == ("Failed", None)
+        api.settings.start_error = None
+        await api.post(BOX, "start")
+        assert await state(api) == "Running"
+
+    asyncio.run(scene())
+
+
+def test_a_group_deleted_while_it_starts_stays_away() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        await api.action(BOX, "stop")
+        api.settings.start_seconds = 0.01
+        operation = (await api.post(BOX, "start")).operation
+        await api.delete(BOX)
+        await asyncio.gather(*api.world.tasks)
+        assert operation is not None
+        assert operation.status == "Failed"
+        assert not api.exists(BOX)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "expected"),
+    [
+        ("Never", 0, "Succeeded"),
+        ("Never", 3, "Failed"),
+        ("OnFailure", 0, "Succeeded"),
+        ("OnFailure", 3, "Running"),
+        ("Always", 0, "Running"),
+    ],
+)
+def test_a_process_that_ends_is_treated_by_the_restart_policy(policy: str, code: int, expected: str) -> None:
+    async def scene() -> None:
+        api = await seeded()
+        body = box_body(NETWORK)
+        body["properties"]["restartPolicy"] = policy
+        await api.put(BOX, body)
+        before = node(api)
+        assert before is not None
+        api.container_ended(before.name, before.boot_id, code)
+        assert await state(api) == expected
+        after = node(api)
+        assert (after is None) == (expected != "Running")
+        view = (await api.get(BOX))["properties"]["containers"][0]["properties"]["instanceView"]
+        if after is None:
+            assert view["currentState"]["exitCode"] == code
+            await api.action(BOX, "stop")
+            assert await state(api) == expected
+        else:
+            assert after.boot_id != before.boot_id
+            assert view["restartCount"] == 1
+            api.container_ended(before.name, before.boot_id, code)  # old news
+            assert node(api) == after
+
+    asyncio.run(scene())
+
+
+def wrong(**properties: Any) -> dict[str, Any]:
+    body = box_body(NETWORK)
+    body["properties"] |= properties
+    return body
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (wrong(containers=[]), "LabOneContainerOnly"),
+        (wrong(containers=[{"name": "x"}]), "InvalidRequestContent"),
+        (wrong(restartPolicy="Sometimes"), "InvalidRestartPolicy"),
+        (wrong(subnetIds=[]), "LabContainerGroupNeedsSubnet"),
+        (wrong(subnetIds=[{"id": f"{NETWORK}/virtualNetworks/hub/subnets/no"}]), "InvalidResourceReference"),
+        (
+            wrong(subnetIds=[{"id": f"{NETWORK}/virtualNetworks/hub/subnets/shared"}]),
+            "SubnetMissingRequiredDelegation",
+        ),
+    ],
+)
+def test_groups_that_cannot_be(body: dict[str, Any], code: str) -> None:
+    async def scene() -> None:
+        api = await seeded()
+        assert (await refused(api.put(f"{BOX}2", body))).code == code
+
+    asyncio.run(scene())
+
+
+def test_changes_of_nodes_wait_for_the_data_plane() -> None:
+    async def scene() -> None:
+        plane = FakeDataPlane()
+        api = new_api(plane)
+        await seed(api, GROUP)
+        assert plane.settled_at[-1] == api.store.revision
+        await api.action(BOX, "stop")
+        assert plane.settled_at[-1] == api.store.revision
+        await api.delete(GROUP)
+        assert plane.settled_at[-1] == api.store.revision
+
+    asyncio.run(scene())
+
+
+def test_the_log_of_a_running_container_is_empty_and_says_so() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        assert await api.read(f"{BOX}/containers/jump/logs") == {"content": ""}
+        assert any("container logs" in warning for warning in api.warnings)
+        assert (
+            await refused(api.post(f"{BOX}/containers/jump", "attach"))
+        ).code == "LabOperationNotSupported"
+
+    asyncio.run(scene())

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.providers.resources import matches, parse_filter
+from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, new_api, seed, vnet
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+PLACE = {"location": "West Europe"}
+
+
+async def refused(work: Coroutine[Any, Any, Any]) -> ArmError:
+    with pytest.raises(ArmError) as caught:
+        await work
+    return caught.value
+
+
+def test_a_group_goes_with_all_that_is_in_it() -> None:
+    async def scene() -> None:
+        api = new_api()
+        await seed(api, GROUP)
+        outcome = await api.delete(GROUP)
+        assert outcome.status == 202
+        assert outcome.operation is not None
+        assert outcome.operation.status == "Succeeded"
+        assert api.operations.find(outcome.operation.path) is outcome.operation
+        snapshot = api.store.snapshot()
+        assert (snapshot.documents, snapshot.nodes) == ({}, ())
+        assert (await refused(api.delete(GROUP))).code == "ResourceGroupNotFound"
+
+    asyncio.run(scene())
+
+
+def test_a_slow_deletion_can_be_watched() -> None:
+    async def scene() -> None:
+        api = new_api()
+        await api.put(GROUP, PLACE)
+        api.settings.delete_seconds = 0.01
+        operation = (await api.delete(GROUP)).operation
+        assert (await api.get(GROUP))["properties"]["provisioningState"] == "Deleting"
+        await asyncio.gather(*api.world.tasks)
+        assert operation is not None
+        assert operation.done
+        assert not api.exists(GROUP)
+
+    asyncio.run(scene())
+
+
+def test_locations_are_normalised_known_and_final() -> None:
+    async def scene() -> None:
+        api = new_api()
+        assert (await api.put(GROUP, PLACE))["location"] == "westeurope"
+        network = f"{NETWORK}/virtualNetworks/v"
+        body = vnet({"a": "10.0.0.0/24"}, "10.0.0.0/24")
+        unknown = await refused(api.put(network, {**body, "location": "atlantis"}))
+        assert unknown.code == "LocationNotAvailableForResourceType"
+        assert "westeurope" in unknown.message
+        missing = await refused(api.put(network, {"properties": body["properties"]}))
+        assert missing.code == "LocationRequired"
+        await api.put(network, body)
+        moved = await refused(api.put(network, {**body, "location": "northeurope"}))
+        assert (moved.status, moved.code) == (409, "InvalidResourceLocation")
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("resource_id", "status", "code"),
+    [
+        (f"{PROVIDERS}/Microsoft.Web/sites/x", 400, "LabResourceTypeNotSupported"),
+        (f"{GROUP}-none/providers/Microsoft.Network/virtualNetworks/v", 404, "ResourceGroupNotFound"),
+        ("/subscriptions/other/resourceGroups/rg", 404, "SubscriptionNotFound"),
+        (f"{NETWORK}/virtualNetworks", 400, "InvalidResourceId"),
+        ("nonsense", 404, "NotFound"),
+        (f"{NETWORK}/virtualNetworks/none/subnets/s", 404, "ParentResourceNotFound"),
+    ],
+)
+def test_ids_that_lead_nowhere(resource_id: str, status: int, code: str) -> None:
+    async def scene() -> None:
+        api = new_api()
+        await api.put(GROUP, PLACE)
+        error = await refused(api.put(resource_id, {**PLACE, "properties": {}}))
+        assert (error.status, error.code) == (status, code)
+
+    asyncio.run(scene())
+
+
+def test_bodies_that_are_no_objects_are_refused() -> None:
+    async def scene() -> None:
+        api = new_api()
+        for body in (None, [], "x", 1):
+            assert (await refused(api.put(GROUP, body))).code == "InvalidRequestContent"
+
+    asyncio.run(scene())
+
+
+def test_nulls_are_absent() -> None:
+    async def scene() -> None:
+        api = new_api()
+        made = await api.put(GROUP, {**PLACE, "tags": {"a": None, "b": "c"}, "managedBy": None})
+        assert made["tags"] == {"b": "c"}
+        assert "managedBy" not in made
+
+    asyncio.run(scene())
+
+
+def test_extension_resources_need_their_scope() -> None:
+    async def scene() -> None:
+        api = new_api()
+        await seed(api, GROUP)
+        setting = "providers/Microsoft.Insights/diagnosticSettings/d"
+        made = await api.put(f"{NETWORK}/virtualNetworks/hub/{setting}", {"properties": {"logs": []}})
+        assert made["type"] == "Microsoft.Insights/diagnosticSettings"
+        error = await refused(api.put(f"{NETWORK}/virtualNetworks/none/{setting}", {"properties": {}}))
+        assert error.code == "ResourceNotFound"
+        role = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleAssignments"
+        await api.put(f"{role}/r", {"properties": {"roleDefinitionId": "x"}})
+        assert len(await api.list(role)) == 1
+
+    asyncio.run(scene())
+
+
+def test_documents_that_are_answered_are_copies() -> None:
+    async def scene() -> None:
+        api = new_api()
+        await seed(api, GROUP)
+        for path in (f"{NETWORK}/virtualNetworks/hub", f"{NETWORK}/virtualNetworks/hub/subnets/shared"):
+            document = await api.get(path)
+            document["properties"].clear()
+            assert (await api.get(path))["properties"]
+
+    asyncio.run(scene())
+
+
+def test_a_deleted_vault_waits_for_its_purge() -> None:
+    async def scene() -> None:
+        api = new_api()
+        await api.put(GROUP, PLACE)
+        vault = f"{PROVIDERS}/Microsoft.KeyVault/vaults/kv"
+        await api.put(vault, PLACE)
+        await api.delete(GROUP)
+        await api.put(GROUP, PLACE)
+        assert (await refused(api.put(vault, PLACE))).code == "ConflictError"
+        deleted = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.KeyVault/locations/westeurope/deletedVaults/kv"
+        assert (await api.get(deleted))["properties"]["vaultId"] == vault
+        await api.action(deleted, "purge")
+        await api.put(vault, PLACE)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("", True),
+        ("tagName eq 'azd-env-name' and tagValue eq 'test'", True),
+        ("tagName eq 'AZD-ENV-NAME' and tagValue eq 'Test'", False),
+        ("tagName eq 'other'", False),
+        ("resourceType eq 'microsoft.network/virtualnetworks'", True),
+        ("name eq 'hub' and location eq 'westeurope'", True),
+        ("resourceGroup eq 'RG-TEST'", True),
+        ("resourceGroup eq 'x'", False),
+    ],
+)
+def test_filters(text: str, *, fits: bool) -> None:
+    document = {
+        "id": f"{NETWORK}/virtualNetworks/hub",
+        "name": "hub",
+        "type": "Microsoft.Network/virtualNetworks",
+        "location": "westeurope",
+        "tags": {"azd-env-name": "test"},
+    }
+    assert matches(document, parse_filter(text)) is fits
+
+
+def test_a_filter_that_is_not_understood_is_refused() -> None:
+    with pytest.raises(ArmError, match="InvalidFilterInQueryString"):
+        parse_filter("substringof('x', name)")
