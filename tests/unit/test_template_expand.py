@@ -211,6 +211,7 @@ def test_parameters_variables_and_functions_come_together() -> None:
             "id": {"type": "string", "defaultValue": "[newGuid()]"},
             "key": {"type": "secureString", "defaultValue": "s3cret"},
             "none": {"type": "string", "nullable": True},
+            "any": {"defaultValue": [1]},
         },
         variables={
             "name": "[ns.join(parameters('base'), string(parameters('size')))]",
@@ -237,6 +238,7 @@ def test_parameters_variables_and_functions_come_together() -> None:
         "id": {"type": "String", "value": "a-guid"},
         "key": {"type": "SecureString"},
         "none": {"type": "String", "value": None},
+        "any": {"type": "Array", "value": [1]},
     }
     assert [one.name for one in found.resources.values()] == ["b-1"]
 

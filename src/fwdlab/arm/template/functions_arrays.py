@@ -151,14 +151,19 @@ def _flatten(values: Any) -> list[Any]:
     return [item for part in an_array("flatten", values) for item in an_array("flatten", part)]
 
 
+@function("distinct", 1)
+def _distinct(values: Any) -> list[Any]:
+    found: list[Any] = []
+    for item in an_array("distinct", values):
+        if not any(equal(item, one) for one in found):
+            found.append(item)
+    return found
+
+
 @function("union", 2, None)
 def _union(*values: Any) -> Any:
     if isinstance(values[0], list):
-        merged: list[Any] = []
-        for item in (item for value in values for item in an_array("union", value)):
-            if not any(equal(item, one) for one in merged):
-                merged.append(item)
-        return merged
+        return _distinct([item for value in values for item in an_array("union", value)])
     result: dict[str, Any] = {}
     for value in values:
         result = _merge(result, an_object("union", value))

@@ -162,6 +162,7 @@ TABLE: dict[str, Callable[[Environment, list[Any]], Any]] = {
     "environment": lambda _, __: PUBLIC_CLOUD,
     "deployment": lambda environment, _: environment.deployment,
     "providers": _not_supported("providers"),
+    "roledefinitions": _not_supported("roleDefinitions"),
     "managementgroup": _not_supported("managementGroup"),
     "managementgroupresourceid": _not_supported("managementGroupResourceId"),
 }

@@ -110,6 +110,13 @@ def _ends_with(value: Any, part: Any) -> bool:
     return a_string("endsWith", value).lower().endswith(a_string("endsWith", part).lower())
 
 
+@function("like", 2)
+def _like(value: Any, pattern: Any) -> bool:
+    # `*` stands for any text; without case.
+    parts = (re.escape(part) for part in a_string("like", pattern).split("*"))
+    return re.fullmatch(".*".join(parts), a_string("like", value), re.IGNORECASE | re.DOTALL) is not None
+
+
 @function("padLeft", 2, 3)
 def _pad_left(value: Any, width: Any, fill: Any = " ") -> str:
     if len(a_string("padLeft", fill)) != 1:

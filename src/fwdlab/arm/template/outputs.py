@@ -58,13 +58,15 @@ async def _wanted(plan: Plan, output: dict[str, Any], resolve: Resolve) -> bool:
 
 async def _one(plan: Plan, output: dict[str, Any], resolve: Resolve) -> tuple[str, Any]:
     definitions = plan.request.template.get("definitions") or {}
-    kind = typecheck.type_name(output, definitions)
     if "copy" in output:
         value = await resolve(lambda frame: plan.evaluator.loop(output["copy"], frame))
     else:
         value = await resolve(lambda frame: plan.evaluator.value(output.get("value"), frame))
+    kind = typecheck.type_name(output, definitions, value)
     nullable = typecheck.resolve(output, definitions).get("nullable")
-    wanted = _JSON_KINDS.get(kind, kind)
+    wanted = (
+        _JSON_KINDS.get(kind, kind) if "type" in typecheck.resolve(output, definitions) else kind_of(value)
+    )
     if kind_of(value) != wanted and not (value is None and nullable):
         raise ExpressionError(
             f"Template output JToken type is not valid. Expected '{wanted}'. Actual '{kind_of(value)}'. "

@@ -45,7 +45,7 @@ def join_id(prefix: str, kind: str, names: list[str]) -> str:
     Raises:
         ExpressionError: the numbers of segments do not match.
     """
-    namespace, *segments = kind.split("/")
+    namespace, *segments = kind.rstrip("/").split("/")  # a slash at the end is seen in the wild
     if not segments or len(segments) != len(names):
         raise ExpressionError(
             f"the type '{kind}' requires {len(segments)} resource name argument(s), {len(names)} given"

@@ -61,8 +61,8 @@ class Symbols:
             raise invalid_template(str(error)) from error
 
     def _shown(self, name: str) -> dict[str, Any]:
-        kind = typecheck.type_name(self.declared[name], self.definitions)
         value = self.parameter(name)
+        kind = typecheck.type_name(self.declared[name], self.definitions, value)
         return {"type": kind} if kind.startswith("Secure") else {"type": kind, "value": value}
 
     def parameter(self, name: str) -> Any:

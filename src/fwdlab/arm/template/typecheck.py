@@ -24,6 +24,7 @@ _SPELLING = {
     "object": "Object",
     "secureobject": "SecureObject",
 }
+_BY_VALUE = {"String": "String", "Integer": "Int", "Boolean": "Bool", "Array": "Array"}
 _HELP = "Please see https://aka.ms/arm-create-parameter-file for usage details."
 _DEEPEST = 20
 
@@ -48,13 +49,16 @@ def resolve(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     raise ExpressionError(f"The type definition '{schema.get('$ref')}' refers to itself")
 
 
-def type_name(schema: Schema, definitions: dict[str, Schema]) -> str:
-    """The type as deployment documents spell it, e.g. `SecureString`.
+def type_name(schema: Schema, definitions: dict[str, Schema], value: Any) -> str:
+    """The type as deployment documents spell it, e.g. `SecureString`; the value's where none is declared.
 
     Raises:
         ExpressionError: an unknown type.
     """
-    kind = str(resolve(schema, definitions).get("type", "")).lower()
+    schema = resolve(schema, definitions)
+    if "type" not in schema:
+        return _BY_VALUE.get(kind_of(value), "Object")
+    kind = str(schema["type"]).lower()
     if kind not in _SPELLING:
         raise ExpressionError(
             f"The type '{kind}' is not valid. Expected one of {', '.join(_SPELLING.values())}"
@@ -77,10 +81,8 @@ def check(path: str, value: Any, schema: Schema, definitions: dict[str, Schema])
     schema = resolve(schema, definitions)
     if value is None and schema.get("nullable"):
         return
-    wanted = _KINDS.get(str(schema.get("type", "")).lower())
-    if wanted is None:
-        type_name(schema, definitions)
-        return
+    type_name(schema, definitions, value)  # refuses unknown types
+    wanted = _KINDS[str(schema["type"]).lower()] if "type" in schema else (kind_of(value),)
     if kind_of(value) not in wanted:
         raise ExpressionError(
             f"The provided value for the template parameter '{path}' is not valid. Expected a value of type "
