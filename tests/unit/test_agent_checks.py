@@ -331,3 +331,24 @@ def test_demo_server_says_who_answered_whom() -> None:
             assert response.getheader("X-Fwdctl-Server") == socket.gethostname()
             assert body == {"server": socket.gethostname(), "client": "127.0.0.1", "port": int(port)}
         connection.close()
+
+
+def test_a_check_without_end_counts_as_a_failure_and_does_not_hold_up_the_cycle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    end = threading.Event()
+
+    def endless(*_: Any) -> str:
+        end.wait(30)
+        return ""
+
+    monkeypatch.setattr(agent, "SLOWEST_VERDICT", 0.05)
+    monkeypatch.setattr(agent, "check_target", endless)
+    agent_, _ = build("127.0.0.1:9")
+    try:
+        agent_.cycle()
+        assert agent_.answer("/forward/web")[0] == 503
+        assert agent_.targets[0].last_error == "no verdict within 0.05 s"
+    finally:
+        end.set()
+        agent_.pool.shutdown()
