@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import signal
 import struct
 import termios
 from dataclasses import dataclass, field
@@ -69,7 +70,7 @@ class LocalTerminal:
     async def close(self) -> None:
         self._loop.remove_reader(self.master)
         with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+            os.kill(self.process.pid, signal.SIGKILL)  # Process.kill would reap it under asyncio's feet
         await self.wait()
         os.close(self.master)
 
@@ -81,6 +82,8 @@ class FakeDataPlane:
     verdicts: tuple[ProbeHealth, ...] = ()
     settled_at: list[int] = field(default_factory=list)
     opened: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    terminals: list[LocalTerminal] = field(default_factory=list)
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def settled(self, revision: int) -> None:
         self.settled_at.append(revision)
@@ -104,7 +107,9 @@ class FakeDataPlane:
             raise
         finally:
             os.close(slave)
-        return LocalTerminal(process, master)
+        self.terminals.append(LocalTerminal(process, master))
+        self.entered.set()
+        return self.terminals[-1]
 
 
 def new_api(plane: FakeDataPlane | None = None) -> ArmApi:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -117,8 +118,15 @@ class Server:
 
     async def stop(self) -> None:
         """Close the listener and every connection."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._runner is None:
+            return
+        served = self._runner.server
+        transports = [connection.transport for connection in served.connections] if served is not None else []
+        await self._runner.cleanup()
+        for transport in transports:  # do not wait for a client to say goodbye in TLS
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+        await asyncio.sleep(0)
 
     def _application(self) -> web.Application:
         app = web.Application(client_max_size=_BODY_LIMIT, middlewares=[self._observe])

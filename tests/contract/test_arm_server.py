@@ -1,0 +1,333 @@
+"""What the endpoint answers over HTTPS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from fwdlab.arm.http import Answer
+from fwdlab.errors import LabError
+from fwdlab.model import ProbeHealth
+from support.controlplane import Endpoint, seed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from fwdlab.arm.http import ArmRequest
+
+
+@dataclass
+class Reply:
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+@dataclass
+class Client:
+    """Speaks to the endpoint as ARM's clients do."""
+
+    endpoint: Endpoint
+    session: aiohttp.ClientSession
+
+    async def __call__(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        token: str | None = None,
+        host: str = "",
+        data: Any = None,
+    ) -> Reply:
+        bearer = (
+            token
+            if token is not None
+            else self.endpoint.server.authority.issue(self.endpoint.server.base_url)[0]
+        )
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        if host:
+            headers["Host"] = host
+        url = path if path.startswith("https:") else self.endpoint.server.base_url + path
+        options = {"data": data} if data is not None else {"json": body} if body is not None else {}
+        async with self.session.request(method, url, headers=headers, **options) as response:
+            raw = await response.read()
+            is_json = response.content_type == "application/json"
+            return Reply(response.status, json.loads(raw) if raw and is_json else raw, dict(response.headers))
+
+
+@contextlib.asynccontextmanager
+async def serving(home: Path) -> AsyncIterator[Client]:
+    endpoint = await Endpoint.start(home)
+    tls = ssl.create_default_context(cafile=str(endpoint.certificates.bundle))
+    try:
+        await seed(endpoint.api, endpoint.group)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
+            yield Client(endpoint, session)
+    finally:
+        await endpoint.stop()
+
+
+def served(home: Path, scene: Callable[[Client], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with serving(home) as client:
+            await scene(client)
+
+    asyncio.run(main())
+
+
+def test_every_arm_path_needs_a_token(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        for path in ("/subscriptions", client.endpoint.group, "/providers", "/nonsense"):
+            reply = await client("GET", path, token="")
+            assert (reply.status, reply.body["error"]["code"]) == (401, "AuthenticationFailed")
+            assert "WWW-Authenticate" in reply.headers
+
+    served(tmp_path, scene)
+
+
+def test_what_azd_must_find_in_listings(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        api = client.endpoint.api
+        subscription = (await client("GET", "/subscriptions")).body["value"][0]
+        assert subscription["subscriptionId"] == api.subscription_id
+        assert {"tenantId", "displayName", "state"} <= subscription.keys()
+        assert (await client("GET", "/tenants")).body["value"][0]["tenantId"] == api.tenant_id
+        base = f"/subscriptions/{api.subscription_id}"
+        for location in (await client("GET", f"{base}/locations")).body["value"]:
+            assert location["metadata"]["regionType"] == "Physical"
+            assert location["metadata"]["physicalLocation"]
+        query = "?$filter=tagName%20eq%20'azd-env-name'%20and%20tagValue%20eq%20'test'"
+        groups = (await client("GET", f"{base}/resourcegroups{query}")).body["value"]
+        assert [g["name"] for g in groups] == ["rg-test"]
+        assert {"id", "name", "type", "location"} <= groups[0].keys()
+        assert (await client("GET", f"{base}/resourcegroups{query[:-5]}x'")).body["value"] == []
+        listed = (await client("GET", f"{client.endpoint.group}/resources")).body["value"]
+        assert listed
+        for resource in listed:
+            assert all(resource[name] for name in ("id", "name", "type", "location"))
+        kinds = {r["type"] for r in listed}
+        assert "Microsoft.Network/privateLinkServices" in kinds
+        assert "Microsoft.Compute/virtualMachineScaleSets/virtualMachines" not in kinds
+        assert (await client("HEAD", client.endpoint.group)).status == 204
+        assert (await client("HEAD", f"{client.endpoint.group}-none")).status == 404
+
+    served(tmp_path, scene)
+
+
+def test_providers_are_registered_with_their_types(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        base = f"/subscriptions/{client.endpoint.api.subscription_id}/providers"
+        network = (await client("GET", f"{base}/microsoft.network")).body
+        assert (network["namespace"], network["registrationState"]) == ("Microsoft.Network", "Registered")
+        names = {t["resourceType"] for t in network["resourceTypes"]}
+        assert {"virtualNetworks", "virtualNetworks/subnets", "privateDnsZones/A"} <= names
+        assert (await client("POST", f"{base}/Microsoft.Network/register")).status == 200
+        assert (await client("GET", f"{base}/Microsoft.Nothing")).status == 404
+
+    served(tmp_path, scene)
+
+
+def test_put_get_patch_delete(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        path = f"{client.endpoint.group}/providers/Microsoft.Network/networkSecurityGroups/nsg"
+        body = {"location": "westeurope", "properties": {}}
+        assert (await client("PUT", path, body)).status == 201
+        again = await client("PUT", path.upper().replace("/SUBSCRIPTIONS", "/subscriptions"), body)
+        assert (again.status, again.body["id"]) == (200, path)
+        patched = await client("PATCH", path, {"tags": {"a": "b"}})
+        assert patched.body["tags"] == {"a": "b"}
+        assert (await client("GET", path)).body["tags"] == {"a": "b"}
+        assert client.endpoint.plane.settled_at[-1] == client.endpoint.api.store.revision
+        assert (await client("DELETE", path)).status == 200
+        assert (await client("DELETE", path)).status == 204
+        missing = await client("GET", path)
+        assert (missing.status, missing.body["error"]["code"]) == (404, "ResourceNotFound")
+
+    served(tmp_path, scene)
+
+
+def test_polling_addresses_are_on_the_host_that_was_asked(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        box = f"{client.endpoint.group}/providers/Microsoft.ContainerInstance/containerGroups/jump"
+        assert (await client("POST", f"{box}/stop")).status == 204
+        started = await client("POST", f"{box}/start")
+        assert started.status == 204
+        assert "Retry-After" not in started.headers
+        poll = await client("GET", started.headers["Azure-AsyncOperation"])
+        assert (poll.status, poll.body["status"]) == (200, "Succeeded")
+        deleted = await client("DELETE", client.endpoint.group, host="management.azure.com")
+        assert deleted.status == 202
+        location = deleted.headers["Location"]
+        assert location.startswith("https://management.azure.com/subscriptions/")
+        done = await client("GET", location.removeprefix("https://management.azure.com"))
+        assert (done.status, done.body) == (200, b"")
+
+    served(tmp_path, scene)
+
+
+def test_a_slow_deletion_says_when_to_ask_again(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        client.endpoint.api.settings.delete_seconds = 0.2
+        deleted = await client("DELETE", client.endpoint.group)
+        assert (deleted.status, deleted.headers["Retry-After"]) == (202, "1")
+        running = await client("GET", deleted.headers["Location"])
+        assert (running.status, running.headers["Location"]) == (202, deleted.headers["Location"])
+        await asyncio.gather(*client.endpoint.api.world.tasks)
+        assert (await client("GET", deleted.headers["Location"])).status == 200
+
+    served(tmp_path, scene)
+
+
+def test_the_load_balancers_health_comes_from_the_probes(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        balancer = f"{client.endpoint.group}/providers/Microsoft.Network/loadBalancers/lb"
+        client.endpoint.plane.verdicts = (
+            ProbeHealth(balancer.lower(), "web", "10.0.1.5", "Up", "Up_Probe_Success"),
+            ProbeHealth(balancer, "web", "10.0.1.6", "Down", "Down_Probe_HttpStatusCodeError"),
+            ProbeHealth(balancer, "other", "10.0.1.5", "Down", "Down_Probe_TcpProbeTimeout"),
+        )
+        asked = await client("POST", f"{balancer}/loadBalancingRules/web/health")
+        assert asked.status == 202
+        answer = (await client("GET", asked.headers["Location"])).body
+        assert (answer["up"], answer["down"]) == (1, 1)
+        first = answer["loadBalancerBackendAddresses"][0]
+        assert (first["ipAddress"], first["state"], first["reason"]) == ("10.0.1.5", "Up", "Up_Probe_Success")
+        assert first["networkInterfaceIPConfigurationId"]["id"].endswith(
+            "/virtualMachines/0/networkInterfaces/nic/ipConfigurations/ip"
+        )
+
+    served(tmp_path, scene)
+
+
+@pytest.mark.parametrize(
+    ("method", "tail", "status", "code"),
+    [
+        ("PUT", "/providers/Microsoft.Web/sites/x", 400, "LabResourceTypeNotSupported"),
+        ("POST", "/providers/Microsoft.Network/loadBalancers/lb/explode", 400, "LabOperationNotSupported"),
+        ("POST", "/providers/Microsoft.Network/loadBalancers/lb", 405, "MethodNotAllowed"),
+        ("GET", "/providers/Microsoft.Network/loadBalancers/none", 404, "ResourceNotFound"),
+        ("POST", "/exportTemplate", 400, "LabOperationNotSupported"),
+    ],
+)
+def test_refusals_name_what_they_refuse(
+    tmp_path: Path, method: str, tail: str, status: int, code: str
+) -> None:
+    async def scene(client: Client) -> None:
+        body = {"location": "westeurope"} if method == "PUT" else None
+        reply = await client(method, client.endpoint.group + tail, body)
+        assert (reply.status, reply.body["error"]["code"]) == (status, code)
+
+    served(tmp_path, scene)
+
+
+def test_a_body_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        reply = await client("PUT", client.endpoint.group, data=b"{")
+        assert (reply.status, reply.body["error"]["code"]) == (400, "InvalidRequestContent")
+
+    served(tmp_path, scene)
+
+
+def test_interceptors_come_before_everything_and_after_the_token(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def throttle(request: ArmRequest) -> Answer | None:
+        seen.append(request.path)
+        if request.path == "/tenants":
+            return Answer(429, {"error": {"code": "TooManyRequests"}}, {"Retry-After": "1"})
+        return None
+
+    async def scene(client: Client) -> None:
+        client.endpoint.server.interceptors.append(throttle)
+        assert (await client("GET", "/tenants", token="x.y.z")).status == 401
+        assert (await client("GET", "/tenants")).status == 429
+        assert (await client("GET", "/subscriptions")).status == 200
+        assert seen == ["/tenants", "/subscriptions"]
+
+    served(tmp_path, scene)
+
+
+def test_control_routes_need_the_control_token(tmp_path: Path) -> None:
+    async def echo(request: ArmRequest) -> Answer:
+        if request.body == "fail":
+            raise LabError("fault_unknown", "no such fault", "ask")
+        return Answer(200, {"got": request.body})
+
+    async def scene(client: Client) -> None:
+        server = client.endpoint.server
+        server.add_control_route("POST", "/lab/echo", echo)
+        control = client.endpoint.credentials.control_token
+        assert (await client("POST", "/lab/echo", 1)).status == 401
+        assert (await client("POST", "/lab/echo", 1, token=control)).body == {"got": 1}
+        assert (await client("GET", "/lab/echo", token=control)).status == 404
+        failed = await client("POST", "/lab/echo", "fail", token=control)
+        assert (failed.status, failed.body["error"]["code"]) == (409, "fault_unknown")
+        assert (await client("GET", "/subscriptions", token=control)).status == 401
+        with pytest.raises(ValueError, match="/lab/"):
+            server.add_control_route("GET", "/other", echo)
+
+    served(tmp_path, scene)
+
+
+def test_the_log_has_every_request_and_no_secret(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        log = client.endpoint.log
+        start = len(log.tail())
+        await client("GET", "/subscriptions?api-version=2022-12-01")
+        await client("GET", "/subscriptions", token="")
+        lines = log.tail(after=start)
+        assert [(line["method"], line["path"], line["status"]) for line in lines] == [
+            ("GET", "/subscriptions", 200),
+            ("GET", "/subscriptions", 401),
+        ]
+        assert lines[0]["query"] == "api-version=2022-12-01"
+        assert log.tail(1) == lines[-1:]
+        assert await log.wait(start, 1) == lines
+        assert await log.wait(lines[-1]["n"], 0.01) == []
+        text = (tmp_path / "requests.jsonl").read_text(encoding="utf-8")
+        assert json.loads(text.splitlines()[-1]) == lines[-1]
+        assert "Bearer" not in text
+        assert client.endpoint.credentials.client_secret not in text
+
+    served(tmp_path, scene)
+
+
+def test_correlation_ids_come_back(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        reply = await client("GET", "/subscriptions")
+        assert reply.headers["x-ms-request-id"]
+        assert reply.headers["x-ms-correlation-request-id"]
+
+    served(tmp_path, scene)
+
+
+def test_a_taken_port_is_reported(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        with pytest.raises(LabError, match=str(client.endpoint.server.port)):
+            await client.endpoint.server.start(client.endpoint.server.port)
+
+    served(tmp_path, scene)
+
+
+def test_a_failure_of_the_lab_is_a_500_that_does_not_end_it(tmp_path: Path) -> None:
+    async def fail(request: ArmRequest) -> Answer | None:
+        if request.path == "/tenants":
+            raise ZeroDivisionError
+        return None
+
+    async def scene(client: Client) -> None:
+        client.endpoint.server.interceptors.append(fail)
+        reply = await client("GET", "/tenants")
+        assert (reply.status, reply.body["error"]["code"]) == (500, "InternalServerError")
+        assert (await client("GET", "/subscriptions")).status == 200
+
+    served(tmp_path, scene)
