@@ -52,9 +52,7 @@ def arm_failure(
     arm_code = str(error.get("code") or f"HTTP{status}")
     words = " ".join(str(error.get("message") or "no explanation given").split())
     group, name = _names(path)
-    for applies, code, text, suggestion, exit_code in _MEANINGS:
-        if applies(status, arm_code.lower()):
-            break
+    _, code, text, suggestion, exit_code = next(m for m in _MEANINGS if m[0](status, arm_code.lower()))
     facts = {
         "group": group,
         "name": name,

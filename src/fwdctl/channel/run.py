@@ -77,11 +77,18 @@ class Channel:
     Args:
         start: begins an exec of `/bin/sh` and returns where to pick it up.
         connect: opens the socket, password sent.
+        cancelled: asked twice a second; True ends the remote command and raises `interrupted`.
     """
 
-    def __init__(self, start: Callable[[], Ticket], connect: Callable[[Ticket], Socket]) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Ticket],
+        connect: Callable[[Ticket], Socket],
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._start = start
         self._connect = connect
+        self._cancelled = cancelled
 
     def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
         """Run a command and wait for its end.
@@ -109,7 +116,7 @@ class Channel:
     ) -> Outcome:
         deadline = None if request.timeout is None else time.monotonic() + request.timeout
         socket = self._connect(self._start())
-        conversation = _Conversation(socket, argv, output, deadline)
+        conversation = _Conversation(socket, argv, output, deadline, self._cancelled)
         try:
             return conversation.hold(request.stdin)
         except BaseException:
@@ -129,8 +136,10 @@ class _Conversation:
         argv: tuple[bytes, ...],
         output: Callable[[str, bytes], None] | None,
         deadline: float | None,
+        cancelled: Callable[[], bool],
     ) -> None:
         self._socket = socket
+        self._cancelled = cancelled
         self._output = output
         self._deadline = deadline
         self._frames = wire.Frames(secrets.token_hex(6))
@@ -204,6 +213,8 @@ class _Conversation:
         """Listen until `done`; False when `patience` seconds were not enough."""
         limit = None if patience is None else time.monotonic() + patience
         while not done():
+            if self._cancelled():
+                raise FwdctlError("interrupted", "Interrupted.", exit_code=ExitCode.INTERRUPTED)
             waits = [end - time.monotonic() for end in (limit, self._deadline) if end is not None]
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 raise _TimeIsUpError

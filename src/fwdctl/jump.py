@@ -1,0 +1,374 @@
+"""Jump boxes: status, start, stop, a session that restores what it found, a shell."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from fwdctl.azure.arm import Arm
+from fwdctl.azure.containers import START_TIMEOUT, Containers, Group
+from fwdctl.azure.errors import ArmFailure
+from fwdctl.errors import ExitCode, FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from types import TracebackType
+
+    from fwdctl.channel import Channel, Outcome, Request, Ticket
+    from fwdctl.deployment import Box, Deployment
+    from fwdctl.output import Progress
+    from fwdctl.runtime import Runtime
+
+MOST_AT_ONCE = 16
+STOP_PATIENCE = 20.0
+"""Seconds to go on asking for a stop while the service says that the box is between two states."""
+EXEC_PATIENCE = 20.0
+"""Seconds that exec may be refused after a start, until the container is up."""
+NOT_NOW = 409
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Status:
+    """A box and what Azure says of it; `group` is None where it does not exist."""
+
+    box: Box
+    group: Group | None
+
+    @property
+    def state(self) -> str:
+        """Running, Stopped, … or Missing."""
+        if self.group is None:
+            return "Missing"
+        return self.group.state or self.group.provisioning or "Unknown"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What start or stop did.
+
+    Attributes:
+        box: which one.
+        outcome: what became of it.
+        detail: why, where it failed.
+    """
+
+    box: Box
+    outcome: Literal[
+        "started", "already running", "stopped", "already stopped", "still starting", "missing", "failed"
+    ]
+    detail: str = ""
+
+
+def select(deployment: Deployment, which: str) -> tuple[Box, ...]:
+    """The boxes that a word means: `hub`, `spoke` (all spokes), `all`, or a spoke's name.
+
+    Raises:
+        FwdctlError: `unknown_box` (exit code 2), or the deployment has no such box (3).
+    """
+    spokes = tuple(spoke.box for spoke in deployment.spokes if spoke.box is not None)
+    hub = (deployment.hub.box,) if deployment.hub.box is not None else ()
+    groups = {"hub": hub, "spoke": spokes, "all": hub + spokes}
+    boxes = groups.get(which)
+    if boxes is None:
+        boxes = tuple(box for box in spokes if box.name == which)
+        if not boxes:
+            names = ", ".join(["hub", "spoke", "all", *(box.name for box in spokes if box.name != "spoke")])
+            raise FwdctlError(
+                "unknown_box", f"There is no jump box '{which}'.", f"Use {names}.", exit_code=ExitCode.USAGE
+            )
+    if not boxes:
+        raise FwdctlError(
+            "no_jump_box",
+            f"No jump box of '{which}' was found in resource group '{deployment.resource_group}'.",
+            "Run `azd provision`, or check the resource group.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    return boxes
+
+
+def select_one(deployment: Deployment, which: str) -> Box:
+    """Exactly one box; a spoke that is called `spoke` is meant by that word.
+
+    Raises:
+        FwdctlError: as `select`, and where several are meant (exit code 2).
+    """
+    boxes = select(deployment, which)
+    named = [box for box in boxes if box.name == which]
+    if len(named) != 1 and len(boxes) != 1:
+        raise FwdctlError(
+            "several_boxes",
+            f"'{which}' means {len(boxes)} jump boxes: {', '.join(box.name for box in boxes)}.",
+            "Name one of them.",
+            exit_code=ExitCode.USAGE,
+        )
+    return (named or list(boxes))[0]
+
+
+def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Results in order; one item needs no thread, which keeps Ctrl-C immediate."""
+    if len(items) < 2:  # noqa: PLR2004 - one item, no thread
+        return [function(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, len(items)), thread_name_prefix="fwdctl")
+    try:
+        return list(pool.map(function, items))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def status(arm: Arm, deployment: Deployment, boxes: Iterable[Box]) -> list[Status]:
+    """What Azure says of each box."""
+    containers = Containers(arm, deployment.resource_group)
+    return side_by_side(lambda box: Status(box, _find(containers, box)), list(boxes))
+
+
+def start(
+    runtime: Runtime, arm: Arm, deployment: Deployment, boxes: Iterable[Box], progress: Progress
+) -> list[Change]:
+    """Start boxes side by side and wait until they run; a failure is a `failed` change."""
+    containers = Containers(arm, deployment.resource_group)
+
+    def one(box: Box) -> Change:
+        try:
+            group = containers.get(box.group)
+            if group.running:
+                progress.skipped(f"{box.name} ({box.group}) runs already")
+                return Change(box, "already running")
+            _start(runtime, containers, box, progress)
+        except FwdctlError as error:
+            progress.failed(f"{box.name} ({box.group}): {error.message}")
+            return Change(box, "failed", error.message)
+        progress.done(f"{box.name} ({box.group}) runs")
+        return Change(box, "started")
+
+    return side_by_side(one, list(boxes))
+
+
+def stop(
+    runtime: Runtime, deployment: Deployment, boxes: Iterable[Box], arm: Arm | None = None
+) -> list[Change]:
+    """Stop boxes side by side. Already stopped, missing and still starting are outcomes, not failures.
+
+    Args:
+        runtime: for the login, if `arm` is None.
+        deployment: names resource group and subscription.
+        boxes: which ones.
+        arm: a client that exists already.
+
+    Raises:
+        FwdctlError: no login.
+    """
+    if arm is None:
+        from fwdctl.azure.credential import log_in
+
+        arm = Arm(log_in(runtime, deployment.subscription_id), runtime)
+    containers = Containers(arm, deployment.resource_group)
+    return side_by_side(lambda box: _stop(runtime, containers, box), list(boxes))
+
+
+def _stop(runtime: Runtime, containers: Containers, box: Box) -> Change:
+    deadline = runtime.clock() + STOP_PATIENCE
+    while True:
+        try:
+            group = containers.get(box.group)
+            if group.state in {"Stopped", "Succeeded", "Failed"}:
+                return Change(box, "already stopped", group.reason if group.state == "Failed" else "")
+            containers.stop(box.group)
+        except ArmFailure as error:  # noqa: PERF203 - asking again is the point
+            if error.code == "resource_not_found":
+                return Change(box, "missing")
+            if error.status != NOT_NOW:
+                return Change(box, "failed", error.message)
+            if runtime.clock() >= deadline:
+                return Change(box, "still starting", error.arm_message)
+            runtime.sleep(1.0)
+        except FwdctlError as error:
+            return Change(box, "failed", error.message)
+        else:
+            return Change(box, "stopped")
+
+
+def _find(containers: Containers, box: Box) -> Group | None:
+    try:
+        return containers.get(box.group)
+    except ArmFailure as error:
+        if error.code == "resource_not_found":
+            return None
+        raise
+
+
+def _start(
+    runtime: Runtime,
+    containers: Containers,
+    box: Box,
+    progress: Progress,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Group:
+    """Start a box, or wait for one that starts already, until it runs."""
+    began = runtime.clock()
+
+    def tick() -> None:
+        if cancelled():
+            raise FwdctlError("interrupted", "Interrupted.", exit_code=ExitCode.INTERRUPTED)
+        progress.step(f"Starting {box.name} ({box.group}), {runtime.clock() - began:.0f} s")
+
+    tick()
+    try:
+        containers.finish_start(containers.begin_start(box.group), tick)
+    except ArmFailure as error:
+        if error.status != NOT_NOW or error.arm_code != "ContainerGroupTransitioning":
+            raise _start_failed(box, error.arm_message) from error
+    pause = 0.1
+    while True:
+        group = containers.get(box.group)
+        if group.running:
+            return group
+        if group.state in {"Failed", "Succeeded", "Stopped"} or group.provisioning == "Failed":
+            raise _start_failed(box, group.reason or f"its state is {group.state or group.provisioning}")
+        if runtime.clock() - began > START_TIMEOUT:
+            raise FwdctlError(
+                "jump_start_timeout",
+                f"Jump box {box.name} ({box.group}) does not run after {START_TIMEOUT:.0f} s.",
+                f"Look at it with `az container show --name {box.group}`; stop it with `fwdctl jump stop`.",
+                exit_code=ExitCode.INCONCLUSIVE,
+            )
+        tick()
+        runtime.sleep(pause)
+        pause = min(2.0, pause * 1.5)
+
+
+def _start_failed(box: Box, why: str) -> FwdctlError:
+    return FwdctlError(
+        "jump_start_failed",
+        f"Jump box {box.name} ({box.group}) did not start: {why.rstrip('.')}.",
+        f"See `az container logs --name {box.group}` and its image and subnet.",
+        exit_code=ExitCode.INCONCLUSIVE,
+    )
+
+
+class Session:
+    """Commands in a box that is started when needed and left as it was found.
+
+    It asks for the exec at once, so that a box that runs costs no extra request; a refusal starts it.
+
+    Args:
+        runtime: clock and environment.
+        arm: logged in.
+        deployment: names the resource group.
+        box: the box.
+        progress: told about starts.
+        may_start: whether a stopped box may be started.
+        keep_running: leave a box running that was started here.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        arm: Arm,
+        deployment: Deployment,
+        box: Box,
+        progress: Progress,
+        *,
+        may_start: bool = True,
+        keep_running: bool = False,
+    ) -> None:
+        self._runtime = runtime
+        self._containers = Containers(arm, deployment.resource_group)
+        self._box = box
+        self._progress = progress
+        self._may_start = may_start
+        self._keep = keep_running
+        self._started = False
+        self._cancelled = threading.Event()
+
+    def __enter__(self) -> Session:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cancelled.set()
+        if not self._started or self._keep:
+            return
+        self._progress.step(f"Stopping {self._box.name} ({self._box.group})")
+        change = _stop(self._runtime, self._containers, self._box)
+        if change.outcome in {"failed", "still starting"}:
+            self._progress.warning(
+                f"{self._box.name} ({self._box.group}) may still run and cost money: {change.detail} "
+                f"Stop it with `fwdctl jump stop {self._box.name}`."
+            )
+
+    def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
+        """Run a command in the box.
+
+        Raises:
+            FwdctlError: the box is missing, does not start, or refuses exec.
+        """
+        return self.channel().run(request, output)
+
+    def channel(self) -> Channel:
+        """A channel into the box."""
+        from fwdctl.channel import Channel
+        from fwdctl.channel.socket import connect
+
+        return Channel(
+            self.ticket, lambda ticket: connect(ticket, self._runtime.environ), self._cancelled.is_set
+        )
+
+    def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:
+        """Begin an exec, starting the box first if it does not run."""
+        from fwdctl.channel import Ticket
+
+        deadline = self._runtime.clock() + EXEC_PATIENCE
+        while True:
+            box = self._box if self._box.container else self._ready()
+            try:
+                return Ticket(*self._containers.exec(box.group, box.container, columns=columns, rows=rows))
+            except ArmFailure as error:
+                if error.status not in {400, NOT_NOW} and error.code != "resource_not_found":
+                    raise
+                self._ready()
+                if self._runtime.clock() >= deadline:
+                    raise self._refused(error) from error
+                self._runtime.sleep(0.3)
+
+    def _ready(self) -> Box:
+        """Make sure that the box runs; its container's name is then known."""
+        try:
+            group = self._containers.get(self._box.group)
+        except ArmFailure as error:
+            if error.code != "resource_not_found":
+                raise
+            raise FwdctlError(
+                "jump_missing",
+                f"Jump box {self._box.name} ({self._box.group}) does not exist.",
+                "Run `azd provision`.",
+                exit_code=ExitCode.NOT_FOUND,
+            ) from error
+        if not group.running:
+            if not self._may_start:
+                raise FwdctlError(
+                    "jump_not_running",
+                    f"Jump box {self._box.name} ({self._box.group}) does not run; "
+                    f"its state is {group.state or group.provisioning}.",
+                    f"Start it: `fwdctl jump start {self._box.name}`, or use --start.",
+                    exit_code=ExitCode.NOT_FOUND,
+                )
+            # Whoever started a box that is just starting wants to keep it.
+            self._started = group.state != "Pending"
+            group = _start(self._runtime, self._containers, self._box, self._progress, self._cancelled.is_set)
+        self._box = replace(self._box, container=group.container or self._box.container)
+        return self._box
+
+    def _refused(self, error: ArmFailure) -> FwdctlError:
+        return FwdctlError(
+            "exec_refused",
+            f"Jump box {self._box.name} ({self._box.group}) runs but refuses exec: {error.arm_message}",
+            "Stop and start the box, then try again.",
+            exit_code=ExitCode.INCONCLUSIVE,
+        )
