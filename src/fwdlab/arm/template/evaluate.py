@@ -114,7 +114,7 @@ class Evaluator:
                 result[name] = self.value(item, frame)
         for loop in loops:
             with gather.one():
-                result[loop["name"]] = self.loop(loop, frame)
+                result[str(loop["name"])] = self.loop(loop, frame)
         gather.settle()
         return result
 
@@ -124,10 +124,11 @@ class Evaluator:
         Raises:
             ExpressionError: the count is no integer from 0 to 800.
         """
-        count = copy_count(loop.get("name", ""), self.value(loop["count"], frame))
+        name = str(loop.get("name", ""))
+        count = copy_count(name, self.value(loop["count"], frame))
 
         def one(index: int) -> Any:
-            copies = (*frame.copies, (loop.get("name", ""), index))
+            copies = (*frame.copies, (name, index))
             return self.value(loop[value], replace(frame, copies=copies))
 
         return self._all(range(count), one)

@@ -125,11 +125,6 @@ def _declared(
     pairs = resources.items() if isinstance(resources, dict) else enumerate(resources)
     for place, raw in pairs:
         symbol = place if isinstance(place, str) else ""
-        if not isinstance(raw, dict):
-            raise invalid_template(f"The template resource at '{place}' must be an object")
-        for key in ("type", "name"):
-            if not isinstance(raw.get(key), str):
-                raise invalid_template(f"The template resource at '{place}' has no property '{key}'")
         key = symbol or f"#{place}"
         one = _Declared(f"{parent.key}/{key}" if parent else key, symbol, raw)
         if symbol and not symbol.startswith("#"):
@@ -263,7 +258,7 @@ def _explicit(plan: Plan, planned: Planned) -> set[str]:
     found: set[str] = set()
     frame = replace(planned.frame, known=None)
     entries = plan.evaluator.value(planned.raw.get("dependsOn") or [], frame)
-    for entry in entries:
+    for entry in entries if isinstance(entries, list) else [entries]:
         keys = plan.names.keys_of(str(entry))
         if keys is None:
             raise not_defined(str(entry))
@@ -299,7 +294,9 @@ def implicit(plan: Plan, planned: Planned) -> set[str]:
 def _needs_of_template(plan: Plan, planned: Planned, frame: Frame) -> set[Need]:
     # The nested template's expressions are this template's; those of its own loops cannot be seen from here.
     needs: set[Need] = set()
-    template = planned.raw.get("properties", {}).get("template") or {}
+    template = planned.raw["properties"].get("template")
+    if not isinstance(template, dict):
+        return needs  # refused when the deployment is read
 
     def visit(value: Any) -> None:
         if isinstance(value, dict):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.template.failures import invalid_content, invalid_template, not_supported
 from fwdlab.arm.template.scopes import DEPLOYMENTS
+from fwdlab.arm.template.shape import check_shape
 from fwdlab.arm.template.values import get
 
 if TYPE_CHECKING:
@@ -76,17 +77,20 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
     for link in ("templateLink", "parametersLink", "onErrorDeployment"):
         if properties.get(link):
             raise not_supported("LabDeploymentPropertyNotSupported", f"The lab does not support '{link}'.")
-    mode = properties.get("mode") or "Incremental"
+    mode = str(properties.get("mode") or "Incremental")
     if mode.lower() != "incremental":
         raise not_supported("LabDeploymentModeNotSupported", f"The lab does not support the mode '{mode}'.")
+    tags = body.get("tags") or {}
+    if not isinstance(tags, dict):
+        raise invalid_content("'tags' must be an object.")
     template = properties.get("template")
     if not isinstance(template, dict):
         raise invalid_content("The deployment has no template: 'properties.template' must be an object.")
     return DeploymentRequest(
         name,
         scope,
-        body.get("location") or "",
-        body.get("tags") or {},
+        str(body.get("location") or ""),
+        tags,
         checked_template(template, scope),
         parameter_values(properties.get("parameters")),
     )
@@ -157,8 +161,7 @@ def checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
         )
     if not template.get("contentVersion"):
         raise invalid_template("The template has no property 'contentVersion'")
-    if not isinstance(template.get("resources", []), (list, dict)):
-        raise invalid_template("The template property 'resources' must be an array or an object")
+    check_shape(template)
     for feature in ("imports", "extensions"):
         if template.get(feature):
             raise not_supported("LabTemplateFeatureNotSupported", f"The lab does not support '{feature}'.")

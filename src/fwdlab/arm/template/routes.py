@@ -227,9 +227,10 @@ class DeploymentRoutes:
         return Answer(200, document)
 
     async def _what_if(self, ask: _Ask) -> Answer:
-        settings = (ask.request.body or {}).get("properties", {}).get("whatIfSettings") or {}
-        ids_only = str(settings.get("resultFormat", "")).lower() == "resourceidonly"
         plan = await self.engine.prepare(self._read(ask))
+        settings = ask.request.body["properties"].get("whatIfSettings")
+        wanted = settings.get("resultFormat") if isinstance(settings, dict) else ""
+        ids_only = str(wanted).lower() == "resourceidonly"
         changes = await what_if(self.engine, plan, ids_only=ids_only)
         key = str(uuid.uuid4())
         self._what_ifs[key] = {

@@ -186,6 +186,14 @@ class Run:
     async def execute(self) -> None:
         """Deploy everything and leave the record in a terminal state; raises nothing."""
         self.record.move("Running")
+        try:
+            await self._execute()
+        except Exception as error:  # noqa: BLE001 - whoever polls must see an end
+            _LOG.exception("internal error in %s", self.record.id)
+            self.record.move("Failed", _internal(error).body()["error"])
+        self.record.run = None  # what was expanded is not needed any more
+
+    async def _execute(self) -> None:
         loop = asyncio.get_running_loop()
         self._done = {key: loop.create_future() for key in self.plan.resources}
         self._tasks = [asyncio.ensure_future(self._resource(p)) for p in self.plan.resources.values()]
@@ -201,7 +209,6 @@ class Run:
             self.record.move("Failed", failures.deployment_failed(self.record.id, details))
         else:
             await self._finish()
-        self.record.run = None  # what was expanded is not needed any more
 
     async def _finish(self) -> None:
         try:
@@ -255,8 +262,7 @@ class Run:
             raise
         except Exception as error:  # noqa: BLE001 - a fault in a provider must end the deployment, not hang it
             _LOG.exception("internal error at %s", planned.id)
-            fault = ArmError(500, "InternalServerError", f"Internal error of the lab: {error!r}")
-            (started or [self._begin(planned)])[0].end("Failed", fault)
+            (started or [self._begin(planned)])[0].end("Failed", _internal(error))
             return False
         started[0].end("Succeeded")
         return True
@@ -333,6 +339,10 @@ class Run:
 
     async def _finished(self, key: str) -> bool:
         return await asyncio.shield(self._done[key])
+
+
+def _internal(error: Exception) -> ArmError:
+    return ArmError(500, "InternalServerError", f"Internal error of the lab: {error!r}")
 
 
 def _canceled_error(record: Record) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Symbols:
         loops = self._variables.get("copy")
         if is_property_copy(loops):
             del self._variables["copy"]
-        self._loops = {loop["name"]: loop for loop in loops} if is_property_copy(loops) and loops else {}
+        self._loops = {str(loop["name"]): loop for loop in loops} if is_property_copy(loops) and loops else {}
         self._values: dict[tuple[str, str], Any] = {}
 
     def check(self) -> dict[str, dict[str, Any]]:
@@ -135,6 +135,6 @@ def user_functions(template: dict[str, Any]) -> dict[str, UserFunction]:
     for group in template.get("functions") or []:
         for name, member in group.get("members", {}).items():
             full = f"{group['namespace']}.{name}"
-            parameters = tuple(one["name"] for one in member.get("parameters", []))
+            parameters = tuple(one["name"] for one in member.get("parameters") or [])
             found[full.lower()] = UserFunction(full, parameters, member["output"]["value"])
     return found

@@ -40,7 +40,7 @@ def resolve(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     for _ in range(_DEEPEST):
         reference = schema.get("$ref")
         if reference is None:
-            return schema
+            return {key: value for key, value in schema.items() if value is not None}
         name = str(reference).removeprefix("#/definitions/")
         if name not in definitions:
             raise ExpressionError(f"The type definition '{reference}' is not found")
@@ -176,7 +176,7 @@ def _variant(
 ) -> Schema:
     name, mapping = discriminator["propertyName"], discriminator["mapping"]
     key = find_key(value, name)
-    if key is None or value[key] not in mapping:
+    if key is None or not isinstance(value[key], str) or value[key] not in mapping:
         raise ExpressionError(
             f"The provided value for the template parameter '{path}' is not valid. The property '{name}' "
             f"must be one of '{', '.join(mapping)}'. {_HELP}"
