@@ -184,6 +184,9 @@ def set_values(runtime: Runtime, environment: AzdEnvironment, values: Mapping[st
     Raises:
         FwdctlError: azd is missing (exit code 3), fails or does not answer (1). Nothing is set then.
     """
+    for key, value in values.items():
+        if value.endswith("\\"):  # godotenv would take the closing quote for an escaped one
+            raise FwdctlError("azd_value_refused", f"azd cannot keep {key}: its value ends with a backslash.")
     azd = shutil.which("azd", path=runtime.environ.get("PATH"))
     if azd is None:
         raise FwdctlError(
@@ -192,9 +195,6 @@ def set_values(runtime: Runtime, environment: AzdEnvironment, values: Mapping[st
             "Install it: https://aka.ms/azd-install",
             exit_code=ExitCode.NOT_FOUND,
         )
-    for key, value in values.items():
-        if value.endswith("\\"):  # godotenv would take the closing quote for an escaped one
-            raise FwdctlError("azd_value_refused", f"azd cannot keep {key}: its value ends with a backslash.")
     descriptor, name = tempfile.mkstemp(prefix="fwdctl-", suffix=".env")  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:

@@ -90,7 +90,7 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
     errors: tuple[FwdctlError, ...] = ()
     if missing:
         text = f"The azd environment '{environment.name}' lacks {len(missing)} of {len(rows)} values."
-        first = f"Next: `{missing[0][1]}`" + ("; `azd up` runs all steps." if len(missing) > 1 else ".")
+        first = f"Run `{missing[0][1]}`" + ("; `azd up` takes every step." if len(missing) > 1 else ".")
         errors = (FwdctlError("not_provisioned", text, first, exit_code=ExitCode.NOT_FOUND),)
     return Result(
         data=_data(environment)

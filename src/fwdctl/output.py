@@ -55,8 +55,6 @@ class Result:
 
 def render(runtime: Runtime, command: str, result: Result, fmt: OutputFormat) -> int:
     """Print a result and return the exit code, which no format changes."""
-    for error in result.errors:
-        _print_error(runtime, error)
     if fmt is OutputFormat.json:
         _print_envelope(runtime, command, result)
     elif fmt is OutputFormat.junit:
@@ -70,6 +68,9 @@ def render(runtime: Runtime, command: str, result: Result, fmt: OutputFormat) ->
         runtime.stdout.write(result.junit())
     elif result.table is not None:
         result.table(console(runtime, runtime.stdout))
+    runtime.stdout.flush()  # on a terminal the data stands above the errors
+    for error in result.errors:
+        _print_error(runtime, error)
     return result.exit_code
 
 
@@ -129,7 +130,7 @@ def encodable(text: str, stream: TextIO) -> str:
 def console(runtime: Runtime, stream: TextIO) -> Console:
     """A rich console that follows the runtime: colour, the terminal's width, no markup surprises.
 
-    Away from a terminal lines are as long as their text (or COLUMNS, if set): `grep` and `awk` see whole lines.
+    Away from a terminal lines are as long as their text (or COLUMNS, if set): `grep` sees whole lines.
     """
     from rich.console import Console
 

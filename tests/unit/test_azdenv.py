@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fwdctl import azdenv
+from fwdctl.errors import FwdctlError
+from support.frame import make_runtime, project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE = {
+    "QUOTES": "a b \"c\" $d `e` !f \\ g 'h'",
+    "VARIABLES": "\\$HOME ${X} $(y) \\\\$. $AZURE_ENV_NAME",
+    "LINES": "l1\nl2\r\nl3\r",
+    "ZEROS": "007",
+    "NUMBER": "12",
+    "SIGNED": "+5",
+    "EXPONENT": "1e6",
+    "JSON": '{"a":"\\u003c\\"x\\""}',
+    "UNICODE": "é漢 #no '\u2028\u0085",
+    "EMPTY": "",
+    "BLANKS": "  lead trail ",
+    "LETTERS": "\\n \\t \\a \\!",
+    "DASH": "-v",
+    "TAB": "\t tab",
+    "EQUALS": "=x=",
+    "TICKS": "\\\\\\`",
+}
+
+
+def refused(runtime: object, wanted: str | None = None) -> FwdctlError:
+    with pytest.raises(FwdctlError) as caught:
+        azdenv.load(runtime, wanted)  # type: ignore[arg-type]
+    assert caught.value.exit_code == 3
+    return caught.value
+
+
+def test_project_is_found_upwards(tmp_path: Path) -> None:
+    project(tmp_path)
+    below = tmp_path / "hooks" / "deep"
+    below.mkdir(parents=True)
+    assert azdenv.find_project(below) == tmp_path
+    (tmp_path / "azure.yaml").rename(tmp_path / "azure.yml")
+    assert azdenv.find_project(below) == tmp_path
+
+
+def test_no_project(tmp_path: Path) -> None:
+    error = refused(make_runtime(tmp_path))
+    assert error.code == "azd_project_not_found"
+    assert error.message == f"No azd project: neither {tmp_path} nor a folder above it holds azure.yaml."
+
+
+def test_no_environment_at_all(tmp_path: Path) -> None:
+    (tmp_path / "azure.yaml").write_text("name: x\n")
+    error = refused(make_runtime(tmp_path))
+    assert error.message == f"No azd environment is selected in {tmp_path}."
+    assert "There is none yet" in error.suggestion
+
+
+@pytest.mark.parametrize("how", ["option", "variable", "default"])
+def test_unknown_environment_lists_those_that_exist(tmp_path: Path, how: str) -> None:
+    project(tmp_path, name="prod")
+    project_file = tmp_path / ".azure" / "config.json"
+    environ, wanted = {}, None
+    if how == "option":
+        wanted = "dev"
+    elif how == "variable":
+        environ = {"AZURE_ENV_NAME": "dev"}
+    else:
+        project_file.write_text('{"version":1,"defaultEnvironment":"dev"}')
+    error = refused(make_runtime(tmp_path, environ), wanted)
+    assert error.code == "azd_environment_not_found"
+    assert "'dev'" in error.message
+    assert error.suggestion.startswith("There are: prod.")
+
+
+def test_a_name_with_a_path_in_it_reaches_no_other_folder(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / ".env").write_text("A=1\n")
+    assert refused(make_runtime(tmp_path), "../").code == "azd_environment_not_found"
+
+
+def test_choice_is_option_then_variable_then_default(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        (tmp_path / ".azure" / name).mkdir(parents=True)
+        (tmp_path / ".azure" / name / ".env").write_text(f'AZURE_ENV_NAME="{name}"\n')
+    (tmp_path / "azure.yaml").write_text("name: x\n")
+    (tmp_path / ".azure" / "config.json").write_text('{"defaultEnvironment":"three"}')
+    environ = {"AZURE_ENV_NAME": "two"}
+    assert azdenv.load(make_runtime(tmp_path, environ), "one").name == "one"
+    assert azdenv.load(make_runtime(tmp_path, environ)).name == "two"
+    assert azdenv.load(make_runtime(tmp_path)).name == "three"
+    assert azdenv.list_environments(tmp_path) == ["one", "three", "two"]
+
+
+def test_a_broken_selection_names_the_file(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / ".azure" / "config.json").write_text("{")
+    assert str(tmp_path / ".azure" / "config.json") in refused(make_runtime(tmp_path)).message
+
+
+def test_not_provisioned_names_what_is_missing(tmp_path: Path) -> None:
+    project(tmp_path, 'RESOURCE_TOKEN="abc"\nHUB_JUMP_NAME=""\n')
+    environment = azdenv.load(make_runtime(tmp_path))
+    with pytest.raises(FwdctlError) as caught:
+        environment.require(["RESOURCE_TOKEN", "HUB_JUMP_NAME", "FWD_TOPOLOGY"])
+    assert caught.value.exit_code == 3
+    assert caught.value.message == (
+        "The azd environment 'dev' is not provisioned: HUB_JUMP_NAME, FWD_TOPOLOGY not set."
+    )
+    assert "azd provision" in caught.value.suggestion
+
+
+def test_values_stay_out_of_the_representation(tmp_path: Path) -> None:
+    project(tmp_path, 'PASSWORD="hunter2"\n')
+    assert "hunter2" not in repr(azdenv.load(make_runtime(tmp_path)))
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"], include_characters="\n\r\t")))
+def test_reading_undoes_what_writing_escapes(value: str) -> None:
+    from io import StringIO
+
+    text = f'K="{azdenv.escape(value)}"\n'
+    read = dotenv_values(stream=StringIO(text, newline=""), interpolate=False)["K"] or ""
+    assert azdenv._LEFT_ESCAPED.sub(r"\1", read) == value
+
+
+def test_azd_missing(tmp_path: Path) -> None:
+    runtime = make_runtime(project(tmp_path), {"PATH": str(tmp_path)})
+    with pytest.raises(FwdctlError) as caught:
+        azdenv.set_values(runtime, azdenv.load(runtime), {"A": "1"})
+    assert (caught.value.code, caught.value.exit_code) == ("azd_not_found", 3)
+
+
+def test_azd_failing_is_said_on_one_line_and_the_file_is_gone(tmp_path: Path) -> None:
+    tool = tmp_path / "azd"
+    tool.write_text('#!/bin/sh\necho "$4" > "$0.file"\nprintf "ERROR: locked\\nreally\\n" >&2\nexit 1\n')
+    tool.chmod(0o755)
+    runtime = make_runtime(project(tmp_path), {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
+    with pytest.raises(FwdctlError) as caught:
+        azdenv.set_values(runtime, azdenv.load(runtime), {"A": "1"})
+    assert caught.value.message == "`azd env set` ended with exit code 1: ERROR: locked really"
+    written = (tmp_path / "azd.file").read_text().strip()
+    assert written
+    assert not os.path.exists(written)  # noqa: PTH110 - the name as azd was given it
+
+
+def test_a_value_that_azd_would_spoil_is_refused(tmp_path: Path) -> None:
+    runtime = make_runtime(project(tmp_path), {"PATH": os.environ["PATH"]})
+    environment = azdenv.load(runtime)
+    with pytest.raises(FwdctlError, match="azd cannot keep A"):
+        azdenv.set_values(runtime, environment, {"A": "x\\"})
+
+
+@pytest.mark.azd
+def test_the_real_azd_agrees_on_hostile_values(tmp_path: Path) -> None:
+    config = tmp_path / "config"
+    config.mkdir()
+    (config / "config.json").write_text('{"extension":{"sources":{}}}')
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "AZD_"))},
+        "AZD_CONFIG_DIR": str(config),
+        "AZURE_DEV_COLLECT_TELEMETRY": "no",
+        "AZD_SKIP_UPDATE_CHECK": "true",
+    }
+    folder = project(tmp_path / "with blank")
+    runtime = make_runtime(folder, environ)
+    azdenv.set_values(runtime, azdenv.load(runtime), HOSTILE)
+    done = subprocess.run(
+        ["azd", "env", "get-values", "--output", "json"],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    theirs = json.loads(done.stdout)
+    assert theirs == {"AZURE_ENV_NAME": "dev", **HOSTILE}
+    assert azdenv.load(runtime).values == theirs

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.output import OutputFormat, Progress, Result, console, grid, render, render_error
+from support.frame import Stream, make_runtime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+ERROR = FwdctlError("a_code", "It is <broken>.", "Mend it.", exit_code=ExitCode.BROKEN)
+
+
+def rows(console: Console) -> None:
+    grid(console, ("Name", "State"), [("hub", "Running"), ("spoke-two", None), ("[bold]x[/]", "")])
+
+
+def test_grid_has_capital_headings_three_blanks_and_no_markup(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    assert render(runtime, "x", Result(None, table=rows), OutputFormat.table) == 0
+    assert runtime.stdout.getvalue().splitlines() == [
+        "NAME         STATE",
+        "hub          Running",
+        "spoke-two    -",
+        "[bold]x[/]   -",
+    ]
+    assert runtime.stderr.getvalue() == ""
+
+
+def test_grid_folds_in_80_columns_and_loses_nothing(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path, {"COLUMNS": "80"})
+    grid(console(runtime, runtime.stdout), ("A", "B"), [("x" * 70, "y" * 70)])
+    text = runtime.stdout.getvalue()
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert (text.count("x"), text.count("y")) == (70, 70)
+
+
+def test_grid_away_from_a_terminal_keeps_rows_on_one_line(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    grid(console(runtime, runtime.stdout), ("A", "B"), [("x" * 70, "y" * 70)])
+    assert len(runtime.stdout.getvalue().splitlines()) == 2
+
+
+def test_json_envelope(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    result = Result({"é": 1}, status="failed", exit_code=ExitCode.BROKEN, errors=(ERROR,))
+    assert render(runtime, "probe spoke", result, OutputFormat.json) == 4
+    assert runtime.stdout.getvalue().isascii()
+    assert json.loads(runtime.stdout.getvalue()) == {
+        "schema": "fwdctl/v1",
+        "command": "probe spoke",
+        "status": "failed",
+        "exitCode": 4,
+        "data": {"é": 1},
+        "errors": [{"code": "a_code", "message": "It is <broken>.", "suggestion": "Mend it."}],
+    }
+    assert runtime.stderr.getvalue() == "ERROR: It is <broken>.\nSuggestion: Mend it.\n"
+
+
+@pytest.mark.parametrize("fmt", list(OutputFormat))
+def test_an_error_has_the_same_exit_code_and_lines_in_every_format(tmp_path: Path, fmt: OutputFormat) -> None:
+    runtime = make_runtime(tmp_path)
+    assert render_error(runtime, "probe", ERROR, fmt) == ExitCode.BROKEN
+    assert runtime.stderr.getvalue() == "ERROR: It is <broken>.\nSuggestion: Mend it.\n"
+
+
+def test_an_error_as_junit_is_xml_with_code_and_mend(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    render_error(runtime, "probe spoke", ERROR, OutputFormat.junit)
+    error = ET.fromstring(runtime.stdout.getvalue()).find(".//error")  # noqa: S314 - our own text
+    assert error is not None
+    assert error.attrib == {"type": "a_code", "message": "It is <broken>. Mend it."}
+
+
+def test_junit_is_refused_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FwdctlError, match="no JUnit form") as caught:
+        render(make_runtime(tmp_path), "env show", Result(None), OutputFormat.junit)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_progress_away_from_a_terminal_is_plain_lines(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path, {"NO_COLOR": ""})
+    with Progress(runtime) as progress:
+        progress.step("Starting")
+        progress.step("Starting")
+        progress.done("a")
+        progress.failed("b")
+        progress.warning("c")
+        progress.skipped("d")
+    assert runtime.stderr.getvalue().splitlines() == [
+        "Starting ...",
+        "  (✓) Done: a",
+        "  (x) Failed: b",
+        "  (!) Warning: c",
+        "  (-) Skipped: d",
+    ]
+    assert runtime.stdout.getvalue() == ""
+
+
+def test_progress_survives_a_stream_without_the_sign(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path, stderr=Stream(encoding="cp1252"))
+    with Progress(runtime) as progress:
+        progress.done("漢")
+    assert runtime.stderr.getvalue() == "  (+) Done: \\u6f22\n"
+
+
+def test_progress_on_a_terminal_colours_and_cleans_up(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    runtime = make_runtime(tmp_path, {"TERM": "xterm"}, terminal=True)
+    with Progress(runtime) as progress:
+        progress.step("one")
+        progress.done("first")
+        progress.step("two")
+    text = runtime.stderr.getvalue()
+    assert "\x1b[32m(✓) Done:\x1b[0m first" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l"), "the cursor is shown again"
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": ""}, {"CI": "1"}, {"TERM": "dumb"}])
+def test_no_colour_where_the_user_says_so(tmp_path: Path, environ: dict[str, str]) -> None:
+    runtime = make_runtime(tmp_path, environ, terminal=True)
+    with Progress(runtime) as progress:
+        progress.step("one")
+        progress.done("first")
+    render_error(runtime, "x", ERROR, OutputFormat.table)
+    assert "\x1b" not in runtime.stderr.getvalue()

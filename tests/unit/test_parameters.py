@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import ROOT
+from fwdctl import parameters
+from fwdctl.errors import FwdctlError
+from fwdctl.fields import ParametersError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE = ROOT / "infra" / "main.parameters.json"
+COMPILED = ROOT / "infra" / "main.json"
+ORIGINAL: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+FORWARD = {"name": "web", "port": 8000, "targets": ["192.168.42.65:8000"]}
+
+
+def load(folder: Path, environ: dict[str, str] | None = None, **changes: Any) -> parameters.Parameters:
+    document = copy.deepcopy(ORIGINAL)
+    for name, value in changes.items():
+        if value is None:
+            document["parameters"].pop(name, None)
+        else:
+            document["parameters"][name] = {"value": value}
+    file = folder / "main.parameters.json"
+    file.write_text(json.dumps(document))
+    return parameters.load(file, COMPILED, environ or {})
+
+
+def original(name: str, **changes: Any) -> Any:
+    value = copy.deepcopy(ORIGINAL["parameters"][name]["value"])
+    (value[0] if isinstance(value, list) else value).update(changes)
+    return value
+
+
+def test_the_templates_own_file_is_right() -> None:
+    read = parameters.load(FILE, COMPILED, {})
+    assert [str(target) for target in read.forwards[0].targets] == [
+        "192.168.42.65:8000",
+        "192.168.42.66:8000",
+    ]
+    assert str(read.spokes[0].endpoint_address) == "10.1.17.4"
+    assert read.forwarder.health_port == 18099
+
+
+def test_defaults_come_from_the_compiled_template(tmp_path: Path) -> None:
+    read = load(tmp_path, hub=None, forwarder=None, deployOnPremServers=None)
+    assert str(read.hub.address_prefix) == "10.0.1.0/24"
+    assert read.forwarder.instance_count == 3
+    assert read.deploy_on_prem_servers is True
+
+
+def test_a_forwards_defaults_are_filled_in(tmp_path: Path) -> None:
+    forward = load(tmp_path, forwards=[FORWARD]).forwards[0]
+    assert forward.to_json() == {**FORWARD, "balance": "roundRobin", "check": "tcp", "checkPath": "/"}
+
+
+@pytest.mark.parametrize(
+    ("value", "environ", "expected"),
+    [
+        ("${ZONE}", {"ZONE": "a.internal"}, "a.internal"),
+        ("${ZONE=b.internal}", {}, "b.internal"),
+        ("${ZONE:-b.internal}", {"ZONE": ""}, "b.internal"),
+        ("x.${ZONE=b}.internal", {"ZONE": "c"}, "x.c.internal"),
+        ("${ZONE}", {}, "corp.internal"),
+    ],
+)
+def test_values_come_from_the_environment(
+    tmp_path: Path, value: str, environ: dict[str, str], expected: str
+) -> None:
+    assert load(tmp_path, environ, dnsZoneName=value).dns_zone_name == expected
+
+
+def test_a_list_may_come_from_the_environment(tmp_path: Path) -> None:
+    environ = {"FORWARDS": json.dumps([FORWARD]), "COUNT": "2"}
+    read = load(tmp_path, environ, forwards="${FORWARDS}")
+    assert read.forwards[0].port == 8000
+
+
+def test_targets_are_not_limited_where_the_network_is_the_users_own(tmp_path: Path) -> None:
+    forwards = [{**FORWARD, "targets": ["172.16.0.9:1433"]}]
+    assert load(tmp_path, forwards=forwards, deployOnPremServers=False).forwards[0].targets
+
+
+BAD: list[tuple[dict[str, Any], str, str]] = [
+    ({"hub": original("hub", addressPrefix="10.0.1.0")}, "hub.addressPrefix", "written as Azure asks"),
+    ({"hub": original("hub", addressPrefix="10.0.1.7/24")}, "hub.addressPrefix", '"10.0.1.7/24"'),
+    ({"hub": original("hub", addressPrefix="10.0.1.0/33")}, "hub.addressPrefix", "not an IPv4 range"),
+    ({"hub": original("hub", addressPrefix="10.0.1.0/30")}, "hub.addressPrefix", "wrong size"),
+    ({"hub": original("hub", sharedSubnetPrefix="10.0.2.0/26")}, "hub.sharedSubnetPrefix", "outside hub"),
+    ({"hub": original("hub", jumpSubnetPrefix="10.0.1.0/27")}, "hub.jumpSubnetPrefix", "overlaps with hub"),
+    ({"hub": original("hub", extra=1)}, "hub.extra", "not a known key"),
+    ({"hub": {"addressPrefix": "10.0.1.0/24"}}, "hub", "lacks sharedSubnetPrefix, jumpSubnetPrefix"),
+    ({"hub": [1]}, "hub", "[1] is not an object"),
+    ({"corp": original("corp", addressPrefix="10.0.0.0/16")}, "corp.addressPrefix", "overlaps with hub"),
+    (
+        {"corp": {"addressPrefix": "192.168.42.0/24", "servers": [{"name": "s", "address": "192.168.42.300", "port": 1}]}},
+        "corp.servers[0].address",
+        '"192.168.42.300" is not an IPv4 address',
+    ),
+    (
+        {"corp": {"addressPrefix": "192.168.42.0/24", "servers": [{"name": "s", "address": "192.168.42.3", "port": 1}]}},
+        "corp.servers[0].address",
+        "Azure keeps",
+    ),
+    ({"spokes": original("spokes", linkedSubnetPrefix="10.9.0.0/24")}, "spokes[0].linkedSubnetPrefix", "outside spokes[0]"),
+    ({"spokes": original("spokes", endpointAddress="10.99.0.4")}, "spokes[0].endpointAddress", "10.99.0.4 lies outside"),
+    ({"spokes": original("spokes") * 2}, "spokes[1].name", "already taken by spokes[0]"),
+    ({"spokes": []}, "spokes", "is empty"),
+    ({"forwards": [FORWARD, {**FORWARD, "port": 1}]}, "forwards[1].name", "already taken by forwards[0]"),
+    ({"forwards": [FORWARD, {**FORWARD, "name": "b"}]}, "forwards[1].port", "8000 is already taken by forwards[0]"),
+    ({"forwards": [{**FORWARD, "port": 0}]}, "forwards[0].port", "0 is not between 1 and 65535"),
+    ({"forwards": [{**FORWARD, "port": "80"}]}, "forwards[0].port", '"80" is not a whole number'),
+    ({"forwards": [{**FORWARD, "port": True}]}, "forwards[0].port", "true is not a whole number"),
+    ({"forwards": [{**FORWARD, "port": 18099}]}, "forwards[0].port", "own health port"),
+    ({"forwards": [{**FORWARD, "name": "Web_1"}]}, "forwards[0].name", '"Web_1" is not a name'),
+    ({"forwards": [{**FORWARD, "name": "w\n"}]}, "forwards[0].name", "is not a name"),
+    ({"forwards": [{**FORWARD, "balance": "random"}]}, "forwards[0].balance", '"random" is unknown'),
+    ({"forwards": [{**FORWARD, "balance": {}}]}, "forwards[0].balance", "{} is unknown"),
+    ({"forwards": [{**FORWARD, "check": "icmp"}]}, "forwards[0].check", '"icmp" is unknown'),
+    ({"forwards": [{**FORWARD, "checkPath": "x y"}]}, "forwards[0].checkPath", "is not a path"),
+    ({"forwards": [{**FORWARD, "target": []}]}, "forwards[0].target", "not a known key"),
+    ({"forwards": [{**FORWARD, "targets": []}]}, "forwards[0].targets", "is empty"),
+    ({"forwards": [{**FORWARD, "targets": ["192.168.42.65"]}]}, "forwards[0].targets[0]", "is not ADDRESS:PORT"),
+    ({"forwards": [{**FORWARD, "targets": ["db.corp:1433"]}]}, "forwards[0].targets[0]", "'db.corp' is a host name"),
+    ({"forwards": [{**FORWARD, "targets": ["[fd00::1]:80"]}]}, "forwards[0].targets[0]", "is not an IPv4 address"),
+    ({"forwards": [{**FORWARD, "targets": ["192.168.42.65:99999"]}]}, "forwards[0].targets[0]", "99999 is not between"),
+    ({"forwards": [{**FORWARD, "targets": ["192.168.43.65:80"]}]}, "forwards[0].targets[0]", "outside every network"),
+    ({"forwards": [{**FORWARD, "targets": FORWARD["targets"] * 2}]}, "forwards[0].targets[1]", "listed twice"),  # type: ignore[operator]
+    ({"forwards": [{**FORWARD, "port": 22}], "forwarder": original("forwarder", allowSsh=True)}, "forwards[0].port", "own SSH"),
+    ({"forwarder": original("forwarder", allowSsh="no")}, "forwarder.allowSsh", "neither true nor false"),
+    ({"forwarder": original("forwarder", image={"publisher": "x"})}, "forwarder.image", "lacks offer, sku, version"),
+    ({"jump": original("jump", lifetimeSeconds=1)}, "jump.lifetimeSeconds", "1 is not between 60"),
+    ({"dnsZoneName": "internal"}, "dnsZoneName", "at least two labels"),
+    ({"hostName": "a.b"}, "hostName", "is not a name"),
+    ({"dnsZoneName": "${ZONE^^}"}, "dnsZoneName", "not understood"),
+    ({"forwards": "${NONSENSE=[}"}, "forwards", "not JSON after"),
+    ({"forward": []}, "forward", "is not a parameter of the template"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "text"), BAD, ids=[f"{path}-{text[:20]}" for _, path, text in BAD]
+)
+def test_bad_values_are_named_with_place_and_mend(
+    tmp_path: Path, changes: dict[str, Any], path: str, text: str
+) -> None:
+    with pytest.raises(ParametersError) as caught:
+        load(tmp_path, **changes)
+    error = caught.value
+    assert error.exit_code == 2
+    assert error.message.startswith(f"{tmp_path / 'main.parameters.json'}: {path}: ")
+    assert text in error.message
+    assert error.suggestion.endswith((".", "?"))
+    assert "\n" not in error.message + error.suggestion
+
+
+def test_all_problems_are_collected_and_counted(tmp_path: Path) -> None:
+    forwards = [{**FORWARD, "port": 0, "targets": ["x:1"]}, {**FORWARD, "name": "", "check": "y"}]
+    with pytest.raises(ParametersError) as caught:
+        load(tmp_path, forwards=forwards)
+    assert [problem.path for problem in caught.value.problems] == [
+        "forwards[0].port",
+        "forwards[0].targets[0]",
+        "forwards[1].name",
+        "forwards[1].check",
+    ]
+    assert caught.value.message.endswith("0 is not between 1 and 65535 (and 3 more problems)")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "code"),
+    [
+        ('{\n  "parameters": {,}\n}', "line 2, column 18: not JSON", 2),
+        ("", "line 1, column 1: not JSON", 2),
+        ('{"parameters": []}', "parameters: is missing or not an object", 2),
+        ("[]", "parameters: is missing or not an object", 2),
+        ('{"parameters": {"hub": 3}}', "hub: has no 'value'", 2),
+        (b"\xff\xfe", "cannot be read", 2),
+        (None, "does not exist", 3),
+    ],
+)
+def test_a_file_that_is_no_parameters_file(
+    tmp_path: Path, text: str | bytes | None, message: str, code: int
+) -> None:
+    file = tmp_path / "p.json"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(FwdctlError) as caught:
+        parameters.load(file, COMPILED, {})
+    assert caught.value.exit_code == code
+    assert str(file) in caught.value.message
+    assert message in caught.value.message

@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import base64
+import io
+import os
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from fwdctl import sshkey
+from fwdctl.errors import FwdctlError
+from support.frame import ED25519, make_runtime
+
+
+def blob(*fields: bytes) -> str:
+    joined = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+    return base64.b64encode(joined).decode()
+
+
+def rsa(bits: int) -> str:
+    modulus = b"\x00" + (1 << (bits - 1)).to_bytes(bits // 8, "big")
+    return "ssh-rsa " + blob(b"ssh-rsa", b"\x01\x00\x01", modulus)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "home" / ".ssh").mkdir(parents=True)
+    (tmp_path / "dev").mkdir()
+    return tmp_path / "home"
+
+
+def resolve(home: Path, environ: dict[str, str] | None = None, **rest: object) -> sshkey.SshKey:
+    values = {"HOME": str(home), "PATH": os.environ["PATH"], **(environ or {})}
+    runtime = make_runtime(home.parent, values, **rest)  # type: ignore[arg-type]
+    return sshkey.resolve(runtime, values, home.parent / "dev", home.parent)
+
+
+def refused(home: Path, environ: dict[str, str] | None = None, **rest: object) -> FwdctlError:
+    with pytest.raises(FwdctlError) as caught:
+        resolve(home, environ, **rest)
+    assert caught.value.exit_code == 2
+    assert "\n" not in caught.value.message
+    assert caught.value.suggestion
+    return caught.value
+
+
+def named(home: Path, content: str | bytes) -> FwdctlError:
+    file = home / "key.pub"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    error = refused(home, {"SSH_PUBLIC_KEY_FILE": str(file)})
+    assert f"{file} (SSH_PUBLIC_KEY_FILE)" in error.message
+    return error
+
+
+def test_order(home: Path) -> None:
+    ssh = home / ".ssh"
+    (home.parent / "dev" / "id_ed25519.pub").write_text(f"{ED25519} environment\n")
+    assert resolve(home).line == f"{ED25519} environment"
+    (ssh / "id_rsa.pub").write_text(f"{rsa(2048)} rsa\n")
+    assert resolve(home).line == f"{rsa(2048)} rsa"
+    (ssh / "id_ed25519.pub").write_text(f"{ED25519} home\n")
+    assert resolve(home).line == f"{ED25519} home"
+    assert resolve(home, {"SSH_PUBLIC_KEY": f"{ED25519} before"}).line == f"{ED25519} before"
+    (home / "own.pub").write_text(f"{ED25519} named\n")
+    chosen = resolve(home, {"SSH_PUBLIC_KEY": f"{ED25519} before", "SSH_PUBLIC_KEY_FILE": "~/own.pub"})
+    assert chosen.line == f"{ED25519} named"
+
+
+def test_a_relative_file_is_relative_to_the_project(home: Path) -> None:
+    (home.parent / "k.pub").write_text(ED25519)
+    assert resolve(home, {"SSH_PUBLIC_KEY_FILE": "k.pub"}).line == ED25519
+
+
+@pytest.mark.parametrize(
+    ("comment", "safe"),
+    [
+        ('DOMAIN\\user "quoted" name', "DOMAIN-user-quoted-name"),
+        ("me@host.example", "me@host.example"),
+        ("$(rm) `x` 'é'", "rm-x"),
+        ("", ""),
+    ],
+)
+def test_the_comment_is_made_harmless(home: Path, comment: str, safe: str) -> None:
+    (home / ".ssh" / "id_ed25519.pub").write_text(f"{ED25519} {comment}\r\n", encoding="utf-8")
+    assert resolve(home).line == f"{ED25519} {safe}".strip()
+
+
+def test_a_line_that_was_made_harmless_stays_as_it_is(home: Path) -> None:
+    line = resolve(home, {"SSH_PUBLIC_KEY": f"{ED25519} a\\b c"}).line
+    assert resolve(home, {"SSH_PUBLIC_KEY": line}).line == line
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["-----BEGIN OPENSSH PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----", "PuTTY-User-Key-File-3: x"],
+)
+def test_a_private_key_is_not_used_and_not_repeated(home: Path, header: str) -> None:
+    error = named(home, f"{header}\nsecret-material\n")
+    assert error.code == "ssh_key_private"
+    assert "secret-material" not in error.message + error.suggestion
+
+
+class Recorder(io.BytesIO):
+    """Bytes that remember how many were asked for."""
+
+    asked: ClassVar[list[int | None]] = []
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.asked.append(size)
+        return super().read(size)
+
+
+def test_of_a_private_key_only_the_header_is_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + b"s" * 5000
+    monkeypatch.setattr(Path, "open", lambda *_, **__: Recorder(content))
+    with pytest.raises(FwdctlError, match="private key"):
+        sshkey.read(home / "id_ed25519")
+    assert Recorder.asked == [64]
+
+
+def test_a_private_key_in_the_variable_is_not_repeated(home: Path) -> None:
+    error = refused(home, {"SSH_PUBLIC_KEY": "-----BEGIN OPENSSH PRIVATE KEY-----\nsecret"})
+    assert error.code == "ssh_key_private"
+    assert "secret" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        ("", "ssh_key_malformed", "holds 0 lines"),
+        (f"{ED25519} a\n{ED25519} b\n", "ssh_key_malformed", "holds 2 lines"),
+        ("hello world\n", "ssh_key_malformed", "does not start with a key type"),
+        (b"\x00\xff\x00", "ssh_key_malformed", "does not start with a key type"),
+        ("ssh-ed25519 AAAA!!! x", "ssh_key_malformed", "is damaged"),
+        (ED25519[:-8], "ssh_key_malformed", "is damaged"),
+        (f"ssh-rsa {ED25519.split()[1]}", "ssh_key_malformed", "is damaged"),
+        ("ssh-ed25519", "ssh_key_malformed", "is damaged"),
+        (rsa(1024), "ssh_key_unsupported", "RSA key of 1024 bits"),
+        ("ecdsa-sha2-nistp256 AAAA x", "ssh_key_unsupported", "ssh-ed25519 and ssh-rsa only"),
+        ("sk-ssh-ed25519@openssh.com AAAA x", "ssh_key_unsupported", "ssh-ed25519 and ssh-rsa only"),
+        ("---- BEGIN SSH2 PUBLIC KEY ----\nx", "ssh_key_malformed", "not in OpenSSH's one-line form"),
+        ("-----BEGIN PUBLIC KEY-----\nx", "ssh_key_malformed", "not in OpenSSH's one-line form"),
+    ],
+)
+def test_what_azure_would_not_take(home: Path, content: str | bytes, code: str, message: str) -> None:
+    error = named(home, content)
+    assert error.code == code
+    assert message in error.message
+
+
+def test_a_named_file_that_is_missing(home: Path) -> None:
+    error = refused(home, {"SSH_PUBLIC_KEY_FILE": "/no/such.pub"})
+    assert error.message == "The SSH public key file /no/such.pub (SSH_PUBLIC_KEY_FILE) does not exist."
+
+
+def test_a_named_folder(home: Path) -> None:
+    assert "cannot be read: Is a directory." in refused(home, {"SSH_PUBLIC_KEY_FILE": str(home)}).message
+
+
+@pytest.mark.parametrize("environ", [{}, {"CI": "1"}])
+def test_no_key_and_nobody_to_ask(home: Path, environ: dict[str, str]) -> None:
+    error = refused(home, environ, terminal=bool(environ), answer="y\n")
+    assert error.code == "ssh_key_not_found"
+    assert "ssh-keygen -t ed25519" in error.suggestion
+    assert os.listdir(home.parent / "dev") == []  # noqa: PTH208
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_an_offer_that_is_turned_down(home: Path, answer: str) -> None:
+    assert refused(home, terminal=True, answer=answer).code == "ssh_key_not_found"
+    assert os.listdir(home.parent / "dev") == []  # noqa: PTH208
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+@pytest.mark.parametrize("answer", ["\n", "y\n", "Yes\n"])
+def test_an_offer_that_is_taken(home: Path, answer: str) -> None:
+    key = resolve(home, terminal=True, answer=answer)
+    private = home.parent / "dev" / "id_ed25519"
+    assert key.line.startswith("ssh-ed25519 ")
+    assert key.line.endswith(" fwdctl-dev")
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    derived = subprocess.run(
+        ["ssh-keygen", "-y", "-f", str(private)], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert derived.stdout.split()[1] == key.line.split()[1]
+
+
+def test_an_offer_without_ssh_keygen(home: Path) -> None:
+    with pytest.raises(FwdctlError) as caught:
+        resolve(home, {"PATH": str(home)}, terminal=True, answer="y\n")
+    assert (caught.value.code, caught.value.exit_code) == ("ssh_keygen_not_found", 3)
