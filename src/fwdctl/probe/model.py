@@ -1,0 +1,171 @@
+"""What is asked on a path, what was seen, and what that means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from fwdctl.deployment import Box, Forward, Spoke
+
+Verdict = Literal["pass", "fail", "skip", "inconclusive"]
+Kind = Literal["http", "tls", "tcp", "none"]
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way from a box to a server.
+
+    Attributes:
+        label: unique, e.g. `spoke/web`, `hub/web`, `hub/web/192.168.42.65:8000`.
+        origin: `spoke`: by name through the endpoint; `balancer`: the load balancer's address;
+            `target`: a server itself.
+        box: from where.
+        forward: which one.
+        host: name or address that is connected to.
+        port: likewise.
+        address: what the name has to resolve to; empty where no name is involved or nobody knows.
+        samples: fresh connections to make; 0 where only the name is asked.
+        expected: servers that should answer in turn; 0 where unknown or where answers do not tell.
+        skip: why nothing is tested; empty where it is.
+        spoke: whose path; None in the hub.
+    """
+
+    label: str
+    origin: Literal["spoke", "balancer", "target"]
+    box: Box
+    forward: Forward
+    host: str
+    port: int
+    address: str = ""
+    samples: int = 1
+    expected: int = 0
+    skip: str = ""
+    spoke: Spoke | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """How its protocol is checked."""
+        return self.forward.check  # type: ignore[return-value] # deployment.py admits these four only
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One connection as the box saw it.
+
+    Attributes:
+        tool: that made it.
+        connected: TCP was established.
+        answered: the protocol answered as it should (for plain TCP: connected).
+        server: from the header X-Fwdctl-Server, empty without one.
+        failure: empty, or one of refused, timeout, reset, unreachable, name, status, other.
+        text: what the tool said.
+    """
+
+    tool: str
+    connected: bool
+    answered: bool
+    server: str = ""
+    failure: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """All that a box reported of one path; `name_tool` is empty where no name was asked."""
+
+    name_tool: str = ""
+    name_status: int = 0
+    addresses: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict of one check.
+
+    Attributes:
+        check: name, tcp, protocol or targets.
+        verdict: with `reason`, one line.
+    """
+
+    check: Literal["name", "tcp", "protocol", "targets"]
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Where a path is broken.
+
+    Attributes:
+        segment: box, name, endpoint, link service, load balancer, forwarder, target, or unknown.
+        code: page in docs/codes.md.
+        evidence: what shows it, one line.
+        following: the next command to run.
+    """
+
+    segment: str
+    code: str
+    evidence: str
+    following: str
+
+
+@dataclass(frozen=True)
+class PathResult:
+    """A path, its findings in order, and an explanation where it fails or something should be known."""
+
+    path: Path
+    findings: tuple[Finding, ...]
+    sight: Sight = Sight()
+    broken: Broken | None = None
+    warnings: tuple[Broken, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the findings: fail, then inconclusive, then pass; skip if nothing else."""
+        found = {finding.verdict for finding in self.findings}
+        order: tuple[Verdict, ...] = ("fail", "inconclusive", "pass")
+        return next((verdict for verdict in order if verdict in found), "skip")
+
+    @property
+    def reason(self) -> str:
+        """Of the finding that decided the verdict; the last one where all is well."""
+        deciding = [finding for finding in self.findings if finding.verdict == self.verdict]
+        if not deciding:
+            return ""
+        return (deciding[-1] if self.verdict == "pass" else deciding[0]).reason
+
+    @property
+    def servers(self) -> dict[str, int]:
+        """Answers by server name."""
+        names = [sample.server for sample in self.sight.samples if sample.answered and sample.server]
+        return {name: names.count(name) for name in sorted(set(names))}
+
+    def data(self) -> dict[str, Any]:
+        """For the JSON envelope."""
+        path, samples = self.path, self.sight.samples
+        return {
+            "path": path.label,
+            "box": path.box.name,
+            "forward": path.forward.name,
+            "host": path.host,
+            "port": path.port,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "checks": [{"check": f.check, "verdict": f.verdict, "reason": f.reason} for f in self.findings],
+            "samples": {"made": len(samples), "answered": sum(sample.answered for sample in samples)},
+            "servers": self.servers,
+            "serversExpected": path.expected,
+            "broken": _broken(self.broken) if self.broken else None,
+            "warnings": [_broken(warning) for warning in self.warnings],
+        }
+
+
+def _broken(broken: Broken) -> dict[str, str]:
+    return {
+        "segment": broken.segment,
+        "code": broken.code,
+        "evidence": broken.evidence,
+        "next": broken.following,
+    }

@@ -1,0 +1,118 @@
+"""Which paths are to be tested from which box. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.jump import select
+from fwdctl.probe.model import Path
+
+if TYPE_CHECKING:
+    from fwdctl.deployment import Box, Deployment, Forward, Spoke
+
+
+def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
+    """The paths that a word means, in order: `hub`, `spoke` (all spokes), `all`, or a spoke's name.
+
+    Args:
+        deployment: complete.
+        which: as typed.
+        samples: fresh connections for each path; 0 for twice the number of targets (HTTP), else one.
+
+    Raises:
+        FwdctlError: there is no such box, or nothing is forwarded.
+    """
+    boxes = select(deployment, which)
+    if not deployment.forwards:
+        raise FwdctlError(
+            "no_forwards",
+            f"Nothing is forwarded in resource group '{deployment.resource_group}'.",
+            "Add a forward to infra/main.parameters.json and run `azd provision`.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    paths = []
+    for box in boxes:
+        spoke = next((spoke for spoke in deployment.spokes if spoke.box is box), None)
+        for forward in deployment.forwards:
+            if spoke is not None:
+                paths.append(_spoke_path(spoke, box, forward, samples))
+            else:
+                paths += _hub_paths(deployment, box, forward, samples)
+    return paths
+
+
+def _samples(forward: Forward, samples: int) -> tuple[int, int]:
+    """Connections to make, and servers that they should meet (known to HTTP only)."""
+    if forward.check == "none":
+        return 0, 0
+    if forward.check != "http":
+        return samples or 1, 0
+    targets = len(forward.targets)
+    return samples or max(1, 2 * targets), targets if forward.balance == "roundRobin" else 0
+
+
+def _spoke_path(spoke: Spoke, box: Box, forward: Forward, samples: int) -> Path:
+    count, expected = _samples(forward, samples)
+    host = spoke.host_name or spoke.address
+    return Path(
+        f"{spoke.name}/{forward.name}",
+        "spoke",
+        box,
+        forward,
+        host,
+        forward.port,
+        address=spoke.address if spoke.host_name else "",
+        samples=count,
+        expected=expected if count >= expected else 0,
+        skip="" if host else "neither a name nor an endpoint is known",
+        spoke=spoke,
+    )
+
+
+def _hub_paths(deployment: Deployment, box: Box, forward: Forward, samples: int) -> list[Path]:
+    count, expected = _samples(forward, samples)
+    address = deployment.hub.address
+    targets = target_paths(box, forward) or [
+        Path(
+            f"hub/{forward.name}/targets",
+            "target",
+            box,
+            forward,
+            "",
+            forward.port,
+            samples=0,
+            skip="the targets are not known without FWD_TOPOLOGY",
+        )
+    ]
+    balancer = Path(
+        f"hub/{forward.name}",
+        "balancer",
+        box,
+        forward,
+        address,
+        forward.port,
+        samples=count,
+        expected=expected if count >= expected else 0,
+        skip="" if address else "the load balancer's address is not known",
+    )
+    return [*targets, balancer]
+
+
+def target_paths(box: Box, forward: Forward) -> list[Path]:
+    """Each target of a forward, directly from the hub."""
+    paths = []
+    for target in forward.targets:
+        host, _, port = target.rpartition(":")
+        paths.append(
+            Path(
+                f"hub/{forward.name}/{target}",
+                "target",
+                box,
+                forward,
+                host,
+                int(port),
+                samples=0 if forward.check == "none" else 1,
+            )
+        )
+    return paths

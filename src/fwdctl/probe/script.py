@@ -1,0 +1,131 @@
+r"""The shell script that runs in a box: all checks of all its paths, with whatever tools the image has.
+
+It needs a POSIX shell and one of curl, wget, python3 (HTTP), bash, python3, nc, curl (TCP), curl, python3,
+openssl (TLS); names go through getent, as workloads' own look-ups do, or python3. It prints what the tools
+said, one line for each look-up and each connection, and judges nothing:
+
+    name INDEX TOOL STATUS ADDRESS,ADDRESS,
+    sample INDEX KIND TOOL STATUS \t @CODE CONNECT TLS ADDRESS \t SERVER \t TEXT
+    end
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwdctl.probe.model import Path
+
+_PYTHON = r"""
+import http.client, socket, ssl, sys, time
+kind, host, port, path, limit = sys.argv[1:]
+code, opened, secured, peer, server, text, status = "000", 0.0, 0.0, "", "", "", 0
+began = time.monotonic()
+try:
+    link = socket.create_connection((host, int(port)), float(limit))
+    opened, peer = max(time.monotonic() - began, 1e-6), link.getpeername()[0]
+    if kind == "tls":
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        link = context.wrap_socket(link, server_hostname=host)
+        secured = time.monotonic() - began
+    if kind == "http":
+        talk = http.client.HTTPConnection(host, int(port), timeout=float(limit))
+        talk.sock = link
+        talk.request("GET", path, headers={"Connection": "close", "User-Agent": "fwdctl"})
+        answer = talk.getresponse()
+        code, server = str(answer.status), answer.headers.get("X-Fwdctl-Server") or ""
+except socket.gaierror as error:
+    status, text = 6, str(error)
+except (TimeoutError, socket.timeout):
+    status, text = 28, "timed out"
+except (OSError, http.client.HTTPException) as error:
+    status, text = 1, str(error) or type(error).__name__
+print("@%s %f %f %s\t%s\t%s\t%d" % (code, opened, secured, peer, server, text, status))
+"""
+
+_FUNCTIONS = r"""
+has() { command -v "$1" >/dev/null 2>&1; }
+first() { for t; do has "$t" && { echo "$t"; return; }; done; echo none; }
+if has timeout; then limit() { timeout "$T" "$@"; }; else limit() { "$@"; }; fi
+http=$(first curl wget python3)
+tls=$(first curl python3 openssl)
+tcp=$(first bash python3 nc curl)
+look=$(first getent python3)
+tab=$(printf '\t')
+name() {
+  case $look in
+    getent)
+      r=$(limit getent ahostsv4 "$2" 2>/dev/null); c=$?
+      [ $c = 0 ] || [ $c = 2 ] || [ $c = 124 ] || { r=$(limit getent hosts "$2" 2>/dev/null); c=$?; } ;;
+    python3)
+      r=$(limit python3 -c 'import socket, sys
+try: print(*{a[4][0] for a in socket.getaddrinfo(sys.argv[1], None, socket.AF_INET)}, sep="\n")
+except socket.gaierror as error: sys.exit(2 if error.errno in (-2, -5) else 3)' "$2" 2>/dev/null)
+      c=$? ;;
+    *) r= c=127 ;;
+  esac
+  a=$(printf '%s\n' "$r" | while read -r x _; do printf '%s,' "$x"; done)
+  printf 'name %s %s %s %s\n' "$1" "$look" "$c" "$a"
+}
+web() {
+  o=$(curl -sS -k -0 -A fwdctl --noproxy '*' -o /dev/null -D - -m "$T" --connect-timeout "$T" -w \
+    '\n@%{http_code} %{time_connect} %{time_appconnect} %{remote_ip}' "$1" 2>&1 </dev/null); c=$?
+}
+sample() {
+  i=$1 k=$2 h=$3 p=$4 u=$5 w= s= e= c=0 o=
+  eval "t=\$$k"
+  case $k-$t in
+    http-curl) web "http://$h:$p$u" ;;
+    tls-curl) web "https://$h:$p/" ;;
+    tcp-curl) web "telnet://$h:$p" ;;
+    *-python3)
+      o=$(python3 -c "$python" "$k" "$h" "$p" "$u" "$T" 2>&1 </dev/null); c=$?
+      printf 'sample %s %s %s %s\t%s\n' "$i" "$k" "$t" "$c" "$o"
+      return ;;
+    http-wget)
+      export no_proxy='*'
+      o=$(wget -S -O /dev/null -T "$T" -t 1 "http://$h:$p$u" 2>&1 </dev/null); c=$? ;;
+    tls-openssl) o=$(limit openssl s_client -connect "$h:$p" -servername "$h" 2>&1 </dev/null); c=$? ;;
+    tcp-bash) o=$(limit bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$h" "$p" 2>&1 </dev/null); c=$? ;;
+    tcp-nc) o=$(limit nc -z -w "$T" "$h" "$p" 2>&1 </dev/null); c=$? ;;
+    *) c=127 ;;
+  esac
+  while IFS= read -r l; do
+    case $l in
+      *[Xx]-[Ff]wdctl-[Ss]erver:*) s=${l#*: } ;;
+      @*) w=$l ;;
+      *HTTP/[12]*) [ -n "$w" ] || w="@${l##*HTTP/}" ;;
+      *refused*|*'timed out'*|*imeout*|*unreachable*|*route*|*eset*) e="$e$l " ;;
+      *resol*|curl:*|*error*|*CONNECTED*) e="$e$l " ;;
+    esac
+  done <<EOF
+$o
+EOF
+  printf 'sample %s %s %s %s\t%s\t%s\t%s\n' "$i" "$k" "$t" "$c" "$w" "$s" "$e"
+}
+"""
+
+
+def script(paths: Sequence[Path], timeout: float) -> str:
+    """The script for the paths of one box; a path's INDEX is its place in the sequence.
+
+    Samples run side by side, so that a dead path costs `timeout` seconds once.
+
+    Args:
+        paths: not empty.
+        timeout: seconds for a look-up or a connection.
+    """
+    lines = [f"T={max(1, round(timeout))}", f"python={shlex.quote(_PYTHON)}", _FUNCTIONS]
+    for index, path in enumerate(paths):
+        if path.skip:
+            continue
+        host = shlex.quote(path.host)
+        if path.address:
+            lines.append(f"name {index} {host} &")
+        where = f"{host} {path.port} {shlex.quote(path.forward.check_path)}"
+        lines += [f"sample {index} {path.kind} {where} &"] * path.samples
+    return "\n".join([*lines, "wait", "echo end", ""])
