@@ -279,7 +279,10 @@ def _check_here() -> tuple[Requirement, ...]:
     try:
         user = _choose_user_namespace()
     except LabError as refused:
-        return (Requirement("namespaces", ok=False, detail=refused.message, mend=refused.suggestion), *programs)
+        return (
+            Requirement("namespaces", ok=False, detail=refused.message, mend=refused.suggestion),
+            *programs,
+        )
     kind = "with a user namespace" if user else "as root, without a user namespace"
     spaces = Requirement("namespaces", ok=True, detail=kind)
     if not all(program.ok for program in programs):
@@ -337,7 +340,10 @@ def _try_overlay() -> None:
 
 
 _FEATURES: dict[str, tuple[Callable[[], None], str]] = {
-    "network": (_try_network, "Load the kernel modules veth, nf_tables and nf_nat (modprobe), or use another kernel"),
+    "network": (
+        _try_network,
+        "Load the kernel modules veth, nf_tables and nf_nat (modprobe), or use another kernel",
+    ),
     "overlay": (_try_overlay, "Needs Linux 5.12 or newer with overlayfs in user namespaces"),
 }
 

@@ -119,6 +119,7 @@ class Node:
         pid: its first process, as the lab's process sees it.
         environment: what programs in it get.
         network: its network namespace, an open file.
+        gone: its first process has ended.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Node:
     environment: dict[str, str]
     network: int
     peer: Peer = field(repr=False)
+    gone: bool = False
     _processes: dict[int, Process] = field(default_factory=dict, repr=False)
     _ended_early: dict[int, int] = field(default_factory=dict, repr=False)
 
@@ -299,6 +301,7 @@ class Node:
             elif not process.ended.done():
                 process.ended.set_result(message["code"])
         elif message.get("gone"):
+            self.gone = True
             for process in self._processes.values():
                 if not process.ended.done():
                     process.ended.set_result(-signal.SIGKILL)

@@ -150,11 +150,11 @@ def _become(request: dict[str, Any], files: list[int], report: int, *, controlli
         if controlling >= 0:
             fcntl.ioctl(controlling, termios.TIOCSCTTY, 0)
         # First above everything that a target number could overwrite, then down to their places.
-        kept = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, 200)
-        high = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 100) for file in files]
+        kept = fcntl.fcntl(report, fcntl.F_DUPFD_CLOEXEC, 800)
+        high = [fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, 400) for file in files]
         for place, file in enumerate(high):
             os.dup2(file, place)
-        os.closerange(len(high), 100)
+        os.closerange(len(high), 400)
         os.chdir(request.get("directory") or "/")
         os.umask(0o022)
         os.execvpe(request["argv"][0], request["argv"], request["environment"])  # noqa: S606

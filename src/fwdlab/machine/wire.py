@@ -12,7 +12,8 @@ from typing import Any
 
 LARGEST = 190_000
 """Bytes of one message; below the kernel's default limit for a packet of a unix socket."""
-_MOST_FILES = 16
+MOST_FILES = 240
+"""Files with one message; the kernel allows 253."""
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -39,7 +40,7 @@ def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     Raises:
         BlockingIOError: when the socket does not block and nothing is there.
     """
-    packet, files, _, _ = socket.recv_fds(end, LARGEST + 1, _MOST_FILES)
+    packet, files, _, _ = socket.recv_fds(end, LARGEST + 1, MOST_FILES)
     if not packet:
         for file in files:
             os.close(file)

@@ -53,11 +53,14 @@ def _fork(settings: dict[str, Any], descriptor: int, own: int, end: socket.socke
             kernel.setns(own, kernel.CLONE_NEWPID)
     if child:
         return child
-    kernel.die_with_parent()
-    os.close(own)
-    end.close()
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    init.run(socket.socket(fileno=os.dup(descriptor)), settings)
+    try:
+        kernel.die_with_parent()
+        os.close(own)
+        end.close()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        init.run(socket.socket(fileno=os.dup(descriptor)), settings)
+    finally:
+        os._exit(1)  # whatever happened, a child of fork must never return into its caller
 
 
 def _reap() -> None:

@@ -1,0 +1,209 @@
+"""Brings the kernel from one wanted network to the next: nodes' interfaces, routes, one nft transaction."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fwdlab.errors import LabError
+from fwdlab.fabric.nodes import PLATFORM_ADDRESS, Node, Nursery
+from fwdlab.fabric.ruleset import Ruleset, compile_rules, difference, full_script, hop_counters
+from fwdlab.fabric.wanted import Fabric
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fwdlab.fabric.wanted import Interface
+
+_GATEWAY_MAC = "12:34:56:78:9a:bc"  # what Azure answers every ARP request with
+_PRIORITY = 1000
+_SECONDS = 20.0
+_MOST_LINKS = 200
+_SYSCTLS = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv4/conf/all/proxy_arp": "1",
+    "net/ipv4/conf/default/proxy_arp": "1",
+}
+
+
+class Kernel:
+    """The fabric's network namespace and what has been brought about in it so far."""
+
+    def __init__(self, fabric_node: Node, log: Callable[[str], None]) -> None:
+        self.node = fabric_node
+        self._log = log
+        self._fabric = Fabric()
+        self._rules = Ruleset()
+        self._broken = True
+
+    @classmethod
+    async def create(cls, nursery: Nursery, log: Callable[[str], None]) -> Kernel:
+        """Make the namespace.
+
+        Raises:
+            LabError: `apply_failed`, naming the command that failed.
+        """
+        node = await nursery.create("fabric", private_files=False, sysctls=_SYSCTLS)
+        kernel = cls(node, log)
+        # The default route never carries a packet of a node (these have a mark and their own table); it is
+        # what makes proxy ARP answer for every address.
+        first = ["link set lo up", f"addr add {PLATFORM_ADDRESS}/32 dev lo", "route add default dev lo"]
+        await run_ip(node, first)
+        return kernel
+
+    async def apply(self, wanted: Fabric, nodes: Mapping[str, Node]) -> None:
+        """Change the kernel by the difference; does nothing when nothing differs.
+
+        Args:
+            wanted: the new wanted network.
+            nodes: running nodes by name; interfaces of others are left out of the wanted network.
+
+        Raises:
+            LabError: `apply_failed`, naming the command that failed.
+        """
+        if (part := _portion(self._fabric, wanted)) != wanted:
+            await self.apply(part, nodes)
+        old = self._fabric
+        added = [i for i in wanted.interfaces if i.device not in {o.device for o in old.interfaces}]
+        if lines := _fabric_lines(old, wanted):
+            files = [nodes[interface.node].network for interface in added]
+            await run_ip(self.node, lines, files)
+        await self._apply_rules(compile_rules(wanted))
+        present = {i.device: i for i in old.interfaces}
+        await asyncio.gather(
+            *(
+                run_ip(nodes[i.node], _node_lines(i, present.get(i.device)))
+                for i in wanted.interfaces
+                if i != present.get(i.device)
+            )
+        )
+        self._fabric = wanted
+
+    async def _apply_rules(self, wanted: Ruleset) -> None:
+        if not self._broken:
+            script = difference(self._rules, wanted)
+            if not script:
+                return
+            if (reason := await self._nft(script)) is None:
+                self._rules = wanted
+                return
+            self._log(f"nft refused a change, the table is built anew: {reason}")
+        self._broken = True
+        if (reason := await self._nft(full_script(wanted))) is not None:
+            raise LabError("apply_failed", f"nft: {reason}")
+        self._rules, self._broken = wanted, False
+
+    async def _nft(self, script: str) -> str | None:
+        """Why nft refused, None when it did not."""
+        done = await self.node.run(["nft", "-f", "-"], stdin=script.encode(), timeout=_SECONDS)
+        return None if done.returncode == 0 else done.stderr.decode("utf-8", "replace").strip()[:600]
+
+    async def counters(self) -> tuple[tuple[str, int], ...]:
+        """Connections by hop, in the order in which a packet passes the hops."""
+        done = await self.node.run(["nft", "-j", "list", "counters", "table", "ip", "fabric"])
+        if done.returncode:
+            raise LabError("counters_failed", done.stderr.decode("utf-8", "replace").strip())
+        listed = json.loads(done.stdout)["nftables"]
+        packets = {e["counter"]["name"]: int(e["counter"]["packets"]) for e in listed if "counter" in e}
+        return tuple((hop, packets.get(name, 0)) for hop, name in hop_counters(self._fabric))
+
+
+def _portion(old: Fabric, new: Fabric) -> Fabric:
+    """`new` with no more new interfaces than files fit into one message."""
+    before = {i.device for i in old.interfaces}
+    added = [i.device for i in new.interfaces if i.device not in before]
+    later = set(added[_MOST_LINKS:])
+    if not later:
+        return new
+    return replace(new, interfaces=tuple(i for i in new.interfaces if i.device not in later))
+
+
+def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
+    """Commands for the fabric's namespace; descriptors 3, 4 … are those of the added interfaces' nodes."""
+    lines = []
+    before = {i.device: i for i in old.interfaces}
+    after = {i.device: i for i in new.interfaces}
+    gone = before.keys() - after.keys()
+    # The device takes its routes along.
+    lines += [f"link del {device}" for device in sorted(gone)]
+    had, has = _routes(old), _routes(new)
+    lines += [f"route del {r}" for r in sorted(had - has) if r.split()[2] not in gone]
+    numbers = {n.number for n in old.networks}, {n.number for n in new.networks}
+    for number in sorted(numbers[0] - numbers[1]):
+        lines += [
+            f"rule del fwmark {number} lookup {number} priority {_PRIORITY}",
+            f"route del blackhole default table {number}",
+        ]
+    for number in sorted(numbers[1] - numbers[0]):
+        lines += [
+            f"route add blackhole default table {number}",
+            f"rule add fwmark {number} lookup {number} priority {_PRIORITY}",
+        ]
+    added = [i for i in new.interfaces if i.device not in before]
+    for descriptor, interface in enumerate(added, start=3):
+        device = interface.device
+        lines += [
+            f"link add {device} address {_GATEWAY_MAC} type veth peer name eth0 address {interface.mac}"
+            f" netns /proc/self/fd/{descriptor}",
+            f"link set {device} up",
+            f"ntable change name arp_cache dev {device} proxy_delay 0",
+        ]
+    for interface in new.interfaces:
+        if before.get(interface.device) == interface:
+            continue
+        lines.append(
+            f"neigh replace {interface.address} lladdr {interface.mac} dev {interface.device} nud permanent"
+        )
+    lines += [f"route add {r}" for r in sorted(has - had)]
+    return lines
+
+
+def _routes(fabric: Fabric) -> set[str]:
+    """`ADDRESS dev DEVICE table NUMBER` for each network from which an interface is reached."""
+    return {
+        f"{i.address}/32 dev {i.device} table {network.number}"
+        for i in fabric.interfaces
+        for network in fabric.networks
+        if network.number == i.network or i.network in network.reaches
+    }
+
+
+def _node_lines(new: Interface, old: Interface | None) -> list[str]:
+    if old is None:
+        lines = ["link set lo up", f"addr add {new.address}/{new.prefix_length} dev eth0", "link set eth0 up"]
+        return [*lines, f"route add default via {new.gateway} dev eth0"]
+    if (old.address, old.prefix_length, old.gateway) == (new.address, new.prefix_length, new.gateway):
+        return []
+    return [
+        "addr flush dev eth0",
+        f"addr add {new.address}/{new.prefix_length} dev eth0",
+        f"route replace default via {new.gateway} dev eth0",
+    ]
+
+
+async def run_ip(node: Node, lines: list[str], files: list[int] | None = None) -> None:
+    """Run `ip -batch` in a node.
+
+    Args:
+        node: where.
+        lines: commands without the leading `ip`.
+        files: become descriptors 3, 4 and so on, in portions of what one message can carry.
+
+    Raises:
+        LabError: `apply_failed` with what `ip` says.
+    """
+    if not lines:
+        return
+    try:
+        done = await node.run(
+            ["ip", "-batch", "-"],
+            stdin="\n".join(lines).encode() + b"\n",
+            files=files or (),
+            timeout=_SECONDS,
+        )
+    except (OSError, asyncio.TimeoutError) as error:
+        raise LabError("apply_failed", f"ip in {node.name}: {error or type(error).__name__}") from error
+    if done.returncode:
+        raise LabError("apply_failed", f"ip in {node.name}: {done.stderr.decode('utf-8', 'replace').strip()}")

@@ -1,0 +1,291 @@
+"""The loop that follows the store: snapshot → nodes → plan → kernel → DNS and probes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from fwdlab.errors import LabError
+from fwdlab.fabric.apply import Kernel
+from fwdlab.fabric.dns import DnsServer
+from fwdlab.fabric.health import Prober
+from fwdlab.fabric.nodes import Completed, Nursery
+from fwdlab.fabric.plan import plan
+from fwdlab.fabric.running import NodeStatus, Running
+from fwdlab.fabric.wanted import Fabric
+from fwdlab.machine.terminal import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fwdlab.model import NodeSpec, ProbeHealth, Snapshot
+
+__all__ = ["Completed", "DataPlane", "HopCounter", "NodeStatus", "SnapshotSource", "Terminal"]
+
+_SETTLE_SECONDS = 60.0
+
+
+class SnapshotSource(Protocol):
+    """Where the wanted state comes from; `fwdlab.arm.store.Store` is one."""
+
+    def snapshot(self) -> Snapshot:
+        """The whole present state."""
+
+    async def wait(self, after: int) -> int:
+        """Return the present revision as soon as it is greater than `after`."""
+
+
+@dataclass(frozen=True)
+class HopCounter:
+    """How many connections a hop has seen since it was made."""
+
+    hop: str
+    connections: int
+
+
+class DataPlane:
+    """Machines, containers and the network between them, as the store wants them.
+
+    Args:
+        run_dir: a directory of the lab; nodes mount over an empty directory in it.
+        log: takes one line at a time.
+    """
+
+    def __init__(self, *, run_dir: Path, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._nursery = Nursery(run_dir)
+        self._source: SnapshotSource | None = None
+        self._kernel: Kernel | None = None
+        self._dns: DnsServer | None = None
+        self._prober: Prober | None = None
+        self._running: dict[str, Running] = {}
+        self._fabric = Fabric()
+        self._task: asyncio.Task[None] | None = None
+        self._again = asyncio.Event()
+        self._applied = asyncio.Condition()
+        self._revision = -1
+        self._failure: LabError | None = None
+
+    async def start(self, source: SnapshotSource) -> None:
+        """Follow a source until `close`.
+
+        Raises:
+            LabError: when the kernel refuses the first namespace.
+        """
+        self._source = source
+        self._nursery.start()
+        self._kernel = await Kernel.create(self._nursery, self._log)
+        self._dns = DnsServer(self._kernel.node)
+        self._prober = Prober(self._kernel.node, self._again.set)
+        self._task = asyncio.create_task(self._follow(source))
+
+    async def _follow(self, source: SnapshotSource) -> None:
+        changed: asyncio.Task[int] | None = None
+        try:
+            while True:
+                self._again.clear()
+                snapshot = source.snapshot()
+                await self._try(snapshot)
+                if changed is None or changed.done():
+                    changed = asyncio.create_task(source.wait(snapshot.revision))
+                health = asyncio.create_task(self._again.wait())
+                try:
+                    await asyncio.wait([changed, health], return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    health.cancel()
+        finally:
+            if changed is not None:
+                changed.cancel()
+
+    async def _try(self, snapshot: Snapshot) -> None:
+        """Bring a snapshot about and tell who waits, of success or failure."""
+        failure: LabError | None = None
+        try:
+            await self._bring(snapshot)
+        except LabError as error:
+            failure = error
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            # A document that the plan cannot read must not end the loop that all others depend on.
+            failure = LabError("apply_failed", f"{type(error).__name__}: {error}")
+        if failure is not None:
+            self._log(f"revision {snapshot.revision}: {failure.code}: {failure.message}")
+        async with self._applied:
+            self._revision, self._failure = snapshot.revision, failure
+            self._applied.notify_all()
+
+    async def _bring(self, snapshot: Snapshot) -> None:
+        kernel, dns, prober = self._parts()
+        specs = {spec.name: spec for spec in snapshot.nodes}
+        ended = [r for r in self._running.values() if not _same(r.spec, specs.get(r.spec.name))]
+        for each in ended:
+            del self._running[each.spec.name]
+        fresh, problems = await self._create([s for s in snapshot.nodes if s.name not in self._running])
+        for name, running in self._running.items():
+            running.spec = specs[name]
+        self._running.update({running.spec.name: running for running in fresh})
+        fabric = plan(snapshot, prober.verdicts)
+        there = tuple(i for i in fabric.interfaces if i.node in self._running)
+        fabric = replace(fabric, interfaces=there)
+        try:
+            await kernel.apply(fabric, {name: running.node for name, running in self._running.items()})
+        finally:
+            await asyncio.gather(*(running.destroy() for running in ended))
+        for warning in fabric.warnings:
+            if warning not in self._fabric.warnings:
+                self._log(f"not honoured: {warning}")
+        self._fabric = fabric
+        await dns.follow(fabric.views)
+        prober.follow(fabric.probes, {f"{i.network}/{i.address}": i.boot_id for i in there})
+        for running in fresh:
+            running.boot()
+        if problems:
+            raise LabError("node_failed", "; ".join(problems))
+
+    async def _create(self, specs: Sequence[NodeSpec]) -> tuple[list[Running], list[str]]:
+        made = await asyncio.gather(
+            *(Running.create(spec, self._nursery, self._log) for spec in specs), return_exceptions=True
+        )
+        fresh = [each for each in made if isinstance(each, Running)]
+        problems = []
+        for each in made:
+            if isinstance(each, LabError | OSError):
+                problems.append(str(each))
+            elif isinstance(each, BaseException):
+                raise each
+        return fresh, problems
+
+    def _parts(self) -> tuple[Kernel, DnsServer, Prober]:
+        if self._kernel is None or self._dns is None or self._prober is None:
+            raise LabError("lab_closed", "the lab's data plane does not run")
+        return self._kernel, self._dns, self._prober
+
+    async def settled(self, revision: int) -> None:
+        """Return when the kernel reflects at least this revision.
+
+        Raises:
+            LabError: applying failed (`apply_failed`, `node_failed`), or took longer than a minute.
+        """
+        if self._task is None or self._task.done():
+            raise LabError("lab_closed", "the lab's data plane does not run")
+        async with self._applied:
+            try:
+                await asyncio.wait_for(
+                    self._applied.wait_for(lambda: self._revision >= revision), _SETTLE_SECONDS
+                )
+            except asyncio.TimeoutError as error:
+                raise LabError(
+                    "apply_failed", f"revision {revision} is not applied after a minute"
+                ) from error
+            if self._failure is not None:
+                raise self._failure
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What of the deployed resources the network does not honour."""
+        return self._fabric.warnings
+
+    def health(self) -> tuple[ProbeHealth, ...]:
+        """Every verdict of the platform's probes."""
+        if self._prober is None:
+            return ()
+        return tuple(verdict for _, verdict in sorted(self._prober.verdicts.items()))
+
+    def status(self) -> tuple[NodeStatus, ...]:
+        """Every node, by name."""
+        return tuple(self._running[name].status() for name in sorted(self._running))
+
+    def node_pid(self, node: str) -> int:
+        """Number of a node's first process as the lab's process sees it.
+
+        Raises:
+            LabError: `node_not_found`.
+        """
+        return self._get(node).node.pid
+
+    def _get(self, name: str) -> Running:
+        if name not in self._running:
+            there = ", ".join(sorted(self._running)) or "none runs"
+            raise LabError("node_not_found", f"no node is called '{name}'", f"There is: {there}")
+        return self._running[name]
+
+    async def run(
+        self,
+        node: str,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 10,  # noqa: ASYNC109
+    ) -> Completed:
+        """Run a program in a node and collect its output.
+
+        Raises:
+            LabError: `node_not_found`; `command_not_run` when there is no such program or it takes too long.
+        """
+        running = self._get(node)
+        try:
+            return await running.node.run(argv, stdin=stdin, timeout=timeout)
+        except asyncio.TimeoutError as error:
+            raise LabError("command_not_run", f"{argv[0]} in {node} took longer than {timeout} s") from error
+        except OSError as error:
+            raise LabError("command_not_run", str(error)) from error
+
+    async def open_terminal(
+        self, node: str, argv: Sequence[str], *, rows: int, cols: int, environment: Mapping[str, str]
+    ) -> Terminal:
+        """Start a program with a terminal in a node.
+
+        Args:
+            node: name.
+            argv: program and arguments.
+            rows: height.
+            cols: width.
+            environment: added to the node's own.
+
+        Raises:
+            LabError: `node_not_found`; `command_not_run` when there is no such program.
+        """
+        running = self._get(node)
+        own = {**running.node.environment, "TERM": "xterm", **environment}
+        try:
+            process, master = await running.node.spawn(argv, environment=own, terminal=(rows, cols))
+        except OSError as error:
+            raise LabError("command_not_run", str(error)) from error
+        return Terminal(running.node, process, master)
+
+    async def logs(self, node: str) -> str:
+        """A container's output; for a machine, what cloud-init printed.
+
+        Raises:
+            LabError: `node_not_found`.
+        """
+        return await self._get(node).logs()
+
+    async def counters(self) -> tuple[HopCounter, ...]:
+        """Connections that each hop of the fabric has seen, in the order in which a packet passes them."""
+        kernel, _, _ = self._parts()
+        return tuple(HopCounter(hop, number) for hop, number in await kernel.counters())
+
+    async def close(self) -> None:
+        """End every node and the network; nothing is left on the host."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._prober is not None:
+            await self._prober.close()
+        if self._dns is not None:
+            self._dns.close()
+        await asyncio.gather(*(running.destroy() for running in self._running.values()))
+        self._running.clear()
+        if self._kernel is not None:
+            self._kernel.node.destroy()
+            self._kernel = None
+        with contextlib.suppress(OSError):
+            self._nursery.close()
+
+
+def _same(running: NodeSpec, wanted: NodeSpec | None) -> bool:
+    """Whether a running node is the wanted one, other fields of which can be changed live."""
+    return wanted is not None and wanted.boot_id == running.boot_id

@@ -1,0 +1,181 @@
+"""The platform's DNS server at 168.63.129.16, answering each network by its own private zones.
+
+Networks may use the same addresses, so the sender's address does not tell which one asks: the fabric hands
+each network's questions to a port of its own, and answers leave with that network's mark.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import TYPE_CHECKING, cast
+
+from dnslib import CNAME, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
+
+from fwdlab.fabric.nodes import PLATFORM_ADDRESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwdlab.fabric.nodes import Node
+    from fwdlab.fabric.wanted import Record, View
+
+_LONGEST_CHAIN = 8
+_IDLE_SECONDS = 10.0
+_UDP_SIZE = 512
+
+
+def answer(view: View, packet: bytes, *, longest: int | None = None) -> bytes | None:
+    """The answer to one question in a network's view.
+
+    Args:
+        view: zones and records of the network.
+        packet: the question.
+        longest: bytes of the longest answer; longer ones are cut and say so.
+
+    Returns:
+        The answer, None for what is no question.
+    """
+    try:
+        question = DNSRecord.parse(packet)
+    except (DNSError, struct.error, UnicodeError):
+        return None
+    if question.header.qr or not question.questions:
+        return None
+    reply = question.reply(ra=1, aa=0)
+    name = str(question.q.qname).rstrip(".").lower()
+    found, exists = _look_up(view, name, QTYPE[question.q.qtype])
+    for record in found:
+        for value in record.values:
+            kind, data = (QTYPE.A, A(value)) if record.type == "A" else (QTYPE.CNAME, CNAME(value))
+            reply.add_answer(RR(record.name, kind, rdata=data, ttl=record.ttl))
+    if not exists:
+        reply.header.rcode = RCODE.NXDOMAIN
+    zone = _zone_of(view, name)
+    if zone and not found:
+        times = (1, 3600, 300, 2419200, 10)
+        soa = SOA("azureprivatedns.net", "azureprivatedns-host.microsoft.com", times)
+        reply.add_auth(RR(zone, QTYPE.SOA, rdata=soa, ttl=10))
+    data = bytes(reply.pack())
+    return bytes(reply.truncate().pack()) if longest is not None and len(data) > longest else data
+
+
+def _zone_of(view: View, name: str) -> str | None:
+    fitting = [zone for zone in view.zones if name == zone or name.endswith("." + zone)]
+    return max(fitting, key=len, default=None)
+
+
+def _look_up(view: View, name: str, kind: str) -> tuple[list[Record], bool]:
+    """Records that answer, aliases followed, and whether the name exists.
+
+    Outside the linked zones nothing exists: the lab has no way to the internet.
+    """
+    answers: list[Record] = []
+    for _ in range(_LONGEST_CHAIN):
+        zone = _zone_of(view, name)
+        if zone is None:
+            return answers, bool(answers)
+        here = [record for record in view.records if record.name == name]
+        if not here and name != zone:
+            wildcard = "*." + name.partition(".")[2]
+            here = [
+                type(record)(name, record.type, record.ttl, record.values)
+                for record in view.records
+                if record.name == wildcard
+            ]
+        alias = next((record for record in here if record.type == "CNAME"), None)
+        if alias is None or kind == "CNAME":
+            answers += [record for record in here if record.type == kind]
+            parent_of_some = any(record.name.endswith("." + name) for record in view.records)
+            return answers, bool(here or answers) or name == zone or parent_of_some
+        answers.append(alias)
+        name = alias.values[0]
+    return answers, True
+
+
+class DnsServer:
+    """One udp and one tcp socket for each network.
+
+    Args:
+        node: the fabric's namespace.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._views: dict[int, View] = {}
+        self._open: dict[int, tuple[asyncio.DatagramTransport, asyncio.Server]] = {}
+
+    async def follow(self, views: Iterable[View]) -> None:
+        """Answer by these views from now on.
+
+        Raises:
+            OSError: when a socket cannot be made.
+        """
+        self._views = {view.network: view for view in views}
+        for number in self._open.keys() - self._views.keys():
+            self._stop(number)
+        for number in self._views.keys() - self._open.keys():
+            await self._start(number)
+
+    async def _start(self, number: int) -> None:
+        loop = asyncio.get_running_loop()
+        datagrams = await self._node.socket(socket.SOCK_DGRAM, PLATFORM_ADDRESS, number, mark=number)
+        stream = await self._node.socket(
+            socket.SOCK_STREAM, PLATFORM_ADDRESS, number, mark=number, listen=True
+        )
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number), sock=datagrams)
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(number, reader, writer)
+
+        self._open[number] = (transport, await asyncio.start_server(connected, sock=stream))
+
+    async def _serve(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                size = await asyncio.wait_for(reader.readexactly(2), _IDLE_SECONDS)
+                packet = await asyncio.wait_for(
+                    reader.readexactly(int.from_bytes(size, "big")), _IDLE_SECONDS
+                )
+                reply = self.answer(number, packet)
+                if reply is None:
+                    return
+                writer.write(len(reply).to_bytes(2, "big") + reply)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, asyncio.TimeoutError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+    def answer(self, number: int, packet: bytes, *, longest: int | None = None) -> bytes | None:
+        """The answer in the view of network `number`."""
+        view = self._views.get(number)
+        return answer(view, packet, longest=longest) if view else None
+
+    def _stop(self, number: int) -> None:
+        transport, server = self._open.pop(number)
+        transport.close()
+        server.close()
+
+    def close(self) -> None:
+        """Close every socket."""
+        for number in list(self._open):
+            with contextlib.suppress(OSError):
+                self._stop(number)
+
+
+class _Datagrams(asyncio.DatagramProtocol):
+    def __init__(self, server: DnsServer, number: int) -> None:
+        self._server = server
+        self._number = number
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        reply = self._server.answer(self._number, data, longest=_UDP_SIZE)
+        if reply is not None and self._transport is not None:
+            self._transport.sendto(reply, addr)

@@ -1,0 +1,73 @@
+"""Private DNS zones as each network sees them, from ARM documents. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.fabric.wanted import Record, View
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fwdlab.fabric.wanted import Network
+
+Document = dict[str, Any]
+_LINK = "microsoft.network/privatednszones/virtualnetworklinks"
+_SILENT = {"soa"}
+
+
+def views(
+    zones: list[Document],
+    documents: Mapping[str, Document],
+    networks: Mapping[str, Network],
+    warnings: list[str],
+) -> tuple[View, ...]:
+    """For each network, the zones that are linked to it.
+
+    Args:
+        zones: documents of the private zones.
+        documents: every document by lower-case id; records and links are found by their id and type.
+        networks: by lower-case id.
+        warnings: told of record types that the lab does not answer.
+    """
+    linked: dict[str, set[str]] = {key: set() for key in networks}
+    for document in documents.values():
+        if str(document.get("type", "")).lower() == _LINK:
+            network = str((document["properties"].get("virtualNetwork") or {}).get("id", "")).lower()
+            linked.setdefault(network, set()).add(document["id"].lower().rsplit("/", 2)[0])
+    records = {zone["id"].lower(): _records(zone, documents, warnings) for zone in zones}
+    names = {zone["id"].lower(): zone["id"].rsplit("/", 1)[-1].lower() for zone in zones}
+    made = []
+    for key, network in networks.items():
+        own = sorted(linked[key] & names.keys())
+        made.append(
+            View(
+                network.number,
+                tuple(names[zone] for zone in own),
+                tuple(record for zone in own for record in records[zone]),
+            )
+        )
+    return tuple(made)
+
+
+def _records(zone: Document, documents: Mapping[str, Document], warnings: list[str]) -> tuple[Record, ...]:
+    base = zone["id"].lower() + "/"
+    name = zone["id"].rsplit("/", 1)[-1].lower()
+    found = []
+    for key, document in sorted(documents.items()):
+        if not key.startswith(base) or key.count("/") != base.count("/") + 1:
+            continue
+        kind, label = key[len(base) :].split("/")
+        properties = document.get("properties", {})
+        ttl = int(properties.get("ttl", properties.get("TTL", 3600)))
+        full = name if label == "@" else f"{label}.{name}"
+        if kind == "a":
+            addresses = tuple(e["ipv4Address"] for e in properties.get("aRecords") or [])
+            found.append(Record(full, "A", ttl, addresses))
+        elif kind == "cname" and properties.get("cnameRecord"):
+            found.append(
+                Record(full, "CNAME", ttl, (properties["cnameRecord"]["cname"].lower().rstrip("."),))
+            )
+        elif kind not in _SILENT and kind != "virtualnetworklinks":
+            warnings.append(f"{document['id']}: records of type {kind.upper()} are not answered")
+    return tuple(found)

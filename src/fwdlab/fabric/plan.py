@@ -1,0 +1,382 @@
+"""ARM documents and health → the wanted network. Pure: no clock, no kernel, no store."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from fwdlab.fabric import names, security
+from fwdlab.fabric.wanted import (
+    Balance,
+    Connection,
+    Fabric,
+    Interface,
+    LinkService,
+    Network,
+    Probe,
+    Protocol,
+    SecurityChain,
+    short_hash,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fwdlab.model import NodeSpec, ProbeHealth, Snapshot
+
+Document = dict[str, Any]
+HealthKey = tuple[str, str, str]
+"""Load balancer id and probe name in lower case, backend address."""
+
+
+def plan(snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth]) -> Fabric:
+    """Work out the wanted network.
+
+    Args:
+        snapshot: the control plane's state; addresses are filled in.
+        health: latest verdicts; a member without one counts as not healthy.
+    """
+    return _Planner(snapshot, health).fabric()
+
+
+def reference(value: Any) -> str:
+    """Lower-case id in `{"id": ...}`, empty when there is none."""
+    return str((value or {}).get("id") or "").lower()
+
+
+def parent(resource_id: str) -> str:
+    """Id of the resource that a child stands in."""
+    return resource_id.rsplit("/", 2)[0]
+
+
+class _Planner:
+    def __init__(self, snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth]) -> None:
+        self.snapshot = snapshot
+        self.health = health
+        self.warnings: list[str] = []
+        self.documents: dict[str, list[tuple[str, Document]]] = defaultdict(list)
+        for key, document in sorted(snapshot.documents.items()):
+            self.documents[str(document.get("type", "")).lower()].append((key, document))
+        self.networks = self._networks()
+        self.subnets = self._subnets()
+        self.chains: dict[str, SecurityChain] = {}
+
+    def of_type(self, name: str) -> list[tuple[str, Document]]:
+        return self.documents.get(f"microsoft.network/{name}".lower(), [])
+
+    def fabric(self) -> Fabric:
+        interfaces = tuple(i for spec in self.snapshot.nodes if (i := self._interface(spec)))
+        balances, probes = self._balancers()
+        services = self._services()
+        zones = [document for _, document in self.of_type("privateDnsZones")]
+        for document in (d for _, d in self.of_type("routeTables")):
+            self.warnings.append(f"{document['id']}: user-defined routes are not supported; ignored")
+        return Fabric(
+            networks=tuple(self.networks.values()),
+            interfaces=tuple(sorted(interfaces, key=lambda i: i.node)),
+            chains=tuple(chain for _, chain in sorted(self.chains.items())),
+            balances=balances,
+            probes=probes,
+            services=tuple(services.values()),
+            connections=self._connections(services),
+            views=names.views(zones, self.snapshot.documents, self.networks, self.warnings),
+            warnings=tuple(dict.fromkeys(self.warnings)),
+        )
+
+    # networks
+
+    def _networks(self) -> dict[str, Network]:
+        documents = dict(self.of_type("virtualNetworks"))
+        numbers = numbered(documents, first=1024, last=32767)
+        return {key: self._network(key, document, documents, numbers) for key, document in documents.items()}
+
+    def _network(
+        self, key: str, document: Document, documents: dict[str, Document], numbers: dict[str, int]
+    ) -> Network:
+        own = _prefixes(document)
+        peers = [
+            other
+            for other in _peers(document)
+            if other in documents and key in _peers(documents[other]) and other != key
+        ]
+        space = [*own, *(prefix for other in peers for prefix in _prefixes(documents[other]))]
+        return Network(
+            key, numbers[key], own, tuple(sorted({numbers[p] for p in peers})), security.collapse(space)
+        )
+
+    def _subnets(self) -> dict[str, tuple[Network, Document]]:
+        return {
+            f"{key}/subnets/{subnet['name']}".lower(): (self.networks[key], subnet.get("properties", {}))
+            for key, document in self.of_type("virtualNetworks")
+            for subnet in document.get("properties", {}).get("subnets", [])
+        }
+
+    def _reachers(self, network: Network) -> list[Network]:
+        """Networks whose packets reach addresses in `network`: itself and its peers."""
+        return [n for n in self.networks.values() if n == network or network.number in n.reaches]
+
+    def _network_of_subnet(self, subnet_id: str, owner: str) -> Network | None:
+        found = self.subnets.get(subnet_id.lower())
+        if found is None:
+            self.warnings.append(f"{owner}: subnet {subnet_id or '(none)'} does not exist; left out")
+            return None
+        return found[0]
+
+    # interfaces
+
+    def _interface(self, spec: NodeSpec) -> Interface | None:
+        network = self._network_of_subnet(spec.subnet_id, spec.name)
+        if network is None:
+            return None
+        subnet = self.subnets[spec.subnet_id.lower()][1]
+        prefix = ipaddress.ip_network(_subnet_prefix(subnet), strict=False)
+        groups = [reference(subnet.get("networkSecurityGroup")), (spec.security_group_id or "").lower()]
+        digest = short_hash(f"{spec.name}/{spec.boot_id}")
+        mac = short_hash(spec.name)
+        return Interface(
+            node=spec.name,
+            boot_id=spec.boot_id,
+            device=f"v-{digest}",
+            mac=f"00:0d:3a:{mac[0:2]}:{mac[2:4]}:{mac[4:6]}",
+            network=network.number,
+            subnet_id=spec.subnet_id,
+            address=spec.address,
+            prefix_length=prefix.prefixlen,
+            gateway=str(prefix[1]),
+            forwards=self._forwards(spec),
+            inbound=self._chains(groups, "Inbound", network),
+            outbound=self._chains(reversed(groups), "Outbound", network),
+        )
+
+    def _forwards(self, spec: NodeSpec) -> bool:
+        """Whether Azure lets the interface send with foreign source addresses (enableIPForwarding)."""
+        own = self.snapshot.documents.get(spec.resource_id.lower(), {})
+        scale_set = self.snapshot.documents.get(parent(spec.resource_id.lower()), {})
+        profile = own.get("properties", {}).get("networkProfile", {})
+        interfaces = [
+            self.snapshot.documents.get(reference(entry), {}).get("properties", {})
+            for entry in profile.get("networkInterfaces", [])
+        ]
+        machine = scale_set.get("properties", {}).get("virtualMachineProfile", {})
+        configured = machine.get("networkProfile", {}).get("networkInterfaceConfigurations", [])
+        interfaces += [entry.get("properties", {}) for entry in configured]
+        return any(bool(properties.get("enableIPForwarding")) for properties in interfaces)
+
+    def _chains(
+        self, groups: Iterable[str], direction: security.Direction, network: Network
+    ) -> tuple[str, ...]:
+        found: list[str] = []
+        for group in groups:
+            document = self.snapshot.documents.get(group)
+            if not group or document is None:
+                continue
+            chain = security.chain(document, direction, network, self.warnings)
+            self.chains[chain.name] = chain
+            found.append(chain.name)
+        return tuple(dict.fromkeys(found))
+
+    # load balancers
+
+    def _balancers(self) -> tuple[tuple[Balance, ...], tuple[Probe, ...]]:
+        balances: list[Balance] = []
+        probes: dict[tuple[str, str], Probe] = {}
+        for key, document in self.of_type("loadBalancers"):
+            properties = document.get("properties", {})
+            for part in ("inboundNatRules", "outboundRules", "inboundNatPools"):
+                if properties.get(part):
+                    self.warnings.append(f"{document['id']}: {part} are not supported; ignored")
+            for rule in properties.get("loadBalancingRules", []):
+                self._balance(key, document, rule, balances, probes)
+        return tuple(balances), tuple(probes.values())
+
+    def _frontend(self, key: str, document: Document, frontend_id: str) -> tuple[Network, str] | None:
+        for entry in document.get("properties", {}).get("frontendIPConfigurations", []):
+            if f"{key}/frontendipconfigurations/{entry['name']}".lower() != frontend_id:
+                continue
+            properties = entry.get("properties", {})
+            address = properties.get("privateIPAddress")
+            if not address:
+                self.warnings.append(f"{document['id']}: frontend {entry['name']} is public; left out")
+                return None
+            network = self._network_of_subnet(reference(properties.get("subnet")), document["id"])
+            return (network, address) if network else None
+        return None
+
+    def _balance(
+        self,
+        key: str,
+        document: Document,
+        rule: Document,
+        balances: list[Balance],
+        probes: dict[tuple[str, str], Probe],
+    ) -> None:
+        properties = rule.get("properties", {})
+        found = self._frontend(key, document, reference(properties.get("frontendIPConfiguration")))
+        if found is None:
+            return
+        network, address = found
+        members = self._members(properties)
+        probe = self._probe(document, reference(properties.get("probe")), network, members, probes)
+        protocol = str(properties.get("protocol", "Tcp")).lower()
+        healthy = (
+            tuple(m for m in members if self._is_up(key, probe.name, m)) if probe is not None else members
+        )
+        balances.append(
+            Balance(
+                id=f"{key}/loadbalancingrules/{rule['name']}".lower(),
+                load_balancer_id=document["id"],
+                network=network.number,
+                address=address,
+                protocol=cast("Protocol", "*" if protocol == "all" else protocol),
+                port=int(properties.get("frontendPort", 0)),
+                backend_port=int(properties.get("backendPort") or properties.get("frontendPort", 0)),
+                members=members,
+                healthy=healthy,
+                affinity=properties.get("loadDistribution") or "Default",
+                probe=probe.name if probe is not None else None,
+            )
+        )
+
+    def _members(self, properties: Document) -> tuple[str, ...]:
+        pools = {reference(properties.get("backendAddressPool"))}
+        pools |= {reference(pool) for pool in properties.get("backendAddressPools") or []}
+        members = [
+            spec.address
+            for spec in self.snapshot.nodes
+            if pools & {pool.lower() for pool in spec.backend_pool_ids}
+        ]
+        return tuple(sorted(members, key=ipaddress.ip_address))
+
+    def _is_up(self, balancer: str, probe: str, address: str) -> bool:
+        verdict = self.health.get((balancer, probe.lower(), address))
+        return verdict is not None and verdict.state == "Up"
+
+    def _probe(
+        self,
+        document: Document,
+        probe_id: str,
+        network: Network,
+        members: tuple[str, ...],
+        probes: dict[tuple[str, str], Probe],
+    ) -> Probe | None:
+        for entry in document.get("properties", {}).get("probes", []):
+            if not probe_id or entry["name"].lower() != probe_id.rsplit("/", 1)[-1]:
+                continue
+            key = (document["id"].lower(), entry["name"].lower())
+            properties = entry.get("properties", {})
+            earlier = probes[key].addresses if key in probes else ()
+            probes[key] = Probe(
+                load_balancer_id=document["id"],
+                name=entry["name"],
+                kind=cast("Literal['Tcp', 'Http', 'Https']", str(properties.get("protocol", "Tcp")).title()),
+                port=int(properties.get("port", 0)),
+                path=str(properties.get("requestPath") or "/"),
+                interval=int(properties.get("intervalInSeconds") or 15),
+                threshold=_threshold(properties),
+                network=network.number,
+                addresses=tuple(sorted({*earlier, *members}, key=ipaddress.ip_address)),
+            )
+            return probes[key]
+        return None
+
+    # private link
+
+    def _services(self) -> dict[str, LinkService]:
+        services: dict[str, LinkService] = {}
+        for key, document in self.of_type("privateLinkServices"):
+            properties = document.get("properties", {})
+            if properties.get("enableProxyProtocol"):
+                self.warnings.append(f"{document['id']}: PROXY protocol headers are not added")
+            configurations = [e.get("properties", {}) for e in properties.get("ipConfigurations", [])]
+            addresses = tuple(c["privateIPAddress"] for c in configurations if c.get("privateIPAddress"))
+            frontends = [
+                self._frontend(parent(i), self.snapshot.documents[parent(i)], i)
+                for i in map(reference, properties.get("loadBalancerFrontendIpConfigurations", []))
+                if parent(i) in self.snapshot.documents
+            ]
+            there = [frontend for frontend in frontends if frontend is not None]
+            if not addresses or not there:
+                self.warnings.append(f"{document['id']}: no NAT address or no frontend; carries nothing")
+                continue
+            services[key] = LinkService(key, there[0][0].number, addresses, tuple(f[1] for f in there))
+        return services
+
+    def _connections(self, services: dict[str, LinkService]) -> tuple[Connection, ...]:
+        found: dict[str, tuple[Document, str, Network, str]] = {}
+        for key, document in self.of_type("privateEndpoints"):
+            properties = document.get("properties", {})
+            service = _approved(properties)
+            address = self._endpoint_address(properties)
+            network = self._network_of_subnet(reference(properties.get("subnet")), document["id"])
+            if service in services and address and network:
+                for reacher in self._reachers(network):
+                    found[f"{key}@{reacher.id}"] = (document, service, reacher, address)
+            elif service and service not in services:
+                self.warnings.append(f"{document['id']}: {service} carries nothing in the lab")
+        marks = numbered(found, first=0x10000, last=0x7FFF_FFFF)
+        return tuple(
+            Connection(marks[key], document["id"], service, network.number, address)
+            for key, (document, service, network, address) in sorted(found.items())
+        )
+
+    def _endpoint_address(self, properties: Document) -> str | None:
+        nics = [
+            self.snapshot.documents.get(reference(e), {}) for e in properties.get("networkInterfaces", [])
+        ]
+        for holder in (*(nic.get("properties", {}) for nic in nics), properties):
+            for entry in holder.get("ipConfigurations", []):
+                if address := entry.get("properties", {}).get("privateIPAddress"):
+                    return str(address)
+        return None
+
+
+def numbered(keys: Iterable[str], *, first: int, last: int) -> dict[str, int]:
+    """A number for each key that depends on the key, and on others only when two collide."""
+    numbers: dict[str, int] = {}
+    for key in sorted(keys):
+        number = first + int(short_hash(key), 16) % (last - first + 1)
+        while number in numbers.values():
+            number = number + 1 if number < last else first
+        numbers[key] = number
+    return numbers
+
+
+def _prefixes(network: Document) -> tuple[str, ...]:
+    prefixes = network.get("properties", {}).get("addressSpace", {}).get("addressPrefixes", [])
+    return security.collapse(prefixes)
+
+
+def _peers(network: Document) -> list[str]:
+    """Ids of the networks that this one's own peerings connect and give access to."""
+    entries = [
+        e.get("properties", {}) for e in network.get("properties", {}).get("virtualNetworkPeerings", [])
+    ]
+    return [
+        reference(entry.get("remoteVirtualNetwork"))
+        for entry in entries
+        if entry.get("peeringState") == "Connected" and entry.get("allowVirtualNetworkAccess", True)
+    ]
+
+
+def _subnet_prefix(subnet: Document) -> str:
+    return str(subnet.get("addressPrefix") or (subnet.get("addressPrefixes") or ["0.0.0.0/0"])[0])
+
+
+def _threshold(properties: Document) -> int:
+    """`probeThreshold` counts; `numberOfProbes` is only there for older API versions and not honoured by Azure.
+
+    Azure documents numberOfProbes as without effect for new probes, but templates set nothing else, so it
+    serves as the threshold when `probeThreshold` is missing.
+    """
+    return max(1, int(properties.get("probeThreshold") or properties.get("numberOfProbes") or 1))
+
+
+def _approved(endpoint: Document) -> str:
+    """Id of the link service that an endpoint is connected to, empty unless approved."""
+    for part in ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections"):
+        for entry in endpoint.get(part) or []:
+            properties = entry.get("properties", {})
+            if properties.get("privateLinkServiceConnectionState", {}).get("status") == "Approved":
+                return str(properties.get("privateLinkServiceId", "")).lower()
+    return ""

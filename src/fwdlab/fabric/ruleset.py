@@ -1,0 +1,326 @@
+"""The wanted network as nftables objects, and the script that turns one set of them into another. Pure.
+
+Way of a packet through the fabric's own network namespace:
+
+    raw       foreign source addresses are dropped; mark and conntrack zone of the network it came from
+    classify  what may leave (security groups), private endpoints, the network that the connection is in
+    pre       endpoint or frontend -> load balancer -> a member of the pool; DNS -> this network's server
+    (routing by mark: own and peered networks, everything else is dropped)
+    post      private link: a NAT address of the link service as source
+    arrive    what may come in (security groups), with the addresses that the receiver sees
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fwdlab.fabric.nodes import PLATFORM_ADDRESS
+from fwdlab.fabric.wanted import short_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fwdlab.fabric.wanted import Balance, Connection, Fabric, LinkService, SecurityRule, Side
+
+TABLE = "ip fabric"
+_SEED = "0x5eed"
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """Objects of the one table, by name.
+
+    Attributes:
+        counters: names of counters.
+        maps: declaration and elements of maps, verdict maps and sets.
+        chains: declaration (empty for a chain that is only jumped to) and rules.
+    """
+
+    counters: tuple[str, ...] = ()
+    maps: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    chains: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+def compile_rules(fabric: Fabric) -> Ruleset:
+    """The objects that bring a wanted network about."""
+    counters = [
+        *(_balance_counter(b.id) for b in fabric.balances),
+        *(_service_counter(s.id) for s in fabric.services),
+        *dict.fromkeys(_endpoint_counter(c.endpoint_id) for c in fabric.connections),
+    ]
+    return Ruleset(tuple(sorted(counters)), _maps(fabric), _chains(fabric))
+
+
+def hop_counters(fabric: Fabric) -> Iterator[tuple[str, str]]:
+    """What each counter counts, in the order in which a packet passes: (hop, counter's name)."""
+    for endpoint in dict.fromkeys(c.endpoint_id for c in fabric.connections):
+        yield f"private endpoint {endpoint.rsplit('/', 1)[-1]}", _endpoint_counter(endpoint)
+    for service in fabric.services:
+        yield f"link service {service.id.rsplit('/', 1)[-1]}", _service_counter(service.id)
+    for balance in fabric.balances:
+        yield f"load balancer rule {balance.id.rsplit('/', 1)[-1]}", _balance_counter(balance.id)
+
+
+def _balance_counter(rule_id: str) -> str:
+    return f"c_lb_{short_hash(rule_id)}"
+
+
+def _service_counter(service_id: str) -> str:
+    return f"c_pls_{short_hash(service_id)}"
+
+
+def _endpoint_counter(endpoint_id: str) -> str:
+    return f"c_pe_{short_hash(endpoint_id)}"
+
+
+def _maps(fabric: Fabric) -> dict[str, tuple[str, frozenset[str]]]:
+    devices = {i.device: i for i in fabric.interfaces}
+    service_of = {s.id: s for s in fabric.services}
+    return {
+        "networks": (
+            "map {}{{ type ifname : mark; }}",
+            frozenset(f'"{d}" : {i.network}' for d, i in devices.items()),
+        ),
+        "zones": (
+            "map {}{{ typeof iifname : ct zone; }}",
+            frozenset(f'"{d}" : {i.network}' for d, i in devices.items()),
+        ),
+        "sources": (
+            "set {}{{ type ifname . ipv4_addr; }}",
+            frozenset(f'"{d}" . {i.address}' for d, i in devices.items()),
+        ),
+        "routers": (
+            "set {}{{ type ifname; }}",
+            frozenset(f'"{d}"' for d, i in devices.items() if i.forwards),
+        ),
+        "outbound": (
+            "map {}{{ type ifname : verdict; }}",
+            frozenset(f'"{d}" : jump out_{d[2:]}' for d, i in devices.items() if i.outbound),
+        ),
+        "inbound": (
+            "map {}{{ type ifname : verdict; }}",
+            frozenset(f'"{d}" : jump in_{d[2:]}' for d, i in devices.items() if i.inbound),
+        ),
+        "endpoints": (
+            "map {}{{ type mark . ipv4_addr : mark; }}",
+            frozenset(f"{c.network} . {c.address} : {c.mark:#x}" for c in fabric.connections),
+        ),
+        "providers": (
+            "map {}{{ type mark : mark; }}",
+            frozenset(f"{c.mark:#x} : {service_of[c.service_id].network}" for c in fabric.connections),
+        ),
+        "consumers": (
+            "map {}{{ type mark : mark; }}",
+            frozenset(f"{c.mark:#x} : {c.network}" for c in fabric.connections),
+        ),
+        "services": (
+            "map {}{{ type mark : verdict; }}",
+            frozenset(f"{c.mark:#x} : jump pe_{c.mark:x}" for c in fabric.connections),
+        ),
+        "nat": (
+            "map {}{{ type mark : verdict; }}",
+            frozenset(f"{c.mark:#x} : jump pls_{short_hash(c.service_id)}" for c in fabric.connections),
+        ),
+        "frontends": (
+            "map {}{{ type mark . ipv4_addr . inet_proto . inet_service : verdict; }}",
+            frozenset(_frontends(fabric, every_port=False)),
+        ),
+        "frontends_all": (
+            "map {}{{ type mark . ipv4_addr : verdict; }}",
+            frozenset(_frontends(fabric, every_port=True)),
+        ),
+        "dns": (
+            "map {}{{ type mark : ipv4_addr . inet_service; }}",
+            frozenset(f"{n.number} : {PLATFORM_ADDRESS} . {n.number}" for n in fabric.networks),
+        ),
+    }
+
+
+def _frontends(fabric: Fabric, *, every_port: bool) -> Iterator[str]:
+    for balance in fabric.balances:
+        if (balance.protocol == "*") != every_port:
+            continue
+        for network in fabric.networks:
+            if network.number != balance.network and balance.network not in network.reaches:
+                continue
+            key = f"{network.number} . {balance.address}"
+            if not every_port:
+                key += f" . {balance.protocol} . {balance.port}"
+            yield f"{key} : jump {_balance_chain(balance)}"
+
+
+def _balance_chain(balance: Balance) -> str:
+    return f"lb_{short_hash(balance.id)}"
+
+
+def _chains(fabric: Fabric) -> dict[str, tuple[str, tuple[str, ...]]]:
+    chains: dict[str, tuple[str, tuple[str, ...]]] = dict(_BASE)
+    for interface in fabric.interfaces:
+        if interface.outbound:
+            chains[f"out_{interface.device[2:]}"] = ("", tuple(f"jump {name}" for name in interface.outbound))
+        if interface.inbound:
+            chains[f"in_{interface.device[2:]}"] = ("", tuple(f"jump {name}" for name in interface.inbound))
+    for chain in fabric.chains:
+        chains[chain.name] = ("", tuple(line for rule in chain.rules for line in _security_lines(rule)))
+    for balance in fabric.balances:
+        chains[_balance_chain(balance)] = ("", _balance_lines(balance))
+    services = {service.id: service for service in fabric.services}
+    for service in fabric.services:
+        lines = (f"counter name {_service_counter(service.id)}", _source_line(service))
+        chains[f"pls_{short_hash(service.id)}"] = ("", lines)
+    for connection in fabric.connections:
+        lines = _endpoint_lines(connection, services[connection.service_id], fabric.balances)
+        chains[f"pe_{connection.mark:x}"] = ("", lines)
+    return chains
+
+
+_BASE: dict[str, tuple[str, tuple[str, ...]]] = {
+    "raw": (
+        "type filter hook prerouting priority raw; policy accept;",
+        (
+            "icmp type redirect drop",
+            "iifname . ip saddr != @sources iifname != @routers drop",
+            "meta mark set iifname map @networks",
+            "ct original zone set iifname map @zones",
+        ),
+    ),
+    "classify": (
+        "type filter hook prerouting priority mangle; policy accept;",
+        (
+            "ct state new iifname vmap @outbound",
+            "ct state new ct mark set meta mark . ip daddr map @endpoints",
+            "ct direction original meta mark set ct mark map @providers",
+            "ct direction reply meta mark set ct mark map @consumers",
+        ),
+    ),
+    "pre": (
+        "type nat hook prerouting priority dstnat; policy accept;",
+        (
+            f"ip daddr {PLATFORM_ADDRESS} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to meta mark map @dns",
+            "ct mark vmap @services",
+            "meta mark . ip daddr . meta l4proto . th dport vmap @frontends",
+            "meta mark . ip daddr vmap @frontends_all",
+        ),
+    ),
+    "input": (
+        "type filter hook input priority filter; policy drop;",
+        (
+            "ct state established,related accept",
+            f"ip daddr {PLATFORM_ADDRESS} ct status dnat accept",
+        ),
+    ),
+    "post": ("type nat hook postrouting priority srcnat; policy accept;", ("ct mark vmap @nat",)),
+    # Past srcnat, so that rules see the source that the receiver sees.
+    "arrive": (
+        "type filter hook postrouting priority 150; policy accept;",
+        ("ct state new oifname vmap @inbound",),
+    ),
+}
+
+
+def _side(direction: str, side: Side) -> str | None:
+    """Match on addresses; None when nothing can match, empty when everything does."""
+    if not side.prefixes:
+        return "" if side.negated else None
+    return f"ip {direction} {'!= ' if side.negated else ''}{{ {', '.join(side.prefixes)} }}"
+
+
+def _ports(direction: str, ranges: tuple[tuple[int, int], ...]) -> str:
+    if not ranges:
+        return ""
+    texts = (str(first) if first == last else f"{first}-{last}" for first, last in ranges)
+    return f"th {direction} {{ {', '.join(texts)} }}"
+
+
+def _security_lines(rule: SecurityRule) -> tuple[str, ...]:
+    sides = [_side("saddr", rule.source), _side("daddr", rule.destination)]
+    if None in sides:
+        return ()
+    ports = [_ports("sport", rule.source_ports), _ports("dport", rule.destination_ports)]
+    if rule.protocol == "*":
+        protocol = "meta l4proto { tcp, udp }" if any(ports) else ""
+    else:
+        protocol = f"meta l4proto {rule.protocol}"
+        if rule.protocol == "icmp":
+            ports = []
+    verdict = "return" if rule.allow else "drop"
+    return (" ".join(part for part in (protocol, *sides, *ports, verdict) if part),)
+
+
+def _balance_lines(balance: Balance) -> tuple[str, ...]:
+    count = f"counter name {_balance_counter(balance.id)}"
+    if not balance.healthy:
+        return (count, "drop")
+    targets = [f"{m} . {balance.backend_port}" for m in balance.healthy]
+    if balance.protocol == "*":
+        keys = "ip saddr . ip daddr"
+        return (count, f"dnat to {_choose(keys, list(balance.healthy))}")
+    keys = {
+        "Default": f"ip saddr . {balance.protocol} sport . ip daddr . {balance.protocol} dport",
+        "SourceIP": "ip saddr . ip daddr",
+        "SourceIPProtocol": "ip saddr . ip daddr . meta l4proto",
+    }[balance.affinity]
+    if len(targets) == 1:
+        return (count, f"meta l4proto {balance.protocol} dnat to {targets[0].replace(' . ', ':')}")
+    return (count, f"meta l4proto {balance.protocol} dnat ip to {_choose(keys, targets)}")
+
+
+def _choose(keys: str, values: list[str]) -> str:
+    if len(values) == 1:
+        return values[0]
+    pairs = ", ".join(f"{number} : {value}" for number, value in enumerate(values))
+    return f"jhash {keys} mod {len(values)} seed {_SEED} map {{ {pairs} }}"
+
+
+def _source_line(service: LinkService) -> str:
+    return f"snat to {_choose('ip saddr . ip daddr', list(service.nat_addresses))}"
+
+
+def _endpoint_lines(
+    connection: Connection, service: LinkService, balances: tuple[Balance, ...]
+) -> tuple[str, ...]:
+    """Ports that the service's frontends have a rule for; everything else is dropped."""
+    lines = [f"counter name {_endpoint_counter(connection.endpoint_id)}"]
+    for balance in balances:
+        if balance.network != service.network or balance.address not in service.frontends:
+            continue
+        match = "" if balance.protocol == "*" else f"{balance.protocol} dport {balance.port} "
+        lines.append(f"{match}jump {_balance_chain(balance)}")
+    return (*lines, "drop")
+
+
+def full_script(wanted: Ruleset) -> str:
+    """Replace the whole table, whatever is there."""
+    return f"add table {TABLE}\ndelete table {TABLE}\nadd table {TABLE}\n" + difference(Ruleset(), wanted)
+
+
+def difference(old: Ruleset, new: Ruleset) -> str:
+    """One transaction that turns `old` into `new`; empty when there is nothing to do."""
+    lines = [f"add counter {TABLE} {name}" for name in new.counters if name not in old.counters]
+    for name, (declaration, _) in new.maps.items():
+        if name not in old.maps:
+            kind, rest = declaration.format("").split(" ", 1)
+            lines.append(f"add {kind} {TABLE} {name} {rest}")
+    for name, (declaration, _) in new.chains.items():
+        if name not in old.chains:
+            lines.append(f"add chain {TABLE} {name}" + (f" {{ {declaration} }}" if declaration else ""))
+    changed = [name for name, value in new.chains.items() if value != old.chains.get(name)]
+    gone = [name for name in old.chains if name not in new.chains]
+    lines += [f"flush chain {TABLE} {name}" for name in (*changed, *gone) if name in old.chains]
+    lines += _elements("delete", old, new)
+    for name in changed:
+        lines += [f"add rule {TABLE} {name} {rule}" for rule in new.chains[name][1]]
+    lines += _elements("add", new, old)
+    lines += [f"delete chain {TABLE} {name}" for name in gone]
+    lines += [f"delete counter {TABLE} {name}" for name in old.counters if name not in new.counters]
+    return "".join(line + "\n" for line in lines)
+
+
+def _elements(verb: str, have: Ruleset, other: Ruleset) -> list[str]:
+    lines = []
+    for name, (_, elements) in have.maps.items():
+        rest = elements - (other.maps[name][1] if name in other.maps else frozenset())
+        if rest:
+            lines.append(f"{verb} element {TABLE} {name} {{ {', '.join(sorted(rest))} }}")
+    return lines

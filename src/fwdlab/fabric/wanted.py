@@ -1,0 +1,230 @@
+"""The wanted network as plain values: what `plan` makes out of ARM documents and `apply` brings about.
+
+Numbers of networks and connections are hashes of their ids, so that one more network never renumbers another
+whose packets are on their way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal
+
+Protocol = Literal["tcp", "udp", "icmp", "*"]
+
+
+def short_hash(text: str) -> str:
+    """Ten hex digits that stand for a longer name; device names have 15 characters at most."""
+    return hashlib.sha256(text.lower().encode()).hexdigest()[:10]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A virtual network.
+
+    Attributes:
+        id: ARM id in lower case.
+        number: its packet mark, routing table, conntrack zone and DNS port; 1024 to 32767.
+        prefixes: its address space.
+        reaches: numbers of the networks that it is peered with, both ways connected.
+        space: prefixes that the service tag VirtualNetwork stands for.
+    """
+
+    id: str
+    number: int
+    prefixes: tuple[str, ...]
+    reaches: tuple[int, ...]
+    space: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A node's one interface.
+
+    Attributes:
+        node: the node's name.
+        boot_id: which incarnation of it.
+        device: name of the fabric's end.
+        mac: hardware address of the node's end.
+        network: number of its network.
+        subnet_id: ARM id as in the node's specification.
+        address: IPv4 address.
+        prefix_length: of its subnet.
+        gateway: first address of its subnet.
+        forwards: may send with addresses that are not its own (enableIPForwarding).
+        inbound: names of the security chains for what comes in, subnet first.
+        outbound: names of the security chains for what goes out, interface first.
+    """
+
+    node: str
+    boot_id: str
+    device: str
+    mac: str
+    network: int
+    subnet_id: str
+    address: str
+    prefix_length: int
+    gateway: str
+    forwards: bool = False
+    inbound: tuple[str, ...] = ()
+    outbound: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Side:
+    """Addresses on one side of a security rule; no prefixes and `negated` means any."""
+
+    prefixes: tuple[str, ...] = ()
+    negated: bool = True
+
+
+@dataclass(frozen=True)
+class SecurityRule:
+    """One rule of a network security group, in terms of packets.
+
+    Attributes:
+        name: the rule's name.
+        allow: what happens to a new flow that it matches.
+        protocol: `*` for every one.
+        source: where from.
+        destination: where to.
+        source_ports: inclusive ranges, empty for any.
+        destination_ports: inclusive ranges, empty for any.
+    """
+
+    name: str
+    allow: bool
+    protocol: Protocol
+    source: Side
+    destination: Side
+    source_ports: tuple[tuple[int, int], ...] = ()
+    destination_ports: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class SecurityChain:
+    """A security group in one direction, seen from one network; rules in the order of their priority."""
+
+    name: str
+    rules: tuple[SecurityRule, ...]
+
+
+@dataclass(frozen=True)
+class Balance:
+    """A load balancing rule.
+
+    Attributes:
+        id: ARM id of the rule in lower case.
+        load_balancer_id: ARM id of its load balancer.
+        network: number of the frontend's network.
+        address: the frontend's address.
+        protocol: `*` for a rule for all ports (then both ports are 0).
+        port: the frontend's port.
+        backend_port: where the members are reached.
+        members: addresses of the whole pool.
+        healthy: members that new flows go to; none means that new flows are dropped.
+        affinity: what decides on the member.
+        probe: name of its health probe, None without one.
+    """
+
+    id: str
+    load_balancer_id: str
+    network: int
+    address: str
+    protocol: Protocol
+    port: int
+    backend_port: int
+    members: tuple[str, ...]
+    healthy: tuple[str, ...]
+    affinity: Literal["Default", "SourceIP", "SourceIPProtocol"]
+    probe: str | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A health probe.
+
+    Attributes:
+        load_balancer_id: ARM id.
+        name: the probe's name.
+        kind: protocol.
+        port: port on the members.
+        path: request path of Http and Https.
+        interval: seconds between probes.
+        threshold: results of the same kind that change a verdict.
+        network: number of the members' network.
+        addresses: members.
+    """
+
+    load_balancer_id: str
+    name: str
+    kind: Literal["Tcp", "Http", "Https"]
+    port: int
+    path: str
+    interval: int
+    threshold: int
+    network: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LinkService:
+    """A private link service: NAT addresses in front of load balancer frontends."""
+
+    id: str
+    network: int
+    nat_addresses: tuple[str, ...]
+    frontends: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An approved private endpoint as one network sees it.
+
+    Attributes:
+        mark: connection mark; 65536 or more.
+        endpoint_id: ARM id of the private endpoint.
+        service_id: ARM id of the link service.
+        network: number of the network whose packets may use it.
+        address: the endpoint's address.
+    """
+
+    mark: int
+    endpoint_id: str
+    service_id: str
+    network: int
+    address: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record set of a private DNS zone; `type` is A or CNAME, `name` a full name in lower case."""
+
+    name: str
+    type: Literal["A", "CNAME"]
+    ttl: int
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class View:
+    """The private zones that one network sees, and their records."""
+
+    network: int
+    zones: tuple[str, ...]
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """The whole wanted network; equal values mean that nothing has to be done."""
+
+    networks: tuple[Network, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    chains: tuple[SecurityChain, ...] = ()
+    balances: tuple[Balance, ...] = ()
+    probes: tuple[Probe, ...] = ()
+    services: tuple[LinkService, ...] = ()
+    connections: tuple[Connection, ...] = ()
+    views: tuple[View, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
