@@ -201,6 +201,28 @@ def test_names_are_found_by_symbol_loop_and_information() -> None:
     }
 
 
+def test_a_name_may_be_taken_from_another_resource() -> None:
+    loop = {"name": "many", "count": 2}
+    found = plan(
+        {
+            "child": {
+                "type": f"{NET}/subnets",
+                "name": "[format('{0}/s', resourceInfo('v').name)]",
+                "scope": "",
+                "apiVersion": "1",
+            },
+            "v": net("[concat(resourceInfo('many[1]').name, '-x')]"),
+            "many": net("[format('m{0}', copyIndex())]", copy=loop),
+        }
+    )
+    assert found.resources["child"].id == f"{GROUP}/providers/{NET}/m1-x/subnets/s"
+
+
+def test_names_that_need_each_other_are_refused() -> None:
+    message = refused({"a": net("[resourceInfo('b').name]"), "b": net("[resourceInfo('a').name]")})
+    assert "depends on itself in a circle" in message
+
+
 def test_parameters_variables_and_functions_come_together() -> None:
     found = plan(
         [net("[variables('name')]", tags={"t": "[variables('many')[1].x]"})],

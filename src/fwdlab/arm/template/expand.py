@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.template.environment import Environment, Frame, Need, Unresolved
 from fwdlab.arm.template.evaluate import Evaluator, copy_count
 from fwdlab.arm.template.failures import invalid_expression, invalid_template, not_supported
+from fwdlab.arm.template.functions_deployment import not_here
 from fwdlab.arm.template.plan import Plan, PlanNames, Planned, not_defined
 from fwdlab.arm.template.scopes import DEPLOYMENTS, GROUPS, Scope, absolute_id, join_id
 from fwdlab.arm.template.symbols import Symbols
@@ -46,6 +47,42 @@ class _Declared:
     parent_name: str = ""
 
 
+class _EarlyNames:
+    """Names while resources are still being named: only `resourceInfo()` of a symbolic name is allowed."""
+
+    def __init__(self, request: DeploymentRequest, environment: Environment, base: Frame) -> None:
+        self._request, self._base = request, base
+        self._evaluator = Evaluator(replace(environment, names=self))
+        self._under_way: list[str] = []
+
+    def resource(self, text: str) -> str:
+        """See `environment.Names`."""
+        del text
+        raise not_here("reference")
+
+    def loop(self, text: str) -> list[str]:
+        """See `environment.Names`."""
+        del text
+        raise not_here("references")
+
+    def info(self, text: str) -> dict[str, Any]:
+        """See `environment.Names`."""
+        resources = self._request.template.get("resources")
+        symbol = text.partition("[")[0]
+        if not isinstance(resources, dict) or symbol not in resources:
+            raise not_defined(text)
+        if symbol in self._under_way:
+            raise ExpressionError(f"The name of the resource '{text}' depends on itself in a circle.")
+        self._under_way.append(symbol)
+        declared = _Declared(symbol, symbol, resources[symbol])
+        turns = list(_turns(declared, self._request.scope, self._evaluator, self._base))
+        self._under_way.pop()
+        for planned in turns:
+            if planned.key == text:
+                return planned.info
+        raise not_defined(text)
+
+
 def expand(request: DeploymentRequest, host: Host) -> Plan:
     """Evaluate parameters and expand loops, conditions and nested children; find all dependencies.
 
@@ -61,7 +98,8 @@ def expand(request: DeploymentRequest, host: Host) -> Plan:
         above = environment.names
     symbols.evaluator = Evaluator(environment)
     parameters = symbols.check() if request.outer is None else {}
-    resources = _resources(request, symbols.evaluator, base)
+    early = Evaluator(replace(environment, names=_EarlyNames(request, environment, base)))
+    resources = _resources(request, early, base)
     loops = _loop_names(request.template.get("resources") or [])
     names = PlanNames.of(request.scope, resources, loops, above if isinstance(above, PlanNames) else None)
     environment = replace(environment, names=names)

@@ -73,6 +73,16 @@ class Planned:
         return self.type.lower() == DEPLOYMENTS.lower()
 
     @property
+    def info(self) -> dict[str, Any]:
+        """What `resourceInfo()` gives."""
+        return {
+            "id": self.id,
+            "name": self.name.rsplit("/", 1)[-1],
+            "type": self.type,
+            "apiVersion": self.api_version,
+        }
+
+    @property
     def outer(self) -> bool:
         """Whether its template is evaluated in the scope of this one (the default of plain JSON)."""
         options = self.raw.get("properties", {}).get("expressionEvaluationOptions") or {}
@@ -172,13 +182,7 @@ class PlanNames:
             if self.above is not None:
                 return self.above.info(text)
             raise not_defined(text)
-        planned = self.resources[text]
-        return {
-            "id": planned.id,
-            "name": planned.name.rsplit("/", 1)[-1],
-            "type": planned.type,
-            "apiVersion": planned.api_version,
-        }
+        return self.resources[text].info
 
 
 def not_defined(text: str) -> ExpressionError:
