@@ -75,6 +75,7 @@ class Profile:
                     "encrypt_token_cache": "false",
                     "login_experience_v2": "off",
                     "survey_message": "no",
+                    "display_region_identified": "no",
                 },
                 "auto-upgrade": {"enable": "no"},
             },

@@ -143,6 +143,7 @@ class Endpoint:
         server = Server(api, credentials, certificates, log)
         deployments = DeploymentRoutes(api, locations=("westeurope",))
         server.routes.append(deployments)
+        api.group_deleted.append(deployments.forget)
         await server.start()
         profile = Profile(server.base_url, 1, certificates.bundle, home / "azure", home / "azd")
         profile.write(credentials)

@@ -328,3 +328,23 @@ def test_records_are_checked() -> None:
         assert (await refused(api.put(lost, {"properties": {}}))).code == "ParentResourceNotFound"
 
     run(scene())
+
+
+def test_what_is_derived_is_not_stored_when_it_comes_back() -> None:
+    async def scene() -> None:
+        api = await seeded()
+        balancer = f"{NETWORK}/loadBalancers/lb"
+        revision = api.store.revision
+        await api.put(balancer, await api.get(balancer))
+        assert api.store.revision == revision
+        gateway = f"{NETWORK}/natGateways/nat"
+        await api.put(gateway, PLACE)
+        prefix = {"addressPrefix": "10.0.1.192/26", "natGateway": {"id": gateway}}
+        await api.put(f"{HUB}/subnets/out", {"properties": prefix})
+        shown = await api.get(gateway)
+        assert shown["properties"]["subnets"] == [{"id": f"{HUB}/subnets/out"}]
+        await api.put(gateway, shown)
+        await api.delete(f"{HUB}/subnets/out")
+        assert "subnets" not in (await api.get(gateway))["properties"]
+
+    run(scene())

@@ -7,7 +7,7 @@ import pytest
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.providers.resources import matches, parse_filter
-from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, new_api, seed, vnet
+from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, FakeDataPlane, new_api, seed, vnet
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -182,3 +182,53 @@ def test_filters(text: str, *, fits: bool) -> None:
 def test_a_filter_that_is_not_understood_is_refused() -> None:
     with pytest.raises(ArmError, match="InvalidFilterInQueryString"):
         parse_filter("substringof('x', name)")
+
+
+def test_a_vaults_secret_is_write_only() -> None:
+    async def scene() -> None:
+        api = new_api()
+        await api.put(GROUP, PLACE)
+        vault = f"{PROVIDERS}/Microsoft.KeyVault/vaults/kv"
+        await api.put(vault, PLACE)
+        secret = f"{vault}/secrets/s"
+        made = await api.put(secret, {"properties": {"value": "hidden"}})
+        assert "hidden" not in str(made)
+        assert made["properties"]["secretUri"] == "https://kv.vault.azure.net/secrets/s"
+        assert api.store.require(secret).secrets == {"value": "hidden"}
+
+    asyncio.run(scene())
+
+
+def test_tags_are_a_resource_on_every_scope() -> None:
+    async def scene() -> None:
+        api = new_api()
+        await seed(api, GROUP)
+        for scope in (GROUP, f"{NETWORK}/virtualNetworks/hub"):
+            tags = f"{scope}/providers/Microsoft.Resources/tags/default"
+            made = await api.put(tags, {"properties": {"tags": {"a": "1", "b": "2"}}})
+            assert made["properties"]["tags"] == {"a": "1", "b": "2"}
+            await api.patch(tags, {"operation": "Merge", "properties": {"tags": {"c": "3"}}})
+            await api.patch(tags, {"operation": "Delete", "properties": {"tags": {"a": "1", "b": "other"}}})
+            assert (await api.get(scope))["tags"] == {"b": "2", "c": "3"}
+            await api.patch(tags, {"operation": "Replace", "properties": {"tags": {}}})
+            assert (await api.get(tags))["properties"]["tags"] == {}
+            error = await refused(api.patch(tags, {"operation": "Paint", "properties": {"tags": {}}}))
+            assert error.code == "InvalidRequestContent"
+        missing = f"{NETWORK}/virtualNetworks/none/providers/Microsoft.Resources/tags/default"
+        assert (await refused(api.put(missing, {"properties": {"tags": {}}}))).code == "ResourceNotFound"
+
+    asyncio.run(scene())
+
+
+def test_a_data_plane_that_does_not_follow_is_an_error_and_no_hanging(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stuck(FakeDataPlane):
+        async def settled(self, revision: int) -> None:
+            await asyncio.sleep(3600)
+
+    async def scene() -> None:
+        monkeypatch.setattr("fwdlab.arm.api._SETTLE_SECONDS", 0.01)
+        assert (await refused(new_api(Stuck()).settle())).code == "LabDataPlaneTimeout"
+
+    asyncio.run(scene())

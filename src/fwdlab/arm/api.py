@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.store import Store
 
 Documents: TypeAlias = "list[dict[str, Any]]"
+_SETTLE_SECONDS = 60.0
 _WITH_NODES = ("microsoft.compute/", "microsoft.containerinstance/")
 
 
@@ -189,8 +190,19 @@ class ArmApi:
         return (await self.post(resource_id, action, body)).body
 
     async def settle(self) -> None:
-        """Wait until the data plane reflects everything up to now."""
-        await self.world.data_plane.settled(self.store.revision)
+        """Wait until the data plane reflects everything up to now.
+
+        Raises:
+            ArmError: 500 `LabDataPlaneTimeout` when it does not follow within a minute.
+        """
+        try:
+            await asyncio.wait_for(self.world.data_plane.settled(self.store.revision), _SETTLE_SECONDS)
+        except asyncio.TimeoutError:
+            raise ArmError(
+                500,
+                "LabDataPlaneTimeout",
+                f"The lab's network did not follow the change within {_SETTLE_SECONDS:.0f} s; see its log.",
+            ) from None
 
     def container_ended(self, node: str, boot_id: str, exit_code: int) -> None:
         """The data plane reports that a container's own process has ended; old news is ignored."""

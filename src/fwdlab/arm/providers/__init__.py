@@ -14,6 +14,7 @@ from fwdlab.arm.providers import (
     network_privatelink,
     network_vnet,
     resources,
+    tags,
 )
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _CLASSES: tuple[type[Provider], ...] = (
     resources.Groups,
+    tags.Tags,
     network_vnet.VirtualNetworks,
     network_vnet.Subnets,
     network_vnet.Peerings,
@@ -53,6 +55,7 @@ _CLASSES: tuple[type[Provider], ...] = (
     inert.Workspaces,
     inert.Identities,
     inert.Vaults,
+    inert.VaultSecrets,
     inert.DeletedVaults,
     inert.NatGateways,
     *inert.inert_providers(),

@@ -134,6 +134,9 @@ class ScaleSets(Provider):
             "sku", copy.deepcopy(old.document.get("sku", {})) if old is not None else {}
         )
         sku.setdefault("capacity", 1)
+        for policy in ("automaticRepairsPolicy", "scaleInPolicy"):
+            if properties.get(policy):
+                self.world.warn(f"{document['id']}: {policy} has no effect in the lab")
         if old is not None and _model(document, secrets) != _model(old.document, old.secrets):
             secrets["model"] += 1
         scale_set = Resource(document["id"], VMSS, document, secrets, None)

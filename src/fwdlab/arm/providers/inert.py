@@ -35,7 +35,6 @@ _UNTRACKED = (
     "Microsoft.Authorization/roleDefinitions",
     "Microsoft.Authorization/locks",
     "Microsoft.KeyVault/vaults/accessPolicies",
-    "Microsoft.KeyVault/vaults/secrets",
 )
 
 
@@ -134,6 +133,24 @@ class Vaults(Provider):
         self.store.put(Resource(deleted, DELETED_VAULT, document))
 
 
+class VaultSecrets(Provider):
+    """`…/vaults/secrets`: the value is write-only here, as in ARM."""
+
+    type = f"{VAULT}/secrets"
+    tracked = False
+
+    def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
+        """Take the value out of the document."""
+        resource = self.resource(document, old)
+        value = document["properties"].pop("value", None)
+        if value is not None:
+            resource.secrets["value"] = value
+        own = ResourceId.parse(document["id"])
+        address = f"https://{own.names[0].lower()}.vault.azure.net/secrets/{own.name}"
+        document["properties"]["secretUri"] = address
+        return resource
+
+
 class DeletedVaults(Provider):
     """`…/locations/LOCATION/deletedVaults`."""
 
@@ -159,6 +176,11 @@ class NatGateways(Provider):
     """`Microsoft.Network/natGateways`: says which subnets use it."""
 
     type = "Microsoft.Network/natGateways"
+
+    def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
+        """Drop what is derived when it is read."""
+        document["properties"].pop("subnets", None)
+        return self.resource(document, old)
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """Add the subnets."""

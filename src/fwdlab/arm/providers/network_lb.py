@@ -43,7 +43,8 @@ class LoadBalancers(Provider):
         """Allocate frontends, complete the parts, follow the references between them."""
         document.setdefault("sku", {"name": "Basic"}).setdefault("tier", "Regional")
         for part in _PARTS:
-            embed(document, part, f"{LB}/{part}")
+            for entry in embed(document, part, f"{LB}/{part}"):
+                entry["properties"].pop("loadBalancingRules", None)  # derived when it is read
         properties = document["properties"]
         self._allocate(properties["frontendIPConfigurations"], document["id"], old)
         for pool in properties["backendAddressPools"]:

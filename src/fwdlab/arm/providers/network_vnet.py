@@ -260,6 +260,8 @@ class SecurityGroups(Provider):
         taken: dict[tuple[str, int], str] = {}
         for rule in rules:
             _check_rule(rule)
+            if any(key.lower().endswith("applicationsecuritygroups") for key in rule["properties"]):
+                self.world.warn(f"{rule['id']}: application security groups have no effect in the lab")
             key = (rule["properties"]["direction"].lower(), int(rule["properties"]["priority"]))
             if key in taken:
                 raise ArmError(
