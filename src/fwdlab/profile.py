@@ -80,6 +80,9 @@ class Profile:
                 "auto-upgrade": {"enable": "no"},
             },
         )
+        self._write_login(credentials)
+
+    def _write_login(self, credentials: Credentials) -> None:
         _write_json(
             self.az_directory / "azureProfile.json",
             {

@@ -7,6 +7,7 @@ import pytest
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.operations import status_document
+from fwdlab.errors import LabError
 from support.controlplane import GROUP, NETWORK, PROVIDERS, FakeDataPlane, box_body, new_api, seed
 
 if TYPE_CHECKING:
@@ -239,13 +240,27 @@ def test_changes_of_nodes_wait_for_the_data_plane() -> None:
     asyncio.run(scene())
 
 
-def test_the_log_of_a_running_container_is_empty_and_says_so() -> None:
+def test_logs_come_from_the_node() -> None:
     async def scene() -> None:
         api = await seeded()
-        assert await api.read(f"{BOX}/containers/jump/logs") == {"content": ""}
-        assert any("container logs" in warning for warning in api.warnings)
+        assert await api.read(f"{BOX}/containers/jump/logs") == {"content": "log of jump\n"}
         assert (
             await refused(api.post(f"{BOX}/containers/jump", "attach"))
         ).code == "LabOperationNotSupported"
+        await api.action(BOX, "stop")
+        assert (await refused(api.read(f"{BOX}/containers/jump/logs"))).code == "ContainerGroupStopped"
+
+    asyncio.run(scene())
+
+
+def test_a_kernel_that_refuses_is_an_error_of_the_request() -> None:
+    class Refusing(FakeDataPlane):
+        async def settled(self, revision: int) -> None:
+            raise LabError("node_failed", "no more namespaces")
+
+    async def scene() -> None:
+        error = await refused(seed(new_api(Refusing()), GROUP))
+        assert (error.status, error.code) == (500, "LabDataPlaneFailed")
+        assert "no more namespaces" in error.message
 
     asyncio.run(scene())

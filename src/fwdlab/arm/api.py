@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm import providers
@@ -13,6 +14,7 @@ from fwdlab.arm.providers.base import LabSettings, World, normal_location
 from fwdlab.arm.providers.container_instance import GROUP as CONTAINER_GROUP
 from fwdlab.arm.providers.container_instance import ContainerGroups
 from fwdlab.arm.store import group_not_found, not_found
+from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.store import Store
 
 Documents: TypeAlias = "list[dict[str, Any]]"
-_SETTLE_SECONDS = 60.0
+_SETTLE_SECONDS = 65.0  # past the data plane's own limit, whose message says more
 _WITH_NODES = ("microsoft.compute/", "microsoft.containerinstance/")
 
 
@@ -155,7 +157,10 @@ class ArmApi:
         self._check_group(found.resource)
         owner = self.world.providers.get(found.resource.type.lower())
         view = owner.views.get(found.word.lower()) if owner is not None else None
-        return view(found.resource) if view is not None else {"value": self._list(found)}
+        if view is None:
+            return {"value": self._list(found)}
+        shown = view(found.resource)
+        return await shown if inspect.isawaitable(shown) else shown
 
     async def delete(self, resource_id: str) -> Outcome:
         """Remove a resource; 204 when there was none, an operation for a resource group."""
@@ -193,7 +198,8 @@ class ArmApi:
         """Wait until the data plane reflects everything up to now.
 
         Raises:
-            ArmError: 500 `LabDataPlaneTimeout` when it does not follow within a minute.
+            ArmError: 500 `LabDataPlaneTimeout` when it does not follow in time, `LabDataPlaneFailed` when the
+                kernel refused something.
         """
         try:
             await asyncio.wait_for(self.world.data_plane.settled(self.store.revision), _SETTLE_SECONDS)
@@ -203,6 +209,8 @@ class ArmApi:
                 "LabDataPlaneTimeout",
                 f"The lab's network did not follow the change within {_SETTLE_SECONDS:.0f} s; see its log.",
             ) from None
+        except LabError as error:
+            raise ArmError(500, "LabDataPlaneFailed", f"{error.code}: {error.message}") from error
 
     def container_ended(self, node: str, boot_id: str, exit_code: int) -> None:
         """The data plane reports that a container's own process has ended; old news is ignored."""

@@ -22,6 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.providers.container_instance import Containers
+from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
@@ -135,7 +136,7 @@ class ExecSessions:
                 cols=session.cols,
                 environment=dict(session.node.environment),
             )
-        except (OSError, LookupError) as error:
+        except (OSError, LabError) as error:
             await socket.send_bytes(f"exec: {session.argv[0]}: {error}\r\n".encode())
             await socket.close()
             return

@@ -33,7 +33,7 @@ class DataPlane(Protocol):
     """The network and machines that follow the store."""
 
     async def settled(self, revision: int) -> None:
-        """Return when the kernel reflects at least this revision of the store."""
+        """Return when the kernel reflects at least this revision of the store; LabError when it cannot."""
 
     def health(self) -> tuple[ProbeHealth, ...]:
         """What the platform's probes say now."""
@@ -41,4 +41,7 @@ class DataPlane(Protocol):
     async def open_terminal(
         self, node: str, argv: Sequence[str], *, rows: int, cols: int, environment: Mapping[str, str]
     ) -> Terminal:
-        """Start a process with a terminal in a node."""
+        """Start a process with a terminal in a node; LabError when there is no such node or program."""
+
+    async def logs(self, node: str) -> str:
+        """What the process of a container has printed; LabError when there is no such node."""

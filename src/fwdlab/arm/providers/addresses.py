@@ -158,8 +158,10 @@ def allocate(
         if not same(holder, owner) and not holder.lower().startswith(owner.lower() + "/")
     }
     taken.update({IPv4Address(address): owner for address in drafted})
-    if wanted is not None:
-        return _static(network, wanted, taken, user, subnet)
+    return _static(network, wanted, taken, user, subnet) if wanted is not None else _lowest(network, taken)
+
+
+def _lowest(network: IPv4Network, taken: dict[IPv4Address, str]) -> str:
     first = int(network.network_address) + _RESERVED_FIRST
     for number in range(first, int(network.broadcast_address)):
         if (address := IPv4Address(number)) not in taken:
@@ -167,8 +169,7 @@ def allocate(
     raise ArmError(
         400,
         "SubnetIsFull",
-        f"Subnet {subnet['name']} with address prefix {network} does not have enough capacity for 1 IP "
-        "addresses.",
+        f"A subnet with address prefix {network} does not have enough capacity for 1 IP addresses.",
     )
 
 

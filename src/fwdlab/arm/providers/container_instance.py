@@ -13,6 +13,7 @@ from fwdlab.arm.operations import Operation, Outcome, timestamp
 from fwdlab.arm.providers.addresses import allocate, subnet_of
 from fwdlab.arm.providers.base import Embedded, Provider, index_of, reference_id
 from fwdlab.arm.providers.machines import boot_id, node_name
+from fwdlab.errors import LabError
 from fwdlab.model import NodeSpec, Resource
 
 if TYPE_CHECKING:
@@ -276,11 +277,13 @@ class Containers(Embedded):
             raise stopped(group)
         return group.node
 
-    def _logs(self, resource_id: ResourceId) -> dict[str, Any]:
-        """The lab keeps no container output, so a running container's log is empty."""
-        self.running_node(resource_id)
-        self.world.warn(f"{resource_id}: the lab keeps no container logs; they are answered empty")
-        return {"content": ""}
+    async def _logs(self, resource_id: ResourceId) -> dict[str, Any]:
+        """What the container has printed."""
+        node = self.running_node(resource_id)
+        try:
+            return {"content": await self.world.data_plane.logs(node.name)}
+        except LabError as error:  # it ended this very moment
+            raise ArmError(404, "ContainerLogNotAvailable", error.message) from error
 
     def _attach(self, resource_id: ResourceId, _body: Any) -> Outcome:
         raise ArmError(400, "LabOperationNotSupported", f"{resource_id}: the lab has no attach, only exec.")
