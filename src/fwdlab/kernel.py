@@ -1,4 +1,4 @@
-"""The few system calls that Python has no function for. Standard library only: small processes import this."""
+"""The few system calls that Python has no function for. Standard library only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class _MountAttributes(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 - the name that ctypes asks for
+    _fields_ = [
         ("attr_set", ctypes.c_uint64),
         ("attr_clr", ctypes.c_uint64),
         ("propagation", ctypes.c_uint64),

@@ -225,7 +225,7 @@ def _make_mounts() -> None:
 
 
 def _try_in_child(*, user: bool, then: Callable[[], None] | None = None) -> tuple[str, int] | None:
-    """Make the namespaces for real in a child and do `then` in them; the refused step and its errno, or None."""
+    """Make the namespaces in a child and do `then` in them; the refused step and its errno, or None."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -314,7 +314,8 @@ def _try_network() -> None:
     with _step("unshare net"):
         kernel.unshare(kernel.CLONE_NEWNET)
     environment = {"PATH": _search_path()}
-    nat = "table ip t { chain c { type nat hook prerouting priority dstnat; ct mark set 1 dnat to 192.0.2.1; } }"
+    chain = "chain c { type nat hook prerouting priority dstnat; ct mark set 1 dnat to 192.0.2.1; }"
+    nat = f"table ip t {{ {chain} }}"
     for argv, text in (
         (["ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"], ""),
         (["nft", "-f", "-"], nat),

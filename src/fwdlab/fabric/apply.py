@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
-from fwdlab.fabric.nodes import PLATFORM_ADDRESS, Node, Nursery
+from fwdlab.fabric.nodes import PLATFORM_ADDRESS
 from fwdlab.fabric.ruleset import Ruleset, compile_rules, difference, full_script, hop_counters
 from fwdlab.fabric.wanted import Fabric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from fwdlab.fabric.nodes import Node
+    from fwdlab.fabric.nursery import Nursery
     from fwdlab.fabric.wanted import Interface
 
 _GATEWAY_MAC = "12:34:56:78:9a:bc"  # what Azure answers every ARP request with
@@ -144,9 +146,9 @@ def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
     added = [i for i in new.interfaces if i.device not in before]
     for descriptor, interface in enumerate(added, start=3):
         device = interface.device
+        peer = f"name eth0 address {interface.mac} netns /proc/self/fd/{descriptor}"
         lines += [
-            f"link add {device} address {_GATEWAY_MAC} type veth peer name eth0 address {interface.mac}"
-            f" netns /proc/self/fd/{descriptor}",
+            f"link add {device} address {_GATEWAY_MAC} type veth peer {peer}",
             f"link set {device} up",
             f"ntable change name arp_cache dev {device} proxy_delay 0",
         ]

@@ -11,7 +11,8 @@ from fwdlab.errors import LabError
 from fwdlab.fabric.apply import Kernel
 from fwdlab.fabric.dns import DnsServer
 from fwdlab.fabric.health import Prober
-from fwdlab.fabric.nodes import Completed, Nursery
+from fwdlab.fabric.nodes import Completed
+from fwdlab.fabric.nursery import Nursery
 from fwdlab.fabric.plan import plan
 from fwdlab.fabric.running import NodeStatus, Running
 from fwdlab.fabric.wanted import Fabric
@@ -217,7 +218,7 @@ class DataPlane:
         argv: Sequence[str],
         *,
         stdin: bytes = b"",
-        timeout: float = 10,  # noqa: ASYNC109
+        timeout: float = 10,
     ) -> Completed:
         """Run a program in a node and collect its output.
 

@@ -33,8 +33,8 @@ def views(
     linked: dict[str, set[str]] = {key: set() for key in networks}
     for document in documents.values():
         if str(document.get("type", "")).lower() == _LINK:
-            network = str((document["properties"].get("virtualNetwork") or {}).get("id", "")).lower()
-            linked.setdefault(network, set()).add(document["id"].lower().rsplit("/", 2)[0])
+            target = str((document["properties"].get("virtualNetwork") or {}).get("id", "")).lower()
+            linked.setdefault(target, set()).add(document["id"].lower().rsplit("/", 2)[0])
     records = {zone["id"].lower(): _records(zone, documents, warnings) for zone in zones}
     names = {zone["id"].lower(): zone["id"].rsplit("/", 1)[-1].lower() for zone in zones}
     made = []

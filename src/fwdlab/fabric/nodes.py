@@ -1,4 +1,4 @@
-"""Nodes as the lab's process sees them: created, asked to do something, removed. No namespace is entered here."""
+"""A node as the lab's process sees it: asked to do something, removed. No namespace is entered here."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
+import socket as sockets
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.errors import LabError
-from fwdlab.machine import wire
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from fwdlab.fabric.peer import Peer
 
 PLATFORM_ADDRESS = "168.63.129.16"
-"""Azure's virtual public address for DNS and health probes (virtual-network/what-is-ip-address-168-63-129-16)."""
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_START_SECONDS = 10.0
+"""Source of DNS and health probes in Azure (virtual-network/what-is-ip-address-168-63-129-16)."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _GRACE_SECONDS = 0.2
 
 
@@ -33,73 +28,6 @@ class Completed:
     returncode: int
     stdout: bytes
     stderr: bytes
-
-
-class Peer:
-    """One end of a socket to a small process: requests with answers, and events."""
-
-    def __init__(self, end: socket.socket, on_event: Callable[[dict[str, Any]], None]) -> None:
-        end.setblocking(False)
-        self._end = end
-        self._on_event = on_event
-        self._next = 0
-        self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(end.fileno(), self._read)
-
-    async def ask(
-        self, request: dict[str, Any], files: Sequence[int] = ()
-    ) -> tuple[dict[str, Any], list[int]]:
-        """Send a request and wait for its answer.
-
-        Raises:
-            OSError: when the operation failed there, or the other end is gone.
-            TimeoutError: after ten seconds.
-        """
-        self._next += 1
-        number = self._next
-        future: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
-        self._waiting[number] = future
-        try:
-            wire.send(self._end, {**request, "id": number}, tuple(files))
-            answer, received = await asyncio.wait_for(future, _START_SECONDS)
-        finally:
-            self._waiting.pop(number, None)
-        if "error" in answer:
-            raise OSError(answer.get("errno", 0), answer["error"])
-        return answer, received
-
-    def _read(self) -> None:
-        while True:
-            try:
-                received = wire.receive(self._end)
-            except BlockingIOError:
-                return
-            except OSError:
-                received = None
-            if received is None:
-                self.close()
-                return
-            message, files = received
-            future = self._waiting.get(message.get("id", 0))
-            if future is not None and not future.done():
-                future.set_result((message, files))
-                continue
-            for file in files:
-                os.close(file)
-            if "id" not in message:
-                self._on_event(message)
-
-    def close(self) -> None:
-        """Let go of the other end; whoever waits gets an error."""
-        if self._end.fileno() < 0:
-            return
-        self._loop.remove_reader(self._end.fileno())
-        self._end.close()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(ConnectionResetError("the node is gone"))
-        self._on_event({"gone": True})
 
 
 @dataclass
@@ -183,7 +111,7 @@ class Node:
         argv: Sequence[str],
         *,
         stdin: bytes = b"",
-        timeout: float = 10.0,  # noqa: ASYNC109 - kills what runs, which a caller's timeout would not
+        timeout: float = 10.0,
         files: Sequence[int] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Completed:
@@ -266,8 +194,8 @@ class Node:
             file.write(content)
 
     async def socket(
-        self, kind: socket.SocketKind, address: str, port: int = 0, *, listen: bool = False, mark: int = 0
-    ) -> socket.socket:
+        self, kind: sockets.SocketKind, address: str, port: int = 0, *, listen: bool = False, mark: int = 0
+    ) -> sockets.socket:
         """A bound socket of the node's network namespace that does not block.
 
         Raises:
@@ -275,19 +203,19 @@ class Node:
         """
         request = {"op": "socket", "kind": int(kind), "address": address, "port": port}
         _, received = await self.peer.ask({**request, "listen": listen, "mark": mark})
-        made = socket.socket(fileno=received[0])
-        made.setblocking(False)
+        made = sockets.socket(fileno=received[0])
+        made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         return made
 
-    async def listen(self, path: str) -> socket.socket:
+    async def listen(self, path: str) -> sockets.socket:
         """A listening unix socket in the node's file system.
 
         Raises:
             OSError: as bind(2) in the node.
         """
         _, received = await self.peer.ask({"op": "listen", "path": path})
-        made = socket.socket(fileno=received[0])
-        made.setblocking(False)
+        made = sockets.socket(fileno=received[0])
+        made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         return made
 
     def on_event(self, message: dict[str, Any]) -> None:
@@ -350,131 +278,3 @@ def _memory_file(content: bytes) -> int:
         file.write(content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-class Nursery:
-    """Creates nodes by way of the zygote.
-
-    Args:
-        run_dir: an existing directory of the lab; nodes mount over an empty directory in it, which shows
-            nothing to the host.
-    """
-
-    def __init__(self, run_dir: Path) -> None:
-        self._scratch = run_dir / "node"
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        self._process: subprocess.Popen[bytes] | None = None
-        self._peer: Peer | None = None
-
-    def start(self) -> None:
-        """Start the zygote."""
-        here, there = wire.pair()
-        source = str(Path(__file__).resolve().parents[2])
-        program = (
-            f"import sys; sys.path.insert(0, {source!r}); from fwdlab.machine.zygote import main;"
-            f" main({there.fileno()})"
-        )
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", program],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(there.fileno(),),
-            env={"PATH": _PATH},
-            cwd="/",
-        )
-        there.close()
-        self._peer = Peer(here, lambda _message: None)
-
-    async def create(
-        self,
-        name: str,
-        *,
-        private_files: bool = True,
-        files: Mapping[str, str] | None = None,
-        programs: Mapping[str, str] | None = None,
-        sysctls: Mapping[str, str] | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> Node:
-        """Make a node.
-
-        Args:
-            name: host name.
-            private_files: False for one that keeps the lab's view of the file system.
-            files: first content of files below /etc, by path.
-            programs: scripts below /usr/local, by path.
-            sysctls: by path below /proc/sys.
-            environment: added to what every program in it gets.
-
-        Raises:
-            LabError: `node_failed` with the step that the kernel refused.
-        """
-        if self._peer is None:
-            raise LabError("lab_closed", "the lab's data plane does not run")
-        here, there = wire.pair()
-        settings = {
-            "name": name[:64],
-            "private_files": private_files,
-            "scratch": str(self._scratch),
-            "files": dict(files or {}),
-            "programs": dict(programs or {}),
-            "keep": sorted({sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)}),
-            "sysctls": dict(sysctls or {}),
-        }
-        try:
-            answer, _ = await self._peer.ask({"node": settings}, (there.fileno(),))
-        except OSError as error:
-            here.close()
-            raise LabError("node_failed", f"{name}: {error}") from error
-        finally:
-            there.close()
-        return await _adopt(name, answer["pid"], here, environment or {})
-
-    def close(self) -> None:
-        """End the zygote; nodes that are left die with it."""
-        if self._peer:
-            self._peer.close()
-            self._peer = None
-        if self._process:
-            self._process.kill()
-            self._process.wait(5)
-            self._process = None
-        with contextlib.suppress(OSError):
-            self._scratch.rmdir()
-
-
-async def _adopt(name: str, pid: int, end: socket.socket, environment: Mapping[str, str]) -> Node:
-    loop = asyncio.get_running_loop()
-    first: asyncio.Future[dict[str, Any]] = loop.create_future()
-    events: list[Callable[[dict[str, Any]], None]] = []
-
-    def on_event(message: dict[str, Any]) -> None:
-        if not first.done():
-            first.set_result(message)
-        elif events:
-            events[0](message)
-
-    peer = Peer(end, on_event)
-    pidfd = os.pidfd_open(pid)
-    try:
-        message = await asyncio.wait_for(first, _START_SECONDS)
-        if "ready" not in message:
-            raise LabError("node_failed", f"{name}: {message.get('error', 'its first process ended')}")
-        network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    except BaseException:
-        peer.close()
-        os.close(pidfd)
-        raise
-    own = {"PATH": _PATH, "HOME": "/root", "LANG": "C.UTF-8", "HOSTNAME": name, **environment}
-    node = Node(name, pid, pidfd, own, network, peer)
-    events.append(node.on_event)
-    return node
-
-
-def etc_files(name: str) -> dict[str, str]:
-    """What every node finds in /etc instead of the host's files."""
-    return {
-        "/etc/resolv.conf": f"nameserver {PLATFORM_ADDRESS}\noptions timeout:2 attempts:2\n",
-        "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n",
-        "/etc/hostname": f"{name}\n",
-        "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",
-        "/etc/environment": "",
-    }

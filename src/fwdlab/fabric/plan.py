@@ -364,11 +364,7 @@ def _subnet_prefix(subnet: Document) -> str:
 
 
 def _threshold(properties: Document) -> int:
-    """`probeThreshold` counts; `numberOfProbes` is only there for older API versions and not honoured by Azure.
-
-    Azure documents numberOfProbes as without effect for new probes, but templates set nothing else, so it
-    serves as the threshold when `probeThreshold` is missing.
-    """
+    """Results in a row that change a verdict: `probeThreshold`, or `numberOfProbes` in older templates."""
     return max(1, int(properties.get("probeThreshold") or properties.get("numberOfProbes") or 1))
 
 

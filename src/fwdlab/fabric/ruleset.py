@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TABLE = "ip fabric"
 _SEED = "0x5eed"
+_ANY_PORTS = "meta l4proto { tcp, udp }"
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,8 @@ def _chains(fabric: Fabric) -> dict[str, tuple[str, tuple[str, ...]]]:
         chains[_balance_chain(balance)] = ("", _balance_lines(balance))
     services = {service.id: service for service in fabric.services}
     for service in fabric.services:
-        lines = (f"counter name {_service_counter(service.id)}", _source_line(service))
-        chains[f"pls_{short_hash(service.id)}"] = ("", lines)
+        count = f"counter name {_service_counter(service.id)}"
+        chains[f"pls_{short_hash(service.id)}"] = ("", (count, _source_line(service)))
     for connection in fabric.connections:
         lines = _endpoint_lines(connection, services[connection.service_id], fabric.balances)
         chains[f"pe_{connection.mark:x}"] = ("", lines)
@@ -197,7 +198,7 @@ _BASE: dict[str, tuple[str, tuple[str, ...]]] = {
     "pre": (
         "type nat hook prerouting priority dstnat; policy accept;",
         (
-            f"ip daddr {PLATFORM_ADDRESS} meta l4proto {{ tcp, udp }} th dport 53 dnat ip to meta mark map @dns",
+            f"ip daddr {PLATFORM_ADDRESS} {_ANY_PORTS} th dport 53 dnat ip to meta mark map @dns",
             "ct mark vmap @services",
             "meta mark . ip daddr . meta l4proto . th dport vmap @frontends",
             "meta mark . ip daddr vmap @frontends_all",
@@ -239,7 +240,7 @@ def _security_lines(rule: SecurityRule) -> tuple[str, ...]:
         return ()
     ports = [_ports("sport", rule.source_ports), _ports("dport", rule.destination_ports)]
     if rule.protocol == "*":
-        protocol = "meta l4proto { tcp, udp }" if any(ports) else ""
+        protocol = _ANY_PORTS if any(ports) else ""
     else:
         protocol = f"meta l4proto {rule.protocol}"
         if rule.protocol == "icmp":

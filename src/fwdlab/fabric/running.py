@@ -8,14 +8,15 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fwdlab.fabric.nodes import etc_files
+from fwdlab.fabric.nursery import etc_files
 from fwdlab.machine import cloudinit
 from fwdlab.machine.systemctl import UnitManager, programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fwdlab.fabric.nodes import Node, Nursery, Process
+    from fwdlab.fabric.nodes import Node, Process
+    from fwdlab.fabric.nursery import Nursery
     from fwdlab.model import NodeSpec
 
 _LOG_TAIL = 4 * 1024 * 1024  # container-instances quotas: 4 MB of logs of a running container

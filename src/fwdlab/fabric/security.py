@@ -52,8 +52,10 @@ def chain(
         if planned is not None:
             ordered.append((int(properties.get("priority", 65000)), planned))
     for name, priority, source, destination, allow in _DEFAULTS[direction]:
-        sides = [_side([text], network, name, warnings) for text in (source, destination)]
-        ordered.append((priority, SecurityRule(name, allow, "*", *sides)))
+        origin = _side([source], network, name, warnings)
+        ordered.append(
+            (priority, SecurityRule(name, allow, "*", origin, _side([destination], network, name, warnings)))
+        )
     ordered.sort(key=lambda entry: entry[0])
     name = f"nsg_{short_hash(group['id'])}_{direction[:3].lower()}_{network.number}"
     return SecurityChain(name, tuple(rule for _, rule in ordered))

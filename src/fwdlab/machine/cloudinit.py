@@ -1,8 +1,8 @@
 """The part of cloud-init that machines of the lab need: `#cloud-config` and shell scripts as customData.
 
 As in cloud-init, `bootcmd` comes first, then `write_files`, deferred ones after everything else but `runcmd`;
-all commands of `runcmd` make up one shell script, so that a `cd` holds for the next one and a failure does not
-stop the rest. Nothing is installed: `packages` is recorded.
+all commands of `runcmd` make up one shell script, so that a `cd` holds for the next one and a failure does
+not stop the rest. Nothing is installed: `packages` is recorded.
 """
 
 from __future__ import annotations

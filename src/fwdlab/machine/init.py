@@ -76,11 +76,11 @@ def _serve(end: socket.socket) -> None:
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        ready, _, _ = select.select([end, wake], [], [])
+        ready, _, _ = select.select([end.fileno(), wake], [], [])
         if wake in ready:
             _drain(wake)
             _reap(end)
-        if end in ready:
+        if end.fileno() in ready:
             received = wire.receive(end)
             if received is None:
                 return

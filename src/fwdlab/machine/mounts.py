@@ -34,9 +34,8 @@ def build(settings: dict[str, Any]) -> None:
     kernel.make_read_only()
     _kernel_files()
     kernel.mount("tmpfs", scratch, "tmpfs", _SAFE, "mode=755,size=256m")
-    kept = [
-        (path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in settings["keep"] if os.path.isdir(path)
-    ]  # noqa: PTH112
+    there = [path for path in settings["keep"] if os.path.isdir(path)]  # noqa: PTH112
+    kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in there]
     files = {**dict.fromkeys(settings["programs"], ""), **settings["files"]}
     overlays = [path for path in (*OVERLAYS, *_missing_python(settings)) if os.path.isdir(path)]  # noqa: PTH112
     for path in overlays:

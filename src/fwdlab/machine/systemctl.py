@@ -15,7 +15,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from fwdlab.machine import units
 from fwdlab.machine.units import UnitError
@@ -54,7 +54,8 @@ def programs() -> dict[str, str]:
         "/usr/local/bin/journalctl": (
             "#!/bin/sh\n# journalctl of the lab: -u UNIT [-n LINES]\nunit= lines=+1\n"
             'while [ $# -gt 0 ]; do case "$1" in\n'
-            "-u|--unit) unit=$2; shift;; --unit=*) unit=${1#*=};; -u*) unit=${1#-u};; -n|--lines) lines=$2; shift;;\n"
+            "-u|--unit) unit=$2; shift;; --unit=*) unit=${1#*=};; -u*) unit=${1#-u};;\n"
+            "-n|--lines) lines=$2; shift;;\n"
             '-n*) lines=${1#-n};; -f) lines="$lines -f";; esac; shift; done\n'
             'case "$unit" in *.service) ;; *) unit=$unit.service;; esac\n'
             f'exec tail -n $lines "{LOGS}/$unit.log"\n'
@@ -230,7 +231,8 @@ class UnitManager:
         started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         service.task = asyncio.create_task(self._supervise(service, started))
         # The task ends without an answer only when it is cancelled.
-        await asyncio.wait([started, service.task], return_when=asyncio.FIRST_COMPLETED)
+        either: list[asyncio.Future[Any]] = [started, service.task]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if started.done() and started.result():
             return Reply()
         return Reply(
@@ -331,7 +333,7 @@ class UnitManager:
         for path, optional in unit.environment_files:
             try:
                 own |= units.parse_environment_file((await self._node.read(path)).decode())
-            except OSError as error:
+            except OSError as error:  # noqa: PERF203 - one or two files
                 if not optional:
                     raise OSError(f"EnvironmentFile {path}: {error}") from error
         return own

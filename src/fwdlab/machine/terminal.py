@@ -9,7 +9,7 @@ import os
 import signal
 import struct
 import termios
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ class Terminal:
         while not self._closed:
             try:
                 return os.read(self._master, _CHUNK)
-            except BlockingIOError:
+            except BlockingIOError:  # noqa: PERF203 - the loop is about this error
                 if self._process.ended.done():
                     return b""  # a child in the background may keep the terminal open for ever
                 future = self._loop.create_future()
@@ -63,7 +63,7 @@ class Terminal:
         while rest and not self._closed:
             try:
                 rest = rest[os.write(self._master, rest) :]
-            except BlockingIOError:
+            except BlockingIOError:  # noqa: PERF203 - the loop is about this error
                 if self._process.ended.done():
                     return
                 future = self._loop.create_future()
@@ -75,7 +75,8 @@ class Terminal:
     async def _until(self, future: asyncio.Future[None], stop: Callable[[int], bool]) -> None:
         """Wait until the terminal is ready or the program has ended."""
         try:
-            await asyncio.wait([future, self._process.ended], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [future, self._process.ended]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not self._closed:
                 stop(self._master)

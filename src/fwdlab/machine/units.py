@@ -1,4 +1,4 @@
-"""systemd unit files, as far as a service of the lab needs them. Pure. See systemd.service(5), systemd.exec(5)."""
+"""systemd unit files, as far as a service of the lab needs them (systemd.service(5)). Pure."""
 
 from __future__ import annotations
 
