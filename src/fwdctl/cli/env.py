@@ -56,7 +56,10 @@ def check(
     debug: DebugOption = False,
     no_prompt: NoPromptOption = False,
 ) -> None:
-    """Say what is missing and which step sets it; exit code 3 if something is."""
+    """Say what is missing and which step sets it.
+
+    The exit code is 3 if something is missing.
+    """
 
     def action(runtime: Runtime) -> Result:
         from fwdctl import envreport

@@ -40,7 +40,10 @@ def preprovision(
     debug: DebugOption = False,
     no_prompt: NoPromptOption = False,
 ) -> None:
-    """Check the parameters, set the SSH key and both cloud-inits in the azd environment."""
+    """Set the SSH key and both cloud-inits.
+
+    Checks the parameters file first; what is unchanged is not set again.
+    """
 
     def action(runtime: Runtime) -> Result:
         from fwdctl import hooks
@@ -59,7 +62,10 @@ def postprovision(
     debug: DebugOption = False,
     no_prompt: NoPromptOption = False,
 ) -> None:
-    """Stop the jump boxes that the deployment started, and say what to run next."""
+    """Stop the jump boxes, which the deployment started.
+
+    A box that is stopped, missing or still starting is reported and is no failure.
+    """
 
     def action(runtime: Runtime) -> Result:
         from fwdctl import deployment, hooks, jump

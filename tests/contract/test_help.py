@@ -1,0 +1,99 @@
+"""Help: at every command, with examples, quick, and without what it does not need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from fwdctl.__main__ import main
+from fwdctl.cli.app import GROUPS
+from support.frame import project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def commands_of(group: str) -> list[tuple[str, ...]]:
+    """The group's own words and those of each of its commands."""
+    loaded: Any = typer.main.get_group(import_module(GROUPS[group][0]).app)
+    return [(group,), *((group, command) for command in loaded.commands)]
+
+
+def fwdctl(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fwdctl", *words],
+        env={**os.environ, "COLUMNS": "80", **environ},
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_help_has_an_example_and_fits_80_columns(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in commands_of(group) if group else [()]:
+        assert main([*words, "--help"]) == 0
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        assert printed.out.startswith(f"Usage: {' '.join(('fwdctl', *words))} ")
+        text, _, examples = printed.out.partition("Example")
+        assert "fwdctl" in examples, words
+        assert [line for line in text.splitlines() if len(line) > 80] == [], words
+
+
+@pytest.mark.parametrize("words", [(), ("env",)])
+def test_a_missing_command_is_a_usage_error_with_the_help_on_stderr(words: tuple[str, ...]) -> None:
+    done = fwdctl(*words)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Usage: fwdctl")
+
+
+def test_version() -> None:
+    assert fwdctl("--version").stdout.startswith("fwdctl ")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["env", "--help"], ["jump", "--help"], ["probe", "--help"]])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    program = (
+        "import sys\nfrom fwdctl.__main__ import main\n"
+        f"code = main({words!r})\n"
+        "heavy = {'azure', 'msal', 'knack', 'aiohttp', 'rich', 'websockets', 'yaml', 'dotenv', 'requests', 'asyncio'}\n"
+        "loaded = sorted(heavy & {name.partition('.')[0] for name in sys.modules})\n"
+        "sys.exit(f'loaded {loaded}' if loaded else code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_completion_offers_commands_and_environments(tmp_path: Path) -> None:
+    project(tmp_path, name="production")
+    (tmp_path / ".azure" / "staging").mkdir()
+    (tmp_path / ".azure" / "staging" / ".env").write_text("A=1\n")
+
+    def complete(line: str, index: int) -> list[str]:
+        done = fwdctl(cwd=tmp_path, _FWDCTL_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(index))
+        return done.stdout.split()
+
+    assert complete("fwdctl e", 1) == ["env"]
+    assert "show" in complete("fwdctl env s", 2)
+    assert complete("fwdctl env show -e ", 4) == ["production", "staging"]
+    assert complete("fwdctl env show -e st", 4) == ["staging"]
+
+
+def test_completion_outside_a_project_is_silent(tmp_path: Path) -> None:
+    done = fwdctl(
+        cwd=tmp_path, _FWDCTL_COMPLETE="complete_bash", COMP_WORDS="fwdctl env show -e ", COMP_CWORD="4"
+    )
+    assert (done.stdout.strip(), done.stderr) == ("", "")

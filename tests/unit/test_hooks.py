@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from dotenv import dotenv_values
+
+from conftest import ROOT
+from fwdctl import hooks
+from fwdctl.errors import ExitCode, FwdctlError
+from support.frame import ED25519, make_runtime, project, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fwdctl.runtime import Runtime
+
+FAKE_AZD = """#!/bin/sh
+# Notes its arguments and keeps what it was told to set.
+printf '%s\\n' "$*" >> "$AZD_NOTES/calls"
+cat "$4" >> "$AZD_NOTES/set"
+cat "$4" >> "$AZD_NOTES/../.azure/dev/.env"
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project like the template, with a key at home and an azd that notes what it is asked."""
+    project(tmp_path)
+    shutil.copytree(
+        ROOT / "infra",
+        tmp_path / "infra",
+        ignore=shutil.ignore_patterns("*.bicep", "validation-*", "__pycache__"),
+    )
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / ".ssh" / "id_ed25519.pub").write_text(f'{ED25519} DOMAIN\\user "x"\n')
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "azd").write_text(FAKE_AZD)
+    (notes / "azd").chmod(0o755)
+    return tmp_path
+
+
+def runtime_in(folder: Path, **environ: str) -> Runtime:
+    path = f"{folder / 'notes'}{os.pathsep}{os.environ['PATH']}"
+    return make_runtime(
+        folder, {"HOME": str(folder), "PATH": path, "AZD_NOTES": str(folder / "notes"), "CI": "1", **environ}
+    )
+
+
+def calls(folder: Path) -> list[str]:
+    file = folder / "notes" / "calls"
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def edit(folder: Path, name: str, value: Any) -> None:
+    file = folder / "infra" / "main.parameters.json"
+    document = json.loads(file.read_text())
+    document["parameters"][name] = {"value": value}
+    file.write_text(json.dumps(document))
+
+
+def test_three_values_are_set_in_one_call_and_reported(folder: Path) -> None:
+    ran = run(runtime_in(folder), "hook", "preprovision")
+    assert ran.code == 0
+    assert len(calls(folder)) == 1
+    words = calls(folder)[0].split(" ")
+    assert words[:3] == ["env", "set", "--file"]
+    assert words[4:] == ["--environment", "dev", "--no-prompt", "--cwd", str(folder)]
+    values = dotenv_values(folder / "notes" / "set", interpolate=False)
+    assert values.keys() == {"SSH_PUBLIC_KEY", "CLOUD_INIT_FWD", "CLOUD_INIT_ONPREM"}
+    assert values["SSH_PUBLIC_KEY"] == f"{ED25519} DOMAIN-user-x"
+    assert base64.b64decode(values["CLOUD_INIT_FWD"] or "").startswith(b"#cloud-config\n")
+    assert [line.split(":")[0] + ":" + line.split(":")[1] for line in ran.stderr.splitlines()] == [
+        "  (✓) Done: SSH_PUBLIC_KEY set",
+        "  (✓) Done: CLOUD_INIT_FWD set",
+        "  (✓) Done: CLOUD_INIT_ONPREM set",
+    ]
+    assert ran.stdout == ""
+
+
+def test_a_second_run_changes_nothing(folder: Path) -> None:
+    run(runtime_in(folder), "hook", "preprovision")
+    before = (folder / ".azure" / "dev" / ".env").read_bytes()
+    ran = run(runtime_in(folder), "hook", "preprovision", "-o", "json")
+    assert ran.envelope["data"]["changed"] == []
+    assert ran.stderr.count("(-) Skipped:") == 3
+    assert len(calls(folder)) == 1
+    assert (folder / ".azure" / "dev" / ".env").read_bytes() == before
+
+
+def test_only_what_changed_is_set(folder: Path) -> None:
+    run(runtime_in(folder), "hook", "preprovision")
+    edit(folder, "forwards", [{"name": "sql", "port": 1433, "targets": ["192.168.42.65:1433"]}])
+    ran = run(runtime_in(folder), "hook", "preprovision", "-o", "json")
+    assert ran.envelope["data"]["changed"] == ["CLOUD_INIT_FWD"]
+    assert len(calls(folder)) == 2
+
+
+def test_another_key_at_home_does_not_replace_the_one_that_is_set(folder: Path) -> None:
+    run(runtime_in(folder), "hook", "preprovision")
+    (folder / ".ssh" / "id_ed25519.pub").write_text(ED25519.replace("IKN", "IKM") + " other\n")
+    assert run(runtime_in(folder), "hook", "preprovision", "-o", "json").envelope["data"]["changed"] == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "exit_code"),
+    [
+        (lambda f: edit(f, "forwards", [{"name": "a", "port": 0, "targets": []}]), "parameters_invalid", 2),
+        (lambda f: (f / "infra" / "main.parameters.json").write_text("{"), "parameters_not_json", 2),
+        (lambda f: (f / ".ssh" / "id_ed25519.pub").unlink(), "ssh_key_not_found", 2),
+        (
+            lambda f: (f / ".ssh" / "id_ed25519.pub").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nx"),
+            "ssh_key_private",
+            2,
+        ),
+        (
+            lambda f: (f / "infra" / "cloud-init" / "forwarder.yaml").write_bytes(b"#cloud-config\r\n"),
+            "cloud_init_invalid",
+            2,
+        ),
+        (
+            lambda f: (f / "infra" / "cloud-init" / "onprem-server.yaml").write_text("x"),
+            "cloud_init_invalid",
+            2,
+        ),
+        (lambda f: (f / ".azure" / "dev" / ".env").unlink(), "azd_environment_not_found", 3),
+        (lambda f: (f / "azure.yaml").unlink(), "azd_project_not_found", 3),
+        (lambda f: (f / "infra" / "main.json").unlink(), "file_not_found", 3),
+    ],
+)
+def test_bad_input_is_one_clear_error_and_nothing_is_set(
+    folder: Path, spoil: Any, code: str, exit_code: int
+) -> None:
+    spoil(folder)
+    ran = run(runtime_in(folder), "hook", "preprovision", "-o", "json")
+    assert ran.code == exit_code
+    assert ran.envelope["errors"][0]["code"] == code
+    assert ran.envelope["errors"][0]["suggestion"]
+    assert ran.stderr.startswith("ERROR: ")
+    assert len(ran.stderr.splitlines()) == 2
+    assert calls(folder) == []
+
+
+def test_windows_is_warned_of_a_value_that_it_cannot_hand_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hooks, "WINDOWS_LIMIT", 100)
+    ran = run(runtime_in(folder, OS="Windows_NT"), "hook", "preprovision")
+    assert "(!) Warning: CLOUD_INIT_FWD has" in ran.stderr
+    assert ran.code == 0
+
+
+def test_boxes_that_need_no_stop_are_reported_and_no_failure(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    stops = [
+        hooks.Stop("hub", ended=True),
+        hooks.Stop("spoke", ended=False, note="already stopped"),
+        hooks.Stop("other", ended=False, note="missing"),
+        hooks.Stop("late", ended=False, note="still starting"),
+    ]
+    result = hooks.postprovision(runtime, lambda _: stops)
+    assert (result.exit_code, result.status, result.errors) == (0, "succeeded", ())
+    text = runtime.stderr.getvalue()
+    assert "(✓) Done: Jump box hub stopped" in text
+    assert text.count("(-) Skipped:") == 3
+    assert "fwdctl probe spoke" in text
+
+
+def test_a_box_that_could_not_be_stopped_is_a_failure(tmp_path: Path) -> None:
+    error = FwdctlError("jump_stop_failed", "It would not.", "Try again.")
+    result = hooks.postprovision(
+        make_runtime(tmp_path), lambda _: [hooks.Stop("hub", ended=False, error=error)]
+    )
+    assert (result.exit_code, result.errors) == (ExitCode.UNEXPECTED, (error,))
+    assert result.data == {"boxes": [{"name": "hub", "stopped": False, "note": "", "failed": True}]}
+
+
+def test_env_show_shortens_what_is_secret(folder: Path) -> None:
+    run(runtime_in(folder), "hook", "preprovision")
+    with (folder / ".azure" / "dev" / ".env").open("a") as stream:
+        stream.write('DB_PASSWORD="hunter2hunter2"\nRESOURCE_TOKEN="abc123"\nAZURE_LOCATION="westeurope"\n')
+    for words in ((), ("-o", "json")):
+        ran = run(runtime_in(folder), "env", "show", *words)
+        assert ran.code == 0
+        printed = ran.stdout + ran.stderr
+        assert "hunter2hunter2" not in printed
+        assert ED25519.split()[1] not in printed
+        assert "I2Nsb3Vk" not in printed
+        assert "abc123" in printed
+        assert "westeurope" in printed
+
+
+def test_env_check_says_what_is_missing_and_which_step_sets_it(folder: Path) -> None:
+    ran = run(runtime_in(folder), "env", "check", "-o", "json")
+    assert ran.code == 3
+    assert ran.envelope["errors"][0]["code"] == "not_provisioned"
+    steps = {check["name"]: check["setBy"] for check in ran.envelope["data"]["checks"]}
+    assert steps["CLOUD_INIT_FWD"] == "azd hooks run preprovision"
+    assert steps["FWD_TOPOLOGY"] == "azd provision"
+    assert ran.envelope["data"]["missing"] == list(steps)
+
+
+def test_env_check_is_content_with_a_provisioned_environment(folder: Path) -> None:
+    run(runtime_in(folder), "hook", "preprovision")
+    with (folder / ".azure" / "dev" / ".env").open("a") as stream:
+        names = ("RESOURCE_GROUP_NAME", "RESOURCE_TOKEN", "HUB_JUMP_NAME", "SPOKE_JUMP_NAME", "FWD_TOPOLOGY")
+        stream.writelines(f'{name}="x"\n' for name in names)
+    environ = {"AZURE_SUBSCRIPTION_ID": "s", "AZURE_LOCATION": "l"}
+    ran = run(runtime_in(folder, **environ), "env", "check")
+    assert ran.code == 0
+    assert max(len(line) for line in ran.stdout.splitlines()) <= 80
