@@ -314,8 +314,8 @@ def _try_network() -> None:
     with _step("unshare net"):
         kernel.unshare(kernel.CLONE_NEWNET)
     environment = {"PATH": _search_path()}
-    chain = "chain c { type nat hook prerouting priority dstnat; ct mark set 1 dnat to 192.0.2.1; }"
-    nat = f"table ip t {{ {chain} }}"
+    chain = "chain c { type nat hook prerouting priority dstnat; ct mark set 1 dnat to 192.0.2.1\n}"
+    nat = f"table ip t {{\n{chain}\n}}\n"
     for argv, text in (
         (["ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1"], ""),
         (["nft", "-f", "-"], nat),
