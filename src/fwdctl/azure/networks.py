@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 NETWORK = "2025-05-01"
 DNS = "2024-06-01"
+COMPUTE = "2025-04-01"
 HEALTH_TIMEOUT = 30.0
 
 
@@ -54,6 +55,15 @@ class Networks:
     def network_interface(self, resource_id: str) -> dict[str, Any]:
         """One interface by its ARM id."""
         return self._document(resource_id, NETWORK)
+
+    def network_interfaces(self) -> list[dict[str, Any]]:
+        """All interfaces of machines and endpoints; not those of scale sets."""
+        return list(self._arm.list(f"{self._base}/networkInterfaces", NETWORK))
+
+    def host_name(self, machine_id: str) -> str:
+        """What the guest of a virtual machine is called."""
+        profile = (self._document(machine_id, COMPUTE).get("properties") or {}).get("osProfile") or {}
+        return str(profile.get("computerName", ""))
 
     def zones(self) -> list[dict[str, Any]]:
         """All private DNS zones."""

@@ -41,10 +41,10 @@ class LazyGroup(HelpfulGroup):
             self.add_command(TyperGroup(name=name, help=text))  # stands in for listing and suggestions
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
-        """Replace the stand-in by the real group."""
+        """Replace the stand-in by the real group, or by the command where the module has a single one."""
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name in GROUPS:
-            command = typer.main.get_group(import_module(GROUPS[name][0]).app)
+            command = typer.main.get_command(import_module(GROUPS[name][0]).app)
         return name, command, rest
 
 

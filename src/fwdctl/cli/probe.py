@@ -1,0 +1,133 @@
+"""`fwdctl probe`: test the paths from inside the networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from fwdctl.cli.options import (
+    CwdOption,
+    DebugOption,
+    EnvironmentOption,
+    NoPromptOption,
+    ProbeOutputOption,
+    ResourceGroupOption,
+    epilog,
+    invoke,
+)
+from fwdctl.errors import ExitCode
+from fwdctl.output import OutputFormat, Progress, Result, grid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from fwdctl.probe.model import Broken, PathResult
+    from fwdctl.runtime import Runtime
+
+EXAMPLES = """
+fwdctl probe spoke                      by name through endpoint, link service, load balancer and forwarder
+fwdctl probe hub                        each target directly, and the load balancer's address
+fwdctl probe all -o junit > probe.xml   for a pipeline
+fwdctl probe spoke --samples 20         which servers answer
+"""
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command("probe", cls=TyperCommand, epilog=epilog(EXAMPLES))
+def probe_command(
+    which: Annotated[str, typer.Argument(metavar="hub|spoke|all|NAME", help="From where to test.")],
+    *,
+    keep_running: Annotated[
+        bool, typer.Option("--keep-running", help="Do not stop boxes that were started for this.")
+    ] = False,
+    samples: Annotated[
+        int,
+        typer.Option(
+            "--samples",
+            metavar="N",
+            min=0,
+            max=200,
+            show_default=False,
+            help="Fresh connections for each path; by default twice the number of targets.",
+        ),
+    ] = 0,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
+    ] = 5,
+    environment: EnvironmentOption = None,
+    resource_group: ResourceGroupOption = None,
+    output: ProbeOutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Test every path with real packets, say which segment is broken and what to do.
+
+    A stopped jump box is started and stopped again. Exit code 4: a path is broken; 5: it could not be tested.
+    """
+
+    def action(runtime: Runtime) -> Result:
+        from fwdctl.deployment import load
+        from fwdctl.probe.runner import Options, Prober
+
+        deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
+        options = Options(which, samples, timeout, keep_running)
+        with Progress(runtime) as progress:
+            results = Prober(runtime, arm, deployment, options, progress).run()
+        return _result(runtime, deployment.resource_group, results)
+
+    invoke(f"probe {which}", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult]) -> Result:
+    from fwdctl.probe.junit import junit
+    from fwdctl.probe.runner import exit_code
+
+    code = exit_code(results)
+    words = {ExitCode.OK: "succeeded", ExitCode.BROKEN: "failed"}
+    return Result(
+        {"resourceGroup": resource_group, "checks": _checks(results), "paths": [r.data() for r in results]},
+        status=words.get(code, "inconclusive"),
+        exit_code=code,
+        table=lambda console: _table(runtime, console, results),
+        junit=lambda: junit(results),
+    )
+
+
+def _checks(results: Sequence[PathResult]) -> list[dict[str, Any]]:
+    return [
+        {"path": r.path.label, "check": f.check, "verdict": f.verdict, "reason": f.reason}
+        for r in results
+        for f in r.findings
+    ]
+
+
+def _table(runtime: Runtime, console: Console, results: Sequence[PathResult]) -> None:
+    rows = [(r.path.label, f"{r.path.host}:{r.path.port}", r.verdict.upper(), _summary(r)) for r in results]
+    grid(console, ["path", "to", "verdict", "why"], rows)
+    for result in results:
+        if result.broken is not None:
+            word = "BROKEN" if result.verdict == "fail" else "UNTESTED"
+            _explain(console, f"{word}: {result.path.label} at the {result.broken.segment}", result.broken)
+        for warning in result.warnings:
+            _explain(console, f"WARNING: {result.path.label} works, but not with every target", warning)
+    runtime.stdout.flush()
+
+
+def _summary(result: PathResult) -> str:
+    if result.verdict == "pass" and result.servers:
+        counts = ", ".join(f"{name} x{count}" for name, count in result.servers.items())
+        return f"{result.reason.partition(':')[0]}: {counts}" if ":" in result.reason else counts
+    return result.reason
+
+
+def _explain(console: Console, heading: str, broken: Broken) -> None:
+    console.print(f"\n{heading} ({broken.code})", soft_wrap=True)
+    console.print(f"  {broken.evidence}", soft_wrap=True)
+    console.print(f"  Next: {broken.following}", soft_wrap=True)

@@ -1,0 +1,193 @@
+"""What the control plane and direct checks say of each hop, as an explanation or nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fwdctl.azure.networks import Networks
+from fwdctl.probe.model import Broken, PathResult
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwdctl.deployment import Forward, Spoke
+
+Document = dict[str, Any]
+
+__all__ = ["Document", "Networks"]
+
+ENDPOINT_CODES = {
+    "pending": (
+        "PE_PENDING",
+        "az network private-endpoint-connection approve --id CONNECTION",
+    ),
+    "rejected": ("PE_REJECTED", "az network private-endpoint-connection approve --id CONNECTION"),
+    "disconnected": ("PE_DISCONNECTED", "azd provision"),
+}
+
+
+def name(networks: Networks, resource_group: str, spoke: Spoke, result: PathResult) -> Broken:
+    """Why a name does not lead to the endpoint: the record, the zone, or its link."""
+    zone = spoke.zone or spoke.host_name.partition(".")[2]
+    record = spoke.host_name.removesuffix(f".{zone}")
+    found = result.sight.addresses
+    add = (
+        f"az network private-dns record-set a add-record -g {resource_group} -z {zone} "
+        f"-n {record} -a {spoke.address}"
+    )
+    if zone.lower() not in {str(document["name"]).lower() for document in networks.zones()}:
+        return Broken("name", "DNS_NXDOMAIN", f"there is no private DNS zone {zone}", "azd provision")
+    own = _network(networks.private_endpoint(spoke.endpoint)) if spoke.endpoint else ""
+    linked = {_link_network(link) for link in networks.zone_links(zone)}
+    if own and own not in linked:
+        return Broken(
+            "name",
+            "DNS_ZONE_NOT_LINKED",
+            f"zone {zone} is not linked to the network of {spoke.name}",
+            f"az network private-dns link vnet create -g {resource_group} -z {zone} -n {spoke.name} "
+            f"-v {own} -e false",
+        )
+    held = _records(networks, zone).get(record.lower(), [])
+    if not held:
+        return Broken("name", "DNS_NXDOMAIN", f"zone {zone} has no A record '{record}'", add)
+    if held != [spoke.address]:
+        return Broken(
+            "name",
+            "DNS_WRONG_ADDRESS",
+            f"record '{record}' in zone {zone} holds {', '.join(held)}; the endpoint is {spoke.address}",
+            add,
+        )
+    code = "DNS_WRONG_ADDRESS" if found else "DNS_NXDOMAIN"
+    return Broken(
+        "name",
+        code,
+        f"zone, link and record are right, but the box sees {', '.join(found) or 'nothing'}: "
+        "another resolver or a cached answer",
+        f"fwdctl jump exec {result.path.box.name} -- cat /etc/resolv.conf",
+    )
+
+
+def _records(networks: Networks, zone: str) -> dict[str, list[str]]:
+    held = {}
+    for document in networks.zone_records(zone):
+        properties = document.get("properties") or {}
+        entries = properties.get("aRecords") or properties.get("ARecords") or ()
+        held[str(document["name"]).lower()] = sorted(entry["ipv4Address"] for entry in entries)
+    return held
+
+
+def _network(endpoint: Document) -> str:
+    subnet = ((endpoint.get("properties") or {}).get("subnet") or {}).get("id", "")
+    return str(subnet).partition("/subnets/")[0].lower()
+
+
+def _link_network(link: Document) -> str:
+    return str(((link.get("properties") or {}).get("virtualNetwork") or {}).get("id", "")).lower()
+
+
+def endpoint(networks: Networks, spoke: Spoke) -> Broken | None:
+    """A private endpoint whose connection is not approved."""
+    if not spoke.endpoint:
+        return None
+    properties = networks.private_endpoint(spoke.endpoint).get("properties") or {}
+    kinds = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
+    for connection in [c for kind in kinds for c in properties.get(kind) or ()]:
+        state = (connection.get("properties") or {}).get("privateLinkServiceConnectionState") or {}
+        status = str(state.get("status", ""))
+        if status.lower() in ENDPOINT_CODES:
+            code, following = ENDPOINT_CODES[status.lower()]
+            said = f" ({state['description']})" if state.get("description") else ""
+            return Broken(
+                "endpoint",
+                code,
+                f"the connection of private endpoint {spoke.endpoint} is {status}{said}",
+                following,
+            )
+    return None
+
+
+def rule(balancer: Document, forward: Forward) -> tuple[str, Broken | None]:
+    """The name of the load balancing rule of a forward (empty if it has no probe), or that there is none."""
+    properties = balancer.get("properties") or {}
+    for entry in properties.get("loadBalancingRules") or ():
+        values = entry.get("properties") or {}
+        if values.get("frontendPort") in {forward.port, 0}:
+            return (str(entry["name"]) if values.get("probe") else ""), None
+    return "", Broken(
+        "load balancer",
+        "LB_NO_RULE",
+        f"load balancer {balancer.get('name')} has no rule for port {forward.port}",
+        "azd provision",
+    )
+
+
+def unhealthy(health: Sequence[Document], *, hub_seen: bool) -> Broken | None:
+    """No backend of a rule is up, by the platform's own probes."""
+    if not health or any(entry.get("state") == "Up" for entry in health):
+        return None
+    states = ", ".join(f"{entry.get('ipAddress')} {entry.get('reason') or 'Down'}" for entry in health)
+    return Broken(
+        "load balancer",
+        "LB_NO_HEALTHY_BACKEND",
+        f"no forwarder is healthy: {states}" + ("; the targets answer the hub" if hub_seen else ""),
+        "fwdctl jump shell hub" if hub_seen else "fwdctl probe hub",
+    )
+
+
+def target(result: PathResult) -> Broken:
+    """A target that does not answer the hub directly."""
+    path = result.path
+    refused = any(sample.failure == "refused" for sample in result.sight.samples)
+    code = "TARGET_REFUSED" if refused else "TARGET_DOWN"
+    if result.findings[-1].check == "protocol":
+        code = "TARGET_UNWELL"
+    return Broken(
+        "target",
+        code,
+        f"target {path.host}:{path.port} of forward '{path.forward.name}': {result.reason}",
+        f"Check the server {path.host}: is it on, does it listen on port {path.port}, "
+        "does its firewall admit the forwarders?",
+    )
+
+
+def all_targets(results: Sequence[PathResult]) -> Broken:
+    """Not one target of a forward answers the hub."""
+    first = target(results[0])
+    names = ", ".join(f"{result.path.host}:{result.path.port}" for result in results)
+    return Broken("target", first.code, f"no target answers the hub: {names}", "fwdctl probe hub")
+
+
+def protocol(result: PathResult) -> Broken:
+    """The way is open, but what answers is not well."""
+    return Broken("target", "TARGET_UNWELL", result.reason, "fwdctl probe hub")
+
+
+def missing_targets(networks: Networks, result: PathResult) -> list[str]:
+    """Targets that never answered, by matching server names with the machines that own the addresses.
+
+    Empty unless every server that did answer is such a machine.
+    """
+    machines = {}
+    for document in networks.network_interfaces():
+        properties = document.get("properties") or {}
+        machine = str((properties.get("virtualMachine") or {}).get("id", ""))
+        for entry in properties.get("ipConfigurations") or ():
+            machines[str((entry.get("properties") or {}).get("privateIPAddress"))] = machine
+    seen = {server.lower() for server in result.servers}
+    named = {}
+    for text in result.path.forward.targets:
+        machine = machines.get(text.rpartition(":")[0], "")
+        named[text] = networks.host_name(machine).lower() if machine else ""
+    if not seen <= set(named.values()):
+        return []
+    return [text for text, machine in named.items() if machine and machine not in seen]
+
+
+def unnamed(seen: str, targets: Sequence[str]) -> tuple[Broken, ...]:
+    """Warnings for targets known by address, or for one that nobody can name."""
+    follow = "fwdctl probe hub"
+    if not targets:
+        return (Broken("target", "TARGET_DOWN", f"{seen}; only the hub can tell which is missing", follow),)
+    return tuple(
+        Broken("target", "TARGET_DOWN", f"{seen}; target {text} never answered", follow) for text in targets
+    )

@@ -1,0 +1,155 @@
+"""Why a path fails: evidence for the hops behind the last pass, until one segment is shown to be broken.
+
+Everything here costs extra requests and runs on failures only. Nothing is guessed: where evidence ends, the
+explanation says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from fwdctl.errors import FwdctlError
+from fwdctl.jump import side_by_side
+from fwdctl.probe import evidence
+from fwdctl.probe.model import Broken, PathResult
+from fwdctl.probe.plan import target_paths
+from fwdctl.probe.runner import Prober, lacks_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwdctl.deployment import Forward
+    from fwdctl.probe.model import Sample
+
+MORE_SAMPLES = 6
+"""Times the number of targets: connections made before a target is said to be missing."""
+
+
+class Explainer:
+    """Explanations for one probe; evidence is fetched once."""
+
+    def __init__(self, prober: Prober) -> None:
+        self._prober = prober
+        self._targets: dict[str, list[PathResult]] = {}
+
+    def explain_all(self, results: Sequence[PathResult]) -> list[PathResult]:
+        """The results with explanations."""
+        for result in results:
+            if result.path.origin == "target" and result.sight.samples:
+                self._targets.setdefault(result.path.forward.name, []).append(result)
+        return side_by_side(self._explain, list(results))
+
+    def _explain(self, result: PathResult) -> PathResult:
+        if result.verdict == "fail":
+            return replace(result, broken=self._broken(result))
+        if lacks_servers(result):
+            return self._missing(self._sampled_again(result))
+        return result
+
+    # -- a broken path
+
+    def _broken(self, result: PathResult) -> Broken:
+        path = result.path
+        if path.origin == "target":
+            return evidence.target(result)
+        try:
+            found = self._name(result) if result.findings[-1].check == "name" else self._way(result)
+        except FwdctlError as error:
+            found = None
+            unread = f"; evidence could not be read: {error.message}"
+        else:
+            unread = ""
+        if found is not None:
+            return found
+        return Broken(
+            "unknown",
+            "PATH_UNEXPLAINED",
+            f"{result.reason}; endpoint, load balancer and forwarders look right{unread}",
+            "fwdctl probe hub" if path.origin == "spoke" else "fwdctl jump shell hub",
+        )
+
+    def _name(self, result: PathResult) -> Broken:
+        spoke = result.path.spoke
+        if spoke is None:
+            raise AssertionError("only spokes are asked for names")
+        return evidence.name(self._networks, self._prober.deployment.resource_group, spoke, result)
+
+    def _way(self, result: PathResult) -> Broken | None:
+        path = result.path
+        if path.spoke is not None:
+            found = evidence.endpoint(self._networks, path.spoke)
+            if found is not None:
+                return found
+        rule, found = evidence.rule(self._balancer, path.forward)
+        if found is not None:
+            return found
+        targets = self._target_results(path.forward)
+        if targets and all(target.verdict == "fail" for target in targets):
+            return evidence.all_targets(targets)
+        health = self._networks.rule_health(self._balancer["name"], rule) if rule else []
+        found = evidence.unhealthy(health, hub_seen=bool(targets))
+        if found is None and result.findings[-1].check == "protocol":
+            return evidence.protocol(result)
+        return found
+
+    @cached_property
+    def _networks(self) -> evidence.Networks:
+        return evidence.Networks(self._prober.arm, self._prober.deployment.resource_group)
+
+    @cached_property
+    def _balancer(self) -> evidence.Document:
+        return self._networks.load_balancer(self._prober.deployment.hub.load_balancer)
+
+    def _target_results(self, forward: Forward) -> list[PathResult]:
+        """Direct checks from the hub: of this run, or made now if the hub's box runs; else none."""
+        if forward.name not in self._targets:
+            self._targets[forward.name] = self._ask_hub(forward)
+        return self._targets[forward.name]
+
+    def _ask_hub(self, forward: Forward) -> list[PathResult]:
+        box = self._prober.deployment.hub.box
+        paths = target_paths(box, forward) if box is not None else []
+        if not paths:
+            return []
+        try:
+            results = self._prober.test(paths)
+        except FwdctlError:
+            return []
+        return [result for result in results if result.verdict in {"pass", "fail"}]
+
+    # -- a path that works without one of its targets
+
+    def _sampled_again(self, result: PathResult) -> PathResult:
+        """More connections before anybody is accused: a few can meet the same server by chance."""
+        more = replace(result.path, samples=MORE_SAMPLES * result.path.expected, address="")
+        try:
+            again = self._prober.test([more])[0]
+        except FwdctlError:
+            return result
+        samples: tuple[Sample, ...] = result.sight.samples + again.sight.samples
+        return _with_samples(result, samples)
+
+    def _missing(self, result: PathResult) -> PathResult:
+        if not lacks_servers(result):
+            return result
+        seen = f"{len(result.servers)} of {result.path.expected} servers answer through {result.path.label}"
+        direct = [t for t in self._target_results(result.path.forward) if t.verdict == "fail"]
+        if direct:
+            warnings = tuple(evidence.target(target) for target in direct)
+        else:
+            try:
+                names = evidence.missing_targets(self._networks, result)
+            except FwdctlError:
+                names = []
+            warnings = evidence.unnamed(seen, names)
+        return replace(result, warnings=warnings)
+
+
+def _with_samples(result: PathResult, samples: tuple[Sample, ...]) -> PathResult:
+    """The result after more connections; its findings are judged anew."""
+    from fwdctl.probe.judge import judge
+
+    path = replace(result.path, samples=len(samples))
+    return judge(path, replace(result.sight, samples=samples))

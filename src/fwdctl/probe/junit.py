@@ -1,0 +1,52 @@
+"""Probe results as JUnit XML: a suite for each box, a case for each path."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwdctl.probe.model import PathResult
+
+ELEMENTS = {"fail": "failure", "inconclusive": "error", "skip": "skipped"}
+COUNTS = {"failures": "fail", "errors": "inconclusive", "skipped": "skip"}
+
+
+def junit(results: Sequence[PathResult]) -> str:
+    """The document; `inconclusive` is an error, as JUnit calls a test that could not be carried out."""
+    root = ET.Element("testsuites", name="fwdctl probe", **_counts(results))
+    for box in dict.fromkeys(result.path.box.name for result in results):
+        own = [result for result in results if result.path.box.name == box]
+        suite = ET.SubElement(root, "testsuite", name=box, **_counts(own))
+        for result in own:
+            _case(suite, box, result)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _counts(results: Sequence[PathResult]) -> dict[str, str]:
+    found = [result.verdict for result in results]
+    return {"tests": str(len(found)), **{name: str(found.count(v)) for name, v in COUNTS.items()}}  # type: ignore[arg-type]
+
+
+def _case(suite: ET.Element, box: str, result: PathResult) -> None:
+    case = ET.SubElement(suite, "testcase", classname=f"fwdctl.{box}", name=result.path.label)
+    element = ELEMENTS.get(result.verdict)
+    if element is not None:
+        broken = result.broken
+        said = ET.SubElement(case, element, message=_clean(result.reason))
+        if broken is not None:
+            said.set("type", broken.code)
+            said.text = _clean(f"{broken.segment}: {broken.evidence}\nNext: {broken.following}")
+    lines = [f"{finding.check}: {finding.verdict}: {finding.reason}" for finding in result.findings]
+    lines += [f"warning: {warning.code}: {warning.evidence}" for warning in result.warnings]
+    ET.SubElement(case, "system-out").text = _clean("\n".join(lines))
+
+
+def _clean(text: str) -> str:
+    """Without characters that XML cannot hold."""
+    return "".join(
+        char if char in "\t\n" or " " <= char < "\ud800" or char > "\ue000" else "?" for char in text
+    )
