@@ -63,7 +63,7 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
 
 
 def _size(cloud_init: CloudInit) -> str:
-    return f"{len(cloud_init.text.encode()):,} bytes, configuration {cloud_init.config_hash}"
+    return f"{len(cloud_init.text.encode()):,} bytes, hash {cloud_init.config_hash}"
 
 
 def _report(progress: Progress, notes: Mapping[str, str], changed: Mapping[str, str]) -> None:

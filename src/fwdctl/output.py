@@ -160,9 +160,16 @@ def grid(console: Console, headings: Sequence[str], rows: Iterable[Sequence[obje
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), collapse_padding=True)
+    table = Table(
+        box=None,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 3, 0, 0),
+        collapse_padding=True,
+        header_style="",
+    )
     for heading in headings:
-        table.add_column(heading.upper(), overflow="fold", header_style="")
+        table.add_column(heading.upper(), overflow="fold")
     for row in rows:
         cells = ("-" if cell is None or cell == "" else str(cell) for cell in row)
         table.add_row(*(Text(encodable(cell, console.file)) for cell in cells))  # type: ignore[arg-type]

@@ -214,3 +214,34 @@ def test_env_check_is_content_with_a_provisioned_environment(folder: Path) -> No
     ran = run(runtime_in(folder, **environ), "env", "check")
     assert ran.code == 0
     assert max(len(line) for line in ran.stdout.splitlines()) <= 80
+
+
+def test_the_command_stops_every_box_and_tells_failures_from_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from fwdctl import deployment, jump
+
+    boxes = tuple(deployment.Box(name, f"ci-{name}", "jump") for name in ("hub", "one", "two"))
+    outcomes = ("stopped", "still starting", "failed")
+
+    def stop(_runtime: object, found: Any, which: Any, arm: object) -> list[jump.Change]:
+        assert (which, arm) == (found.boxes, "arm")
+        return [
+            jump.Change(box, outcome, "why")  # type: ignore[arg-type]
+            for box, outcome in zip(which, outcomes, strict=True)
+        ]
+
+    monkeypatch.setattr(deployment, "load", lambda *_, **__: (SimpleNamespace(boxes=boxes), "arm"))
+    monkeypatch.setattr(jump, "stop", stop)
+    ran = run(make_runtime(tmp_path), "hook", "postprovision", "-o", "json")
+    assert ran.code == 1
+    assert ran.envelope["data"]["boxes"] == [
+        {"name": "hub", "stopped": True, "note": "", "failed": False},
+        {"name": "one", "stopped": False, "note": "still starting", "failed": False},
+        {"name": "two", "stopped": False, "note": "", "failed": True},
+    ]
+    (error,) = ran.envelope["errors"]
+    assert error["message"] == "Jump box two was not stopped: why"
+    assert error["suggestion"].startswith("Stop it with `fwdctl jump stop two`")
