@@ -184,6 +184,22 @@ def test_a_filter_that_is_not_understood_is_refused() -> None:
         parse_filter("substringof('x', name)")
 
 
+def test_warnings_go_with_their_resource() -> None:
+    async def scene() -> None:
+        api = new_api()
+        await api.put(GROUP, PLACE)
+        body = vnet({"a": "10.0.0.0/24"}, "10.0.0.0/24")
+        body["properties"]["dhcpOptions"] = {"dnsServers": ["10.0.0.4"]}
+        for _ in range(2):
+            await api.put(f"{NETWORK}/virtualNetworks/v", body)
+        expected = f"{NETWORK}/virtualNetworks/v: custom DNS servers have no effect in the lab"
+        assert api.warnings == (expected,)
+        await api.delete(f"{NETWORK}/virtualNetworks/v")
+        assert api.warnings == ()
+
+    asyncio.run(scene())
+
+
 def test_a_vaults_secret_is_write_only() -> None:
     async def scene() -> None:
         api = new_api()

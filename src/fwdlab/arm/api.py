@@ -63,8 +63,9 @@ class ArmApi:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What was accepted and is not honoured, each once."""
-        return tuple(self.world.warnings)
+        """What was accepted and is not honoured, each once: `ID: what`, while the resource exists."""
+        there = tuple(resource.id.lower() for resource in self.store.list())
+        return tuple(text for text in self.world.warnings if text.lower().startswith(there))
 
     @property
     def group_deleted(self) -> list[Callable[[str], None]]:
