@@ -72,7 +72,7 @@ def status_command(
         found = jump.status(arm, deployment, jump.select(deployment, which))
         missing = any(status.group is None for status in found)
         return Result(
-            [_status(entry) for entry in found],
+            {"boxes": [_status(entry) for entry in found]},
             status="failed" if missing else "succeeded",
             exit_code=ExitCode.NOT_FOUND if missing else ExitCode.OK,
             table=lambda console: _status_table(console, found),
@@ -167,7 +167,7 @@ def _changes(changes: Sequence[Change], *, failed: str) -> Result:
     rows = [(change.box.name, change.box.group, change.outcome, change.detail) for change in changes]
     keys = ("name", "containerGroup", "outcome", "detail")
     return Result(
-        [dict(zip(keys, row, strict=True)) for row in rows],
+        {"boxes": [dict(zip(keys, row, strict=True)) for row in rows]},
         status="failed" if code else "succeeded",
         exit_code=code,
         table=lambda console: grid(console, ["box", "container group", "outcome", "detail"], rows),

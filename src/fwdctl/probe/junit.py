@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
@@ -16,10 +17,10 @@ COUNTS = {"failures": "fail", "errors": "inconclusive", "skipped": "skip"}
 
 def junit(results: Sequence[PathResult]) -> str:
     """The document; `inconclusive` is an error, as JUnit calls a test that could not be carried out."""
-    root = ET.Element("testsuites", name="fwdctl probe", **_counts(results))
+    root = ET.Element("testsuites", {"name": "fwdctl probe", **_counts(results)})
     for box in dict.fromkeys(result.path.box.name for result in results):
         own = [result for result in results if result.path.box.name == box]
-        suite = ET.SubElement(root, "testsuite", name=box, **_counts(own))
+        suite = ET.SubElement(root, "testsuite", {"name": box, **_counts(own)})
         for result in own:
             _case(suite, box, result)
     ET.indent(root)
@@ -47,6 +48,4 @@ def _case(suite: ET.Element, box: str, result: PathResult) -> None:
 
 def _clean(text: str) -> str:
     """Without characters that XML cannot hold."""
-    return "".join(
-        char if char in "\t\n" or " " <= char < "\ud800" or char > "\ue000" else "?" for char in text
-    )
+    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
