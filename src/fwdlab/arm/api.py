@@ -64,8 +64,7 @@ class ArmApi:
     @property
     def warnings(self) -> Sequence[str]:
         """What was accepted and is not honoured, each once: `ID: what`, while the resource exists."""
-        there = tuple(resource.id.lower() for resource in self.store.list())
-        return tuple(text for text in self.world.warnings if text.lower().startswith(there))
+        return tuple(text for text in self.world.warnings if self._is_there(text.partition(": ")[0]))
 
     @property
     def group_deleted(self) -> list[Callable[[str], None]]:
@@ -226,6 +225,13 @@ class ArmApi:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _is_there(self, resource_id: str) -> bool:
+        """Whether a resource, or what it is embedded in, is stored."""
+        known: ResourceId | None = ResourceId.parse(resource_id)
+        while known is not None and self.store.get(known.text) is None:
+            known = known.parent
+        return known is not None
 
     async def _finish(self, parsed: ResourceId, outcome: Outcome) -> Outcome:
         if outcome.operation is not None:
