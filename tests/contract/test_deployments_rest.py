@@ -440,3 +440,30 @@ def test_a_group_of_another_subscription_in_a_template_is_refused() -> None:
     answer = asyncio.run(client().put(GROUP, "main", template([child])))
     assert answer.body["error"]["details"][0]["code"] == "SubscriptionNotFound"
     assert SUBSCRIPTION not in answer.body["error"]["details"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (template([net("v", tags={"x": "[unheard()]"})]), "InvalidTemplate"),
+        (template([net("odd")]), "InvalidTemplateDeployment"),
+        (template([], extensions={"k": {}}), "LabTemplateFeatureNotSupported"),
+    ],
+)
+def test_a_what_if_of_a_faulty_template_goes_well_and_says_so(body: dict[str, Any], code: str) -> None:
+    # az reads the error from the result and cannot show one that the POST answers.
+    async def scenario() -> Any:
+        one = client()
+        one.target.refuses["odd"] = ArmError(400, "LabResourceTypeNotSupported", "no")
+        here = deployment_id(GROUP, "main")
+        started = await one.send("POST", f"{here}/whatIf", request_body(GROUP, body, {}))
+        assert started.status == 202
+        return (await one.send("GET", started.headers["Location"])).body
+
+    found = asyncio.run(scenario())
+    assert (found["status"], found["error"]["code"]) == ("Failed", code)
+
+
+def test_a_what_if_of_no_deployment_is_refused_at_once() -> None:
+    answer = asyncio.run(client().send("POST", f"{deployment_id(GROUP, 'main')}/whatIf", {"properties": 1}))
+    assert (answer.status, answer.body["error"]["code"]) == (400, "InvalidRequestContent")

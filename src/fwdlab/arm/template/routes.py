@@ -36,6 +36,7 @@ _HASH_PATH = re.compile(r"/providers/microsoft\.resources/calculatetemplatehash/
 _FILTER = re.compile(r"\s*provisioningState\s+eq\s+'([^']*)'\s*", re.IGNORECASE)
 _DEFAULT_VERSION = "2021-04-01"
 _KEPT_WHAT_IFS = 20
+_TEMPLATE_FAULTS = ("InvalidTemplate", "Lab")
 
 
 @dataclass(frozen=True)
@@ -227,19 +228,25 @@ class DeploymentRoutes:
         return Answer(200, document)
 
     async def _what_if(self, ask: _Ask) -> Answer:
-        plan = await self.engine.prepare(self._read(ask))
-        settings = ask.request.body["properties"].get("whatIfSettings")
-        wanted = settings.get("resultFormat") if isinstance(settings, dict) else ""
-        ids_only = str(wanted).lower() == "resourceidonly"
-        changes = await what_if(self.engine, plan, ids_only=ids_only)
         key = str(uuid.uuid4())
-        self._what_ifs[key] = {
-            "status": "Succeeded",
-            "properties": {"correlationId": str(uuid.uuid4()), "changes": changes},
-        }
+        try:
+            changes = await self._changes(ask)
+            result = {"properties": {"correlationId": str(uuid.uuid4()), "changes": changes}}
+            self._what_ifs[key] = {"status": "Succeeded", **result}
+        except ArmError as error:
+            # A fault of the template is the result of an operation that went well.
+            if not error.code.startswith(_TEMPLATE_FAULTS):
+                raise
+            self._what_ifs[key] = {"status": "Failed", **error.body()}
         for old in list(self._what_ifs)[:-_KEPT_WHAT_IFS]:
             del self._what_ifs[old]
         return Answer(202, None, {"Location": ask.address(f"whatIfResults/{key}")})
+
+    async def _changes(self, ask: _Ask) -> list[dict[str, Any]]:
+        plan, _ = await self._checked(ask)
+        settings = ask.request.body["properties"].get("whatIfSettings")
+        wanted = settings.get("resultFormat") if isinstance(settings, dict) else ""
+        return await what_if(self.engine, plan, ids_only=str(wanted).lower() == "resourceidonly")
 
     async def _what_if_result(self, ask: _Ask) -> Answer:
         result = self._what_ifs.get(ask.item)
