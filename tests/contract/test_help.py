@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def commands_of(group: str) -> list[tuple[str, ...]]:
-    """The group's own words and those of each of its commands."""
-    loaded: Any = typer.main.get_group(import_module(GROUPS[group][0]).app)
-    return [(group,), *((group, command) for command in loaded.commands)]
+def commands_of(name: str) -> list[tuple[str, ...]]:
+    """The words of a group and of each of its commands; `probe` is a command by itself."""
+    loaded: Any = typer.main.get_command(import_module(GROUPS[name][0]).app)
+    return [(name,), *((name, command) for command in getattr(loaded, "commands", ()))]
 
 
 def fwdctl(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
