@@ -136,6 +136,7 @@ def innermost(error: dict[str, Any]) -> str:
 def _report(operation: dict[str, Any], seen: set[str], progress: Callable[[str], None]) -> None:
     properties = operation["properties"]
     target = properties.get("targetResource") or {}
-    if properties["provisioningState"] == "Succeeded" and target.get("id") not in seen:
-        seen.add(target.get("id"))
+    identity = str(target.get("id"))
+    if properties["provisioningState"] == "Succeeded" and identity not in seen:
+        seen.add(identity)
         progress(f"{target.get('resourceType')} {target.get('resourceName')}")

@@ -117,13 +117,13 @@ class Control:
         target = str(request.body.get("target", ""))
         bench = Bench(self.lab.store.snapshot, self.lab.api, self.lab.data_plane, target)
         fault = await self.faults.cause(str(request.body["name"]), bench)
-        await self.lab.data_plane.settled(self.lab.store.revision)
+        await self.lab.api.settle()
         return {"name": fault.name, "summary": fault.summary, "code": fault.code}
 
     async def heal(self, request: ArmRequest) -> dict[str, Any]:
         """Undo one fault or all."""
         healed = await self.faults.heal(request.body.get("name"))
-        await self.lab.data_plane.settled(self.lab.store.revision)
+        await self.lab.api.settle()
         return {"healed": list(healed)}
 
 

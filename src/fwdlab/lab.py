@@ -52,6 +52,7 @@ class Lab:
         self.deployments = DeploymentRoutes(self.api, locations=LOCATIONS)
         self.server = Server(self.api, self.credentials, self.certificates, self.requests)
         self.server.routes.append(self.deployments)
+        self.api.group_deleted.append(self.deployments.forget)
         self.proxy = Proxy(
             lab_port=0,
             upstream=Upstream.parse(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or ""),
@@ -91,6 +92,7 @@ class Lab:
     async def stop(self) -> None:
         """End everything, newest first."""
         await self.deployments.close()
+        await self.api.close()
         await self.server.stop()
         await self.proxy.stop()
         await self.data_plane.close()

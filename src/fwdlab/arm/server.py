@@ -20,6 +20,7 @@ from fwdlab.arm.exec import ExecSessions
 from fwdlab.arm.http import Answer, ArmRequest
 from fwdlab.arm.ids import parse_path
 from fwdlab.arm.operations import Operation, Outcome, status_document
+from fwdlab.arm.template import jsonc
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ async def _read(request: web.Request) -> ArmRequest:
     body = None
     if raw.strip():
         try:
-            body = json.loads(raw)
+            body = jsonc.loads(raw.decode())
         except ValueError as error:
             raise ArmError(
                 400,
