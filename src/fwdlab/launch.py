@@ -44,6 +44,10 @@ _PROGRAMS = {
 }
 
 
+_host_processes = -1
+"""The host's /proc, kept open from before the lab's own was mounted over it."""
+
+
 class _StepError(Exception):
     def __init__(self, step: str, error: OSError) -> None:
         super().__init__(step)
@@ -157,6 +161,7 @@ def _wait_inside(supervisor: int, writer: int, *, user: bool) -> None:
             os.close(writer)
             _wait_for(reaper)
         kernel.die_with_parent()
+        _keep_host_processes()
         _make_mounts()
         with _step("fork"):
             service = os.fork()
@@ -222,6 +227,39 @@ def _make_mounts() -> None:
         kernel.make_private()
     with _step("mount /proc"):
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+
+
+def _keep_host_processes() -> None:
+    global _host_processes  # noqa: PLW0603 - there is one /proc of the host
+    with _step("open /proc"):
+        _host_processes = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def host_number(network: int) -> int | None:
+    """What the host calls the first process of a node.
+
+    Args:
+        network: open file of the node's network namespace.
+
+    Returns:
+        The process number in the namespace that `enter_namespaces` was called in, None when there is no such
+        process or `enter_namespaces` was not called.
+    """
+    if _host_processes < 0:
+        return None
+    wanted = f"net:[{os.fstat(network).st_ino}]"
+    base = f"/proc/self/fd/{_host_processes}"
+    for entry in os.listdir(_host_processes):
+        if not entry.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            if os.readlink(f"{base}/{entry}/ns/net") != wanted:  # noqa: PTH115 - as above
+                continue
+            with open(f"{base}/{entry}/status", encoding="ascii", errors="replace") as file:  # noqa: PTH123
+                numbers = next((line.split()[1:] for line in file if line.startswith("NSpid:")), [])
+            if numbers[-1:] == ["1"]:
+                return int(entry)
+    return None
 
 
 def _try_in_child(*, user: bool, then: Callable[[], None] | None = None) -> tuple[str, int] | None:

@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from fwdlab import launch
 from fwdlab.errors import LabError
 from fwdlab.fabric.apply import Kernel
 from fwdlab.fabric.dns import DnsServer
@@ -199,12 +200,17 @@ class DataPlane:
         return tuple(self._running[name].status() for name in sorted(self._running))
 
     def node_pid(self, node: str) -> int:
-        """Number of a node's first process as the lab's process sees it.
+        """Number of a node's first process as the host sees it; its namespaces can be entered by that.
 
         Raises:
-            LabError: `node_not_found`.
+            LabError: `node_not_found`, also when the host's /proc does not show it.
         """
-        return self._get(node).node.pid
+        number = launch.host_number(self._get(node).node.network)
+        if number is None:
+            raise LabError(
+                "node_not_found", f"the first process of '{node}' is not to be seen in the host's /proc"
+            )
+        return number
 
     def _get(self, name: str) -> Running:
         if name not in self._running:
