@@ -165,9 +165,19 @@ def read(place: Place) -> Deployment:
 
 
 def load(
-    runtime: Runtime, *, environment: str | None = None, resource_group: str | None = None
+    runtime: Runtime,
+    *,
+    environment: str | None = None,
+    resource_group: str | None = None,
+    announce: bool = True,
 ) -> tuple[Deployment, Arm]:
     """Locate the deployment, say on stderr which it is, log in, and ask Azure for what is not written down.
+
+    Args:
+        runtime: environment and streams.
+        environment: name of an azd environment.
+        resource_group: wins over everything else.
+        announce: False keeps stderr clean for a remote command's own.
 
     Raises:
         FwdctlError: as `locate`, `read`, `log_in` and `discover`.
@@ -176,7 +186,8 @@ def load(
     from fwdctl.azure.credential import log_in
 
     deployment = read(locate(runtime, environment=environment, resource_group=resource_group))
-    runtime.stderr.write(f"Using {deployment.resource_group} ({deployment.source}).\n")
+    if announce or runtime.debug:
+        runtime.stderr.write(f"Using {deployment.resource_group} ({deployment.source}).\n")
     arm = Arm(log_in(runtime, deployment.subscription_id), runtime)
     return (deployment if deployment.complete else complete(deployment, arm)), arm
 

@@ -56,6 +56,10 @@ class Networks:
         """One interface by its ARM id."""
         return self._document(resource_id, NETWORK)
 
+    def virtual_networks(self) -> list[dict[str, Any]]:
+        """All virtual networks with subnets and peerings."""
+        return list(self._arm.list(f"{self._base}/virtualNetworks", NETWORK))
+
     def network_interfaces(self) -> list[dict[str, Any]]:
         """All interfaces of machines and endpoints; not those of scale sets."""
         return list(self._arm.list(f"{self._base}/networkInterfaces", NETWORK))

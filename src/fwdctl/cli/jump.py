@@ -221,7 +221,9 @@ def exec_command(
         from fwdctl.channel import Request
         from fwdctl.deployment import load
 
-        deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
+        deployment, arm = load(
+            runtime, environment=environment, resource_group=resource_group, announce=False
+        )
         box = jump.select_one(deployment, which)
         stdin = None if runtime.stdin.isatty() else runtime.stdin_bytes
         request = Request(tuple(command), stdin, timeout)

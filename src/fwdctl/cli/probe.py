@@ -123,7 +123,9 @@ def _table(runtime: Runtime, console: Console, results: Sequence[PathResult]) ->
 def _summary(result: PathResult) -> str:
     if result.verdict == "pass" and result.servers:
         counts = ", ".join(f"{name} x{count}" for name, count in result.servers.items())
-        return f"{result.reason.partition(':')[0]}: {counts}" if ":" in result.reason else counts
+        said, _, lost = result.reason.partition(";")
+        head = f"{said.partition(':')[0]}: " if ":" in said else ""
+        return f"{head}{counts}{';' if lost else ''}{lost}"
     return result.reason
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azure.networks import Networks
@@ -9,6 +10,7 @@ from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
     from fwdctl.deployment import Forward, Spoke
 
@@ -118,6 +120,63 @@ def rule(balancer: Document, forward: Forward) -> tuple[str, Broken | None]:
         "LB_NO_RULE",
         f"load balancer {balancer.get('name')} has no rule for port {forward.port}",
         "azd provision",
+    )
+
+
+def health_port(balancer: Document, rule: str) -> int:
+    """The port of a rule's health probe, where the forwarders' agents listen; 0 if there is none."""
+    properties = balancer.get("properties") or {}
+    rules = {
+        entry["name"]: entry.get("properties") or {} for entry in properties.get("loadBalancingRules") or ()
+    }
+    wanted = str(((rules.get(rule) or {}).get("probe") or {}).get("id", "")).rpartition("/")[2].lower()
+    for entry in properties.get("probes") or ():
+        if str(entry["name"]).lower() == wanted:
+            return int((entry.get("properties") or {}).get("port", 0))
+    return 0
+
+
+def peering(networks: Sequence[Document], balancer: Document, forward: Forward) -> Broken | None:
+    """The targets stand in an Azure network that the hub's network has no connected peering to."""
+    frontends = (balancer.get("properties") or {}).get("frontendIPConfigurations") or [{}]
+    hub_id = _network(frontends[0])
+    hub = next((n for n in networks if str(n["id"]).lower() == hub_id), None)
+    if hub is None:
+        return None
+    connected = {
+        str((entry["properties"].get("remoteVirtualNetwork") or {}).get("id", "")).lower()
+        for entry in (hub.get("properties") or {}).get("virtualNetworkPeerings") or ()
+        if entry["properties"].get("peeringState") == "Connected"
+    }
+    for target_text in forward.targets:
+        address = ip_address(target_text.rpartition(":")[0])
+        for network in networks:
+            if network is hub or not _holds(network, address):
+                continue
+            if str(network["id"]).lower() not in connected and not _holds(hub, address):
+                return Broken(
+                    "route",
+                    "ROUTE_NO_PEERING",
+                    f"target {target_text} is in network {network['name']}, to which {hub['name']} "
+                    "has no connected peering",
+                    "azd provision",
+                )
+    return None
+
+
+def _holds(network: Document, address: IPv4Address | IPv6Address) -> bool:
+    spaces = ((network.get("properties") or {}).get("addressSpace") or {}).get("addressPrefixes") or ()
+    return any(address in ip_network(space) for space in spaces)
+
+
+def hub_not_seen(result: PathResult) -> Broken:
+    """Forwarders and targets can be asked from the hub only, and its box does not run."""
+    return Broken(
+        "unknown",
+        "PATH_UNEXPLAINED",
+        f"{result.reason}; endpoint and load balancer look right, forwarders and targets can be asked "
+        "from the hub only, whose jump box does not run",
+        "fwdctl jump start hub, then probe again; or fwdctl probe hub",
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.errors import FwdctlError
 from fwdctl.jump import side_by_side
-from fwdctl.probe import evidence
+from fwdctl.probe import evidence, forwarder
 from fwdctl.probe.model import Broken, PathResult
 from fwdctl.probe.plan import target_paths
 from fwdctl.probe.runner import Prober, lacks_servers
@@ -85,14 +85,31 @@ class Explainer:
         rule, found = evidence.rule(self._balancer, path.forward)
         if found is not None:
             return found
+        found = evidence.peering(self._networks.virtual_networks(), self._balancer, path.forward)
+        if found is not None:
+            return found
         targets = self._target_results(path.forward)
         if targets and all(target.verdict == "fail" for target in targets):
             return evidence.all_targets(targets)
         health = self._networks.rule_health(self._balancer["name"], rule) if rule else []
-        found = evidence.unhealthy(health, hub_seen=bool(targets))
-        if found is None and result.findings[-1].check == "protocol":
-            return evidence.protocol(result)
+        found = (
+            (self._forwarders(path.forward, rule, health) if targets else None)
+            or evidence.unhealthy(health, hub_seen=bool(targets))
+            or (evidence.protocol(result) if result.findings[-1].check == "protocol" else None)
+        )
+        if found is None and not targets:
+            return evidence.hub_not_seen(result)
         return found
+
+    def _forwarders(self, forward: Forward, rule: str, health: Sequence[evidence.Document]) -> Broken | None:
+        """What the forwarders' agents say to the hub's box."""
+        port = evidence.health_port(self._balancer, rule)
+        addresses = [str(entry["ipAddress"]) for entry in health if entry.get("ipAddress")]
+        box = self._prober.deployment.hub.box
+        if not port or not addresses or box is None:
+            return None
+        text = self._prober.ask(box, forwarder.script(addresses, port))
+        return forwarder.explain(forwarder.parse(text), forward)
 
     @cached_property
     def _networks(self) -> evidence.Networks:

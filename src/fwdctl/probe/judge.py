@@ -80,7 +80,9 @@ def _connections(path: Path, samples: Sequence[Sample]) -> list[Finding]:
     findings.append(Finding("protocol", "pass", f"{len(answered)} of {len(samples)} answered ({tool})"))
     servers = sorted({sample.server for sample in answered if sample.server})
     if path.kind == "http" and servers:
-        findings.append(Finding("targets", "pass", _servers(path, servers)))
+        lost = len(samples) - len(answered)
+        failed = f"; {lost} of {len(samples)} connections failed" if lost else ""
+        findings.append(Finding("targets", "pass", _servers(path, servers) + failed))
     elif path.expected > 1:
         findings.append(Finding("targets", "skip", "the servers do not say who they are"))
     return findings
@@ -98,4 +100,4 @@ def _why(samples: Sequence[Sample]) -> str:
     bad = [sample for sample in samples if not sample.answered]
     failure, _ = Counter(sample.failure for sample in bad).most_common(1)[0]
     said = next(sample for sample in bad if sample.failure == failure)
-    return f"{WORDS[failure]} ({said.tool}: {said.text})"
+    return f"{WORDS[failure]} ({said.tool}: {said.text.removeprefix(f'{said.tool}: ')})"

@@ -104,6 +104,17 @@ class Prober:
                 raise
             return error
 
+    def ask(self, box: Box, command: str) -> str:
+        """What a shell command prints in a box that runs; empty where that is not known.
+
+        Raises:
+            FwdctlError: the box does not run, or refuses exec.
+        """
+        session = self._sessions.get(box.name) or self._session(box, may_start=False)
+        request = Request(("/bin/sh", "-c", command), timeout=BOX_OVERHEAD, idempotent=True)
+        outcome = session.run(request)
+        return "" if outcome.inconclusive else outcome.stdout.decode("utf-8", "replace")
+
     def test(self, paths: Sequence[Path]) -> list[PathResult]:
         """Test paths of one box in one exec.
 

@@ -1,0 +1,82 @@
+"""Ask the forwarders' agents (`/status`, docs/architecture.md §3) from the hub's jump box."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from fwdctl.probe.model import Broken
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fwdctl.deployment import Forward
+
+Report = dict[str, Any]
+
+
+def script(addresses: Sequence[str], port: int) -> str:
+    """Print `ADDRESS JSON` for each agent that answers, `ADDRESS` alone for one that does not."""
+    python = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=3).read().decode())"
+    return f"""
+ask() {{
+  if command -v curl >/dev/null; then curl -sS -m 3 --noproxy '*' "$1"
+  elif command -v wget >/dev/null; then wget -q -T 3 -O - "$1"
+  else no_proxy='*' python3 -c '{python}' "$1"
+  fi
+}}
+for a in {" ".join(addresses)}; do
+  (j=$(ask "http://$a:{port}/status" 2>/dev/null); printf '%s %s\\n' "$a" "$j") &
+done
+wait
+"""
+
+
+def parse(text: str) -> dict[str, Report | None]:
+    """Reports by address; None from a forwarder that did not answer."""
+    reports: dict[str, Report | None] = {}
+    for line in text.splitlines():
+        address, _, document = line.partition(" ")
+        try:
+            report = json.loads(document)
+        except ValueError:
+            report = None
+        reports[address] = report if isinstance(report, dict) else None
+    return reports
+
+
+def explain(reports: Mapping[str, Report | None], forward: Forward) -> Broken | None:
+    """The first thing that is wrong on any forwarder: forwarding, rules, then targets on all of them."""
+    answered = {address: report for address, report in reports.items() if report is not None}
+    idle = [address for address, report in answered.items() if report.get("forwarding") is False]
+    if idle:
+        return Broken(
+            "forwarder",
+            "FWD_NO_FORWARDING",
+            f"IPv4 forwarding is off on {', '.join(idle)}",
+            "az vmss reimage, one instance at a time",
+        )
+    own = {address: _forward(report, forward.name) for address, report in answered.items()}
+    bare = [address for address, entry in own.items() if not entry.get("rulesInPlace")]
+    if bare:
+        return Broken(
+            "forwarder",
+            "FWD_RULES_MISSING",
+            f"the rules of forward '{forward.name}' are not in place on {', '.join(bare)}",
+            "az vmss update-instances, then az vmss reimage, one instance at a time",
+        )
+    dead = {
+        str(target.get("address")): str(target.get("lastError") or "down")
+        for entry in own.values()
+        for target in entry.get("targets") or ()
+        if target.get("state") == "down"
+    }
+    if own and len(dead) == len(forward.targets) > 0:
+        said = "; ".join(f"{address}: {error}" for address, error in sorted(dead.items()))
+        return Broken("target", "TARGET_DOWN", f"the forwarders reach no target: {said}", "fwdctl probe hub")
+    return None
+
+
+def _forward(report: Report, name: str) -> Report:
+    entries = report.get("forwards") or ()
+    return next((entry for entry in entries if entry.get("name") == name), {})
