@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
 import subprocess
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -175,17 +179,33 @@ def test_an_unsupported_type_is_named(az: Az) -> None:
     assert "Microsoft.Cache/redis" in done.stderr
 
 
-def test_a_shell_session_of_az_shows_the_containers_prompt(az: Az) -> None:
-    """Az copies the web socket to stdout; an interactive shell must take keyboard input."""
+def read_until(descriptor: int, wanted: bytes, *, seconds: float = 30) -> bytes:
+    """What a terminal shows, up to and with the wanted bytes."""
+    shown = b""
+    deadline = time.monotonic() + seconds
+    while wanted not in shown:
+        left = deadline - time.monotonic()
+        assert left > 0, f"{wanted!r} never came; the terminal shows {shown!r}"
+        if select.select([descriptor], [], [], left)[0]:
+            shown += os.read(descriptor, 4096)
+    return shown
+
+
+def test_a_shell_in_a_terminal(az: Az) -> None:
     az.lab.fwdctl("jump", "start", "hub")
-    done = subprocess.run(
-        ["script", "-qec", (f"az container exec -g {az.group} -n {az.topology['hub']['jump']} "
-         "--exec-command /bin/sh"), "/dev/null"],
-        env=az.lab.environ,
-        input="echo $((6*7)); exit\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )  # fmt: skip
-    assert "42" in done.stdout
+    master, slave = pty.openpty()
+    argv = ["az", "container", "exec", "-g", az.group, "-n", az.topology["hub"]["jump"]]
+    process = subprocess.Popen(
+        [*argv, "--exec-command", "/bin/sh"], env=az.lab.environ, stdin=slave, stdout=slave, stderr=slave
+    )
+    try:
+        os.close(slave)
+        read_until(master, b"# ")
+        os.write(master, b"echo $((6*7))\r")
+        read_until(master, b"\r\n42\r\n")
+        os.write(master, b"exit\r")
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)

@@ -256,6 +256,18 @@ def test_health_follows_the_targets() -> None:
         assert agent_.repairs == 0
 
 
+def test_a_suspected_target_is_checked_again_soon() -> None:
+    with contextlib.ExitStack() as servers:
+        agent_, _ = build(servers.enter_context(demo_server()))
+        agent_.cycle()
+        assert agent_.pause() == 5
+        servers.close()
+        agent_.cycle()
+        assert agent_.pause() == 1
+        agent_.cycle()
+        assert agent_.pause() == 5
+
+
 def test_an_unchanged_cycle_writes_nothing() -> None:
     agent_, kernel = build("127.0.0.1:9", kind="none")
     for _ in range(3):

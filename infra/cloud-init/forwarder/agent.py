@@ -2,10 +2,10 @@
 
 Standard library only, Python 3.8 or newer, iptables 1.8. Usage: agent.py CONFIG (JSON, see `parse_config`).
 
-Every cycle (`checkInterval`, 5 s) it tests each target, takes a dead one out of rotation and a live one back
-in, and compares its rules in the kernel with what it wrote; rules that somebody removed are put back, counted
-and logged. It owns the chains named FWDCTL-* and the jumps to them and touches nothing else. Established
-connections are in the kernel's connection tracking and outlive every change of rules, and this agent too.
+Every cycle (`checkInterval`, 5 s; sooner while a target is suspected) it tests each target, takes a dead one
+out of rotation and a live one back in, and compares its rules in the kernel with what it wrote; rules that
+somebody removed are put back, counted and logged. It owns the chains named FWDCTL-* and the jumps to them and
+touches nothing else. Established connections are in connection tracking and outlive all this, and the agent.
 
 On `healthPort`: /forward/NAME (200 or 503), /live (200 while the cycle runs), /status (JSON).
 """
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PROBE_SOURCE = "168.63.129.16"  # Azure's load balancer probes come from here
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 FAILURES_UNTIL_DOWN = 2
+RECHECK_SECONDS = 1.0
 SLOWEST_VERDICT = 10.0  # seconds; a target that answers byte by byte must not hold up the cycle
 HTTP_ERRORS = 400
 SOURCE_BUCKETS = 16
@@ -287,15 +288,16 @@ class Agent:
             target.record(check.result() if check.done() else f"no verdict within {SLOWEST_VERDICT:g} s")
             check.cancel()
         try:
-            self.apply(
-                plan_rules(
-                    self.config, {forward.name: self.live(forward) for forward in self.config.forwards}
-                )
-            )
+            self.apply(plan_rules(self.config, {each.name: self.live(each) for each in self.config.forwards}))
         except (OSError, subprocess.SubprocessError) as error:
             self.planned, self.in_place, self.last_error = {}, False, str(error)
             log(f"rules are not in place: {error}")
         self.last_cycle = time.monotonic()
+
+    def pause(self) -> float:
+        """Seconds until the next cycle: few when a target in rotation has just failed for the first time."""
+        suspected = any(target.failures and target.state == "up" for target in self.targets)
+        return min(RECHECK_SECONDS, self.config.interval) if suspected else self.config.interval
 
     def apply(self, plan: Plan) -> None:
         """Write the plan where it is new, and all of it where somebody changed the agent's rules."""
@@ -387,7 +389,7 @@ def main(arguments: list[str]) -> int:
     Handler.agent.cycle()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while True:
-        time.sleep(config.interval)
+        time.sleep(Handler.agent.pause())
         Handler.agent.cycle()
 
 
