@@ -14,7 +14,7 @@ from fwdctl.errors import FwdctlError
 from fwdctl.jump import side_by_side
 from fwdctl.probe import evidence, forwarder
 from fwdctl.probe.model import Broken, PathResult
-from fwdctl.probe.plan import target_paths
+from fwdctl.probe.plan import forwarder_paths, target_paths
 from fwdctl.probe.runner import Prober, lacks_servers
 
 if TYPE_CHECKING:
@@ -102,14 +102,17 @@ class Explainer:
         return found
 
     def _forwarders(self, forward: Forward, rule: str, health: Sequence[evidence.Document]) -> Broken | None:
-        """What the forwarders' agents say to the hub's box."""
+        """What the forwarders' agents say to the hub's box, and what happens to packets sent to each."""
         port = evidence.health_port(self._balancer, rule)
         addresses = [str(entry["ipAddress"]) for entry in health if entry.get("ipAddress")]
         box = self._prober.deployment.hub.box
         if not port or not addresses or box is None:
             return None
         text = self._prober.ask(box, forwarder.script(addresses, port))
-        return forwarder.explain(forwarder.parse(text), forward)
+        told = forwarder.explain(forwarder.parse(text), forward)
+        if told is not None:
+            return told
+        return forwarder.judge_direct(self._prober.test(forwarder_paths(box, forward, addresses)))
 
     @cached_property
     def _networks(self) -> evidence.Networks:

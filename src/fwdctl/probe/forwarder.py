@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fwdctl.deployment import Forward
+    from fwdctl.probe.model import PathResult
 
 Report = dict[str, Any]
 
@@ -75,6 +76,34 @@ def explain(reports: Mapping[str, Report | None], forward: Forward) -> Broken | 
         said = "; ".join(f"{address}: {error}" for address, error in sorted(dead.items()))
         return Broken("target", "TARGET_DOWN", f"the forwarders reach no target: {said}", "fwdctl probe hub")
     return None
+
+
+def judge_direct(results: Sequence[PathResult]) -> Broken | None:
+    """What a forwarder does with a connection while the targets are known to answer.
+
+    A forwarder has no service of its own on the port: refused means that no rule takes the packets, silence
+    that they are taken and do not come back.
+    """
+    silent = [r for r in results if r.verdict == "fail" and _failed(r, "timeout")]
+    refusing = [r for r in results if r.verdict == "fail" and _failed(r, "refused")]
+    for found, code, text in (
+        (refusing, "FWD_RULES_MISSING", "refused, so no rule takes it, by"),
+        (silent, "FWD_NO_FORWARDING", "not passed on, or not masqueraded, by"),
+    ):
+        if found:
+            names = ", ".join(result.path.host for result in found)
+            first = found[0].path
+            return Broken(
+                "forwarder",
+                code,
+                f"port {first.port} (forward '{first.forward.name}') is {text} {names}",
+                "az vmss reimage, one instance at a time",
+            )
+    return None
+
+
+def _failed(result: PathResult, failure: str) -> bool:
+    return any(sample.failure == failure for sample in result.sight.samples)
 
 
 def _forward(report: Report, name: str) -> Report:

@@ -19,7 +19,7 @@ class Path:
     Attributes:
         label: unique, e.g. `spoke/web`, `hub/web`, `hub/web/192.168.42.65:8000`.
         origin: `spoke`: by name through the endpoint; `balancer`: the load balancer's address;
-            `target`: a server itself.
+            `target`: a server itself; `forwarder`: a forwarder, around the load balancer.
         box: from where.
         forward: which one.
         host: name or address that is connected to.
@@ -32,7 +32,7 @@ class Path:
     """
 
     label: str
-    origin: Literal["spoke", "balancer", "target"]
+    origin: Literal["spoke", "balancer", "target", "forwarder"]
     box: Box
     forward: Forward
     host: str

@@ -9,6 +9,8 @@ from fwdctl.jump import select
 from fwdctl.probe.model import Path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fwdctl.deployment import Box, Deployment, Forward, Spoke
 
 
@@ -116,3 +118,11 @@ def target_paths(box: Box, forward: Forward) -> list[Path]:
             )
         )
     return paths
+
+
+def forwarder_paths(box: Box, forward: Forward, addresses: Sequence[str]) -> list[Path]:
+    """A forward's port on each forwarder, around the load balancer, from the hub."""
+    return [
+        Path(f"hub/{forward.name}/{address}", "forwarder", box, forward, address, forward.port)
+        for address in addresses
+    ]
