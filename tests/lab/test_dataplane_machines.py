@@ -1,0 +1,236 @@
+"""Machines and containers: cloud-init, services, terminals, files, what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fwdlab.errors import LabError
+from fwdlab.fabric.dataplane import DataPlane
+from fwdlab.model import NodeSpec, Snapshot
+from support.bench import Bench, seed_bench
+from support.inside import Scenario, run_inside
+from support.seed_topology import CORP, Source, documents, encoded, node
+
+pytestmark = pytest.mark.lab
+
+CONFIG = """#cloud-config
+package_update: true
+packages: [nginx]
+no_such_module: 1
+bootcmd:
+  - echo boot > /run/order
+write_files:
+  - {path: /etc/one, content: "a\\n", permissions: "0600"}
+  - {path: /etc/one, content: "b\\n", append: true, permissions: "0600"}
+  - {path: /opt/sub/two, encoding: gz+b64, content: H4sIAAAAAAACA0vOzy0oSi0uTk0BAB5LVpcKAAAA}
+  - path: /etc/systemd/system/flaky.service
+    content: |
+      [Service]
+      Environment="GREETING=hello world" OTHER=x
+      EnvironmentFile=-/etc/default/missing
+      ExecStartPre=/bin/sh -c 'echo pre >> /run/starts'
+      ExecStart=/bin/sh -c 'echo "$GREETING ${OTHER}"; echo start >> /run/starts; sleep 0.2; exit 1'
+      Restart=on-failure
+      RestartSec=50ms
+  - path: /etc/systemd/system/once.service
+    content: |
+      [Service]
+      Type=oneshot
+      RemainAfterExit=yes
+      ExecStart=/bin/sh -c 'exit 0'
+runcmd:
+  - cd /opt/sub
+  - [sh, -c, "pwd > '/run/it''s'"]
+  - /bin/false
+  - systemctl daemon-reload && systemctl enable --now once && systemctl start flaky.service
+  - systemctl start nothing || echo "no such unit $?"
+  - echo done >> /run/order
+"""
+
+
+async def _alone(directory: Path, *specs: NodeSpec) -> Bench:
+    source = Source(Snapshot(1, documents(()), specs))
+    log: list[str] = []
+    plane = DataPlane(run_dir=directory / "run", log=log.append)
+    bench = Bench(plane, source)
+    bench.log = log
+    await plane.start(source)
+    await plane.settled(1)
+    await bench.until_up(0)
+    return bench
+
+
+async def cloud_init(directory: Path) -> None:
+    bench = await _alone(
+        directory, node("m", f"{CORP}/subnets/servers", "192.168.42.9", custom_data=encoded(CONFIG))
+    )
+    (status,) = bench.plane.status()
+    assert status.cloud_init == "done", status
+    assert {"packages are not installed: nginx", "no_such_module is unknown to the lab's cloud-init"} <= set(
+        status.warnings
+    )
+    assert await bench.ok("m", "cat /etc/one; stat -c %a /etc/one") == "a\nb\n600\n"
+    assert await bench.ok("m", "cat /opt/sub/two") == "compressed"
+    assert await bench.ok("m", "cat /run/its") == "/opt/sub\n"
+    assert await bench.ok("m", "cat /run/order") == "boot\ndone\n"
+    assert "no such unit 5" in await bench.plane.logs("m")
+    await asyncio.sleep(0.6)
+    starts = (await bench.ok("m", "cat /run/starts")).split()
+    assert starts[:4] == ["pre", "start", "pre", "start"]
+    assert "hello world x" in await bench.ok("m", "journalctl -u flaky -n 5 --no-pager")
+    assert (await bench.sh("m", "systemctl is-active once")).stdout == b"active\n"
+    assert (await bench.sh("m", "systemctl stop flaky; systemctl is-active flaky")).stdout == b"inactive\n"
+    before = await bench.ok("m", "cat /run/starts")
+    await asyncio.sleep(0.5)
+    assert await bench.ok("m", "cat /run/starts") == before
+    await bench.plane.close()
+
+
+async def broken_custom_data(directory: Path) -> None:
+    bad = node("m", f"{CORP}/subnets/servers", "192.168.42.9", custom_data=encoded("#cloud-config\n{"))
+    failing = node(
+        "n", f"{CORP}/subnets/servers", "192.168.42.10", custom_data=encoded("#!/bin/sh\nexit 4\n")
+    )
+    bench = await _alone(directory, bad, failing)
+    one, two = bench.plane.status()
+    assert (one.cloud_init, two.cloud_init) == ("error", "error")
+    assert "not YAML" in one.error
+    assert "ended with 4" in two.error
+    assert (await bench.sh("m", "true")).returncode == 0
+    await bench.plane.close()
+
+
+async def containers(directory: Path) -> None:
+    subnet = f"{CORP}/subnets/servers"
+    said = node(
+        "c", subnet, "192.168.42.9", kind="container", command=("/bin/sh", "-c", "echo $WHO; echo err >&2; exit 7"),
+        environment=(("WHO", "me"),),
+    )  # fmt: skip
+    missing = node("d", subnet, "192.168.42.10", kind="container", command=("no-such-program",))
+    bench = await _alone(directory, said, missing)
+    await bench.until(lambda: bench.plane.status()[0].state == "exited", "exited")
+    ended, failed = bench.plane.status()
+    assert ended.exit_code == 7
+    assert await bench.plane.logs("c") == "me\nerr\n"
+    assert failed.state == "failed"
+    assert "no-such-program" in failed.error
+    done = await bench.plane.run("c", ["cat"], stdin=b"\0\xff" * 100_000)
+    assert done.stdout == b"\0\xff" * 100_000
+    with pytest.raises(LabError) as error:
+        await bench.plane.run("nobody", ["true"])
+    assert error.value.code == "node_not_found"
+    with pytest.raises(LabError) as error:
+        await bench.plane.run("c", ["sleep", "5"], timeout=0.1)
+    assert error.value.code == "command_not_run"
+    assert "sleep" not in await bench.ok("c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    await bench.plane.close()
+
+
+async def terminals(directory: Path) -> None:
+    bench = await _alone(directory, node("c", f"{CORP}/subnets/servers", "192.168.42.9", kind="container"))
+    terminal = await bench.plane.open_terminal("c", ["/bin/sh"], rows=31, cols=77, environment={"A": "b"})
+
+    async def until(marker: bytes) -> bytes:
+        data = b""
+        while marker not in data:
+            part = await asyncio.wait_for(terminal.read(), 5)
+            assert part, data
+            data += part
+        return data
+
+    await terminal.write(b"stty -echo; stty size; tty; echo $A-$TERM-$((1+1))\n")
+    text = await until(b"b-xterm-2")
+    assert b"31 77" in text
+    assert b"/dev/pts/0" in text
+    await terminal.resize(10, 20)
+    await terminal.write(b"stty size\n")
+    await until(b"10 20")
+    await terminal.write(b"sleep 100\n")
+    await asyncio.sleep(0.2)
+    await terminal.write(b"\x03echo $?\n")  # Ctrl-C reaches the foreground program
+    await until(b"130")
+    await terminal.write(b"sleep 100 & exit 5\n")
+    while await asyncio.wait_for(terminal.read(), 5):
+        pass
+    assert await terminal.wait() == 5
+    await terminal.close()
+    other = await bench.plane.open_terminal(
+        "c", ["sh", "-c", "trap '' HUP; sleep 100"], rows=24, cols=80, environment={}
+    )
+    await asyncio.sleep(0.1)
+    await asyncio.wait_for(other.close(), 5)
+    assert await asyncio.wait_for(other.wait(), 5) == 137
+    with pytest.raises(LabError, match="cannot be run"):
+        await bench.plane.open_terminal("c", ["no-such-program"], rows=24, cols=80, environment={})
+    await bench.plane.close()
+
+
+async def files_stay_inside(directory: Path) -> None:
+    os.environ["HTTPS_PROXY"] = "http://proxy.invalid"
+    subnet = f"{CORP}/subnets/servers"
+    bench = await _alone(directory, node("a", subnet, "192.168.42.9"), node("b", subnet, "192.168.42.10"))
+    places = (
+        "/etc",
+        "/opt",
+        "/srv",
+        "/var/lib",
+        "/var/log",
+        "/root",
+        "/usr/local/bin",
+        "/run",
+        "/tmp",
+        "/home",
+        "/dev/shm",
+    )
+    for place in places:
+        await bench.ok("a", f"echo x > {place}/fwdlab-mark")
+    for place in places:
+        assert (await bench.sh("b", f"ls {place}/fwdlab-mark")).returncode != 0, place
+        assert not Path(place, "fwdlab-mark").exists(), place  # noqa: ASYNC240 - instant
+    for place in ("/usr/bin", "/usr/sbin", "/boot", "/"):
+        assert "Read-only" in (await bench.sh("a", f"touch {place}/fwdlab-mark")).stderr.decode(), place
+    assert await bench.ok("a", "hostname; cat /etc/hostname; id -u; ls /root /home") == (
+        "a\na\n0\n/home:\nfwdlab-mark\n\n/root:\nfwdlab-mark\n"
+    )
+    assert "proxy" not in (await bench.ok("a", "env")).lower()
+    assert await bench.ok("a", "ls /sys/class/net") == "eth0\nlo\n"
+    # Only the node's own processes are to be seen.
+    assert "fwdlab.service" not in await bench.ok("a", "cat /proc/[0-9]*/cmdline")
+    begin = time.monotonic()
+    await bench.plane.close()
+    assert time.monotonic() - begin < 1
+
+    def left() -> list[int]:
+        return sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit())  # noqa: PTH208
+
+    await bench.until(lambda: left() == [1, os.getpid()], "no process left", 3)
+    assert os.listdir(directory / "run") == []  # noqa: PTH208 - what counts is the time of the looking
+
+
+async def dying_node_is_reported(directory: Path) -> None:
+    async with seed_bench(directory) as bench:
+        pid = bench.plane._running["ci-hub"].node.pid
+        os.kill(pid, 9)
+        await bench.until(lambda: bench.plane.status()[0].state == "failed", "failed")
+        with pytest.raises(LabError):
+            await bench.plane.run("ci-hub", ["true"])
+        assert "-" not in await bench.servers("ci-spoke1", times=4)
+        specs = bench.source.current.nodes
+        await bench.change(nodes=tuple(s for s in specs if s.name != "ci-hub"))
+        await bench.change(nodes=tuple(replace(s, boot_id="2") if s.name == "ci-hub" else s for s in specs))
+        assert "-" not in await bench.servers("ci-hub", "http://10.0.1.5:8000/", 4)
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [cloud_init, broken_custom_data, containers, terminals, files_stay_inside, dying_node_is_reported],
+    ids=lambda scenario: scenario.__name__,
+)
+def test_machines(scenario: Scenario) -> None:
+    run_inside(scenario)
