@@ -1,0 +1,397 @@
+"""The exec channel against a real shell on a real terminal, with the faults that the service has shown."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fwdctl.channel import Channel, Outcome, Request, wire
+from fwdctl.channel.socket import connect
+from fwdctl.errors import FwdctlError
+from support.aci_exec_server import AciExecServer, aci_exec_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake service needs a PTY")
+ALL_BYTES = bytes(range(256))
+
+
+@pytest.fixture
+def server() -> Iterator[AciExecServer]:
+    with aci_exec_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sound() -> Iterator[AciExecServer]:
+    """Shared by tests that switch no fault on."""
+    with aci_exec_server() as running:
+        yield running
+
+
+def run(server: AciExecServer, *argv: str | bytes, stdin: bytes | None = None, **options: object) -> Outcome:
+    channel = Channel(server.ticket, lambda ticket: connect(ticket, {}))
+    options.setdefault("timeout", 60.0)
+    return channel.run(Request(argv, stdin, **options))  # type: ignore[arg-type]
+
+
+def test_status_and_both_streams(sound: AciExecServer) -> None:
+    outcome = run(sound, "sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (outcome.state, outcome.status, outcome.stdout, outcome.stderr) == (
+        "completed",
+        3,
+        b"out\n",
+        b"err\n",
+    )
+
+
+def test_all_bytes_come_back(sound: AciExecServer) -> None:
+    script = 'i=0; while [ $i -lt 256 ]; do printf "\\\\$(printf %03o $i)"; i=$((i+1)); done'
+    assert run(sound, "sh", "-c", script).stdout == ALL_BYTES
+
+
+def test_output_larger_than_every_buffer(sound: AciExecServer) -> None:
+    outcome = run(sound, "head", "-c", "500001", "/dev/zero")
+    assert outcome.stdout == bytes(500001)
+
+
+def test_no_command_is_127_and_a_signal_is_128_plus(sound: AciExecServer) -> None:
+    missing = run(sound, "no-such-command")
+    assert missing.status == 127
+    assert b"no-such-command" in missing.stderr
+    killed = run(sound, "sh", "-c", "kill -9 $$")
+    assert (killed.status, killed.stderr) == (137, b"")
+
+
+def test_builtins_of_the_shell_do_not_stand_in_for_programs(sound: AciExecServer) -> None:
+    assert run(sound, "echo", r"a\nb").stdout == b"a\\nb\n"
+    assert run(sound, "exit", "3").status == 127
+
+
+HOSTILE = [
+    "", " ", "a b", "\t", "\n", "a\n\nb\n", "'", '"', "'\\''", "$HOME", "$(id)", "`id`", "\\", "\\n", "%s", "*", "~",
+    "!", "!!", "-n", "--", "@x", "\x01", "\x03", "\x04", "\x11\x13", "\x1a", "\x1b[0m", "\x7f", "é", b"\xff\xfe", b"\x81\x88",
+]  # fmt: skip
+
+
+def test_hostile_arguments_arrive_as_typed(sound: AciExecServer) -> None:
+    outcome = run(sound, "printf", "%s\\0", *HOSTILE)
+    expected = b"".join((os.fsencode(word) if isinstance(word, str) else word) + b"\0" for word in HOSTILE)
+    assert outcome.stdout == expected
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(st.binary(max_size=60).map(lambda b: b.replace(b"\0", b"")), max_size=6))
+def test_any_arguments_arrive(sound: AciExecServer, words: list[bytes]) -> None:
+    expected = b"".join(word + b"\0" for word in words) or b"\0"
+    assert run(sound, "printf", "%s\\0", *words).stdout == expected
+
+
+def test_long_arguments(sound: AciExecServer) -> None:
+    word = "x'" * 20_000
+    assert run(sound, "printf", "%s", word).stdout == word.encode()
+
+
+def test_nul_in_an_argument_is_refused() -> None:
+    channel = Channel(lambda: pytest.fail("must not start"), lambda _: pytest.fail("must not connect"))
+    with pytest.raises(FwdctlError) as error:
+        channel.run(Request(("echo", "a\0b")))
+    assert (error.value.code, error.value.exit_code) == ("argument_has_nul", 2)
+
+
+def test_stdin_byte_for_byte(sound: AciExecServer) -> None:
+    data = ALL_BYTES * 30
+    assert run(sound, "cat", stdin=data).stdout == data
+
+
+def test_stdin_from_a_pipe_and_none(sound: AciExecServer) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"through a pipe\n")
+    os.close(writer)
+    channel = Channel(sound.ticket, lambda ticket: connect(ticket, {}))
+    with os.fdopen(reader, "rb") as stream:
+        assert channel.run(Request(("cat",), stream, 60)).stdout == b"through a pipe\n"
+    assert run(sound, "cat").stdout == b""
+
+
+def test_a_command_may_end_before_its_stdin(sound: AciExecServer) -> None:
+    outcome = run(sound, "head", "-c", "3", stdin=b"abcdef" * 5000)
+    assert (outcome.status, outcome.stdout) == (0, b"abc")
+
+
+def test_output_comes_while_the_command_runs(sound: AciExecServer) -> None:
+    reader, writer = os.pipe()
+    seen: list[bytes] = []
+
+    def output(stream: str, data: bytes) -> None:
+        seen.append(data)
+        if data == b"one\n":  # only now may the command go on: its output cannot have waited for its end
+            os.write(writer, b"go\n")
+            os.close(writer)
+
+    channel = Channel(sound.ticket, lambda ticket: connect(ticket, {}))
+    with os.fdopen(reader, "rb") as stream:
+        request = Request(("sh", "-c", "echo one; read -r x; echo two $x"), stream, 60)
+        outcome = channel.run(request, output)
+    assert seen == [b"one\n", b"two go\n"]
+    assert outcome.status == 0
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"empty_first": True},
+        {"text": True},
+        {"split": 1},
+        {"split": 7, "empty_first": True, "text": True},
+        {"max_message": 40},
+    ],
+    ids=str,
+)
+def test_the_services_habits_do_no_harm(server: AciExecServer, faults: dict[str, object]) -> None:
+    for name, value in faults.items():
+        setattr(server.faults, name, value)
+    outcome = run(server, "sh", "-c", "cat; echo err >&2; exit 7", stdin=ALL_BYTES)
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (7, ALL_BYTES, b"err\n")
+
+
+@pytest.mark.parametrize("shell", [("/bin/sh",), ("/bin/bash",), ("/bin/bash", "--posix", "--norc")], ids=str)
+def test_shells_that_edit_lines(server: AciExecServer, shell: tuple[str, ...]) -> None:
+    if not Path(shell[0]).exists():
+        pytest.skip(f"{shell[0]} is not installed")
+    server.shell = shell
+    assert run(server, "printf", "%s", "a\tb!c").stdout == b"a\tb!c"
+
+
+@pytest.mark.parametrize("tools", [["od"], ["base64"], ["python3"]], ids=str)
+def test_boxes_with_few_tools(server: AciExecServer, tools: list[str], tmp_path: Path) -> None:
+    directory = _toolbox(tmp_path, tools)
+    server.environ["PATH"] = directory
+    outcome = run(server, "sh", "-c", "printf 'a\\000\\377'; echo e >&2; exit 4")
+    assert (outcome.status, outcome.stdout, outcome.stderr) == (4, b"a\0\xff", b"e\n")
+
+
+def test_a_box_without_any_encoder_says_so(server: AciExecServer, tmp_path: Path) -> None:
+    server.environ["PATH"] = _toolbox(tmp_path, [])
+    outcome = run(server, "echo", "hi")
+    assert outcome.state == "unsupported"
+    assert "base64" in outcome.detail
+
+
+def _toolbox(directory: Path, tools: list[str]) -> str:
+    """A PATH with the given tools; without cksum, and without dd where python3 has to do it all."""
+    wanted = {"sh", "sleep", "kill", *tools} | (set() if "python3" in tools or not tools else {"dd"})
+    for tool in wanted:
+        found = sys.executable if tool == "python3" else shutil.which(tool)
+        if found:
+            (directory / tool).symlink_to(found)
+    return str(directory)
+
+
+IN_THE_PAYLOAD = 2000
+"""An output byte after the shell's prompt, its echo and the greeting."""
+
+
+def test_a_lost_character_is_noticed(server: AciExecServer) -> None:
+    server.faults.drop_output = IN_THE_PAYLOAD
+    outcome = run(server, "head", "-c", "20000", "/dev/zero")
+    assert outcome.state == "damaged"
+    assert outcome.inconclusive
+    assert server.connections == 1
+
+
+def test_a_lost_character_is_mended_where_running_twice_is_harmless(server: AciExecServer) -> None:
+    server.faults.drop_output = IN_THE_PAYLOAD
+    server.faults.connections = 1
+    outcome = run(server, "head", "-c", "20000", "/dev/zero", idempotent=True)
+    assert (outcome.state, outcome.stdout, server.connections) == ("completed", bytes(20000), 2)
+
+
+@pytest.mark.parametrize("position", [700, 1500, 2500])
+def test_a_character_lost_on_the_way_in_never_runs_a_damaged_program(
+    server: AciExecServer, position: int
+) -> None:
+    server.faults.drop_input = position
+    server.faults.connections = 1
+    outcome = run(server, "echo", "x" * 3000)
+    # Not started and therefore tried again, even though nobody said that it is idempotent.
+    assert (outcome.state, outcome.stdout, server.connections) == ("completed", b"x" * 3000 + b"\n", 2)
+
+
+def test_a_cut_is_inconclusive_and_not_repeated(server: AciExecServer) -> None:
+    server.faults.cut_output = 3000
+    outcome = run(server, "head", "-c", "100000", "/dev/zero")
+    assert outcome.state == "cut"
+    assert outcome.status is None
+    assert server.connections == 1
+
+
+def test_a_cut_is_mended_where_running_twice_is_harmless(server: AciExecServer) -> None:
+    server.faults.cut_output = 3000
+    server.faults.connections = 1
+    outcome = run(server, "head", "-c", "100000", "/dev/zero", idempotent=True)
+    assert (outcome.status, len(outcome.stdout)) == (0, 100000)
+
+
+def test_a_hung_command_is_given_up_and_killed(server: AciExecServer, tmp_path: Path) -> None:
+    pidfile = tmp_path / "pid"
+    outcome = run(server, "sh", "-c", f"echo $$ > {pidfile}; exec sleep 300", timeout=2.0)
+    assert outcome.state == "timeout"
+    _wait_until_gone(int(pidfile.read_text()))
+
+
+def test_ctrl_c_kills_the_remote_command(server: AciExecServer, tmp_path: Path) -> None:
+    pidfile = tmp_path / "pid"
+
+    def interrupt(stream: str, data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    channel = Channel(server.ticket, lambda ticket: connect(ticket, {}))
+    with pytest.raises(KeyboardInterrupt):
+        channel.run(Request(("sh", "-c", f"echo $$ > {pidfile}; echo go; exec sleep 300")), interrupt)
+    _wait_until_gone(int(pidfile.read_text()))
+
+
+def test_cancelling_ends_a_run(server: AciExecServer) -> None:
+    channel = Channel(server.ticket, lambda ticket: connect(ticket, {}), lambda: True)
+    with pytest.raises(FwdctlError) as error:
+        channel.run(Request(("sleep", "300")))
+    assert error.value.exit_code == 130
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + 30
+    while _state(pid) != "Z":
+        assert time.monotonic() < deadline, f"process {pid} still runs"
+        time.sleep(0.05)
+
+
+def _state(pid: int) -> str:
+    """Its state by ps; Z once it has ended."""
+    answer = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False, timeout=10
+    )
+    return answer.stdout.decode().strip()[:1] or "Z"
+
+
+# -- the pure half
+
+
+@given(st.binary(max_size=5000))
+@settings(deadline=None, max_examples=40)
+def test_cksum_is_posix(data: bytes) -> None:
+    answer = subprocess.run(["cksum"], input=data, capture_output=True, check=True, timeout=10)
+    assert wire.cksum(data) == int(answer.stdout.split()[0])
+
+
+@given(st.binary(max_size=200))
+@settings(deadline=None, max_examples=40)
+def test_escape_is_undone_by_printf(data: bytes) -> None:
+    text = wire.escape(data)
+    assert all(" " <= char <= "~" for char in text)
+    answer = subprocess.run(
+        ["/bin/sh", "-c", 'printf %b "$1"', "sh", text], capture_output=True, check=True, timeout=10
+    )
+    assert answer.stdout == data
+
+
+def test_nothing_sent_is_longer_than_a_message_or_a_terminal_line() -> None:
+    text = wire.program((b"x" * 10_000,))
+    sent = wire.greeting("0123456789ab", len(text)) + wire.program_lines(text)
+    assert max(len(line) for line in sent.split(b"\n")) < 4095
+    assert max(len(message) for message in wire.messages(sent)) <= 40
+    assert b"".join(wire.messages(sent)) == sent
+    assert b"!" not in wire.greeting("n", 1)
+
+
+FRAMES = b"""noise
+@n r
+@n s b
+@n o 1 4 aGk=
+@n E o 1
+@n k o 1834268446 5
+@n E e 0
+@n k e 4294967295 0
+@n x 3
+"""
+
+
+@given(st.integers(1, 40))
+def test_frames_arrive_at_any_boundary(size: int) -> None:
+    data = FRAMES.replace(b"1834268446", str(wire.cksum(b"aGk=\n")).encode()).replace(b"\n", b"\r\n")
+    frames = wire.Frames("n")
+    for at in range(0, len(data), size):
+        frames.feed(data[at : at + size])
+    assert (frames.status, bytes(frames.stdout.data), bytes(frames.stderr.data)) == (3, b"hi", b"")
+
+
+def test_echoed_input_is_no_frame() -> None:
+    frames = wire.Frames("abc")
+    frames.feed(b"# " + wire.greeting("abc", 5).replace(b"\n", b"\r\n"))
+    assert not frames.ready
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"@n o 2 4 aGk=",
+        b"@n o 1 5 aGk=",
+        b"@n o 1 4 aGk",
+        b"@n o 1 4 a?k=",
+        b"@n o",
+        b"@n E o 4",
+        b"@n k o 1 2",
+        b"@n E z 0",
+        b"@n x 0",
+        b"@n x",
+        b"@n y",
+        b" n o 1 4 aGk=".replace(b" ", b"", 1),
+    ],
+)
+def test_damaged_frames_are_noticed(line: bytes) -> None:
+    frames = wire.Frames("n")
+    frames.feed(b"@n r\n@n s b\n")
+    with pytest.raises(wire.DamagedError):
+        frames.feed(line + b"\n")
+
+
+def test_a_stream_of_bytes_needs_no_descriptor(sound: AciExecServer) -> None:
+    channel = Channel(sound.ticket, lambda ticket: connect(ticket, {}))
+    assert channel.run(Request(("cat",), io.BytesIO(b"abc"), 60)).stdout == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("port", "password", "code"), [(1, "p w[[EOM]]", "exec_unreachable")], ids=["refused"]
+)
+def test_a_socket_that_cannot_be_opened(port: int, password: str, code: str) -> None:
+    from fwdctl.channel import Ticket
+
+    with pytest.raises(FwdctlError) as error:
+        connect(Ticket(f"ws://127.0.0.1:{port}/exec", password), {})
+    assert (error.value.code, error.value.exit_code) == (code, 5)
+    assert password not in str(error.value)
+
+
+def test_an_unreadable_bundle_is_named() -> None:
+    from fwdctl.channel.socket import tls_context
+
+    with pytest.raises(FwdctlError) as error:
+        tls_context({"REQUESTS_CA_BUNDLE": "/nonexistent/ca.pem"})
+    assert "REQUESTS_CA_BUNDLE" in error.value.message
+
+
+def test_a_ticket_never_prints_its_password() -> None:
+    from fwdctl.channel import Ticket
+
+    assert "secret" not in repr(Ticket("wss://host/exec?token=secret", "secret"))
