@@ -78,12 +78,12 @@ def require() -> None:
     """Check what the lab needs of this machine.
 
     Raises:
-        LabError: the first requirement that is not met, with its mend.
+        LabError: `lab_requirement_missing`, the first one that is not met, with its mend.
     """
     for requirement in launch.check():
         if not requirement.ok:
-            code = f"{requirement.name.replace('-', '_').replace(' ', '_')}_missing"
-            raise LabError(code, f"{requirement.name}: {requirement.detail}", requirement.mend)
+            text = f"the lab cannot run here: {requirement.name}: {requirement.detail}"
+            raise LabError("lab_requirement_missing", text, requirement.mend)
 
 
 def stop(directory: LabDirectory) -> None:

@@ -28,8 +28,8 @@ app = group(
 )
 
 NameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="Which lab, if there are several.")]
-NOT_FOUND = {"lab_not_running", "node_not_found", "fault_not_active", "lab_unreachable"}
-USAGE = {"lab_name_invalid", "fault_unknown", "fault_target_unknown", "fault_active", "lab_already_running"}
+NOT_FOUND = {"lab_not_running", "node_not_found", "fault_not_active", "lab_unreachable", "lab_requirement_missing"}
+USAGE = {"lab_name_invalid", "fault_unknown", "fault_target_unknown", "fault_active", "lab_already_running", "lab_port_taken"}
 
 
 @contextlib.contextmanager

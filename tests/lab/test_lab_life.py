@@ -1,0 +1,186 @@
+"""The life of a lab: started once, found again, gone without a trace however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.programs import FWDCTL, RunningLab, clean_environ, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.lab
+
+SPACES = ("net", "mnt", "pid", "uts", "ipc", "user")
+
+
+def children_of(pid: int) -> list[int]:
+    """Every descendant of a process, the process first; those that end meanwhile are left out."""
+    found = [pid]
+    for each in found:
+        for task in Path(f"/proc/{each}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def spaces_of(process: Path | str) -> set[str]:
+    """A process's namespaces; none if it has ended."""
+    with contextlib.suppress(OSError):
+        return {str(Path("/proc", str(process), "ns", kind).readlink()) for kind in SPACES}
+    return set()
+
+
+def spaces_in_use() -> set[str]:
+    return set().union(*(spaces_of(process.name) for process in Path("/proc").glob("[0-9]*")))
+
+
+def state(home: Path, name: str) -> dict[str, object]:
+    document: dict[str, object] = json.loads(
+        (home / "state" / "fwdctl" / "labs" / name / "lab.json").read_text()
+    )
+    return document
+
+
+def wait_for(condition: object, *, seconds: float = 10) -> bool:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "state").mkdir()
+    yield tmp_path
+    for name in ("a", "b"):
+        run([*FWDCTL, "lab", "down", "--name", name], environ=clean_environ(tmp_path), expect=None)
+
+
+@pytest.mark.parametrize("how", ["down", "kill supervisor", "kill service"])
+def test_nothing_is_left(home: Path, how: str) -> None:
+    files, mounts = sorted(home.rglob("*")), Path("/proc/self/mountinfo").read_text()
+    RunningLab.up(home, "a")
+    supervisor = int(str(state(home, "a")["pid"]))
+    pids = children_of(supervisor)
+    spaces = set().union(*(spaces_of(str(pid)) for pid in pids)) - spaces_of("self")
+    assert len(pids) > 5
+    assert len(spaces) > 10
+    if how == "down":
+        run([*FWDCTL, "lab", "down", "--name", "a"], environ=clean_environ(home))
+    else:
+        os.kill(supervisor if how == "kill supervisor" else pids[-1 if len(pids) < 4 else 3], signal.SIGKILL)
+    assert wait_for(lambda: not (home / "state" / "fwdctl").exists()), sorted(home.rglob("*"))
+    assert wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    assert wait_for(lambda: not spaces & spaces_in_use())
+    assert sorted(home.rglob("*")) == files
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
+def test_ctrl_c_while_starting_leaves_nothing(home: Path) -> None:
+    process = subprocess.Popen(
+        [*FWDCTL, "lab", "demo", "--name", "a"],
+        env=clean_environ(home),
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert wait_for((home / "state/fwdctl/labs/a/lab.json").exists, seconds=20)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    assert wait_for(lambda: not (home / "state" / "fwdctl").exists())
+
+
+def test_two_labs_live_side_by_side_and_one_name_is_one_lab(home: Path) -> None:
+    first = RunningLab.up(home, "a")
+    second = RunningLab.up(home, "b")
+    assert first.environ["AZURE_SUBSCRIPTION_ID"] != second.environ["AZURE_SUBSCRIPTION_ID"]
+    second.fwdctl("probe", "spoke")
+    again = run([*FWDCTL, "lab", "up", "--name", "a"], environ=clean_environ(home), cwd=home, expect=2)
+    assert "already running" in again.stderr
+    second.down()
+    first.fwdctl("probe", "spoke")
+
+
+def test_a_port_that_is_taken(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = run(
+            [*FWDCTL, "lab", "up", "--name", "a", "--port", port],
+            environ=clean_environ(home),
+            cwd=home,
+            expect=None,
+        )
+    assert done.returncode != 0
+    assert port in done.stderr
+    assert "--port" in done.stderr
+    assert wait_for(lambda: not (home / "state" / "fwdctl").exists())
+
+
+@pytest.mark.parametrize("verb", ["status", "env", "log", "heal", "down"])
+def test_a_lab_that_does_not_run(home: Path, verb: str) -> None:
+    done = run([*FWDCTL, "lab", verb, "--name", "a"], environ=clean_environ(home), expect=3)
+    assert "is not running" in done.stderr
+    assert "fwdctl lab up" in done.stderr
+    assert not (home / "state" / "fwdctl").exists()
+
+
+def in_namespace(*prepare: str) -> list[str]:
+    """`fwdctl lab up` in a user and mount namespace that some commands have spoiled."""
+    script = "; ".join([*prepare, 'exec "$@"'])
+    outer = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
+    return [*outer, *FWDCTL, "lab", "up", "--name", "a"]
+
+
+def test_a_missing_program_is_named_with_its_package(home: Path) -> None:
+    argv = in_namespace("mount --bind /dev/null $(readlink -f /usr/sbin/iptables)")
+    done = run(argv, environ=clean_environ(home), cwd=home, expect=3)
+    assert "iptables: not on PATH" in done.stderr
+    assert "Install the package iptables" in done.stderr
+    assert not (home / "state" / "fwdctl").exists()
+
+
+def test_a_kernel_that_refuses_namespaces(home: Path) -> None:
+    argv = in_namespace("echo 0 >/proc/sys/user/max_user_namespaces")
+    argv[-len(FWDCTL) - 4 : -len(FWDCTL) - 4] = ["setpriv", "--bounding-set=-all"]
+    done = run(argv, environ=clean_environ(home), cwd=home, expect=3)
+    assert "namespaces" in done.stderr
+    assert "sudo" in done.stderr
+    assert not (home / "state" / "fwdctl").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing to another user needs root")
+def test_an_ordinary_user_needs_no_root(tmp_path_factory: pytest.TempPathFactory) -> None:
+    if subprocess.run(["runuser", "-u", "nobody", "--", *FWDCTL, "--version"], check=False).returncode:
+        pytest.skip("this Python cannot be read by other users")
+    home = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
+    os.chown(home, 65534, 65534)
+    environ = clean_environ(home)
+    as_nobody = ["runuser", "-u", "nobody", "--", *FWDCTL]
+    try:
+        run([*as_nobody, "lab", "up", "--name", "a"], environ=environ, cwd=home)
+        variables = run([*as_nobody, "lab", "env", "--name", "a", "-o", "json"], environ=environ, cwd=home)
+        run(
+            [*as_nobody, "probe", "spoke"],
+            environ={**environ, **variables.json["data"]["variables"]},
+            cwd=home,
+        )
+    finally:
+        run([*as_nobody, "lab", "down", "--name", "a"], environ=environ, cwd=home, expect=None)
+        subprocess.run(["rm", "-rf", str(home)], check=False)
