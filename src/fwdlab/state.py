@@ -84,10 +84,21 @@ class LabDirectory:
         return self.path / "tls" / "bundle.pem"
 
     def create(self) -> None:
-        """Make the directory, readable by its owner only, and mark it as ours."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.path.chmod(0o700)
-        (self.path / _MARKER).touch()
+        """Make the directory, readable by its owner only, and mark it as ours.
+
+        Raises:
+            LabError: `lab_directory_refused` where this user may not write.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.chmod(0o700)
+            (self.path / _MARKER).touch()
+        except OSError as error:
+            raise LabError(
+                "lab_directory_refused",
+                f"{self.path} cannot be made: {error.strerror}",
+                "Set XDG_STATE_HOME to a directory of yours",
+            ) from error
 
     def remove(self) -> None:
         """Remove the directory and its parents that are empty; refuse one that no lab has made."""

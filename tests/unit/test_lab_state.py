@@ -94,3 +94,11 @@ def test_the_janitor_removes_the_files_of_a_killed_process(
         holder.wait()
         assert holder.stdout is not None
         holder.stdout.close()
+
+
+def test_a_state_home_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(LabError) as caught:
+        LabDirectory("a", {"XDG_STATE_HOME": str(tmp_path / "file"), "HOME": "/"}).create()
+    assert caught.value.code == "lab_directory_refused"
+    assert "XDG_STATE_HOME" in caught.value.suggestion
