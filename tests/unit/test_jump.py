@@ -1,0 +1,276 @@
+"""Jump boxes: start, stop, and a session that leaves a box as it found it."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fwdctl import jump
+from fwdctl.channel import Request
+from fwdctl.deployment import Box, Deployment, Hub, Spoke
+from fwdctl.errors import FwdctlError
+from fwdctl.output import Progress
+from fwdctl.runtime import Runtime
+from support.aci_exec_server import AciExecServer, aci_exec_server
+from support.fake_arm import CONTAINERS, FakeArm, container_group, fake_arm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HUB, SPOKE, SECOND = (
+    Box("hub", "ci-hub", "jump"),
+    Box("spoke", "ci-spoke", "jump"),
+    Box("two", "ci-two", "jump"),
+)
+ONE = Deployment("rg-dev", None, Hub(HUB), (Spoke("spoke", SPOKE),), (), "x")
+TWO = Deployment("rg-dev", None, Hub(HUB), (Spoke("spoke", SPOKE), Spoke("two", SECOND)), (), "x")
+GROUP = f"{CONTAINERS}/ci-spoke"
+STOPPED_409 = (409, {"error": {"code": "ContainerGroupStopped", "message": "is stopped."}}, {})
+MOVING_409 = (409, {"error": {"code": "ContainerGroupTransitioning", "message": "still transitioning"}}, {})
+
+
+@pytest.fixture
+def arm() -> Iterator[FakeArm]:
+    with fake_arm() as fake:
+        yield fake
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return Runtime(environ={}, stderr=io.StringIO(), sleep=lambda _: None)
+
+
+def group(state: str, **more: Any) -> dict[str, Any]:
+    return container_group("ci-spoke", state, **more)
+
+
+def starts(arm: FakeArm, *states: dict[str, Any]) -> None:
+    arm.on("GET", GROUP, *states)
+    arm.on("POST", f"{GROUP}/start", (204, None, {"Azure-AsyncOperation": f"{arm.url}/operation"}))
+    arm.on("GET", "/operation", {"status": "Succeeded"})
+
+
+@pytest.mark.parametrize(
+    ("which", "names"),
+    [("hub", ["hub"]), ("spoke", ["spoke", "two"]), ("all", ["hub", "spoke", "two"]), ("two", ["two"])],
+)
+def test_words_for_boxes(which: str, names: list[str]) -> None:
+    assert [box.name for box in jump.select(TWO, which)] == names
+
+
+@pytest.mark.parametrize(
+    ("deployment", "which", "code", "exit_code"),
+    [
+        (TWO, "three", "unknown_box", 2),
+        (Deployment("rg", None, Hub(None), (), (), "x"), "all", "no_jump_box", 3),
+    ],
+)
+def test_no_such_box(deployment: Deployment, which: str, code: str, exit_code: int) -> None:
+    with pytest.raises(FwdctlError) as error:
+        jump.select(deployment, which)
+    assert (error.value.code, error.value.exit_code) == (code, exit_code)
+
+
+def test_exactly_one_box() -> None:
+    assert jump.select_one(TWO, "spoke") == SPOKE
+    assert jump.select_one(ONE, "spoke") == SPOKE
+    with pytest.raises(FwdctlError) as error:
+        jump.select_one(TWO, "all")
+    assert (error.value.code, error.value.exit_code) == ("several_boxes", 2)
+
+
+def test_start_waits_until_it_runs(arm: FakeArm, runtime: Runtime) -> None:
+    starts(arm, group("Stopped"), group("Pending"), group("Pending"), group("Running"))
+    changes = jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert changes == [jump.Change(SPOKE, "started")]
+
+
+def test_start_of_a_running_box_changes_nothing(arm: FakeArm, runtime: Runtime) -> None:
+    arm.on("GET", GROUP, group("Running"))
+    changes = jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert changes == [jump.Change(SPOKE, "already running")]
+    assert [method for method, _ in arm.calls] == ["GET"]
+
+
+def test_start_that_fails_says_why(arm: FakeArm, runtime: Runtime) -> None:
+    events = [{"type": "Warning", "message": "pull access denied"}]
+    failed = group("Failed", instanceView={"state": "Failed", "events": events})
+    starts(arm, group("Stopped"), failed)
+    (change,) = jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert change.outcome == "failed"
+    assert "pull access denied" in change.detail
+
+
+def test_a_box_that_starts_already_is_waited_for(arm: FakeArm, runtime: Runtime) -> None:
+    arm.on("GET", GROUP, group("Pending"), group("Running"))
+    arm.on("POST", f"{GROUP}/start", MOVING_409)
+    changes = jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert changes == [jump.Change(SPOKE, "started")]
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"),
+    [("Running", "stopped"), ("Stopped", "already stopped"), ("Succeeded", "already stopped")],
+)
+def test_stop(arm: FakeArm, runtime: Runtime, state: str, outcome: str) -> None:
+    arm.on("GET", GROUP, group(state))
+    arm.on("POST", f"{GROUP}/stop", (204, None, {}))
+    assert jump.stop(runtime, ONE, [SPOKE], arm.client())[0].outcome == outcome
+    assert (("POST", f"{GROUP}/stop") in arm.calls) == (outcome == "stopped")
+
+
+def test_stop_of_a_missing_and_of_a_moving_box(arm: FakeArm) -> None:
+    clock = iter(range(0, 1000, 7))
+    runtime = Runtime(
+        environ={}, stderr=io.StringIO(), sleep=lambda _: None, clock=lambda: float(next(clock))
+    )
+    arm.fail("GET", f"{CONTAINERS}/ci-hub", 404, "ResourceNotFound")
+    arm.on("GET", GROUP, group("Pending"))
+    arm.on("POST", f"{GROUP}/stop", MOVING_409)
+    outcomes = {
+        change.box.name: change.outcome for change in jump.stop(runtime, ONE, [HUB, SPOKE], arm.client())
+    }
+    assert outcomes == {"hub": "missing", "spoke": "still starting"}
+
+
+def test_stop_reports_a_refusal(arm: FakeArm, runtime: Runtime) -> None:
+    arm.fail("GET", GROUP, 403, "AuthorizationFailed")
+    (change,) = jump.stop(runtime, ONE, [SPOKE], arm.client())
+    assert change.outcome == "failed"
+    assert "No permission" in change.detail
+
+
+# -- sessions
+
+posix = pytest.mark.skipif(os.name != "posix", reason="the fake service needs a PTY")
+
+
+@pytest.fixture
+def shells() -> Iterator[AciExecServer]:
+    with aci_exec_server() as server:
+        yield server
+
+
+def admits(arm: FakeArm, shells: AciExecServer, *before: tuple[int, Any, dict[str, str]]) -> None:
+    ticket = shells.ticket()
+    arm.on(
+        "POST",
+        f"{GROUP}/containers/jump/exec",
+        *before,
+        {"webSocketUri": ticket.uri, "password": ticket.password},
+    )
+
+
+def session(runtime: Runtime, arm: FakeArm, **options: bool) -> jump.Session:
+    return jump.Session(runtime, arm.client(), ONE, SPOKE, Progress(runtime), **options)
+
+
+@posix
+def test_a_running_box_costs_one_request_and_stays(
+    arm: FakeArm, shells: AciExecServer, runtime: Runtime
+) -> None:
+    admits(arm, shells)
+    with session(runtime, arm) as box:
+        assert box.run(Request(("echo", "hi"), timeout=60)).stdout == b"hi\n"
+    assert arm.calls == [("POST", f"{GROUP}/containers/jump/exec")]
+
+
+@posix
+def test_a_stopped_box_is_started_and_stopped_again(
+    arm: FakeArm, shells: AciExecServer, runtime: Runtime
+) -> None:
+    admits(arm, shells, STOPPED_409)
+    starts(arm, group("Stopped"), group("Running"))
+    arm.on("POST", f"{GROUP}/stop", (204, None, {}))
+    with session(runtime, arm) as box:
+        assert box.run(Request(("true",), timeout=60)).status == 0
+    assert arm.calls[-1] == ("POST", f"{GROUP}/stop")
+
+
+@posix
+def test_keep_running(arm: FakeArm, shells: AciExecServer, runtime: Runtime) -> None:
+    admits(arm, shells, STOPPED_409)
+    starts(arm, group("Stopped"), group("Running"))
+    with session(runtime, arm, keep_running=True) as box:
+        box.run(Request(("true",), timeout=60))
+    assert ("POST", f"{GROUP}/stop") not in arm.calls
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_the_state_is_restored_on_any_exit(
+    arm: FakeArm, runtime: Runtime, error: type[BaseException]
+) -> None:
+    arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409, {"webSocketUri": "ws://x", "password": "p"})
+    starts(arm, group("Stopped"), group("Running"))
+    arm.on("POST", f"{GROUP}/stop", (204, None, {}))
+
+    def use() -> None:
+        with session(runtime, arm) as box:
+            box.ticket()
+            raise error
+
+    with pytest.raises(error):
+        use()
+    assert arm.calls[-1] == ("POST", f"{GROUP}/stop")
+
+
+def test_a_box_that_somebody_else_starts_is_left_running(arm: FakeArm, runtime: Runtime) -> None:
+    arm.on("POST", f"{GROUP}/containers/jump/exec", MOVING_409, {"webSocketUri": "ws://x", "password": "p"})
+    arm.on("GET", GROUP, group("Pending"), group("Running"))
+    arm.on("POST", f"{GROUP}/start", MOVING_409)
+    with session(runtime, arm) as box:
+        box.ticket()
+    assert ("POST", f"{GROUP}/stop") not in arm.calls
+
+
+def test_a_stopped_box_that_may_not_be_started(arm: FakeArm, runtime: Runtime) -> None:
+    arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409)
+    arm.on("GET", GROUP, group("Stopped"))
+    with pytest.raises(FwdctlError) as error, session(runtime, arm, may_start=False) as box:
+        box.ticket()
+    assert (error.value.code, error.value.exit_code) == ("jump_not_running", 3)
+    assert "fwdctl jump start spoke" in error.value.suggestion
+
+
+def test_a_box_that_is_missing(arm: FakeArm, runtime: Runtime) -> None:
+    arm.fail("POST", f"{GROUP}/containers/jump/exec", 404, "ResourceNotFound")
+    arm.fail("GET", GROUP, 404, "ResourceNotFound")
+    with pytest.raises(FwdctlError) as error, session(runtime, arm) as box:
+        box.ticket()
+    assert (error.value.code, error.value.exit_code) == ("jump_missing", 3)
+
+
+def test_exec_that_stays_refused(arm: FakeArm) -> None:
+    clock = iter(range(0, 100000, 7))
+    runtime = Runtime(
+        environ={}, stderr=io.StringIO(), sleep=lambda _: None, clock=lambda: float(next(clock))
+    )
+    arm.fail("POST", f"{GROUP}/containers/jump/exec", 409, "ExecRefused", "not now")
+    arm.on("GET", GROUP, group("Running"))
+    with pytest.raises(FwdctlError) as error, session(runtime, arm) as box:
+        box.ticket()
+    assert (error.value.code, error.value.exit_code) == ("exec_refused", 5)
+
+
+def test_no_permission_is_said_at_once(arm: FakeArm, runtime: Runtime) -> None:
+    arm.fail("POST", f"{GROUP}/containers/jump/exec", 403, "AuthorizationFailed")
+    with pytest.raises(FwdctlError) as error, session(runtime, arm) as box:
+        box.ticket()
+    assert error.value.code == "not_authorized"
+    assert len(arm.calls) == 1
+
+
+def test_a_box_left_running_is_a_warning(arm: FakeArm, runtime: Runtime) -> None:
+    arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409, {"webSocketUri": "ws://x", "password": "p"})
+    starts(arm, group("Stopped"), group("Running"))
+    arm.fail("POST", f"{GROUP}/stop", 403, "AuthorizationFailed")
+    with session(runtime, arm) as box:
+        box.ticket()
+    assert "may still run and cost money" in runtime.stderr.getvalue()  # type: ignore[attr-defined]
+
+
+def test_side_by_side_keeps_the_order() -> None:
+    assert jump.side_by_side(lambda number: number * 2, list(range(50))) == [n * 2 for n in range(50)]
