@@ -56,6 +56,7 @@ class Bench:
         )
         booted = lambda: all(n.state != "booting" for n in self.plane.status())  # noqa: E731
         await self.until(booted, "booted")
+        await self.plane.settled(self.source.current.revision)
 
     async def change(self, **fields: object) -> None:
         await self.plane.settled(self.source.change(**fields))

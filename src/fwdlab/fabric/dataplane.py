@@ -69,6 +69,8 @@ class DataPlane:
         self._again = asyncio.Event()
         self._applied = asyncio.Condition()
         self._revision = -1
+        self._verdicts = 0
+        self._verdicts_applied = 0
         self._failure: LabError | None = None
 
     async def start(self, source: SnapshotSource) -> None:
@@ -81,8 +83,12 @@ class DataPlane:
         self._nursery.start()
         self._kernel = await Kernel.create(self._nursery, self._log)
         self._dns = DnsServer(self._kernel.node)
-        self._prober = Prober(self._kernel.node, self._again.set)
+        self._prober = Prober(self._kernel.node, self._on_verdict)
         self._task = asyncio.create_task(self._follow(source))
+
+    def _on_verdict(self) -> None:
+        self._verdicts += 1
+        self._again.set()
 
     async def _follow(self, source: SnapshotSource) -> None:
         changed: asyncio.Task[int] | None = None
@@ -105,6 +111,7 @@ class DataPlane:
     async def _try(self, snapshot: Snapshot) -> None:
         """Bring a snapshot about and tell who waits, of success or failure."""
         failure: LabError | None = None
+        verdicts = self._verdicts
         try:
             await self._bring(snapshot)
         except LabError as error:
@@ -115,7 +122,7 @@ class DataPlane:
         if failure is not None:
             self._log(f"revision {snapshot.revision}: {failure.code}: {failure.message}")
         async with self._applied:
-            self._revision, self._failure = snapshot.revision, failure
+            self._revision, self._failure, self._verdicts_applied = snapshot.revision, failure, verdicts
             self._applied.notify_all()
 
     async def _bring(self, snapshot: Snapshot) -> None:
@@ -165,18 +172,21 @@ class DataPlane:
         return self._kernel, self._dns, self._prober
 
     async def settled(self, revision: int) -> None:
-        """Return when the kernel reflects at least this revision.
+        """Return when the kernel reflects at least this revision, and every verdict that `health` tells now.
 
         Raises:
             LabError: applying failed (`apply_failed`, `node_failed`), or took longer than a minute.
         """
         if self._task is None or self._task.done():
             raise LabError("lab_closed", "the lab's data plane does not run")
+        verdicts = self._verdicts
+
+        def reached() -> bool:
+            return self._revision >= revision and self._verdicts_applied >= verdicts
+
         async with self._applied:
             try:
-                await asyncio.wait_for(
-                    self._applied.wait_for(lambda: self._revision >= revision), _SETTLE_SECONDS
-                )
+                await asyncio.wait_for(self._applied.wait_for(reached), _SETTLE_SECONDS)
             except asyncio.TimeoutError as error:
                 raise LabError(
                     "apply_failed", f"revision {revision} is not applied after a minute"

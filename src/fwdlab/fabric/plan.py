@@ -334,11 +334,13 @@ class _Planner:
 def numbered(keys: Iterable[str], *, first: int, last: int) -> dict[str, int]:
     """A number for each key that depends on the key, and on others only when two collide."""
     numbers: dict[str, int] = {}
+    taken: set[int] = set()
     for key in sorted(keys):
         number = first + int(short_hash(key), 16) % (last - first + 1)
-        while number in numbers.values():
+        while number in taken:
             number = number + 1 if number < last else first
         numbers[key] = number
+        taken.add(number)
     return numbers
 
 
