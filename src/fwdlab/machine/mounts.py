@@ -15,6 +15,8 @@ from fwdlab import kernel
 _SAFE = kernel.MS_NOSUID | kernel.MS_NODEV
 OVERLAYS = ("/etc", "/opt", "/var", "/usr/local")
 """Writable, and showing what the host has."""
+OWNED_DEPTH = 2
+"""How deep below an overlay directories belong to the node, `/etc/systemd/system` among them."""
 EMPTY = {"/run": "755", "/tmp": "1777", "/root": "700", "/home": "755", "/srv": "755", "/mnt": "755"}  # noqa: S108
 """Writable and empty; the user's own files stay out of sight."""
 
@@ -76,10 +78,27 @@ def _overlay(scratch: str, path: str, files: dict[str, str]) -> None:
     upper, work = base + ".upper", base + ".work"
     os.makedirs(work)  # noqa: PTH103
     os.makedirs(upper)  # noqa: PTH103
+    _own_directories(path, upper, OWNED_DEPTH)
     # Into the upper layer before the mount, where a symbolic link of the host cannot lead elsewhere.
     for name, text in files.items():
         write(upper + name[len(path) :], text, 0o755 if name.endswith("/systemctl") else 0o644)
     kernel.mount("overlay", path, "overlay", _SAFE, f"lowerdir={path},upperdir={upper},workdir={work}")
+
+
+def _own_directories(lower: str, upper: str, depth: int) -> None:
+    """Put the host's directories into the upper layer too, so that the node's root may write in them.
+
+    In the user namespace of an ordinary user the host's root has no number, and not even the node's root may
+    write what belongs to nobody.
+    """
+    if not os.access(lower, os.R_OK | os.X_OK):
+        return
+    for entry in os.scandir(lower):
+        if entry.is_dir(follow_symlinks=False) and os.access(entry.path, os.R_OK | os.X_OK):
+            there = f"{upper}/{entry.name}"
+            os.mkdir(there, entry.stat(follow_symlinks=False).st_mode & 0o1777)  # noqa: PTH102
+            if depth > 1:
+                _own_directories(entry.path, there, depth - 1)
 
 
 def _show_again(kept: list[tuple[str, int]]) -> None:
