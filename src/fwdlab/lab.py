@@ -49,6 +49,7 @@ class Lab:
             subscription_id=self.credentials.subscription_id,
             tenant_id=self.credentials.tenant_id,
         )
+        self.data_plane.on_container_end = self.api.container_ended
         self.deployments = DeploymentRoutes(self.api, locations=LOCATIONS)
         self.server = Server(self.api, self.credentials, self.certificates, self.requests)
         self.server.routes.append(self.deployments)

@@ -54,9 +54,13 @@ class DataPlane:
     Args:
         run_dir: a directory of the lab; nodes mount over an empty directory in it.
         log: takes one line at a time.
+
+    Attributes:
+        on_container_end: told node, boot id and exit code when a container's own process has ended.
     """
 
     def __init__(self, *, run_dir: Path, log: Callable[[str], None]) -> None:
+        self.on_container_end: Callable[[str, str, int], None] | None = None
         self._log = log
         self._nursery = Nursery(run_dir)
         self._source: SnapshotSource | None = None
@@ -149,6 +153,7 @@ class DataPlane:
         await dns.follow(fabric.views)
         prober.follow(fabric.probes, {f"{i.network}/{i.address}": i.boot_id for i in there})
         for running in fresh:
+            running.on_end = self.on_container_end
             running.boot()
         if problems:
             raise LabError("node_failed", "; ".join(problems))

@@ -66,6 +66,7 @@ class Running:
     output: int = -1
     error: str = ""
     boot_task: asyncio.Task[None] | None = None
+    on_end: Callable[[str, str, int], None] | None = None
 
     @classmethod
     async def create(cls, spec: NodeSpec, nursery: Nursery, log: Callable[[str], None]) -> Running:
@@ -112,6 +113,11 @@ class Running:
             )
         finally:
             os.close(nothing)
+        self.process.ended.add_done_callback(self._tell_end)
+
+    def _tell_end(self, ended: asyncio.Future[int]) -> None:
+        if self.on_end is not None and not ended.cancelled() and ended.exception() is None:
+            self.on_end(self.spec.name, self.spec.boot_id, ended.result())
 
     async def logs(self) -> str:
         """A container's output; for a machine, what cloud-init printed."""
