@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,8 +29,21 @@ app = group(
 )
 
 NameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="Which lab, if there are several.")]
-NOT_FOUND = {"lab_not_running", "node_not_found", "fault_not_active", "lab_unreachable", "lab_requirement_missing"}
-USAGE = {"lab_name_invalid", "fault_unknown", "fault_target_unknown", "fault_active", "lab_already_running", "lab_port_taken"}
+NOT_FOUND = {
+    "lab_not_running",
+    "node_not_found",
+    "fault_not_active",
+    "lab_unreachable",
+    "lab_requirement_missing",
+}
+USAGE = {
+    "lab_name_invalid",
+    "fault_unknown",
+    "fault_target_unknown",
+    "fault_active",
+    "lab_already_running",
+    "lab_port_taken",
+}
 
 
 @contextlib.contextmanager
@@ -71,12 +85,36 @@ def client_of(name: str, runtime: Runtime) -> LabClient:
 
 
 def wait_until_healthy(runtime: Runtime, client: LabClient, seconds: float = 20) -> bool:
-    """Wait until every backend's probe says Up; False when that takes longer."""
+    """Wait until every backend's probe says Up and every forwarder has its targets; False when that lasts."""
     deadline = runtime.clock() + seconds
-    while True:
-        health = client.control("GET", "/lab/status")["health"]
-        if health and all(backend["state"] == "Up" for backend in health):
-            return True
+    while not (_probes_up(client) and _targets_up(client)):
         if runtime.clock() > deadline:
             return False
-        runtime.sleep(0.05)
+        runtime.sleep(0.1)
+    return True
+
+
+def _probes_up(client: LabClient) -> bool:
+    health = client.control("GET", "/lab/status")["health"]
+    return bool(health) and all(backend["state"] == "Up" for backend in health)
+
+
+def _targets_up(client: LabClient) -> bool:
+    """What the forwarders' agents say of their targets; true where the template has none."""
+    topology = json.loads(client.state.outputs.get("FWD_TOPOLOGY", "{}"))
+    port = topology.get("hub", {}).get("healthPort")
+    if port is None:
+        return True
+    status = client.control("GET", "/lab/status")
+    backends = {backend["address"] for backend in status["health"]}
+    argv = ["curl", "-sS", "--max-time", "2", f"http://127.0.0.1:{port}/status"]
+    for node in status["nodes"]:
+        if node["address"] not in backends:
+            continue
+        done = client.control("POST", "/lab/run", {"node": node["name"], "argv": argv})
+        if done["returncode"]:
+            return False
+        forwards = json.loads(done["stdout"])["forwards"]
+        if any(target["state"] != "up" for forward in forwards for target in forward["targets"]):
+            return False
+    return True
