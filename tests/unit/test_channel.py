@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -323,7 +324,7 @@ FRAMES = b"""noise
 @n k o 1834268446 5
 @n E e 0
 @n k e 4294967295 0
-@n x 3
+@n x 3 3
 """
 
 
@@ -334,6 +335,17 @@ def test_frames_arrive_at_any_boundary(size: int) -> None:
     for at in range(0, len(data), size):
         frames.feed(data[at : at + size])
     assert (frames.status, bytes(frames.stdout.data), bytes(frames.stderr.data)) == (3, b"hi", b"")
+
+
+def test_no_lost_byte_changes_a_result() -> None:
+    """Every single byte in turn: it is noticed, or it did not matter."""
+    data = FRAMES.replace(b"1834268446", str(wire.cksum(b"aGk=\n")).encode()).replace(b"x 3 3", b"x 137 137")
+    for at in range(len(data)):
+        frames = wire.Frames("n")
+        with suppress(wire.DamagedError):
+            frames.feed(data[:at] + data[at + 1 :])
+        if frames.status is not None:
+            assert (frames.status, bytes(frames.stdout.data), bytes(frames.stderr.data)) == (137, b"hi", b"")
 
 
 def test_echoed_input_is_no_frame() -> None:
@@ -353,7 +365,9 @@ def test_echoed_input_is_no_frame() -> None:
         b"@n E o 4",
         b"@n k o 1 2",
         b"@n E z 0",
+        b"@n x 0 0",
         b"@n x 0",
+        b"@n x 137 17",
         b"@n x",
         b"@n y",
         b" n o 1 4 aGk=".replace(b" ", b"", 1),

@@ -16,7 +16,7 @@ Frames, each `@NONCE KIND ...` on a line of its own:
     E o|e COUNT         that stream has ended after COUNT lines
     k o|e CRC BYTES     POSIX cksum over its encoded lines, `-` where the box has no cksum
     a                   a line of stdin was passed on
-    x STATUS            the command ended
+    x STATUS STATUS     the command ended; twice, so that no digit is lost unnoticed
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ printf '@%s s %s\n' "$n" $f
 r() {
   # The shell's own remarks (`Killed`) are none of the command's output.
   s=$({ { { (exec "$@" 2>&5 3>&- 4>&- 5>&-); printf '%s\n' $? >&4; } 2>/dev/null | e o; } 5>&1 | e e; } 4>&1)
-  printf '@%s x %s\n' "$n" "$s" >&3
+  printf '@%s x %s %s\n' "$n" "$s" "$s" >&3
 }
 d() {
   trap '' PIPE TERM HUP
@@ -288,7 +288,7 @@ class Frames:
             stream = self._stream(letter)
             stream.end(value) if kind == "E" else stream.check(value)
         elif kind == "x":
-            self._ended(int(rest))
+            self._ended(rest)
         elif kind == "b":
             self.refused = "damaged"
         elif kind == "u":
@@ -296,11 +296,14 @@ class Frames:
         else:
             raise DamagedError(f"frame {kind!r} is unknown")
 
-    def _ended(self, status: int) -> None:
+    def _ended(self, rest: str) -> None:
+        status, again = rest.split(" ")
+        if status != again:
+            raise DamagedError("the exit status is incomplete")
         for name, stream in (("stdout", self.stdout), ("stderr", self.stderr)):
             if stream.announced is None or not stream.checked:
                 raise DamagedError(f"the end of {name} is missing")
-        self.status = status
+        self.status = int(status)
 
     def _stream(self, letter: str) -> Stream:
         if letter not in {"o", "e"}:

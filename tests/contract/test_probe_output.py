@@ -1,0 +1,281 @@
+"""What scripts may rely on: exit codes and JSON of `fwdctl probe` and `fwdctl jump`, through main().
+
+The box is a real shell behind the exec protocol; its curl and getent are told what to say.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fwdctl.__main__ import main
+from fwdctl.runtime import Runtime
+from support.aci_exec_server import AciExecServer, aci_exec_server
+from support.fake_arm import CONTAINERS, NETWORK, FakeArm, container_group, fake_arm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake service needs a PTY")
+
+TOPOLOGY = {
+    "version": 1,
+    "resourceGroup": "rg-dev",
+    "hub": {"jump": "ci-hub", "container": "jump", "loadBalancer": {"name": "lbi", "address": "10.0.1.5"}},
+    "spokes": [
+        {
+            "name": "spoke",
+            "jump": "ci-spoke",
+            "container": "jump",
+            "privateEndpoint": {"name": "pep", "address": "10.1.17.4"},
+            "hostName": "server.corp.internal",
+            "zone": "corp.internal",
+        }
+    ],
+    "forwards": [
+        {
+            "name": "web",
+            "port": 8000,
+            "targets": ["192.168.42.65:8000", "192.168.42.66:8000"],
+            "check": "http",
+        }
+    ],
+}
+# A counter in a file lets the answers alternate as round robin does; mkdir is atomic between processes.
+CURL = r"""#!/bin/sh
+for url; do :; done
+case $url in *192.168.42.66*) fixed=server66 ;; *192.168.42.65*) fixed=server65 ;; *) fixed= ;; esac
+i=0; while ! mkdir "$0.$i" 2>/dev/null; do i=$((i+1)); done
+server=server$((65 + i % SERVERS)); [ -z "$fixed" ] || server=$fixed
+if [ "$MODE" = refused ]; then echo 'curl: (7) Connection refused'; printf '\n@000 0.0 0.0 '; exit 7; fi
+printf 'HTTP/1.0 200 OK\r\nX-Fwdctl-Server: %s\r\n\r\n\n@200 0.001 0.0 10.1.17.4' "$server"
+"""
+GETENT = "#!/bin/sh\necho '10.1.17.4 STREAM server.corp.internal'\n"
+
+
+@dataclass
+class World:
+    arm: FakeArm
+    shells: AciExecServer
+    out: io.TextIOWrapper
+    err: io.TextIOWrapper
+    cwd: Path
+
+    def run(self, *argv: str, stdin: bytes = b"") -> int:
+        self.out, self.err = (
+            io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n") for _ in range(2)
+        )
+        environ = {"RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
+        source = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+        runtime = Runtime(
+            environ=environ,
+            cwd=self.cwd,
+            stdin=source,
+            stdout=self.out,
+            stderr=self.err,
+            sleep=lambda _: None,
+        )
+        return main(list(argv), runtime)
+
+    @staticmethod
+    def _text(stream: io.TextIOWrapper) -> bytes:
+        stream.flush()
+        value: bytes = stream.buffer.getvalue()  # type: ignore[attr-defined]
+        return value
+
+    @property
+    def stdout(self) -> bytes:
+        return self._text(self.out)
+
+    @property
+    def stderr(self) -> str:
+        return self._text(self.err).decode()
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "stty", "dd", "base64", "cksum", "mkdir", "sleep", "cat", "bash"):
+        if found := shutil.which(name):
+            (tools / name).symlink_to(found)
+    for name, text in (("curl", CURL), ("getent", GETENT)):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    with fake_arm() as arm, aci_exec_server() as shells:
+        shells.environ.update(PATH=str(tools), SERVERS="2", MODE="well")
+        monkeypatch.setattr("fwdctl.azure.credential.log_in", lambda *_: arm.login())
+        ticket = shells.ticket()
+        for box in ("ci-hub", "ci-spoke"):
+            arm.on(
+                "POST",
+                f"{CONTAINERS}/{box}/containers/jump/exec",
+                {"webSocketUri": ticket.uri, "password": ticket.password},
+            )
+            arm.on("GET", f"{CONTAINERS}/{box}", container_group(box))
+        empty = io.TextIOWrapper(io.BytesIO())
+        yield World(arm, shells, empty, empty, tmp_path)
+
+
+def test_a_good_path(world: World) -> None:
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    envelope = world.envelope
+    assert set(envelope) == {"schema", "command", "status", "exitCode", "data", "errors"}
+    assert (envelope["schema"], envelope["command"]) == ("fwdctl/v1", "probe spoke")
+    assert (envelope["status"], envelope["exitCode"], envelope["errors"]) == ("succeeded", 0, [])
+    (path,) = envelope["data"]["paths"]
+    assert set(path) == {
+        "path", "box", "forward", "host", "port", "verdict", "reason", "checks", "samples", "servers",
+        "serversExpected", "broken", "warnings",
+    }  # fmt: skip
+    assert [check["check"] for check in path["checks"]] == ["name", "tcp", "protocol", "targets"]
+    assert (path["samples"], path["servers"]) == ({"made": 4, "answered": 4}, {"server65": 2, "server66": 2})
+    assert {check["verdict"] for check in envelope["data"]["checks"]} == {"pass"}
+
+
+def test_a_running_box_is_asked_in_one_request(world: World) -> None:
+    assert world.run("probe", "spoke") == 0
+    assert world.arm.calls == [("POST", f"{CONTAINERS}/ci-spoke/containers/jump/exec")]
+    assert world.shells.connections == 1
+    assert "spoke/web" in world.stdout.decode()
+
+
+def test_all_boxes_and_samples(world: World) -> None:
+    assert world.run("probe", "all", "--samples", "6", "-o", "json") == 0
+    paths = {path["path"]: path for path in world.envelope["data"]["paths"]}
+    assert list(paths) == ["hub/web/192.168.42.65:8000", "hub/web/192.168.42.66:8000", "hub/web", "spoke/web"]
+    assert paths["hub/web"]["samples"]["made"] == paths["spoke/web"]["samples"]["made"] == 6
+    assert world.shells.connections == 2
+
+
+def test_one_missing_server_is_a_warning(world: World) -> None:
+    world.shells.environ["SERVERS"] = "1"
+    world.arm.on("GET", f"{NETWORK}/networkInterfaces", {"value": []})
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    (path,) = world.envelope["data"]["paths"]
+    assert path["verdict"] == "pass"
+    assert path["samples"]["made"] == 4 + 12
+    assert [warning["code"] for warning in path["warnings"]] == ["TARGET_DOWN"]
+
+
+def broken(world: World) -> None:
+    world.shells.environ["MODE"] = "refused"
+    approved = {"privateLinkServiceConnectionState": {"status": "Approved"}}
+    endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": approved}]}}
+    world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
+    world.arm.on("GET", f"{NETWORK}/virtualNetworks", {"value": []})
+    rule = {"name": "web", "properties": {"frontendPort": 8000}}
+    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule]}}
+    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", document)
+
+
+def test_a_broken_path_is_4_and_names_one_segment(world: World) -> None:
+    broken(world)
+    assert world.run("probe", "spoke", "-o", "json") == 4
+    assert world.envelope["status"] == "failed"
+    (path,) = world.envelope["data"]["paths"]
+    assert set(path["broken"]) == {"segment", "code", "evidence", "next"}
+    # The hub's box runs, and no target answers it either.
+    assert (path["broken"]["segment"], path["broken"]["code"]) == ("target", "TARGET_REFUSED")
+
+
+def test_the_exit_code_does_not_depend_on_the_format(world: World) -> None:
+    broken(world)
+    assert [world.run("probe", "spoke", "-o", form) for form in ("table", "json", "junit")] == [4, 4, 4]
+    assert b"<failure" in world.stdout
+
+
+def test_lost_frames_are_inconclusive(world: World) -> None:
+    world.shells.faults.drop_output = 800
+    assert world.run("probe", "spoke", "-o", "json") == 5
+    assert world.envelope["status"] == "inconclusive"
+    assert world.shells.connections == 2  # one retry
+
+
+def test_one_lost_frame_is_mended(world: World) -> None:
+    world.shells.faults.drop_output = 800
+    world.shells.faults.connections = 1
+    assert world.run("probe", "spoke") == 0
+
+
+def test_a_cut_is_inconclusive(world: World) -> None:
+    world.shells.faults.cut_output = 500
+    assert world.run("probe", "spoke") == 5
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["probe", "moon"], 2),
+        (["probe"], 2),
+        (["probe", "spoke", "--samples", "-1"], 2),
+        (["jump", "start", "moon"], 2),
+        (["jump", "exec", "spoke"], 2),
+        (["jump", "exec", "all", "--", "id"], 2),
+        (["jump", "shell", "spoke"], 2),
+    ],
+)
+def test_usage(world: World, argv: list[str], code: int) -> None:
+    assert world.run(*argv) == code
+    assert world.stdout == b""
+    assert "ERROR: " in world.stderr
+
+
+def test_exec_is_transparent(world: World) -> None:
+    script = "cat; printf 'e\\n' >&2; exit 3"
+    assert world.run("jump", "exec", "spoke", "--", "sh", "-c", script, stdin=b"a\0\xff\n") == 3
+    assert (world.stdout, world.stderr) == (b"a\0\xff\n", "e\n")
+
+
+def test_exec_that_cannot_run_is_125(world: World) -> None:
+    world.arm.fail("POST", f"{CONTAINERS}/ci-spoke/containers/jump/exec", 409, "ContainerGroupStopped")
+    world.arm.on("GET", f"{CONTAINERS}/ci-spoke", container_group("ci-spoke", "Stopped"))
+    assert world.run("jump", "exec", "spoke", "--", "id") == 125
+    assert "fwdctl jump start spoke" in world.stderr
+
+
+def test_exec_whose_end_is_unknown_is_5(world: World) -> None:
+    world.shells.faults.cut_output = 1200
+    assert (
+        world.run("jump", "exec", "spoke", "--", "sh", "-c", "while :; do echo xxxxxxxxxxxxxxxxxxxxxx; done")
+        == 5
+    )
+
+
+def test_status_start_and_stop(world: World) -> None:
+    world.arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Stopped"))
+    assert world.run("jump", "status", "-o", "json") == 0
+    boxes = world.envelope["data"]["boxes"]
+    assert [(box["name"], box["state"]) for box in boxes] == [("hub", "Stopped"), ("spoke", "Running")]
+    assert set(boxes[0]) == {"name", "containerGroup", "state", "address", "image", "reason"}
+    assert world.run("jump", "start", "spoke", "-o", "json") == 0
+    assert world.envelope["data"]["boxes"][0]["outcome"] == "already running"
+    world.arm.on("POST", f"{CONTAINERS}/ci-spoke/stop", (204, None, {}))
+    assert world.run("jump", "stop", "all", "-o", "json") == 0
+    assert [box["outcome"] for box in world.envelope["data"]["boxes"]] == ["already stopped", "stopped"]
+
+
+def test_a_missing_box_is_3(world: World) -> None:
+    world.arm.fail("GET", f"{CONTAINERS}/ci-spoke", 404, "ResourceNotFound")
+    assert world.run("jump", "status", "-o", "json") == 3
+    assert world.envelope["data"]["boxes"][1]["state"] == "Missing"
+
+
+def test_failures_before_the_probe_have_an_envelope(world: World) -> None:
+    world.arm.fail("POST", f"{CONTAINERS}/ci-spoke/containers/jump/exec", 404, "ResourceGroupNotFound")
+    assert world.run("probe", "spoke", "-o", "json") == 3
+    (error,) = world.envelope["errors"]
+    assert (error["code"], world.envelope["data"]) == ("resource_group_not_found", None)
+    assert error["suggestion"]
