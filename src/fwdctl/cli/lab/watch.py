@@ -90,10 +90,18 @@ def _print_requests(runtime: Runtime, requests: list[dict[str, Any]], output: Ou
         if output is OutputFormat.json:
             runtime.stdout.write(json.dumps(request) + "\n")
         else:
-            query = f"?{request['query']}" if request.get("query") else ""
-            head = f"{request['status']} {request['ms']:>7.1f} ms  {request['method']:<6}"
-            runtime.stdout.write(f"{head} {request['path']}{query}\n")
+            runtime.stdout.write(_line(request) + "\n")
     runtime.stdout.flush()
+
+
+def _line(entry: dict[str, Any]) -> str:
+    """A request, or something else that happened, such as a host that the proxy refused."""
+    if "event" in entry:
+        own = {"n", "time", "event"}
+        rest = "  ".join(f"{key}={value}" for key, value in entry.items() if key not in own)
+        return f"{entry['event']:<22} {rest}"
+    query = f"?{entry['query']}" if entry.get("query") else ""
+    return f"{entry['status']} {entry['ms']:>7.1f} ms  {entry['method']:<6} {entry['path']}{query}"
 
 
 @app.command(epilog=epilog("fwdctl lab shell fwd000000\nfwdctl lab shell fwd000000 -- iptables-save -c"))
