@@ -203,10 +203,125 @@ async def wrong_documents_do_not_end_the_loop(directory: Path) -> None:
         documents = copy.deepcopy(bench.source.current.documents)
         documents[LB.lower()]["properties"]["loadBalancingRules"][0]["properties"]["frontendPort"] = "x"
         before = bench.source.current.documents
+        specs = bench.source.current.nodes
         with pytest.raises(LabError, match="invalid literal"):
-            await bench.change(documents=documents)
-        await bench.change(documents=before)
+            await bench.change(documents=documents, nodes=specs[1:])
+        assert bench.plane.status()[2].name == specs[0].name  # nothing was changed
+        await bench.change(documents=before, nodes=specs)
         assert "-" not in await bench.servers("ci-spoke1", times=4)
+
+
+PING = """
+import socket,struct,sys
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM,socket.IPPROTO_ICMP); s.settimeout(0.5)
+s.sendto(struct.pack('!BBHHH',8,0,0,1,1)+b'x'*8,(sys.argv[1],0)); print(len(s.recv(99)))
+"""
+
+
+async def icmp_and_hairpin(directory: Path) -> None:
+    async with seed_bench(directory) as bench:
+        for node, address, answers in (
+            ("ci-hub", "10.0.1.6", True),
+            ("ci-hub", "192.168.42.65", True),
+            ("ci-hub", "10.0.1.5", False),
+            ("ci-spoke1", "10.1.17.4", False),
+            ("ci-spoke1", "10.0.1.6", False),
+            ("ci-spoke1", "10.1.16.1", False),
+        ):
+            done = await bench.plane.run(node, ["python3", "-c", PING, address])
+            assert (done.returncode == 0) == answers, (node, address, done)
+        # A backend that is sent to itself gets no answer; to another one it does.
+        seen = await bench.servers("fwd000000", "http://10.0.1.5:8000/", 12)
+        assert seen["-"] > 0, seen
+        assert len(seen) > 1, seen
+
+
+async def every_kind_of_rule(directory: Path) -> None:
+    """The kernel accepts every shape of rule that the plan can make."""
+    async with seed_bench(directory) as bench:
+        documents = copy.deepcopy(bench.source.current.documents)
+        balancer = documents[LB.lower()]["properties"]
+        (first,) = balancer["loadBalancingRules"]
+        balancer["loadBalancingRules"] = []
+        shapes = [
+            ("Tcp", "SourceIP", 8000),
+            ("Udp", "Default", 53),
+            ("Tcp", "SourceIPProtocol", 8001),
+            ("All", "Default", 0),
+        ]
+        for protocol, affinity, port in shapes:
+            rule = copy.deepcopy(first)
+            rule["name"] = f"{protocol}{port}"
+            rule["properties"].update(
+                protocol=protocol, loadDistribution=affinity, frontendPort=port, backendPort=port
+            )
+            balancer["loadBalancingRules"].append(rule)
+        service = documents[f"{NETWORK}/privateLinkServices/pl".lower()]["properties"]
+        second = copy.deepcopy(service["ipConfigurations"][0])
+        second["properties"]["privateIPAddress"] = "10.0.1.10"
+        service["ipConfigurations"].append(second)
+        group = f"{NETWORK}/networkSecurityGroups/nsg"
+        rules = [
+            {
+                "direction": d,
+                "protocol": p,
+                "access": "Allow",
+                "sourceAddressPrefix": t,
+                "destinationPortRanges": ["8000", "1-99"],
+            }
+            for d in ("Inbound", "Outbound")
+            for p in ("Tcp", "Udp", "Icmp", "*")
+            for t in ("VirtualNetwork", "Internet", "AzureLoadBalancer", "*", "Storage", "10.0.0.0/8")
+        ]
+        documents[group.lower()] = {
+            "id": group,
+            "type": "Microsoft.Network/networkSecurityGroups",
+            "properties": {
+                "securityRules": [
+                    {"name": f"r{n}", "properties": {"priority": 100 + n, **r}} for n, r in enumerate(rules)
+                ]
+            },
+        }
+        documents[HUB.lower()]["properties"]["subnets"][0]["properties"]["networkSecurityGroup"] = {
+            "id": group
+        }
+        await bench.change(documents=documents)
+        await bench.plane.settled(bench.source.current.revision)
+        assert not [line for line in bench.log if "nft" in line], bench.log
+        clients = {answer["client"] for answer in await bench.fetch("ci-spoke1", times=10)}
+        assert len(clients) == 1  # SourceIP: one client, one member
+        # An ordinary change afterwards works from this state, too.
+        await bench.change(documents=bench.source.current.documents | {LB.lower(): documents[LB.lower()]})
+        await bench.change(documents={})
+        assert bench.plane.status()
+
+
+async def damaged_kernel_state(directory: Path) -> None:
+    """Somebody took a link and the table away: the next change builds both anew."""
+    async with seed_bench(directory) as bench:
+        kernel = bench.plane._kernel
+        assert kernel is not None
+        device = next(i.device for i in bench.plane._fabric.interfaces if i.node == "ci-hub")
+        await kernel.node.run(["ip", "link", "del", device])
+        await kernel.node.run(["nft", "delete", "table", "ip", "fabric"])
+        specs = bench.source.current.nodes
+        await bench.change(nodes=tuple(s for s in specs if s.name != "ci-hub"))
+        await bench.change(nodes=specs)
+        assert any("anew" in line for line in bench.log)
+        await bench.until_up()
+        assert "-" not in await bench.servers("ci-spoke1", times=8)
+        assert "-" not in await bench.servers("ci-hub", "http://10.0.1.5:8000/", 4)
+
+
+async def lost_packets(directory: Path) -> None:
+    async with seed_bench(directory) as bench:
+        await bench.plane.set_packet_loss("ci-spoke1", 100)
+        assert await bench.servers("ci-spoke1", times=1) == {"-": 1}
+        assert "-" not in await bench.servers("ci-hub", "http://10.0.1.5:8000/", 4)
+        await bench.plane.set_packet_loss("ci-spoke1", 0)
+        assert "-" not in await bench.servers("ci-spoke1", times=4)
+        with pytest.raises(LabError):
+            await bench.plane.set_packet_loss("ci-spoke1", 101)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +334,10 @@ async def wrong_documents_do_not_end_the_loop(directory: Path) -> None:
         resources_change_packets,
         nodes_come_and_go,
         wrong_documents_do_not_end_the_loop,
+        icmp_and_hairpin,
+        every_kind_of_rule,
+        lost_packets,
+        damaged_kernel_state,
     ],
     ids=lambda scenario: scenario.__name__,
 )

@@ -37,6 +37,7 @@ class Kernel:
         self.node = fabric_node
         self._log = log
         self._fabric = Fabric()
+        self._linked = Fabric()
         self._rules = Ruleset()
         self._broken = True
 
@@ -65,14 +66,24 @@ class Kernel:
         Raises:
             LabError: `apply_failed`, naming the command that failed.
         """
-        if (part := _portion(self._fabric, wanted)) != wanted:
-            await self.apply(part, nodes)
-        old = self._fabric
+        try:
+            await self._link(wanted, nodes)
+        except LabError as error:
+            # What is there is not what it should be; start the links from nothing, once.
+            self._log(f"the links are built anew: {error.message}")
+            await self._unlink()
+            await self._link(wanted, nodes)
+        await self._apply_rules(compile_rules(wanted))
+        self._fabric = wanted
+
+    async def _link(self, wanted: Fabric, nodes: Mapping[str, Node]) -> None:
+        """Interfaces, addresses and routes."""
+        if (part := _portion(self._linked, wanted)) != wanted:
+            await self._link(part, nodes)
+        old = self._linked
         added = [i for i in wanted.interfaces if i.device not in {o.device for o in old.interfaces}]
         if lines := _fabric_lines(old, wanted):
-            files = [nodes[interface.node].network for interface in added]
-            await run_ip(self.node, lines, files)
-        await self._apply_rules(compile_rules(wanted))
+            await run_ip(self.node, lines, [nodes[interface.node].network for interface in added])
         present = {i.device: i for i in old.interfaces}
         await asyncio.gather(
             *(
@@ -81,7 +92,18 @@ class Kernel:
                 if i != present.get(i.device)
             )
         )
-        self._fabric = wanted
+        self._linked = wanted
+
+    async def _unlink(self) -> None:
+        """Remove every link to a node, every rule and every network's table."""
+        self._linked = Fabric()
+        shown = await self.node.run(["ip", "-j", "link", "show", "type", "veth"])
+        devices = [entry["ifname"] for entry in json.loads(shown.stdout or b"[]")]
+        shown = await self.node.run(["ip", "-j", "rule", "show", "priority", str(_PRIORITY)])
+        numbers = [int(entry["table"]) for entry in json.loads(shown.stdout or b"[]")]
+        lines = [f"link del {device}" for device in devices]
+        lines += [f"rule del fwmark {number} lookup {number} priority {_PRIORITY}" for number in numbers]
+        await run_ip(self.node, lines)
 
     async def _apply_rules(self, wanted: Ruleset) -> None:
         if not self._broken:
@@ -140,7 +162,7 @@ def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
         ]
     for number in sorted(numbers[1] - numbers[0]):
         lines += [
-            f"route add blackhole default table {number}",
+            f"route replace blackhole default table {number}",
             f"rule add fwmark {number} lookup {number} priority {_PRIORITY}",
         ]
     added = [i for i in new.interfaces if i.device not in before]
@@ -158,7 +180,7 @@ def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
         lines.append(
             f"neigh replace {interface.address} lladdr {interface.mac} dev {interface.device} nud permanent"
         )
-    lines += [f"route add {r}" for r in sorted(has - had)]
+    lines += [f"route replace {r}" for r in sorted(has - had)]
     return lines
 
 

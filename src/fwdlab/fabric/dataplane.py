@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Completed", "DataPlane", "HopCounter", "NodeStatus", "SnapshotSource", "Terminal"]
 
 _SETTLE_SECONDS = 60.0
+_EVERY = 100
 
 
 class SnapshotSource(Protocol):
@@ -73,6 +74,7 @@ class DataPlane:
         self._again = asyncio.Event()
         self._applied = asyncio.Condition()
         self._revision = -1
+        self._losses: dict[str, int] = {}
         self._verdicts = 0
         self._verdicts_applied = 0
         self._failure: LabError | None = None
@@ -87,10 +89,10 @@ class DataPlane:
         self._nursery.start()
         self._kernel = await Kernel.create(self._nursery, self._log)
         self._dns = DnsServer(self._kernel.node)
-        self._prober = Prober(self._kernel.node, self._on_verdict)
+        self._prober = Prober(self._kernel.node, self._on_change)
         self._task = asyncio.create_task(self._follow(source))
 
-    def _on_verdict(self) -> None:
+    def _on_change(self) -> None:
         self._verdicts += 1
         self._again.set()
 
@@ -131,6 +133,7 @@ class DataPlane:
 
     async def _bring(self, snapshot: Snapshot) -> None:
         kernel, dns, prober = self._parts()
+        fabric = plan(snapshot, prober.verdicts)  # first: a document that cannot be read changes nothing
         specs = {spec.name: spec for spec in snapshot.nodes}
         ended = [r for r in self._running.values() if not _same(r.spec, specs.get(r.spec.name))]
         for each in ended:
@@ -139,9 +142,9 @@ class DataPlane:
         for name, running in self._running.items():
             running.spec = specs[name]
         self._running.update({running.spec.name: running for running in fresh})
-        fabric = plan(snapshot, prober.verdicts)
         there = tuple(i for i in fabric.interfaces if i.node in self._running)
-        fabric = replace(fabric, interfaces=there)
+        losses = tuple((i.device, self._losses[i.node]) for i in there if i.node in self._losses)
+        fabric = replace(fabric, interfaces=there, losses=losses)
         try:
             await kernel.apply(fabric, {name: running.node for name, running in self._running.items()})
         finally:
@@ -152,9 +155,10 @@ class DataPlane:
         self._fabric = fabric
         await dns.follow(fabric.views)
         prober.follow(fabric.probes, {f"{i.network}/{i.address}": i.boot_id for i in there})
-        for running in fresh:
-            running.on_end = self.on_container_end
-            running.boot()
+        for running in self._running.values():
+            if running.boot_task is None:
+                running.on_end = self.on_container_end
+                running.boot()
         if problems:
             raise LabError("node_failed", "; ".join(problems))
 
@@ -289,6 +293,23 @@ class DataPlane:
         """Connections that each hop of the fabric has seen, in the order in which a packet passes them."""
         kernel, _, _ = self._parts()
         return tuple(HopCounter(hop, number) for hop, number in await kernel.counters())
+
+    async def set_packet_loss(self, node: str, percent: int) -> None:
+        """Lose some of the packets that a node sends to and gets from other nodes; 0 ends it.
+
+        The platform's own traffic, DNS and health probes, is not touched.
+
+        Raises:
+            LabError: `node_not_found`; `fault_invalid` unless 0 <= percent <= 100.
+        """
+        self._get(node)
+        if not 0 <= percent <= _EVERY:
+            raise LabError("fault_invalid", f"{percent} is no percentage", "Give 0 to 100")
+        self._losses[node] = percent
+        if percent == 0:
+            del self._losses[node]
+        self._on_change()
+        await self.settled(self._revision)
 
     async def close(self) -> None:
         """End every node and the network; nothing is left on the host."""

@@ -7,7 +7,7 @@ whose packets are on their way.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 Protocol = Literal["tcp", "udp", "icmp", "*"]
@@ -217,7 +217,12 @@ class View:
 
 @dataclass(frozen=True)
 class Fabric:
-    """The whole wanted network; equal values mean that nothing has to be done."""
+    """The whole wanted network; equal values mean that nothing has to be done.
+
+    Attributes:
+        warnings: what the documents ask for and the lab does not honour.
+        losses: devices and the percentage of packets, either way, that gets lost there on purpose.
+    """
 
     networks: tuple[Network, ...] = ()
     interfaces: tuple[Interface, ...] = ()
@@ -227,4 +232,5 @@ class Fabric:
     services: tuple[LinkService, ...] = ()
     connections: tuple[Connection, ...] = ()
     views: tuple[View, ...] = ()
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    losses: tuple[tuple[str, int], ...] = ()
