@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from fwdlab.fabric.nursery import etc_files
 from fwdlab.machine import cloudinit
-from fwdlab.machine.systemctl import UnitManager, programs
+from fwdlab.machine.scripts import programs
+from fwdlab.machine.systemctl import UnitManager
 
 if TYPE_CHECKING:
     from collections.abc import Callable
