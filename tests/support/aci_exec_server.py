@@ -90,7 +90,7 @@ class AciExecServer:
             )
         self.pids.append(pid)
         writer = threading.Thread(
-            target=self._input, args=(socket, terminal), kwargs={"faulty": faulty}, daemon=True
+            target=self._input, args=(socket, terminal, pid), kwargs={"faulty": faulty}, daemon=True
         )
         writer.start()
         try:
@@ -118,7 +118,7 @@ class AciExecServer:
                     piece = data[at : at + size]
                     socket.send(piece.decode("latin-1") if self.faults.text else piece)
 
-    def _input(self, socket: ServerConnection, terminal: int, *, faulty: bool) -> None:
+    def _input(self, socket: ServerConnection, terminal: int, pid: int, *, faulty: bool) -> None:
         seen = 0
         with suppress(OSError, ConnectionClosed):
             for message in socket:
@@ -130,9 +130,8 @@ class AciExecServer:
                     select.select([], [terminal], [], 5)
                     data = data[os.write(terminal, data) :]
         # The client is gone: the terminal hangs up, as in the service.
-        for pid in self.pids[-1:]:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGHUP)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
 
 
 def _without(data: bytes, seen: int, position: int | None) -> tuple[bytes, int]:
