@@ -251,31 +251,33 @@ async def peering_removed(bench: Bench) -> Undo:
 
 
 async def nsg_deny(bench: Bench) -> Undo:
-    """Add a security rule that keeps everything but the platform's probes away from the forwarders."""
-    rules = []
-    for group in bench.documents("Microsoft.Network/networkSecurityGroups"):
-        rule_id = f"{group['id']}/securityRules/lab-fault"
-        await bench.api.put(rule_id, {"properties": _deny_rule()})
-        rules.append(rule_id)
+    """Turn the security rules that let clients in to the forwarders into refusals; probes still pass."""
+    groups = [
+        group["properties"].get("securityRules", [])
+        for group in bench.documents("Microsoft.Network/networkSecurityGroups")
+    ]
+    rules = [
+        copy.deepcopy(rule)
+        for group in groups
+        if any(rule["properties"].get("sourceAddressPrefix") == "AzureLoadBalancer" for rule in group)
+        for rule in group
+        if _lets_clients_in(rule["properties"])
+    ]
+    if not rules:
+        raise LabError("fault_not_applicable", "no security rule lets anybody in")
+    for rule in rules:
+        await bench.api.put(rule["id"], {**rule, "properties": {**rule["properties"], "access": "Deny"}})
 
     async def undo() -> None:
-        for rule_id in rules:
-            await bench.api.delete(rule_id)
+        for rule in rules:
+            await bench.api.put(rule["id"], rule)
 
     return undo
 
 
-def _deny_rule() -> dict[str, Any]:
-    return {
-        "priority": 100,
-        "direction": "Inbound",
-        "access": "Deny",
-        "protocol": "Tcp",
-        "sourceAddressPrefix": "VirtualNetwork",
-        "sourcePortRange": "*",
-        "destinationAddressPrefix": "*",
-        "destinationPortRange": "*",
-    }
+def _lets_clients_in(rule: dict[str, Any]) -> bool:
+    inbound = rule["direction"] == "Inbound" and rule["access"] == "Allow"
+    return inbound and rule.get("sourceAddressPrefix") != "AzureLoadBalancer"
 
 
 @dataclass(frozen=True)

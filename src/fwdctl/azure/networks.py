@@ -60,6 +60,10 @@ class Networks:
         """All virtual networks with subnets and peerings."""
         return list(self._arm.list(f"{self._base}/virtualNetworks", NETWORK))
 
+    def security_groups(self) -> list[dict[str, Any]]:
+        """All network security groups with their rules."""
+        return list(self._arm.list(f"{self._base}/networkSecurityGroups", NETWORK))
+
     def network_interfaces(self) -> list[dict[str, Any]]:
         """All interfaces of machines and endpoints; not those of scale sets."""
         return list(self._arm.list(f"{self._base}/networkInterfaces", NETWORK))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.errors import FwdctlError
 from fwdctl.jump import side_by_side
-from fwdctl.probe import evidence, forwarder
+from fwdctl.probe import evidence, forwarder, security
 from fwdctl.probe.model import Broken, PathResult
 from fwdctl.probe.plan import forwarder_paths, target_paths
 from fwdctl.probe.runner import Prober, lacks_servers
@@ -77,29 +77,46 @@ class Explainer:
         return evidence.name(self._networks, self._prober.deployment.resource_group, spoke, result)
 
     def _way(self, result: PathResult) -> Broken | None:
+        """The control plane's evidence first, hop by hop; then what the hub's box sees behind it."""
         path = result.path
-        if path.spoke is not None:
-            found = evidence.endpoint(self._networks, path.spoke)
-            if found is not None:
-                return found
-        rule, found = evidence.rule(self._balancer, path.forward)
+        found = evidence.endpoint(self._networks, path.spoke) if path.spoke is not None else None
         if found is not None:
             return found
-        found = evidence.peering(self._networks.virtual_networks(), self._balancer, path.forward)
-        if found is not None:
-            return found
-        targets = self._target_results(path.forward)
+        rule, missing = evidence.rule(self._balancer, path.forward)
+        health = self._networks.rule_health(self._balancer["name"], rule) if rule else []
+        return (
+            missing
+            or evidence.peering(self._networks.virtual_networks(), self._balancer, path.forward)
+            or self._security(path.forward, health)
+            or self._behind(result, rule, health)
+        )
+
+    def _behind(self, result: PathResult, rule: str, health: Sequence[evidence.Document]) -> Broken | None:
+        """Targets and forwarders, which can be asked from the hub only."""
+        forward = result.path.forward
+        targets = self._target_results(forward)
         if targets and all(target.verdict == "fail" for target in targets):
             return evidence.all_targets(targets)
-        health = self._networks.rule_health(self._balancer["name"], rule) if rule else []
         found = (
-            (self._forwarders(path.forward, rule, health) if targets else None)
+            (self._forwarders(forward, rule, health) if targets else None)
             or evidence.unhealthy(health, hub_seen=bool(targets))
             or (evidence.protocol(result) if result.findings[-1].check == "protocol" else None)
         )
         if found is None and not targets:
             return evidence.hub_not_seen(result)
         return found
+
+    def _security(self, forward: Forward, health: Sequence[evidence.Document]) -> Broken | None:
+        """A security rule between the link service and the forwarders."""
+        sources = [
+            str(entry["properties"]["privateIPAddress"])
+            for service in self._networks.private_link_services()
+            for entry in service["properties"].get("ipConfigurations") or ()
+            if entry["properties"].get("privateIPAddress")
+        ]
+        backends = [str(entry["ipAddress"]) for entry in health if entry.get("ipAddress")]
+        networks = self._networks.virtual_networks()
+        return security.denied(self._networks.security_groups(), networks, sources, backends, forward)
 
     def _forwarders(self, forward: Forward, rule: str, health: Sequence[evidence.Document]) -> Broken | None:
         """What the forwarders' agents say to the hub's box, and what happens to packets sent to each."""
