@@ -1,0 +1,47 @@
+"""Every fault of the table leads to the code that the table names, and healing ends it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fwdlab.faults import FAULTS
+
+if TYPE_CHECKING:
+    from support.programs import RunningLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("deployed-lab"), pytest.mark.timeout(180)]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_leads_to_its_code(lab: RunningLab, name: str) -> None:
+    lab.fwdctl("jump", "start", "all")
+    caused = lab.lab("break", name, "-o", "json").json["data"]
+    probed = lab.fwdctl("probe", "spoke", "--timeout", "2", "-o", "json", expect=None)
+    assert probed.returncode in {0, 4}, probed.stderr  # one server of two may be missing
+    assert f'"{caused["code"]}"' in json.dumps(probed.json["data"]), probed.stdout
+    healed = lab.lab("heal", "-o", "json").json["data"]
+    assert healed == {"healed": [name], "healthy": True}
+    lab.fwdctl("probe", "spoke")
+
+
+def test_an_unknown_fault_lists_those_that_exist(lab: RunningLab) -> None:
+    done = lab.lab("break", "earthquake", expect=2)
+    assert "target-down" in done.stderr
+
+
+def test_a_fault_cannot_be_caused_twice(lab: RunningLab) -> None:
+    lab.lab("break", "link-rejected")
+    assert "in force already" in lab.lab("break", "link-rejected", expect=2).stderr
+
+
+def test_an_unknown_server_lists_those_that_exist(lab: RunningLab) -> None:
+    done = lab.lab("break", "target-down", "--target", "nobody", expect=2)
+    assert "server65" in done.stderr
+
+
+def test_healing_what_is_not_broken(lab: RunningLab) -> None:
+    assert "not in force" in lab.lab("heal", "target-down", expect=3).stderr
+    assert lab.lab("heal", "-o", "json").json["data"] == {"healed": []}
