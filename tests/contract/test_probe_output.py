@@ -176,6 +176,8 @@ def broken(world: World) -> None:
     endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": approved}]}}
     world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
     world.arm.on("GET", f"{NETWORK}/virtualNetworks", {"value": []})
+    world.arm.on("GET", f"{NETWORK}/networkSecurityGroups", {"value": []})
+    world.arm.on("GET", f"{NETWORK}/privateLinkServices", {"value": []})
     rule = {"name": "web", "properties": {"frontendPort": 8000}}
     document = {"name": "lbi", "properties": {"loadBalancingRules": [rule]}}
     world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", document)

@@ -78,7 +78,7 @@ def test_a_long_wait_is_the_users_decision(arm: FakeArm) -> None:
         (409, "ContainerGroupStopped", "arm_refused", 1, "Azure refused: words"),
     ],
 )
-def test_errors_in_words(
+def test_errors_in_words(  # noqa: PLR0917 - a table
     arm: FakeArm, status: int, arm_code: str, code: str, exit_code: int, words: str
 ) -> None:
     arm.fail("GET", BOX, status, arm_code, "words")

@@ -135,7 +135,7 @@ def run(paths: list[Path], tools: str, tmp_path: Any) -> list[PathResult]:
             pytest.skip(f"{tool} is not installed")
         else:
             (tmp_path / tool).symlink_to(found)
-    command = ["/bin/sh", "-c", script(paths, 3)]
+    command = ["/bin/sh", "-c", script(paths, 3, python="python3" in tools)]
     answer = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, check=True, timeout=60)
     assert answer.stderr == b""
     return [judge(p, s) for p, s in zip(paths, parse(answer.stdout.decode(), len(paths)), strict=True)]

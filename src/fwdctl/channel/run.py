@@ -104,19 +104,21 @@ class Channel:
             FwdctlError: the exec could not be started or its socket not opened; an argument has a NUL.
         """
         argv = tuple(_encoded(word) for word in request.argv)
-        outcome = self._once(argv, request, output)
+        program = wire.program(argv)
+        outcome = self._once(program, request, output)
+        if outcome.state == "unsupported":
+            program = wire.program(argv, python=True)
+            outcome = self._once(program, request, output)
         handed_on = output is not None and (outcome.stdout or outcome.stderr)
         again = outcome.state == "not_started" or (
             outcome.state in {"cut", "damaged"} and request.idempotent and not handed_on
         )
-        return self._once(argv, request, output) if again else outcome
+        return self._once(program, request, output) if again else outcome
 
-    def _once(
-        self, argv: tuple[bytes, ...], request: Request, output: Callable[[str, bytes], None] | None
-    ) -> Outcome:
+    def _once(self, program: str, request: Request, output: Callable[[str, bytes], None] | None) -> Outcome:
         deadline = None if request.timeout is None else time.monotonic() + request.timeout
         socket = self._connect(self._start())
-        conversation = _Conversation(socket, argv, output, deadline, self._cancelled)
+        conversation = _Conversation(socket, program, output, deadline, self._cancelled)
         try:
             return conversation.hold(request.stdin)
         except BaseException:
@@ -133,7 +135,7 @@ class _Conversation:
     def __init__(
         self,
         socket: Socket,
-        argv: tuple[bytes, ...],
+        program: str,
         output: Callable[[str, bytes], None] | None,
         deadline: float | None,
         cancelled: Callable[[], bool],
@@ -143,7 +145,7 @@ class _Conversation:
         self._output = output
         self._deadline = deadline
         self._frames = wire.Frames(secrets.token_hex(6))
-        self._program = wire.program(argv)
+        self._program = program
         self._heard = False
         self._may_run = False
         self._feeder: _Feeder | None = None

@@ -10,7 +10,7 @@ Frames, each `@NONCE KIND ...` on a line of its own:
 
     r                   the shell has read the first line and listens
     b LENGTH            the program arrived damaged and was not run
-    u                   the box has neither base64, od nor python3
+    u                   the box has none of the tools that the program's encoder needs
     s ENCODING          the program runs; b: base64, h: hexadecimal
     o|e SEQ LENGTH TEXT stdout or stderr, encoded
     E o|e COUNT         that stream has ended after COUNT lines
@@ -70,28 +70,13 @@ os.write(3, f"@{n} E {s} {i}\n@{n} k {s} -\n".encode())
 }
 """
 
-_PROGRAM = (
-    r"""
+_PROGRAM = r"""
 exec 3>&1
 h() { command -v "$1" >/dev/null 2>&1; }
-if h dd && h base64; then
-  f=b
-  b() { base64; }
-elif h dd && h od; then
-  f=h
-  b() { od -An -v -tx1; }
-elif h python3; then
-  f=p
-else
-  printf '@%s u\n' "$n"
-  exit
-fi
-if [ $f = p ]; then
-f=b"""
-    + _PYTHON_ENCODER
-    + "else"
-    + _ENCODER
-    + r"""fi
+no() { printf '@%s u\n' "$n"; exit; }
+f=b
+@TOOLS@
+@ENCODER@
 printf '@%s s %s\n' "$n" $f
 r() {
   # The shell's own remarks (`Killed`) are none of the command's output.
@@ -114,7 +99,18 @@ d() {
 }
 d | r "$@"
 """
-)
+
+_TOOLS = """
+h dd || no
+if h base64; then
+b() { base64; }
+elif h od; then
+f=h
+b() { od -An -v -tx1; }
+else
+no
+fi
+"""
 
 
 def quote(word: bytes) -> bytes:
@@ -125,14 +121,28 @@ def quote(word: bytes) -> bytes:
 def escape(data: bytes) -> str:
     r"""Printable ASCII that `printf %b` turns back into the bytes: `\n`, `\0ooo`."""
     plain = range(0x20, 0x7F)
-    special = {0x0A: "\\n", 0x5C: "\\0134"}
+    special = {0x0A: "\\n", 0x5C: "\\\\"}
     return "".join(special.get(byte) or (chr(byte) if byte in plain else f"\\0{byte:03o}") for byte in data)
 
 
-def program(argv: tuple[bytes, ...]) -> str:
-    """The escaped shell program that runs `argv` and reports in frames."""
+def program(argv: tuple[bytes, ...], *, python: bool = False) -> str:
+    """The escaped shell program that runs `argv` and reports in frames.
+
+    Args:
+        argv: without NUL.
+        python: encode with python3, for boxes without dd and base64 or od. It is not sent to others, because
+            every 40 characters are a message.
+    """
+    encoder, tools = (_PYTHON_ENCODER, "h python3 || no") if python else (_lean(_ENCODER), _TOOLS)
+    text = _lean(_PROGRAM).replace("@TOOLS@", tools.strip()).replace("@ENCODER@", encoder.strip())
     words = b" ".join(quote(word) for word in argv)
-    return escape(b"n=$1; set -- " + words + _PROGRAM.encode())
+    return escape(b"n=$1; set -- " + words + b"\n" + text.encode())
+
+
+def _lean(text: str) -> str:
+    """Shell text without its indentation and remarks."""
+    lines = (line.strip() for line in text.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("#"))
 
 
 def greeting(nonce: str, length: int) -> bytes:

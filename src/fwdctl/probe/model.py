@@ -79,6 +79,11 @@ class Sight:
     addresses: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
 
+    @property
+    def lacks_tool(self) -> bool:
+        """Whether the box had none of the tools that were tried."""
+        return self.name_tool == "none" or any(sample.failure == "tool" for sample in self.samples)
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -123,9 +123,14 @@ class Prober:
         """
         if all(path.skip for path in paths):
             return [skipped(path, path.skip) for path in paths]
+        results = self._test(paths, python=False)
+        lacking = any(result.sight.lacks_tool for result in results)
+        return self._test(paths, python=True) if lacking else results
+
+    def _test(self, paths: Sequence[Path], *, python: bool) -> list[PathResult]:
         box = paths[0].box
         session = self._sessions.get(box.name) or self._session(box, may_start=False)
-        command = ("/bin/sh", "-c", script(paths, self.options.timeout))
+        command = ("/bin/sh", "-c", script(paths, self.options.timeout, python=python))
         limit = BOX_OVERHEAD + 3 * self.options.timeout
         outcome = session.run(Request(command, timeout=limit, idempotent=True))
         if outcome.inconclusive:

@@ -1,7 +1,7 @@
 r"""The shell script that runs in a box: all checks of all its paths, with whatever tools the image has.
 
-It needs a POSIX shell and one of curl, wget, python3 (HTTP), bash, python3, nc, curl (TCP), curl, python3,
-openssl (TLS); names go through getent, as workloads' own look-ups do, or python3. It prints what the tools
+It needs a POSIX shell and one of curl, wget, python3 (HTTP), bash, nc, curl, python3 (TCP), curl, openssl,
+python3 (TLS); names go through getent, as workloads' own look-ups do, or python3. It prints what the tools
 said, one line for each look-up and each connection, and judges nothing:
 
     name INDEX TOOL STATUS ADDRESS,ADDRESS,
@@ -47,30 +47,30 @@ except (OSError, http.client.HTTPException) as error:
 print("@%s %f %f %s\t%s\t%s\t%d" % (code, opened, secured, peer, server, text, status))
 """
 
-_FUNCTIONS = r"""
+_START = r"""
 has() { command -v "$1" >/dev/null 2>&1; }
-first() { for t; do has "$t" && { echo "$t"; return; }; done; echo none; }
+first() { f=none; for t; do has "$t" && { f=$t; return; }; done; }
 if has timeout; then limit() { timeout "$T" "$@"; }; else limit() { "$@"; }; fi
-http=$(first curl wget python3)
-tls=$(first curl python3 openssl)
-tcp=$(first bash python3 nc curl)
-look=$(first getent python3)
 tab=$(printf '\t')
+"""
+
+_NAME = r"""
+first getent @PYTHON@; look=$f
 name() {
   case $look in
     getent)
       r=$(limit getent ahostsv4 "$2" 2>/dev/null); c=$?
       [ $c = 0 ] || [ $c = 2 ] || [ $c = 124 ] || { r=$(limit getent hosts "$2" 2>/dev/null); c=$?; } ;;
     python3)
-      r=$(limit python3 -c 'import socket, sys
-try: print(*{a[4][0] for a in socket.getaddrinfo(sys.argv[1], None, socket.AF_INET)}, sep="\n")
-except socket.gaierror as error: sys.exit(2 if error.errno in (-2, -5) else 3)' "$2" 2>/dev/null)
-      c=$? ;;
+      r=$(limit python3 -c "$names" "$2" 2>/dev/null); c=$? ;;
     *) r= c=127 ;;
   esac
   a=$(printf '%s\n' "$r" | while read -r x _; do printf '%s,' "$x"; done)
   printf 'name %s %s %s %s\n' "$1" "$look" "$c" "$a"
 }
+"""
+
+_SAMPLE = r"""
 web() {
   o=$(curl -sS -k -0 -A fwdctl --noproxy '*' -o /dev/null -D - -m "$T" --connect-timeout "$T" -w \
     '\n@%{http_code} %{time_connect} %{time_appconnect} %{remote_ip}' "$1" 2>&1 </dev/null); c=$?
@@ -79,19 +79,7 @@ sample() {
   i=$1 k=$2 h=$3 p=$4 u=$5 w= s= e= c=0 o=
   eval "t=\$$k"
   case $k-$t in
-    http-curl) web "http://$h:$p$u" ;;
-    tls-curl) web "https://$h:$p/" ;;
-    tcp-curl) web "telnet://$h:$p" ;;
-    *-python3)
-      o=$(python3 -c "$python" "$k" "$h" "$p" "$u" "$T" 2>&1 </dev/null); c=$?
-      printf 'sample %s %s %s %s\t%s\n' "$i" "$k" "$t" "$c" "$o"
-      return ;;
-    http-wget)
-      export no_proxy='*'
-      o=$(wget -S -O /dev/null -T "$T" -t 1 "http://$h:$p$u" 2>&1 </dev/null); c=$? ;;
-    tls-openssl) o=$(limit openssl s_client -connect "$h:$p" -servername "$h" 2>&1 </dev/null); c=$? ;;
-    tcp-bash) o=$(limit bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$h" "$p" 2>&1 </dev/null); c=$? ;;
-    tcp-nc) o=$(limit nc -z -w "$T" "$h" "$p" 2>&1 </dev/null); c=$? ;;
+@BRANCHES@
     *) c=127 ;;
   esac
   while IFS= read -r l; do
@@ -109,17 +97,60 @@ EOF
 }
 """
 
+_TOOLS = {"http": "curl wget", "tls": "curl openssl", "tcp": "bash nc curl"}
+"""In order of preference; python3 comes last, because its program has to be sent along."""
 
-def script(paths: Sequence[Path], timeout: float) -> str:
+_BRANCHES = {
+    "http": r"""
+    http-curl) web "http://$h:$p$u" ;;
+    http-wget)
+      export no_proxy='*'
+      o=$(wget -S -O /dev/null -T "$T" -t 1 "http://$h:$p$u" 2>&1 </dev/null); c=$? ;;
+""",
+    "tls": r"""
+    tls-curl) web "https://$h:$p/" ;;
+    tls-openssl) o=$(limit openssl s_client -connect "$h:$p" -servername "$h" 2>&1 </dev/null); c=$? ;;
+""",
+    "tcp": r"""
+    tcp-bash) o=$(limit bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$h" "$p" 2>&1 </dev/null); c=$? ;;
+    tcp-nc) o=$(limit nc -z -w "$T" "$h" "$p" 2>&1 </dev/null); c=$? ;;
+    tcp-curl) web "telnet://$h:$p" ;;
+""",
+    "python": r"""
+    *-python3)
+      o=$(python3 -c "$python" "$k" "$h" "$p" "$u" "$T" 2>&1 </dev/null); c=$?
+      printf 'sample %s %s %s %s\t%s\n' "$i" "$k" "$t" "$c" "$o"
+      return ;;
+""",
+}
+
+_PYTHON_NAMES = """
+import socket, sys
+try: print(*{a[4][0] for a in socket.getaddrinfo(sys.argv[1], None, socket.AF_INET)}, sep="\\n")
+except socket.gaierror as error: sys.exit(2 if error.errno in (-2, -5) else 3)
+"""
+
+
+def script(paths: Sequence[Path], timeout: float, *, python: bool = False) -> str:
     """The script for the paths of one box; a path's INDEX is its place in the sequence.
 
-    Samples run side by side, so that a dead path costs `timeout` seconds once.
+    Samples run side by side, so that a dead path costs `timeout` seconds once. Only what these paths need is
+    in it: the way into the box takes forty characters at a time.
 
     Args:
         paths: not empty.
         timeout: seconds for a look-up or a connection.
+        python: also bring the programs for python3, for boxes that have nothing else.
     """
-    lines = [f"T={max(1, round(timeout))}", f"python={shlex.quote(_PYTHON)}", _FUNCTIONS]
+    lines = [f"T={max(1, round(timeout))}", _lean(_START)]
+    if python:
+        lines += [f"python={shlex.quote(_PYTHON)}", f"names={shlex.quote(_PYTHON_NAMES)}"]
+    if any(path.address for path in paths):
+        lines.append(_lean(_NAME).replace("@PYTHON@", "python3" if python else ""))
+    kinds = sorted({path.kind for path in paths if path.samples and not path.skip})
+    lines += [f"first {_TOOLS[kind]}{' python3' if python else ''}; {kind}=$f" for kind in kinds]
+    branches = "".join(_BRANCHES[kind] for kind in [*kinds, *(["python"] if python else [])])
+    lines.append(_lean(_SAMPLE.replace("@BRANCHES@", branches)))
     for index, path in enumerate(paths):
         if path.skip:
             continue
@@ -129,3 +160,7 @@ def script(paths: Sequence[Path], timeout: float) -> str:
         where = f"{host} {path.port} {shlex.quote(path.forward.check_path)}"
         lines += [f"sample {index} {path.kind} {where} &"] * path.samples
     return "\n".join([*lines, "wait", "echo end", ""])
+
+
+def _lean(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
