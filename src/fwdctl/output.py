@@ -78,7 +78,8 @@ def render_error(runtime: Runtime, command: str, error: FwdctlError, fmt: Output
     """Print a failure: `ERROR:` and the mend on stderr; for JSON and JUnit the document too."""
     _print_error(runtime, error)
     if fmt is OutputFormat.json:
-        failure = Result(None, status="failed", exit_code=error.exit_code, errors=(error,))
+        status = "inconclusive" if error.exit_code == ExitCode.INCONCLUSIVE else "failed"
+        failure = Result(None, status=status, exit_code=error.exit_code, errors=(error,))
         _print_envelope(runtime, command, failure)
     elif fmt is OutputFormat.junit:
         runtime.stdout.write(_junit_error(command, error))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.http import Answer
 from fwdlab.errors import LabError
-from fwdlab.faults import Bench, FaultBoard
+from fwdlab.faults import Bench, FaultBoard, Service
 from fwdlab.way import packets_way
 
 if TYPE_CHECKING:
@@ -115,10 +115,12 @@ class Control:
     async def cause(self, request: ArmRequest) -> dict[str, Any]:
         """Bring a fault about."""
         target = str(request.body.get("target", ""))
-        bench = Bench(self.lab.store.snapshot, self.lab.api, self.lab.data_plane, target)
+        server = self.lab.server
+        switches = Service(self.lab.api.settings, server.sessions.faults, server.interceptors)
+        bench = Bench(self.lab.store.snapshot, self.lab.api, self.lab.data_plane, switches, target)
         fault = await self.faults.cause(str(request.body["name"]), bench)
         await self.lab.api.settle()
-        return {"name": fault.name, "summary": fault.summary, "code": fault.code}
+        return {"name": fault.name, "summary": fault.summary, "code": fault.code, "exitCode": fault.exit_code}
 
     async def heal(self, request: ArmRequest) -> dict[str, Any]:
         """Undo one fault or all."""

@@ -49,7 +49,8 @@ def break_(
         return Result(
             data=data,
             table=lambda console: console.print(
-                f"(!) {data['name']}: {data['summary']}. A probe should say {data['code']}."
+                f"(!) {data['name']}: {data['summary']}. A probe should "
+                + (f"say {data['code']}." if data["code"] else f"end with exit code {data['exitCode']}.")
             ),
         )
 
@@ -59,10 +60,12 @@ def break_(
 def _list_faults() -> Result:
     from fwdlab.faults import FAULTS
 
-    rows = [[fault.name, fault.summary, fault.code] for fault in FAULTS.values()]
+    rows = [[fault.name, fault.summary, fault.code, str(fault.exit_code)] for fault in FAULTS.values()]
     return Result(
-        data={"faults": [dict(zip(("name", "summary", "code"), row, strict=True)) for row in rows]},
-        table=lambda console: grid(console, ["fault", "what it changes", "probe says"], rows),
+        data={
+            "faults": [dict(zip(("name", "summary", "code", "exitCode"), row, strict=True)) for row in rows]
+        },
+        table=lambda console: grid(console, ["fault", "what it changes", "probe says", "exit"], rows),
     )
 
 

@@ -1,0 +1,80 @@
+"""Faults of the service itself: the ARM interface, starting containers, the exec socket."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.http import Answer
+
+if TYPE_CHECKING:
+    from fwdlab.arm.http import ArmRequest
+    from fwdlab.arm.server import Interceptor
+    from fwdlab.faults.bench import Bench, Undo
+
+Apply = Callable[["Bench"], Awaitable["Undo"]]
+SLOW_SECONDS = 1.0
+EVERY = 3
+"""One request in so many is hit."""
+
+
+def switch(part: str, **values: Any) -> Apply:
+    """Set attributes of `settings` or `exec_faults`, and put them back when healed."""
+
+    async def apply(bench: Bench) -> Undo:
+        owner = getattr(bench.service, part)
+        before = {name: getattr(owner, name) for name in values}
+        for name, value in values.items():
+            setattr(owner, name, value)
+
+        async def undo() -> None:
+            for name, value in before.items():
+                setattr(owner, name, value)
+
+        return undo
+
+    return apply
+
+
+def _intercept(make: Callable[[], Interceptor]) -> Apply:
+    async def apply(bench: Bench) -> Undo:
+        interceptor = make()
+        bench.service.interceptors.append(interceptor)
+
+        async def undo() -> None:
+            bench.service.interceptors.remove(interceptor)
+
+        return undo
+
+    return apply
+
+
+def every_third(status: int, code: str, message: str, **headers: str) -> Apply:
+    """Answer one request in three with an error of ARM's own."""
+
+    def make() -> Interceptor:
+        numbers = itertools.count(1)
+
+        async def intercept(_request: ArmRequest) -> Answer | None:
+            if next(numbers) % EVERY:
+                return None
+            fields = {name.replace("_", "-"): value for name, value in headers.items()}
+            return Answer(status, {"error": {"code": code, "message": message}}, fields)
+
+        return intercept
+
+    return _intercept(make)
+
+
+def _slow() -> Interceptor:
+    async def intercept(_request: ArmRequest) -> Answer | None:
+        await asyncio.sleep(SLOW_SECONDS)
+        return None
+
+    return intercept
+
+
+slow = _intercept(_slow)
+"""Every request takes a second longer."""
