@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -136,8 +138,17 @@ def _failed(code: str, text: str, error: Exception) -> FwdctlError:
     )
 
 
+def prepare(environ: Mapping[str, str]) -> None:
+    """Do what `connect` needs first, import and certificates, while something else waits."""
+    from websockets.sync import client  # noqa: F401 - for its place in sys.modules
+
+    # Whatever is wrong with the bundle is reported by `connect`.
+    with suppress(FwdctlError):
+        tls_context(environ)
+
+
 def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Verify against the bundle that az honours, else the system's.
+    """Verify against the bundle that az honours, else the system's; read once for each bundle.
 
     The Azure CLI reads WEBSOCKET_CLIENT_CA_BUNDLE and SSL_CERT_FILE for the exec socket and
     REQUESTS_CA_BUNDLE for everything else; whoever set one of them meant it for all.
@@ -147,7 +158,7 @@ def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
         if not bundle:
             continue
         try:
-            return ssl.create_default_context(cafile=bundle)
+            return _context(bundle)
         except (OSError, ssl.SSLError) as error:
             raise FwdctlError(
                 "ca_bundle_unreadable",
@@ -155,7 +166,12 @@ def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
                 f"Correct or unset {name}.",
                 exit_code=ExitCode.USAGE,
             ) from error
-    return ssl.create_default_context()
+    return _context(None)
+
+
+@lru_cache
+def _context(bundle: str | None) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=bundle)
 
 
 def is_loopback(host: str) -> bool:

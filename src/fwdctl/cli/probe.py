@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,8 +73,6 @@ def probe_command(
     """
 
     def action(runtime: Runtime) -> Result:
-        # A short life with many imports: collecting garbage costs more than it would ever give back.
-        gc.disable()
         from fwdctl.deployment import load
         from fwdctl.probe.runner import Options, Prober
 
