@@ -1,0 +1,85 @@
+"""What users get wrong around a lab: one clear line, the mend, the exit code."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.programs import FWDCTL, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.programs import RunningLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("deployed-lab")]
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(("ERROR", "Suggestion"))]
+
+
+def test_a_resource_group_that_is_not_there(lab: RunningLab) -> None:
+    done = lab.fwdctl("probe", "spoke", "-g", "rg-nowhere", expect=3)
+    assert "rg-nowhere" in lines(done.stderr)[0]
+    assert lines(done.stderr)[1].startswith("Suggestion: ")
+
+
+def test_nobody_is_logged_in(lab: RunningLab, tmp_path: Path) -> None:
+    environ = {**lab.environ, "AZURE_CONFIG_DIR": str(tmp_path / "none"), "PATH": "/usr/bin:/bin"}
+    done = run([*FWDCTL, "jump", "status"], environ=environ, cwd=tmp_path, expect=3)
+    assert "az login" in lines(done.stderr)[1]
+    assert "azd auth login" in lines(done.stderr)[1]
+
+
+def test_no_project_and_no_environment(lab: RunningLab, tmp_path: Path) -> None:
+    done = run([*FWDCTL, "probe", "spoke"], environ=lab.base, cwd=tmp_path, expect=3)
+    assert len(lines(done.stderr)) == 2
+
+
+def test_a_box_that_does_not_run(lab: RunningLab) -> None:
+    done = lab.fwdctl("jump", "exec", "spoke", "--", "true", expect=None)
+    assert done.returncode in {3, 125}
+    assert "fwdctl jump start spoke" in done.stderr
+
+
+def test_a_command_that_the_box_does_not_have(lab: RunningLab) -> None:
+    lab.fwdctl("jump", "start", "spoke")
+    assert lab.fwdctl("jump", "exec", "spoke", "--", "no-such-program", expect=127).stdout == ""
+
+
+def test_bytes_arguments_and_streams_come_through_unchanged(lab: RunningLab) -> None:
+    lab.fwdctl("jump", "start", "spoke")
+    words = ["a b", "'", '"', "$HOME", "`id`", "\\", "", "line\nline", "*", "ä€"]
+    done = lab.fwdctl("jump", "exec", "spoke", "--", "printf", "[%s]", *words)
+    assert done.stdout == "".join(f"[{word}]" for word in words)
+    both = lab.fwdctl("jump", "exec", "spoke", "--", "sh", "-c", "echo out; echo err >&2; exit 9", expect=9)
+    assert both.stdout == "out\n"
+    assert both.stderr == "err\n"
+    piped = lab.fwdctl("jump", "exec", "spoke", "--", "sort", stdin="b\na\n")
+    assert piped.stdout == "a\nb\n"
+
+
+def test_raw_bytes_come_through_unchanged(lab: RunningLab, tmp_path: Path) -> None:
+    lab.fwdctl("jump", "start", "spoke")
+    wanted = bytes(range(256)) * 40
+    code = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 40)"
+    done = subprocess.run(
+        [*FWDCTL, "jump", "exec", "spoke", "--", "python3", "-c", code],
+        env=lab.environ,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == wanted
+
+
+def test_parameters_that_are_wrong_leave_no_lab(lab: RunningLab, tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text("{")
+    argv = [*FWDCTL, "lab", "up", "--name", "wrong", "--parameters", str(tmp_path / "p.json")]
+    done = run(argv, environ=lab.base, cwd=tmp_path, expect=2)
+    assert "p.json: line 1, column 2" in done.stderr
+    assert "wrong" not in [entry.name for entry in (lab.home / "state/fwdctl/labs").iterdir()]
