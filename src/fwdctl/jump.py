@@ -264,6 +264,7 @@ class Session:
         progress: told about starts.
         may_start: whether a stopped box may be started.
         keep_running: leave a box running that was started here.
+        meanwhile: called once, while the box works.
     """
 
     def __init__(
@@ -276,6 +277,7 @@ class Session:
         *,
         may_start: bool = True,
         keep_running: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
         self._containers = Containers(arm, deployment.resource_group)
@@ -283,6 +285,7 @@ class Session:
         self._progress = progress
         self._may_start = may_start
         self._keep = keep_running
+        self._meanwhile = meanwhile
         self._started = False
         self._cancelled = threading.Event()
 
@@ -316,8 +319,12 @@ class Session:
         from fwdctl.channel import Channel
         from fwdctl.channel.socket import connect
 
+        meanwhile, self._meanwhile = self._meanwhile, lambda: None
         return Channel(
-            self.ticket, lambda ticket: connect(ticket, self._runtime.environ), self._cancelled.is_set
+            self.ticket,
+            lambda ticket: connect(ticket, self._runtime.environ),
+            self._cancelled.is_set,
+            meanwhile,
         )
 
     def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:

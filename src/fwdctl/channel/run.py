@@ -78,6 +78,7 @@ class Channel:
         start: begins an exec of `/bin/sh` and returns where to pick it up.
         connect: opens the socket, password sent.
         cancelled: asked twice a second; True ends the remote command and raises `interrupted`.
+        meanwhile: called once, when the first command runs and there is nothing to do but wait.
     """
 
     def __init__(
@@ -85,10 +86,12 @@ class Channel:
         start: Callable[[], Ticket],
         connect: Callable[[Ticket], Socket],
         cancelled: Callable[[], bool] = lambda: False,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self._start = start
         self._connect = connect
         self._cancelled = cancelled
+        self._meanwhile = meanwhile
 
     def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
         """Run a command and wait for its end.
@@ -119,8 +122,9 @@ class Channel:
         deadline = None if request.timeout is None else time.monotonic() + request.timeout
         socket = self._connect(self._start())
         conversation = _Conversation(socket, program, output, deadline, self._cancelled)
+        meanwhile, self._meanwhile = self._meanwhile, lambda: None
         try:
-            return conversation.hold(request.stdin)
+            return conversation.hold(request.stdin, meanwhile)
         except BaseException:
             # Ctrl-C, or our reader went away: what we started must not go on running.
             conversation.kill()
@@ -150,7 +154,7 @@ class _Conversation:
         self._may_run = False
         self._feeder: _Feeder | None = None
 
-    def hold(self, stdin: bytes | BinaryIO | None) -> Outcome:
+    def hold(self, stdin: bytes | BinaryIO | None, meanwhile: Callable[[], None]) -> Outcome:
         """Talk until the command has ended or nothing more can be learnt."""
         try:
             refusal = self._begin(has_stdin=stdin is not None)
@@ -158,6 +162,7 @@ class _Conversation:
                 return refusal
             if stdin is not None:
                 self._feeder = _Feeder(stdin, self._send, self._frames)
+            meanwhile()
             self._until(lambda: self._frames.status is not None, None)
         except ClosedError:
             return self._outcome("cut" if self._may_run else "not_started", "the connection was cut")

@@ -77,8 +77,9 @@ def probe_command(
         from fwdctl.probe.runner import Options, Prober
 
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
-        options = Options(which, samples, timeout, keep_running)
-        _ahead(runtime, output)
+        wait = _load_table if output is OutputFormat.table else Options.meanwhile
+        options = Options(which, samples, timeout, keep_running, wait)
+        _prepare(runtime)
         with Progress(runtime) as progress:
             results = Prober(runtime, arm, deployment, options, progress).run()
         return _result(runtime, deployment.resource_group, results)
@@ -86,18 +87,18 @@ def probe_command(
     invoke(f"probe {which}", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
 
-def _ahead(runtime: Runtime, output: OutputFormat) -> None:
-    """Import what comes later while the network is waited for: a tenth of a second on a warm probe."""
+def _prepare(runtime: Runtime) -> None:
+    """Load the web socket client while Azure is asked for the exec."""
     from threading import Thread
 
-    def imports() -> None:
-        from fwdctl.channel.socket import prepare
+    from fwdctl.channel.socket import prepare
 
-        prepare(runtime.environ)
-        if output is OutputFormat.table:
-            from rich import console, padding, table  # noqa: F401 - for their place in sys.modules
+    Thread(target=prepare, args=(runtime.environ,), name="fwdctl-imports", daemon=True).start()
 
-    Thread(target=imports, name="fwdctl-imports", daemon=True).start()
+
+def _load_table() -> None:
+    """Load what draws the table while the box works."""
+    from rich import console, padding, table, text  # noqa: F401 - for their place in sys.modules
 
 
 def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult]) -> Result:

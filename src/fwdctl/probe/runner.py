@@ -16,7 +16,7 @@ from fwdctl.probe.plan import plan
 from fwdctl.probe.script import script
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fwdctl.azure.arm import Arm
     from fwdctl.deployment import Box, Deployment
@@ -37,12 +37,14 @@ class Options:
         samples: fresh connections for each path, 0 for as many as the targets suggest.
         timeout: seconds for one connection.
         keep_running: leave boxes running that were started.
+        meanwhile: called once for each box, while it works.
     """
 
     which: str
     samples: int = 0
     timeout: float = 5.0
     keep_running: bool = False
+    meanwhile: Callable[[], None] = lambda: None
 
 
 class Prober:
@@ -94,6 +96,7 @@ class Prober:
             self.progress,
             may_start=may_start,
             keep_running=self.options.keep_running,
+            meanwhile=self.options.meanwhile,
         )
 
     def _box(self, paths: Sequence[Path]) -> list[PathResult] | FwdctlError:
