@@ -85,6 +85,7 @@ class AciExecServer:
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir("/")
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and children inherit that
             os.execve(  # noqa: S606 - no shell in between is wanted
                 self.shell[0], list(self.shell), {"PATH": os.environ["PATH"], "TERM": "xterm", **self.environ}
             )

@@ -49,7 +49,7 @@ e() {
       done
     done
     printf '@%s E %s %s\n' "$n" "$1" "$i" >&3
-  } | cksum 2>/dev/null)
+  } | sum)
   printf '@%s k %s %s\n' "$n" "$1" "${k:--}" >&3
 }
 """
@@ -102,6 +102,11 @@ d | r "$@"
 
 _TOOLS = """
 h dd || no
+if h cksum; then
+sum() { cksum; }
+else
+sum() { while read -r _; do :; done; }
+fi
 if h base64; then
 b() { base64; }
 elif h od; then
