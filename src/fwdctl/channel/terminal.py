@@ -31,7 +31,7 @@ def attach(socket: Socket, stdin: int, stdout: int) -> None:
     ended, wake = os.pipe()
     listener = threading.Thread(target=_listen, args=(socket, stdout, wake), name="fwdctl-shell", daemon=True)
     try:
-        tty.setraw(stdin)
+        tty.setraw(stdin, termios.TCSADRAIN)  # what was typed already is kept
         listener.start()
         _type(socket, stdin, ended)
     finally:

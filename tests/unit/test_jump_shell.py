@@ -1,0 +1,64 @@
+"""`jump shell`: keys and output pass through, and the terminal is as before afterwards. The codes' pages."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from pathlib import Path
+
+import pytest
+
+from fwdctl.channel.socket import connect
+from support.aci_exec_server import aci_exec_server
+
+ROOT = Path(__file__).resolve().parents[2]
+termios = pytest.importorskip("termios")
+
+
+def _read_until(descriptor: int, text: bytes) -> bytes:
+    seen = b""
+    while text not in seen:
+        seen += os.read(descriptor, 4096)
+    return seen
+
+
+@pytest.mark.parametrize("ending", [b"exit\r", b"\x04"], ids=["exit", "Ctrl-D"])
+def test_a_shell_ends_with_the_remote_one_and_restores_the_terminal(ending: bytes) -> None:
+    from fwdctl.channel.terminal import attach
+
+    keyboard, terminal = os.openpty()
+    screen, output = os.pipe()
+    before = termios.tcgetattr(terminal)
+    with aci_exec_server() as server:
+        socket = connect(server.ticket(), {})
+        thread = threading.Thread(target=attach, args=(socket, terminal, output), daemon=True)
+        thread.start()
+        os.write(keyboard, b"echo $((40 + 2))x; sleep 0\r")
+        assert b"42x" in _read_until(screen, b"42x")
+        os.write(keyboard, b"echo go$((1 + 1)); sleep 300\r")
+        _read_until(screen, b"go2")
+        os.write(keyboard, b"\x03")  # ends the remote command, not us
+        os.write(keyboard, b"echo still $((1 + 1))here\r")
+        _read_until(screen, b"still 2here")
+        os.write(keyboard, ending)
+        thread.join(30)
+        assert not thread.is_alive()
+    assert termios.tcgetattr(terminal) == before
+    for descriptor in (keyboard, terminal, screen, output):
+        os.close(descriptor)
+
+
+def test_every_code_has_a_page() -> None:
+    pages = "\n".join(
+        re.findall(r"^#+ (.*)$", (ROOT / "docs" / "codes.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    codes = set()
+    for source in (ROOT / "src" / "fwdctl" / "probe").glob("*.py"):
+        codes |= set(
+            re.findall(
+                r'"((?:DNS|PE|LB|FWD|ROUTE|NSG|TARGET|PATH)_[A-Z_]+)"', source.read_text(encoding="utf-8")
+            )
+        )
+    assert len(codes) > 10
+    assert {code for code in codes if code not in pages} == set()
