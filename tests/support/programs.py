@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,23 +40,25 @@ def run(
     seconds: float = 90,
     expect: int | None = 0,
 ) -> Done:
-    """Run a program; `expect` None takes any exit code."""
-    done = subprocess.run(
+    """Run a program; `expect` None takes any exit code. One that hangs tells where, in all its threads."""
+    with subprocess.Popen(
         argv,
-        env=environ,
+        env={**environ, "PYTHONFAULTHANDLER": "1"},
         cwd=cwd,
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=seconds,
-        check=False,
-    )
-    result = Done(done.returncode, done.stdout, done.stderr)
+    ) as process:
+        try:
+            out, err = process.communicate(stdin, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            out, err = process.communicate(timeout=10)
+            pytest.fail(f"{' '.join(argv)} hung for {seconds} s\n{out}\n{err}")
+    result = Done(process.returncode, out, err)
     if expect is not None:
-        assert done.returncode == expect, (
-            f"{' '.join(argv)}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        )
+        assert result.returncode == expect, f"{' '.join(argv)}: exit {result.returncode}\n{out}\n{err}"
     return result
 
 
