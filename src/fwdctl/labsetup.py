@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl import azdenv, cloudinit
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.fields import ParametersError, Problem
 from fwdctl.parameters import load as load_parameters
-from fwdctl.parameters_file import read_values
+from fwdctl.parameters.fields import ParametersError, Problem
+from fwdctl.parameters.file import read_values
 from fwdctl.template import Template, find_template
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from fwdctl import parameters
 from fwdctl.errors import FwdctlError
-from fwdctl.fields import ParametersError
+from fwdctl.parameters.fields import ParametersError
 
 if TYPE_CHECKING:
     from pathlib import Path

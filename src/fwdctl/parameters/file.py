@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.fields import ParametersError, Problem
+from fwdctl.parameters.fields import ParametersError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.fields import Field, ParametersError, Problem
-from fwdctl.parameters_file import read_values
-from fwdctl.parameters_rules import relate
+from fwdctl.parameters.fields import Field, ParametersError, Problem
+from fwdctl.parameters.file import read_values
+from fwdctl.parameters.rules import relate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

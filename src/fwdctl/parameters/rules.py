@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwdctl.fields import Problem
+from fwdctl.parameters.fields import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
