@@ -92,6 +92,8 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
     from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidURI, ProxyError
     from websockets.sync.client import connect as open_socket
 
+    from fwdctl.channel.tls import Connection
+
     host = urlsplit(ticket.uri).hostname or ""
     secure = ticket.uri.lower().startswith("wss:")
     try:
@@ -104,6 +106,7 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
             close_timeout=1.0,
             max_size=None,
             legacy=True,
+            create_connection=Connection,
         )
     except ssl.SSLCertVerificationError as error:
         raise FwdctlError(
@@ -140,7 +143,7 @@ def _failed(code: str, text: str, error: Exception) -> FwdctlError:
 
 def prepare(environ: Mapping[str, str]) -> None:
     """Do what `connect` needs first, import and certificates, while something else waits."""
-    from websockets.sync import client  # noqa: F401 - for its place in sys.modules
+    from fwdctl.channel import tls  # noqa: F401 - for its place in sys.modules, and the client's
 
     # Whatever is wrong with the bundle is reported by `connect`.
     with suppress(FwdctlError):

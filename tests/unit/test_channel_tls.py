@@ -1,0 +1,105 @@
+"""A TLS connection that one thread alone uses: nothing is lost, nothing hangs, closing closes."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from websockets.sync.server import serve
+
+from fwdctl.channel.socket import Ticket, connect
+from fwdctl.channel.tls import ENOUGH, plain_end
+from fwdlab.certs import ensure_certificates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdlab.certs import Certificates
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return ensure_certificates(tmp_path_factory.mktemp("tls"), os.environ)
+
+
+@pytest.fixture
+def ends(certificates: Certificates) -> Iterator[tuple[socket.socket, ssl.SSLSocket]]:
+    """Our plain end, and the server's TLS end."""
+    near, far = socket.socketpair()
+    served: list[ssl.SSLSocket] = []
+    context = certificates.server_context()
+    thread = threading.Thread(target=lambda: served.append(context.wrap_socket(far, server_side=True)))
+    thread.start()
+    client = ssl.create_default_context(cafile=str(certificates.bundle))
+    plain = plain_end(client.wrap_socket(near, server_hostname="127.0.0.1"))
+    thread.join(10)
+    plain.settimeout(20)
+    served[0].settimeout(20)
+    yield plain, served[0]
+    plain.close()
+    served[0].close()
+
+
+def read_all(end: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = end.recv(65536)
+        assert part
+        data += part
+    return data
+
+
+def test_more_than_the_buffers_hold_comes_through_both_ways_at_once(
+    ends: tuple[socket.socket, ssl.SSLSocket],
+) -> None:
+    plain, server = ends
+    up, down = os.urandom(5 * ENOUGH), os.urandom(5 * ENOUGH)
+    got: list[bytes] = []
+    writer = threading.Thread(target=plain.sendall, args=(up,))
+    reader = threading.Thread(target=lambda: got.append(read_all(plain, len(down))))
+    writer.start()
+    reader.start()
+    # The server's own end is used by one thread too: first it reads, then it writes.
+    assert read_all(server, len(up)) == up
+    server.sendall(down)
+    writer.join(20)
+    reader.join(20)
+    assert got == [down]
+
+
+def test_what_was_said_before_the_end_is_delivered(ends: tuple[socket.socket, ssl.SSLSocket]) -> None:
+    plain, server = ends
+    server.sendall(b"last words")
+    server.close()
+    assert read_all(plain, 10) == b"last words"
+    assert plain.recv(1) == b""
+
+
+def test_closing_our_end_closes_the_connection(ends: tuple[socket.socket, ssl.SSLSocket]) -> None:
+    plain, server = ends
+    plain.close()
+    assert server.recv(1) == b""
+
+
+def test_many_connections_in_a_row_all_open(certificates: Certificates) -> None:
+    """The handshake's own messages after the handshake were what connections hung in."""
+    environ = {"SSL_CERT_FILE": str(certificates.bundle)}
+    with serve(
+        lambda connection: connection.send(connection.recv()),
+        "127.0.0.1",
+        0,
+        ssl=certificates.server_context(),
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.socket.getsockname()[1]
+        for number in range(60):
+            opened = connect(Ticket(f"wss://127.0.0.1:{port}/", f"password {number}"), environ)
+            assert opened.recv(timeout=20) == f"password {number}"
+            opened.close()
+        server.shutdown()
+        thread.join(10)
