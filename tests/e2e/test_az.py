@@ -15,6 +15,8 @@ import pytest
 from support.programs import Done, run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from support.programs import RunningLab
 
 pytestmark = [
@@ -160,6 +162,76 @@ def test_deployments_are_shown_with_their_operations(az: Az) -> None:
     name = deployments[0]["name"]
     assert az.json("deployment", "sub", "show", "-n", name, group=False)["properties"]["outputs"]
     assert az.json("deployment", "operation", "sub", "list", "-n", name, group=False)
+
+
+def test_az_deploys_a_template_of_its_own(az: Az, tmp_path: Path) -> None:
+    file = tmp_path / "network.json"
+    file.write_text(
+        json.dumps(
+            {
+                "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+                "contentVersion": "1.0.0.0",
+                "parameters": {"count": {"type": "int"}},
+                "resources": [
+                    {
+                        "type": "Microsoft.Network/virtualNetworks",
+                        "apiVersion": "2025-05-01",
+                        "name": "[format('more-{0}', copyIndex())]",
+                        "location": "westeurope",
+                        "copy": {"name": "networks", "count": "[parameters('count')]"},
+                        "properties": {
+                            "addressSpace": {
+                                "addressPrefixes": ["[format('172.{0}.0.0/16', add(20, copyIndex()))]"]
+                            }
+                        },
+                    }
+                ],
+            }
+        )
+    )
+    arguments = ["-n", "more", "-f", str(file), "-p", "count=2"]
+    preview = az("deployment", "group", "what-if", *arguments, "--no-pretty-print").stdout
+    assert [change["changeType"] for change in json.loads(preview)["changes"]] == ["Create", "Create"]
+    az("deployment", "group", "create", *arguments)
+    names = az.tsv("network", "vnet", "list", "--query", "[?starts_with(name, 'more')].name").split()
+    assert names == ["more-0", "more-1"]
+
+
+def test_a_load_balancer_over_addresses_carries_no_link_service(az: Az) -> None:
+    """The pattern's first idea: a pool of the servers' addresses. It deploys, but no link service goes on it."""
+    hub = az.tsv("network", "vnet", "list", "--query", "[?contains(name, 'hub')].name")
+    subnet = az.tsv("network", "vnet", "subnet", "show", "--vnet-name", hub, "-n", "shared", "--query", "id")
+    az(
+        "network",
+        "lb",
+        "create",
+        *["-n", "direct", "--sku", "Standard", "--backend-pool-name", "direct", "--subnet", subnet],
+    )
+    address = ["--backend-address", "name=server65", "ip-address=192.168.42.65"]
+    network = az.tsv("network", "vnet", "show", "-n", hub, "--query", "id")
+    az(
+        "network",
+        "lb",
+        "address-pool",
+        "create",
+        "--lb-name",
+        "direct",
+        "-n",
+        "more",
+        *address,
+        "--vnet",
+        network,
+    )
+    frontend = az.tsv("network", "lb", "show", "-n", "direct", "--query", "frontendIPConfigurations[0].id")
+    refused = az(
+        "network",
+        "private-link-service",
+        "create",
+        *["-n", "direct", "--subnet", subnet, "--lb-frontend-ip-configs", frontend],
+        expect=None,
+    )
+    assert refused.returncode != 0
+    assert "IPBasedLoadBalancer" in refused.stderr.replace(" ", "")
 
 
 def test_an_unsupported_type_is_named(az: Az) -> None:

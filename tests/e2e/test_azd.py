@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -205,3 +206,62 @@ def test_an_unsupported_resource_type_is_named(project: Project) -> None:
     done = project.azd("provision", "--no-prompt", expect=None)
     assert done.returncode != 0
     assert "Microsoft.Cache/redis" in done.stdout + done.stderr
+
+
+def test_an_unknown_location_is_refused(project: Project) -> None:
+    project.azd("env", "set", "AZURE_LOCATION", "atlantis")
+    done = project.azd("provision", "--no-prompt", expect=None)
+    assert done.returncode != 0
+    assert "atlantis" in done.stdout + done.stderr
+    assert project.lab.lab("status", "-o", "json").json["data"]["nodes"] == []
+
+
+def test_a_parameter_of_a_wrong_type_is_refused_with_its_place(project: Project) -> None:
+    project.edit_parameters("forwarder", {"instanceCount": "three"})
+    done = project.azd("provision", "--no-prompt", expect=None)
+    assert done.returncode != 0
+    assert "forwarder.instanceCount" in done.stdout + done.stderr
+
+
+def test_two_at_once_leave_a_lab_that_works(project: Project) -> None:
+    project.azd("hooks", "run", "preprovision")
+    argv = ["azd", "provision", "--no-prompt"]
+    both = [
+        subprocess.Popen(
+            argv,
+            env=project.environ,
+            cwd=project.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(2)
+    ]
+    codes = [process.wait(timeout=120) for process in both]
+    assert 0 in codes
+    project.azd("provision", "--no-prompt")
+    project.fwdctl("probe", "spoke")
+
+
+def test_a_lab_that_ends_in_the_middle(project: Project) -> None:
+    """A deployment under way: azd says that it lost the service, and ends."""
+    process = subprocess.Popen(
+        ["azd", "provision", "--no-prompt"],
+        env=project.environ,
+        cwd=project.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while "PUT    /subscriptions" not in project.lab.lab("log").stdout:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        project.lab.down()
+        printed, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode != 0
+    assert "ERROR" in printed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,10 +50,15 @@ USAGE = {
 @contextlib.contextmanager
 def lab_errors() -> Iterator[None]:
     """Turn the lab's errors into fwdctl's, with the exit code of the contract."""
-    try:
-        from fwdlab.errors import LabError
-    except ImportError as error:  # pragma: no cover - the package always holds both
-        raise _extra_missing(error) from error
+    if sys.platform != "linux":
+        raise FwdctlError(
+            "platform_not_supported",
+            f"the lab needs Linux kernel namespaces; this is {sys.platform}",
+            "Use the dev container, a Linux machine or WSL 2",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    from fwdlab.errors import LabError
+
     try:
         yield
     except ModuleNotFoundError as error:

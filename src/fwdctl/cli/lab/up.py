@@ -85,17 +85,23 @@ def bring_up(runtime: Runtime, name: str, port: int, plan: LabDeployment | None)
             progress=lambda text: progress.step(f"Deploying: {text}"),
         )
         client.control("POST", "/lab/outputs", labsetup.environment_of(outputs))
+        client = LabClient(directory.load(), directory.ca_bundle)
         progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
-        progress.step("Waiting for the load balancer's health probes")
-        healthy = wait_until_healthy(runtime, client)
-        since = f"({runtime.clock() - begin:.1f} s)"
-        if healthy:
-            progress.done(f"Every forwarder is healthy {since}")
-        else:
-            progress.warning("Some backends are not healthy; see 'fwdctl lab status'")
+        if "FWD_TOPOLOGY" in client.state.outputs:
+            _wait(runtime, client, progress, begin)
         stopped = client.control("POST", "/lab/stop-boxes")["stopped"]
-        progress.done(f"Jump boxes stopped: {', '.join(stopped)}")
-    return LabClient(directory.load(), directory.ca_bundle)
+        if stopped:
+            progress.done(f"Jump boxes stopped: {', '.join(stopped)}")
+    return client
+
+
+def _wait(runtime: Runtime, client: LabClient, progress: Progress, begin: float) -> None:
+    """Wait for the template's forwarders; another template has none."""
+    progress.step("Waiting for the load balancer's health probes")
+    if wait_until_healthy(runtime, client):
+        progress.done(f"Every forwarder is healthy ({runtime.clock() - begin:.1f} s)")
+    else:
+        progress.warning("Some backends are not healthy; see 'fwdctl lab status'")
 
 
 def _up_result(client: LabClient, name: str) -> Result:
@@ -103,7 +109,8 @@ def _up_result(client: LabClient, name: str) -> Result:
     option = "" if name == "lab" else f" --name {name}"
 
     def table(console: Console) -> None:
-        console.print(f'\nNext:  eval "$(fwdctl lab env{option})"  and then  fwdctl probe spoke')
+        what = "fwdctl probe spoke" if "FWD_TOPOLOGY" in state.outputs else "az or azd"
+        console.print(f'\nNext:  eval "$(fwdctl lab env{option})"  and then  {what}')
 
     data = {"name": name, "endpoint": state.base_url, "outputs": state.outputs}
     return Result(data=data, table=table)
