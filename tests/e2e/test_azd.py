@@ -217,7 +217,9 @@ def test_an_unknown_location_is_refused(project: Project) -> None:
 
 
 def test_a_parameter_of_a_wrong_type_is_refused_with_its_place(project: Project) -> None:
-    project.edit_parameters("forwarder", {"instanceCount": "three"})
+    file = project.folder / "infra" / "main.parameters.json"
+    forwarder = json.loads(file.read_text())["parameters"]["forwarder"]["value"]
+    project.edit_parameters("forwarder", {**forwarder, "instanceCount": "three"})
     done = project.azd("provision", "--no-prompt", expect=None)
     assert done.returncode != 0
     assert "forwarder.instanceCount" in done.stdout + done.stderr

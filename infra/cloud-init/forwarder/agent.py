@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 PROBE_SOURCE = "168.63.129.16"  # Azure's load balancer probes come from here
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 FAILURES_UNTIL_DOWN = 2
-RECHECK_SECONDS = 1.0
+RECHECK_SECONDS, SETTLING_SECONDS = 1.0, 30.0
 SLOWEST_VERDICT = 10.0  # seconds; a target that answers byte by byte must not hold up the cycle
 HTTP_ERRORS = 400
 SOURCE_BUCKETS = 16
@@ -295,8 +295,9 @@ class Agent:
         self.last_cycle = time.monotonic()
 
     def pause(self) -> float:
-        """Seconds until the next cycle: few when a target in rotation has just failed for the first time."""
-        suspected = any(target.failures and target.state == "up" for target in self.targets)
+        """Seconds until the next cycle: few after a first failure, and while servers may be starting too."""
+        young = time.monotonic() - self.started < SETTLING_SECONDS
+        suspected = any(target.failures and (young or target.state == "up") for target in self.targets)
         return min(RECHECK_SECONDS, self.config.interval) if suspected else self.config.interval
 
     def apply(self, plan: Plan) -> None:
