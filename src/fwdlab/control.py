@@ -116,7 +116,9 @@ class Control:
         """Bring a fault about."""
         target = str(request.body.get("target", ""))
         server = self.lab.server
-        switches = Service(self.lab.api.settings, server.sessions.faults, server.interceptors)
+        switches = Service(
+            self.lab.api.settings, server.authority, server.sessions.faults, server.interceptors
+        )
         bench = Bench(self.lab.store.snapshot, self.lab.api, self.lab.data_plane, switches, target)
         fault = await self.faults.cause(str(request.body["name"]), bench)
         await self.lab.api.settle()

@@ -267,3 +267,18 @@ def test_a_lab_that_ends_in_the_middle(project: Project) -> None:
         process.kill()
     assert process.returncode != 0
     assert "ERROR" in printed
+
+
+def test_missing_permission_is_arms_own_error(project: Project) -> None:
+    project.lab.lab("break", "arm-forbidden")
+    done = project.azd("provision", "--no-prompt", expect=None)
+    assert done.returncode != 0
+    assert "AuthorizationFailed" in done.stdout + done.stderr
+    project.lab.lab("heal")
+    project.azd("provision", "--no-prompt")
+
+
+def test_an_expired_token_is_renewed(project: Project) -> None:
+    project.lab.lab("break", "token-expired")
+    project.azd("provision", "--no-prompt")
+    project.fwdctl("probe", "spoke")

@@ -114,6 +114,7 @@ class Authority:
         self.credentials = credentials
         self.base_url = base_url
         self.lifetime = TOKEN_SECONDS
+        self.valid_from = 0
         self._clock = clock
         self._key = bytes.fromhex(credentials.signing_key)
         self.audiences = (base_url, *_PUBLIC_AUDIENCES)
@@ -165,7 +166,7 @@ class Authority:
                 "The access token is invalid.",
                 headers=self._claims_challenge(),
             )
-        if int(claims.get("exp", 0)) <= self._clock():
+        if int(claims.get("exp", 0)) <= self._clock() or int(claims.get("iat", 0)) < self.valid_from:
             raise self.expired()
         audience = str(claims.get("aud", "")).rstrip("/")
         if audience not in self.audiences:

@@ -123,6 +123,8 @@ FAULTS = {
             service.every_third(503, "ServerTimeout", "The request timed out."),
             OK,
         ),
+        Fault("token-expired", "every token that is out has expired", "", service.tokens_expire, OK),
+        Fault("arm-forbidden", "only reading is allowed", "not_authorized", service.forbidden, 3),
         Fault("arm-slow", "every request takes a second longer", "", service.slow, OK),
     )
 }

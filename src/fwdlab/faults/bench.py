@@ -11,6 +11,7 @@ from fwdlab.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fwdlab.arm.auth import Authority
     from fwdlab.arm.exec import ExecFaults
     from fwdlab.arm.providers.base import LabSettings
     from fwdlab.arm.server import Interceptor
@@ -45,11 +46,13 @@ class Service:
 
     Attributes:
         settings: how long starting takes, and whether it fails.
+        authority: since when tokens are valid.
         exec_faults: what goes wrong in exec sessions.
         interceptors: asked before anything else answers a request.
     """
 
     settings: LabSettings
+    authority: Authority
     exec_faults: ExecFaults
     interceptors: list[Interceptor]
 

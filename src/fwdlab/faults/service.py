@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,36 @@ def every_third(status: int, code: str, message: str, **headers: str) -> Apply:
         return intercept
 
     return _intercept(make)
+
+
+async def tokens_expire(bench: Bench) -> Undo:
+    """Every token that is out already counts as expired; clients must ask for a new one."""
+    authority = bench.service.authority
+    # Tokens carry whole seconds: what is issued within this one would be neither old nor new.
+    authority.valid_from = int(time.time()) + 1
+    await asyncio.sleep(1.1)
+
+    async def undo() -> None:
+        authority.valid_from = 0
+
+    return undo
+
+
+def _forbidden() -> Interceptor:
+    async def intercept(request: ArmRequest) -> Answer | None:
+        if request.method in {"GET", "HEAD"}:
+            return None
+        message = (
+            "The client does not have authorization to perform the action over scope "
+            f"'{request.path}' or the scope is invalid."
+        )
+        return Answer(403, {"error": {"code": "AuthorizationFailed", "message": message}})
+
+    return intercept
+
+
+forbidden = _intercept(_forbidden)
+"""Whoever asks may read and change nothing."""
 
 
 def _slow() -> Interceptor:
