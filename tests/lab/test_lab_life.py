@@ -205,3 +205,21 @@ def test_an_ordinary_user_needs_no_root() -> None:
         run([*fwdctl, "lab", "down", "--name", "a"], environ=environ, cwd=home, expect=None)
         shutil.rmtree(home)
     assert not Path("/etc/x").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing to another user needs root")
+def test_a_file_of_the_host_can_be_added_to_where_it_belongs_to_nobody() -> None:
+    """Cloud-init that appends to a file such as /etc/sysctl.conf, in a lab of an ordinary user."""
+    home = Path(tempfile.mkdtemp())
+    (home / "sysctl.conf").write_text("a\n")
+    os.chown(home, 65534, 65534)
+    program = (
+        "import os\nfrom fwdlab.machine.init import _open\nout = []\n"
+        f"_open({{'path': '{home}/sysctl.conf', 'flags': os.O_WRONLY | os.O_CREAT | os.O_APPEND, 'mode': 0o644}}, [], out)\n"
+        "os.write(out[0], b'b\\n')"
+    )
+    try:
+        run([*as_nobody(), sys.executable, "-c", program], environ=clean_environ(home), cwd=home)
+        assert (home / "sysctl.conf").read_text() == "a\nb\n"
+    finally:
+        shutil.rmtree(home)
