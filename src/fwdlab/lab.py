@@ -15,7 +15,6 @@ from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.certs import ensure_certificates
-from fwdlab.control import Control
 from fwdlab.fabric.dataplane import DataPlane
 from fwdlab.profile import Profile
 from fwdlab.proxy import Proxy, Upstream
@@ -60,8 +59,8 @@ class Lab:
             log=lambda verdict, host: self.requests.event("proxy", verdict=verdict, host=host),
         )
 
-    async def start(self) -> None:
-        """Bring everything up and write the files by which clients find it.
+    async def start(self) -> LabState:
+        """Bring everything up and write the files by which clients find it; what they say.
 
         Raises:
             LabError: the port is taken, or the kernel refused something.
@@ -88,7 +87,7 @@ class Lab:
             environment=profile.environment(self.credentials, os.environ),
         )
         self.directory.save(state)
-        Control(self, state).register()
+        return state
 
     async def stop(self) -> None:
         """End everything, newest first."""

@@ -49,7 +49,9 @@ async def _serve(lab: Lab, ready: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     try:
-        await lab.start()
+        from fwdlab.control import Control
+
+        Control(lab, await lab.start()).register()
         _report(ready, {"ready": True})
         await ended.wait()
     finally:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fwdctl.probe.model import Broken, PathResult
+    from fwdctl.probe.runner import Prober
     from fwdctl.runtime import Runtime
 
 EXAMPLES = """
@@ -81,10 +82,16 @@ def probe_command(
         options = Options(which, samples, timeout, keep_running, wait)
         _prepare(runtime)
         with Progress(runtime) as progress:
-            results = Prober(runtime, arm, deployment, options, progress).run()
+            results = Prober(runtime, arm, deployment, options, progress).run(_explained)
         return _result(runtime, deployment.resource_group, results)
 
     invoke(f"probe {which}", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _explained(prober: Prober, results: list[PathResult]) -> list[PathResult]:
+    from fwdctl.probe.explain import explain  # needed on failures only
+
+    return explain(prober, results)
 
 
 def _prepare(runtime: Runtime) -> None:

@@ -27,6 +27,11 @@ MORE_SAMPLES = 6
 """Times the number of targets: connections made before a target is said to be missing."""
 
 
+def explain(prober: Prober, results: Sequence[PathResult]) -> list[PathResult]:
+    """The results with what broke the failed ones."""
+    return Explainer(prober).explain_all(results)
+
+
 class Explainer:
     """Explanations for one probe; evidence is fetched once."""
 

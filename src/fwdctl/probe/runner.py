@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from fwdctl.probe.plan import plan
 from fwdctl.probe.script import script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from fwdctl.azure.arm import Arm
     from fwdctl.deployment import Box, Deployment
@@ -47,6 +48,9 @@ class Options:
     meanwhile: Callable[[], None] = lambda: None
 
 
+Explain = Callable[["Prober", list["PathResult"]], "list[PathResult]"]
+
+
 class Prober:
     """One probe of one deployment; `run` may be called once."""
 
@@ -60,8 +64,11 @@ class Prober:
         self.progress = progress
         self._sessions: dict[str, Session] = {}
 
-    def run(self) -> list[PathResult]:
+    def run(self, explain: Explain) -> list[PathResult]:
         """Results in the order of the plan.
+
+        Args:
+            explain: asked while the boxes still run, if a path needs explaining.
 
         Raises:
             FwdctlError: nothing could be tested at all: no login, no such box or group, no start.
@@ -82,9 +89,7 @@ class Prober:
                 for result in (_untested(own, outcome) if isinstance(outcome, FwdctlError) else outcome)
             ]
             if any(_needs_explaining(result) for result in results):
-                from fwdctl.probe.explain import Explainer
-
-                results = Explainer(self).explain_all(results)
+                results = explain(self, results)
         return results
 
     def _session(self, box: Box, *, may_start: bool = True) -> Session:
