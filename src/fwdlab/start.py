@@ -42,6 +42,26 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
     if not directory.wait_for_end(2):
         directory.remove()  # left by a process that was killed together with its janitor
     directory.create()
+    process, reader = _spawn(directory, port, environ)
+    try:
+        report = _read_report(reader, process)
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        os.close(reader)
+    if "error" in report:
+        process.wait(STOP_SECONDS)
+        if report["error"]["code"] != "lab_already_running":
+            directory.wait_for_end(STOP_SECONDS)
+        raise LabError(**report["error"])
+    return directory.load()
+
+
+def _spawn(
+    directory: LabDirectory, port: int, environ: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], int]:
+    """The service's process, and the descriptor on which it reports that it is ready or has failed."""
     reader, writer = os.pipe()
     try:
         with directory.log_file.open("ab") as log:
@@ -55,23 +75,12 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
                 start_new_session=True,
                 cwd="/",
             )
-        os.close(writer)
-        writer = -1
-        report = _read_report(reader, process)
     except BaseException:
-        if "process" in locals():
-            process.kill()
+        os.close(reader)
         raise
     finally:
-        os.close(reader)
-        if writer >= 0:
-            os.close(writer)
-    if "error" in report:
-        process.wait(STOP_SECONDS)
-        if report["error"]["code"] != "lab_already_running":
-            directory.wait_for_end(STOP_SECONDS)
-        raise LabError(**report["error"])
-    return directory.load()
+        os.close(writer)
+    return process, reader
 
 
 def require() -> None:
