@@ -222,19 +222,21 @@ def _start(
         containers.finish_start(containers.begin_start(box.group), tick)
     except ArmFailure as error:
         if error.status != NOT_NOW or error.arm_code != "ContainerGroupTransitioning":
-            raise _start_failed(box, error.arm_message) from error
+            raise _start_failed(containers, box, error.arm_message) from error
     pause = 0.1
     while True:
         group = containers.get(box.group)
         if group.running:
             return group
         if group.state in {"Failed", "Succeeded", "Stopped"} or group.provisioning == "Failed":
-            raise _start_failed(box, group.reason or f"its state is {group.state or group.provisioning}")
+            why = group.reason or f"its state is {group.state or group.provisioning}"
+            raise _start_failed(containers, box, why)
         if runtime.clock() - began > START_TIMEOUT:
             raise FwdctlError(
                 "jump_start_timeout",
                 f"Jump box {box.name} ({box.group}) does not run after {START_TIMEOUT:.0f} s.",
-                f"Look at it with `az container show --name {box.group}`; stop it with `fwdctl jump stop`.",
+                f"Look at it: az container show -g {containers.resource_group} -n {box.group}; "
+                "stop it with `fwdctl jump stop`.",
                 exit_code=ExitCode.INCONCLUSIVE,
             )
         tick()
@@ -242,11 +244,11 @@ def _start(
         pause = min(2.0, pause * 1.5)
 
 
-def _start_failed(box: Box, why: str) -> FwdctlError:
+def _start_failed(containers: Containers, box: Box, why: str) -> FwdctlError:
     return FwdctlError(
         "jump_start_failed",
         f"Jump box {box.name} ({box.group}) did not start: {why.rstrip('.')}.",
-        f"See `az container logs --name {box.group}` and its image and subnet.",
+        f"See its events and image: az container show -g {containers.resource_group} -n {box.group}",
         exit_code=ExitCode.INCONCLUSIVE,
     )
 

@@ -333,9 +333,22 @@ def test_why_a_name_fails(
 )
 def test_endpoint_states(status: str, code: str | None) -> None:
     state = {"privateLinkServiceConnectionState": {"status": status, "description": "why"}}
-    document = {"properties": {"manualPrivateLinkServiceConnections": [{"properties": state}]}}
-    found = evidence.endpoint(Facts(private_endpoint=document), SPOKE)  # type: ignore[arg-type]
+    document = {"id": "/pe/A", "properties": {"manualPrivateLinkServiceConnections": [{"properties": state}]}}
+    facts = Facts(private_endpoint=document, private_link_services=[])
+    found = evidence.endpoint(facts, SPOKE)  # type: ignore[arg-type]
     assert (found.code if found else None) == code
+
+
+def test_the_connection_to_approve_is_named_where_its_owner_asks() -> None:
+    state = {"privateLinkServiceConnectionState": {"status": "Pending"}}
+    document = {"id": "/pe/A", "properties": {"manualPrivateLinkServiceConnections": [{"properties": state}]}}
+    others = {"id": "/pls/c/b", "properties": {"privateEndpoint": {"id": "/pe/b"}}}
+    own = {"id": "/pls/c/a", "properties": {"privateEndpoint": {"id": "/PE/a"}}}
+    service = {"properties": {"privateEndpointConnections": [others, own]}}
+    facts = Facts(private_endpoint=document, private_link_services=[service])
+    found = evidence.endpoint(facts, SPOKE)  # type: ignore[arg-type]
+    assert found is not None
+    assert found.following == "az network private-endpoint-connection approve --id /pls/c/a"
 
 
 def test_rules_of_the_load_balancer() -> None:

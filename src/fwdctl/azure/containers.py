@@ -71,6 +71,7 @@ class Containers:
     """The container groups of one resource group."""
 
     def __init__(self, arm: Arm, resource_group: str) -> None:
+        self.resource_group = resource_group
         self._arm = arm
         self._base = arm.path(resource_group, "/providers/Microsoft.ContainerInstance/containerGroups")
 

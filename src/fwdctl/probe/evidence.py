@@ -18,14 +18,7 @@ Document = dict[str, Any]
 
 __all__ = ["Document", "Networks"]
 
-ENDPOINT_CODES = {
-    "pending": (
-        "PE_PENDING",
-        "az network private-endpoint-connection approve --id CONNECTION",
-    ),
-    "rejected": ("PE_REJECTED", "az network private-endpoint-connection approve --id CONNECTION"),
-    "disconnected": ("PE_DISCONNECTED", "azd provision"),
-}
+ENDPOINT_CODES = {"pending": "PE_PENDING", "rejected": "PE_REJECTED", "disconnected": "PE_DISCONNECTED"}
 
 
 def name(networks: Networks, resource_group: str, spoke: Spoke, result: PathResult) -> Broken:
@@ -91,21 +84,33 @@ def endpoint(networks: Networks, spoke: Spoke) -> Broken | None:
     """A private endpoint whose connection is not approved."""
     if not spoke.endpoint:
         return None
-    properties = networks.private_endpoint(spoke.endpoint).get("properties") or {}
+    document = networks.private_endpoint(spoke.endpoint)
+    properties = document.get("properties") or {}
     kinds = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
     for connection in [c for kind in kinds for c in properties.get(kind) or ()]:
         state = (connection.get("properties") or {}).get("privateLinkServiceConnectionState") or {}
         status = str(state.get("status", ""))
         if status.lower() in ENDPOINT_CODES:
-            code, following = ENDPOINT_CODES[status.lower()]
+            code = ENDPOINT_CODES[status.lower()]
             said = f" ({state['description']})" if state.get("description") else ""
             return Broken(
                 "endpoint",
                 code,
                 f"the connection of private endpoint {spoke.endpoint} is {status}{said}",
-                following,
+                "azd provision" if code == "PE_DISCONNECTED" else _approval(networks, document),
             )
     return None
+
+
+def _approval(networks: Networks, endpoint: Document) -> str:
+    """How to approve an endpoint's connection; a link service of others does not show its id here."""
+    wanted = str(endpoint.get("id", "")).lower()
+    for service in networks.private_link_services():
+        for connection in (service.get("properties") or {}).get("privateEndpointConnections") or ():
+            consumer = (connection.get("properties") or {}).get("privateEndpoint") or {}
+            if str(consumer.get("id", "")).lower() == wanted:
+                return f"az network private-endpoint-connection approve --id {connection['id']}"
+    return "ask the owner of the link service to approve it (az network private-endpoint-connection approve)"
 
 
 def rule(balancer: Document, forward: Forward) -> tuple[str, Broken | None]:
