@@ -6,19 +6,15 @@ import json
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from conftest import ROOT, bicep_compiler
-from support.programs import FWDCTL, Done, RunningLab, run
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from support.azd_project import Project
 
 pytestmark = [
     pytest.mark.azd,
@@ -27,89 +23,6 @@ pytestmark = [
     pytest.mark.xdist_group("azd"),
     pytest.mark.timeout(240),
 ]
-
-COPIED = ("azure.yaml", "infra", "hooks", "src", "pyproject.toml", "README.md", "LICENSE")
-
-
-class Project:
-    """A clone of the template with an azd environment of its own, in an empty lab."""
-
-    def __init__(self, folder: Path, lab: RunningLab, environ: dict[str, str]) -> None:
-        self.folder = folder
-        self.lab = lab
-        self.environ = environ
-
-    def azd(self, *arguments: str, expect: int | None = 0, seconds: float = 120) -> Done:
-        return run(["azd", *arguments], environ=self.environ, cwd=self.folder, expect=expect, seconds=seconds)
-
-    def fwdctl(self, *arguments: str, expect: int | None = 0) -> Done:
-        return run([*FWDCTL, *arguments], environ=self.environ, cwd=self.folder, expect=expect)
-
-    def values(self) -> dict[str, str]:
-        printed: dict[str, str] = self.azd("env", "get-values", "--output", "json").json
-        return printed
-
-    def edit_parameters(self, name: str, value: object) -> None:
-        file = self.folder / "infra" / "main.parameters.json"
-        document = json.loads(file.read_text())
-        document["parameters"][name]["value"] = value
-        file.write_text(json.dumps(document, indent=2))
-
-
-def ready_hooks_environment(hooks: Path) -> None:
-    """The virtual environment that azd would make, with the packages of this one: no index is asked."""
-    subprocess.run([sys.executable, "-m", "venv", str(hooks / "hooks_env")], check=True, timeout=60)
-    site = next((hooks / "hooks_env" / "lib").glob("python*/site-packages"))
-    (site / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the template, in a folder whose name has a blank."""
-    folder = tmp_path_factory.mktemp("azd") / "my template"
-    folder.mkdir()
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(
-                source,
-                folder / name,
-                ignore=shutil.ignore_patterns("__pycache__", "hooks_env", "validation-*"),
-            )
-        else:
-            shutil.copy(source, folder / name)
-    ready_hooks_environment(folder / "hooks")
-    return folder
-
-
-@pytest.fixture
-def project(template: Path, tmp_path: Path) -> Iterator[Project]:
-    """A project with an environment `dev` in a fresh, empty lab."""
-    folder = tmp_path / "my project"
-    shutil.copytree(template, folder, symlinks=True)
-    lab = RunningLab.up(tmp_path, "azd", "--empty")
-    ssh = tmp_path / ".ssh"
-    ssh.mkdir()
-    key = ssh / "id_ed25519"
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", 'DOMAIN\\user "quoted" name', "-f", str(key)],
-        check=True,
-        timeout=30,
-    )
-    environ = {**lab.environ, "AZD_BICEP_TOOL_PATH": str(bicep_compiler())}
-    made = Project(folder, lab, environ)
-    made.azd(
-        "env",
-        "new",
-        "dev",
-        "--no-prompt",
-        "--subscription",
-        environ["AZURE_SUBSCRIPTION_ID"],
-        "--location",
-        "westeurope",
-    )
-    yield made
-    lab.down()
 
 
 def test_the_whole_life(project: Project) -> None:
