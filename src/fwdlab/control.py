@@ -117,7 +117,11 @@ class Control:
         target = str(request.body.get("target", ""))
         server = self.lab.server
         switches = Service(
-            self.lab.api.settings, server.authority, server.sessions.faults, server.interceptors
+            self.lab.api.settings,
+            self.lab.deployments.engine,
+            server.authority,
+            server.sessions.faults,
+            server.interceptors,
         )
         bench = Bench(self.lab.store.snapshot, self.lab.api, self.lab.data_plane, switches, target)
         fault = await self.faults.cause(str(request.body["name"]), bench)

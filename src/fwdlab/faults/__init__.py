@@ -125,6 +125,13 @@ FAULTS = {
         ),
         Fault("token-expired", "every token that is out has expired", "", service.tokens_expire, OK),
         Fault("arm-forbidden", "only reading is allowed", "not_authorized", service.forbidden, 3),
+        Fault(
+            "resources-slow",
+            "a deployment takes 3 s for each resource",
+            "",
+            service.switch("deployments", write_seconds=3.0),
+            OK,
+        ),
         Fault("arm-slow", "every request takes a second longer", "", service.slow, OK),
     )
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.exec import ExecFaults
     from fwdlab.arm.providers.base import LabSettings
     from fwdlab.arm.server import Interceptor
+    from fwdlab.arm.template.runner import Engine
     from fwdlab.model import NodeSpec, Snapshot
 
 Undo = Callable[[], Awaitable[object]]
@@ -46,12 +47,14 @@ class Service:
 
     Attributes:
         settings: how long starting takes, and whether it fails.
+        deployments: how long their resources take.
         authority: since when tokens are valid.
         exec_faults: what goes wrong in exec sessions.
         interceptors: asked before anything else answers a request.
     """
 
     settings: LabSettings
+    deployments: Engine
     authority: Authority
     exec_faults: ExecFaults
     interceptors: list[Interceptor]

@@ -22,7 +22,7 @@ EVERY = 3
 
 
 def switch(part: str, **values: Any) -> Apply:
-    """Set attributes of `settings` or `exec_faults`, and put them back when healed."""
+    """Set attributes of `settings`, `deployments` or `exec_faults`, and put them back when healed."""
 
     async def apply(bench: Bench) -> Undo:
         owner = getattr(bench.service, part)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _BAD_REQUEST = 400
 _NOT_FOUND = 404
 _CONFLICT = 409
+_NOON = 12
 
 AT_LEAST_ONE = (
     "At least one resource deployment operation failed. Please list deployment operations for details. "
@@ -113,6 +118,20 @@ def output_failed(name: str, detail: str) -> dict[str, Any]:
 def deployment_failed(target: str, details: list[dict[str, Any]]) -> dict[str, Any]:
     """The error of a deployment some of whose resources failed."""
     return {"code": "DeploymentFailed", "target": target, "message": AT_LEAST_ONE, "details": details}
+
+
+def cancelation(moment: datetime) -> str:
+    """Why a deployment was cancelled: the request for it, in ARM's words (recorded from the service)."""
+    hour = f"{moment.hour % 12 or 12}:{moment:%M:%S} {'AM' if moment.hour < _NOON else 'PM'}"
+    return (
+        "This deployment was canceled because a cancelation request was received at "
+        f"'{moment.month}/{moment.day}/{moment.year} {hour}' using correlation id '{uuid.uuid4()}'."
+    )
+
+
+def deployment_canceled(target: str, reason: str) -> dict[str, Any]:
+    """The error of a deployment that was cancelled."""
+    return {"code": "DeploymentCanceled", "target": target, "message": reason}
 
 
 def nested_failed(target: str, state: str, inner: dict[str, Any] | None) -> ArmError:

@@ -180,7 +180,7 @@ class Record:
         }
         if self.outputs is not None:
             properties["outputs"] = self.outputs
-        if not self.active:
+        if self.state == "Succeeded":  # otherwise ARM leaves it out
             properties["outputResources"] = [{"id": one} for one in self.output_resources]
         if self.error is not None:
             properties["error"] = self.error

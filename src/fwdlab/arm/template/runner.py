@@ -15,7 +15,7 @@ from fwdlab.arm.template.environment import Frame, Need, Unresolved
 from fwdlab.arm.template.expand import Host, expand
 from fwdlab.arm.template.nested import nested_request
 from fwdlab.arm.template.outputs import evaluate_outputs
-from fwdlab.arm.template.records import Operation, Record, Records, new_record
+from fwdlab.arm.template.records import Operation, Record, Records, new_record, now
 from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope, type_of
 from fwdlab.arm.template.values import ExpressionError, without_nulls
 
@@ -43,13 +43,17 @@ class Engine:
     Args:
         target: the control plane.
         records: where the deployments are kept.
+
+    Attributes:
+        write_seconds: how much longer each resource takes.
     """
 
     def __init__(self, target: Target, records: Records) -> None:
         self.target = target
         self.records = records
+        self.write_seconds = 0.0
         self._gate = asyncio.Semaphore(_AT_ONCE)
-        self._writes: set[asyncio.Task[dict[str, Any]]] = set()
+        self._writes: set[asyncio.Task[None]] = set()
         self._tops: set[asyncio.Task[None]] = set()
 
     async def prepare(
@@ -114,12 +118,16 @@ class Engine:
     async def write(self, planned: Planned, body: dict[str, Any]) -> None:
         """PUT a resource; it goes on when the deployment that waits for it is cancelled, as in ARM."""
         async with self._gate:
-            write = asyncio.ensure_future(self.target.put(planned.id, body, api_version=planned.api_version))
+            write = asyncio.ensure_future(self._put(planned, body))
             self._writes.add(write)
             write.add_done_callback(self._written)
             await asyncio.shield(write)
 
-    def _written(self, task: asyncio.Task[dict[str, Any]]) -> None:
+    async def _put(self, planned: Planned, body: dict[str, Any]) -> None:
+        await self.target.put(planned.id, body, api_version=planned.api_version)
+        await asyncio.sleep(self.write_seconds)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
         self._writes.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _LOG.debug("a resource failed: %s", task.exception())
@@ -170,14 +178,18 @@ class Run:
         self._waits: dict[str, set[str]] = {k: set(p.depends_on) for k, p in plan.resources.items()}
         self._tasks: list[asyncio.Task[None]] = []
         self._children: dict[str, Record] = {}
-        self._canceled = False
+        self._canceled = ""
 
-    def cancel(self) -> None:
-        """Start nothing more; nested deployments likewise. What is being written is written."""
-        self._canceled = True
+    def cancel(self, reason: str = "") -> None:
+        """Start nothing more; nested deployments likewise. What is being written is written.
+
+        Args:
+            reason: as the deployment's error will tell it.
+        """
+        self._canceled = self._canceled or reason or failures.cancelation(now())
         for child in self._children.values():
             if child.run is not None and child.active:
-                child.run.cancel()
+                child.run.cancel(self._canceled)
         nested = {key for key, child in self._children.items() if child.active}
         for task, key in zip(self._tasks, self.plan.resources, strict=False):
             if key not in nested:  # a task around a nested deployment ends when that has ended
@@ -203,7 +215,7 @@ class Run:
         self.record.output_resources = self._deployed()
         failed = [op for op in self.record.operations.values() if op.state == "Failed"]
         if self._canceled:
-            self.record.move("Canceled", _canceled_error(self.record))
+            self.record.move("Canceled", failures.deployment_canceled(self.record.id, self._canceled))
         elif failed:
             details = [failures.detail_of(op.error, op.target) for op in failed if op.error is not None]
             self.record.move("Failed", failures.deployment_failed(self.record.id, details))
@@ -343,11 +355,3 @@ class Run:
 
 def _internal(error: Exception) -> ArmError:
     return ArmError(500, "InternalServerError", f"Internal error of the lab: {error!r}")
-
-
-def _canceled_error(record: Record) -> dict[str, Any]:
-    return {
-        "code": "DeploymentCanceled",
-        "target": record.id,
-        "message": f"The deployment '{record.request.name}' was canceled.",
-    }
