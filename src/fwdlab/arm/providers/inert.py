@@ -5,17 +5,13 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
-from fwdlab.arm.ids import ResourceId
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.providers.base import Provider, reference_id
-from fwdlab.model import Resource
 
 if TYPE_CHECKING:
+    from fwdlab.arm.ids import ResourceId
     from fwdlab.arm.providers.base import World
-
-VAULT = "Microsoft.KeyVault/vaults"
-DELETED_VAULT = "Microsoft.KeyVault/locations/deletedVaults"
+    from fwdlab.model import Resource
 
 _TRACKED = (
     "Microsoft.Network/routeTables",
@@ -34,7 +30,6 @@ _UNTRACKED = (
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Authorization/roleDefinitions",
     "Microsoft.Authorization/locks",
-    "Microsoft.KeyVault/vaults/accessPolicies",
 )
 
 
@@ -82,94 +77,6 @@ class Identities(Provider):
             document["properties"][name] = old.properties[name] if old is not None else str(uuid.uuid4())
         document["properties"]["tenantId"] = self.world.tenant_id
         return self.resource(document, old)
-
-
-class Vaults(Provider):
-    """`Microsoft.KeyVault/vaults`: the record, soft deletion and purge; no data plane."""
-
-    type = VAULT
-
-    def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
-        """Add the address; refuse a name that waits to be purged."""
-        resource_id = ResourceId.parse(document["id"])
-        properties = document["properties"]
-        location = document.get("location", "")
-        gone = f"/subscriptions/{resource_id.subscription}/providers/Microsoft.KeyVault/locations/{location}"
-        if self.store.get(f"{gone}/deletedVaults/{resource_id.name}") is not None:
-            raise ArmError(
-                409,
-                "ConflictError",
-                f"A vault with the same name already exists in deleted state: '{resource_id.name}'. Purge "
-                "it first.",
-            )
-        properties["vaultUri"] = f"https://{resource_id.name.lower()}.vault.azure.net/"
-        properties.setdefault("tenantId", self.world.tenant_id)
-        properties.setdefault("sku", {"family": "A", "name": "standard"})
-        properties.setdefault("enableSoftDelete", True)
-        properties.setdefault("softDeleteRetentionInDays", 90)
-        properties.setdefault("accessPolicies", [])
-        connections = [
-            {"id": endpoint.id}
-            for endpoint in self.store.list(type="Microsoft.Network/privateEndpoints")
-            if resource_id.key in str(endpoint.properties).lower()
-        ]
-        if connections:
-            properties["privateEndpointConnections"] = connections
-        return self.resource(document, old)
-
-    def before_delete(self, resource_id: ResourceId) -> None:
-        """Keep it as deleted until it is purged."""
-        vault = self.store.require(resource_id.text)
-        location = vault.document.get("location", "westeurope")
-        place = f"/subscriptions/{resource_id.subscription}/providers/Microsoft.KeyVault/locations/{location}"
-        deleted = f"{place}/deletedVaults/{vault.name}"
-        properties = {
-            "vaultId": vault.id,
-            "location": location,
-            "tags": vault.document.get("tags", {}),
-            "purgeProtectionEnabled": bool(vault.properties.get("enablePurgeProtection", False)),
-        }
-        document = {"id": deleted, "name": vault.name, "type": DELETED_VAULT, "properties": properties}
-        self.store.put(Resource(deleted, DELETED_VAULT, document))
-
-
-class VaultSecrets(Provider):
-    """`…/vaults/secrets`: the value is write-only here, as in ARM."""
-
-    type = f"{VAULT}/secrets"
-    tracked = False
-
-    def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
-        """Take the value out of the document."""
-        resource = self.resource(document, old)
-        value = document["properties"].pop("value", None)
-        if value is not None:
-            resource.secrets["value"] = value
-        own = ResourceId.parse(document["id"])
-        address = f"https://{own.names[0].lower()}.vault.azure.net/secrets/{own.name}"
-        document["properties"]["secretUri"] = address
-        return resource
-
-
-class DeletedVaults(Provider):
-    """`…/locations/LOCATION/deletedVaults`."""
-
-    type = DELETED_VAULT
-    tracked = False
-
-    def __init__(self, world: World) -> None:
-        super().__init__(world)
-        self.actions = {"purge": self._purge}
-
-    def _purge(self, resource_id: ResourceId, _body: Any) -> Outcome:
-        self.store.require(resource_id.text)
-        self.store.delete(resource_id.text)
-        return Outcome(200)
-
-    def put(self, resource_id: ResourceId, body: dict[str, Any]) -> Resource:
-        """Not by hand."""
-        del body
-        raise ArmError(405, "MethodNotAllowed", f"{resource_id} cannot be written.")
 
 
 class NatGateways(Provider):
