@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -97,7 +97,7 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
     host = urlsplit(ticket.uri).hostname or ""
     secure = ticket.uri.lower().startswith("wss:")
     try:
-        connection = open_socket(
+        opened = open_socket(
             ticket.uri,
             ssl=tls_context(environ) if secure else None,
             proxy=None if is_loopback(host) else True,
@@ -105,9 +105,10 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
             open_timeout=OPEN_TIMEOUT,
             close_timeout=1.0,
             max_size=None,
-            legacy=True,
             create_connection=Connection,
         )
+        # Entered, as all releases of the client allow (17 is not for Python 3.10); `WebSocket.close` ends it.
+        connection = ExitStack().enter_context(opened)
     except ssl.SSLCertVerificationError as error:
         raise FwdctlError(
             "exec_tls_untrusted",
