@@ -195,3 +195,78 @@ def test_an_expired_token_is_renewed(project: Project) -> None:
     project.lab.lab("break", "token-expired")
     project.azd("provision", "--no-prompt")
     project.fwdctl("probe", "spoke")
+
+
+def test_a_preview_looks_into_the_modules(project: Project) -> None:
+    """azd shows networks and endpoints, not load balancers; az's what-if shows those (test_az)."""
+    project.azd("provision", "--no-prompt")
+    file = project.folder / "infra" / "main.parameters.json"
+    (spoke,) = json.loads(file.read_text())["parameters"]["spokes"]["value"]
+    second = {**spoke, "name": "second"}
+    project.edit_parameters("spokes", [{**spoke, "cpSubnetPrefix": "10.1.0.0/22"}, second])
+    before = project.lab.lab("status", "-o", "json").json["data"]["nodes"]
+    shown = project.azd("provision", "--preview", "--no-prompt").stdout
+    assert re.search(r"Modify +: Virtual Network +: vnet-spoke-", shown), shown
+    assert "10.1.0.0/21" in shown, shown
+    assert "10.1.0.0/22" in shown
+    assert re.search(r"Create +: Virtual Network +: vnet-second-", shown)
+    assert re.search(r"Create +: Private Endpoint +: pep-second-", shown)
+    assert re.search(r"Skip +: Virtual Network +: vnet-hub-", shown)
+    assert project.lab.lab("status", "-o", "json").json["data"]["nodes"] == before
+
+
+def test_a_function_that_the_lab_lacks_is_named(project: Project) -> None:
+    main = project.folder / "infra" / "main.bicep"
+    whole = main.read_text()
+    main.write_text(
+        whole + "\noutput VERSIONS array = providers('Microsoft.Network', 'virtualNetworks').apiVersions\n"
+    )
+    done = project.azd("provision", "--no-prompt", expect=None)
+    printed = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "InvalidTemplate" in printed
+    assert "The template function 'providers' is not supported by the lab." in printed
+    assert project.lab.lab("status", "-o", "json").json["data"]["nodes"] == []
+    main.write_text(whole)
+    project.azd("provision", "--no-prompt")
+    project.fwdctl("probe", "spoke")
+
+
+PREDOWN = """\
+import json, os, pathlib, subprocess, sys
+
+root = pathlib.Path(__file__).resolve().parent.parent
+environ = {**os.environ, "PYTHONPATH": str(root / "src")}
+done = subprocess.run(
+    [sys.executable, "-m", "fwdctl", "jump", "status", "-o", "json"],
+    env=environ, check=True, capture_output=True, text=True, timeout=60,
+)
+boxes = [box["name"] for box in json.loads(done.stdout)["data"]["boxes"]]
+print("last seen in", os.environ["RESOURCE_GROUP_NAME"], *boxes)
+subprocess.run(["azd", "env", "set", "LAST_BOXES", ",".join(boxes)], check=True, timeout=60)
+"""
+
+
+def test_a_users_predown_hook_runs_while_everything_is_still_there(project: Project) -> None:
+    (project.folder / "hooks" / "predown.py").write_text(PREDOWN)
+    with (project.folder / "azure.yaml").open("a") as file:
+        file.write("  predown:\n    kind: python\n    run: hooks/predown.py\n    interactive: true\n")
+    project.azd("provision", "--no-prompt")
+    values = project.values()
+    done = project.azd("down", "--force", "--purge", "--no-prompt")
+    assert "last seen in rg-dev" in done.stdout
+    after = project.values()
+    assert "RESOURCE_GROUP_NAME" not in after
+    assert {values["HUB_JUMP_NAME"], values["SPOKE_JUMP_NAME"]} <= set(after["LAST_BOXES"].split(","))
+    assert project.lab.lab("status", "-o", "json").json["data"]["nodes"] == []
+
+
+def test_a_failing_predown_hook_keeps_everything(project: Project) -> None:
+    (project.folder / "hooks" / "predown.py").write_text("raise SystemExit('not yet')\n")
+    with (project.folder / "azure.yaml").open("a") as file:
+        file.write("  predown:\n    kind: python\n    run: hooks/predown.py\n    interactive: true\n")
+    project.azd("provision", "--no-prompt")
+    done = project.azd("down", "--force", "--purge", "--no-prompt", expect=None)
+    assert done.returncode == 1
+    assert "predown" in done.stdout + done.stderr
+    project.fwdctl("probe", "spoke")
