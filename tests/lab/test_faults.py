@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwdlab.faults import FAULTS
+from support.programs import RunningLab
 
 if TYPE_CHECKING:
-    from support.programs import RunningLab
+    from pathlib import Path
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("deployed-lab"), pytest.mark.timeout(180)]
 
@@ -47,3 +48,12 @@ def test_an_unknown_server_lists_those_that_exist(lab: RunningLab) -> None:
 def test_healing_what_is_not_broken(lab: RunningLab) -> None:
     assert "not in force" in lab.lab("heal", "target-down", expect=3).stderr
     assert lab.lab("heal", "-o", "json").json["data"] == {"healed": []}
+
+
+def test_healing_waits_for_no_health_where_nothing_is_deployed(tmp_path: Path) -> None:
+    empty = RunningLab.up(tmp_path, "nothing", "--empty")
+    try:
+        empty.lab("break", "arm-slow")
+        assert empty.lab("heal", "-o", "json").json["data"] == {"healed": ["arm-slow"]}
+    finally:
+        empty.down()

@@ -85,7 +85,7 @@ def heal(
         with lab_errors():
             client = client_of(name, runtime)
             data = client.control("POST", "/lab/heal", {"name": fault}, seconds=60)
-            if data["healed"]:
+            if data["healed"] and client.control("GET", "/lab/status")["health"]:
                 with Progress(runtime) as progress:
                     progress.step("Waiting for the load balancer's health probes")
                     data["healthy"] = wait_until_healthy(runtime, client)
