@@ -6,7 +6,7 @@ import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fwdlab.fabric import names, security
+from fwdlab.fabric import names, pools, security
 from fwdlab.fabric.wanted import (
     Balance,
     Connection,
@@ -216,7 +216,7 @@ class _Planner:
         if found is None:
             return
         network, address = found
-        members = self._members(properties)
+        members = self._members(document, network, properties)
         probe = self._probe(document, reference(properties.get("probe")), network, members, probes)
         protocol = str(properties.get("protocol", "Tcp")).lower()
         healthy = (
@@ -238,15 +238,15 @@ class _Planner:
             )
         )
 
-    def _members(self, properties: Document) -> tuple[str, ...]:
-        pools = {reference(properties.get("backendAddressPool"))}
-        pools |= {reference(pool) for pool in properties.get("backendAddressPools") or []}
-        members = [
-            spec.address
+    def _members(self, document: Document, network: Network, rule: Document) -> tuple[str, ...]:
+        wanted = {reference(rule.get("backendAddressPool"))}
+        wanted |= {reference(pool) for pool in rule.get("backendAddressPools") or []}
+        nodes = [
+            (spec, self.subnets[spec.subnet_id.lower()][0].id)
             for spec in self.snapshot.nodes
-            if pools & {pool.lower() for pool in spec.backend_pool_ids}
+            if spec.subnet_id.lower() in self.subnets
         ]
-        return tuple(sorted(members, key=ipaddress.ip_address))
+        return pools.members(document, wanted, network.id, nodes, self.warnings)
 
     def _is_up(self, balancer: str, probe: str, address: str) -> bool:
         verdict = self.health.get((balancer, probe.lower(), address))

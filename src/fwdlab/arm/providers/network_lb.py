@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ class LoadBalancers(Provider):
         for pool in properties["backendAddressPools"]:
             for address in pool["properties"].setdefault("loadBalancerBackendAddresses", []):
                 address["id"] = f"{pool['id']}/loadBalancerBackendAddresses/{address.get('name')}"
+            self._warn_of_strangers(pool, properties["frontendIPConfigurations"])
             pool["properties"].pop("backendIPConfigurations", None)
         for probe in properties["probes"]:
             _check_probe(probe)
@@ -73,6 +75,20 @@ class LoadBalancers(Provider):
             self.world.warn(f"{frontend['id']}: a public frontend carries no packets in the lab")
         former = old.properties.get("frontendIPConfigurations", []) if old is not None else []
         allocate_all(self.store, private, former, owner)
+
+    def _warn_of_strangers(self, pool: dict[str, Any], frontends: list[dict[str, Any]]) -> None:
+        """ARM takes addresses of any network; packets reach those of the load balancer's own."""
+        own = [
+            ipaddress.ip_network(prefix)
+            for network in filter(None, map(self.store.get, {_network_of(f) for f in frontends}))
+            for prefix in network.properties["addressSpace"]["addressPrefixes"]
+        ]
+        for entry in pool["properties"]["loadBalancerBackendAddresses"]:
+            address = entry.get("properties", {}).get("ipAddress")
+            if own and address and not any(_parsed(address, pool["id"]) in prefix for prefix in own):
+                self.world.warn(
+                    f"{pool['id']}: {address} lies outside of the load balancer's network; nothing reaches it"
+                )
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """Add who refers to which part."""
@@ -109,6 +125,15 @@ class LoadBalancers(Provider):
                         "link service "
                         f"{service.id}.",
                     )
+
+
+def _parsed(address: str, pool_id: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        raise ArmError(
+            400, "LabInvalidBackendAddress", f"{pool_id}: '{address}' is not an IP address."
+        ) from None
 
 
 def _check_probe(probe: dict[str, Any]) -> None:
@@ -176,6 +201,27 @@ def members_of(store: Store, pool_id: str) -> Iterator[dict[str, Any]]:
                     yield entry
 
 
+def _at_addresses(store: Store, balancer: Resource, pool_id: str) -> Iterator[dict[str, Any]]:
+    """IP configurations, in the load balancer's network, that have an address which a pool lists."""
+    listed = {
+        address["properties"].get("ipAddress")
+        for pool in balancer.properties["backendAddressPools"]
+        if same(pool["id"], pool_id)
+        for address in pool["properties"]["loadBalancerBackendAddresses"]
+    }
+    networks = {_network_of(frontend) for frontend in balancer.properties["frontendIPConfigurations"]}
+    for kind in (NIC, SCALE_SET_NIC):
+        for nic in store.list(type=kind):
+            for entry in nic.properties.get("ipConfigurations", []):
+                if entry["properties"].get("privateIPAddress") in listed and _network_of(entry) in networks:
+                    yield entry
+
+
+def _network_of(configuration: dict[str, Any]) -> str:
+    """Lower-case id of the network of an IP configuration's subnet, empty without one."""
+    return reference_id(configuration["properties"].get("subnet")).lower().partition("/subnets/")[0]
+
+
 class _Part(Embedded):
     parent_type = LB
     tracked = False
@@ -202,10 +248,9 @@ class Rules(_Part):
                 "LoadBalancingRuleHealthNeedsProbe",
                 f"Load balancing rule {resource_id} has no probe, so there is no health status to report.",
             )
-        owners = {
-            entry["properties"].get("privateIPAddress"): entry["id"]
-            for entry in members_of(self.store, reference_id(rule["properties"].get("backendAddressPool")))
-        }
+        pool_id = reference_id(rule["properties"].get("backendAddressPool"))
+        members = [*members_of(self.store, pool_id), *_at_addresses(self.store, balancer, pool_id)]
+        owners = {entry["properties"].get("privateIPAddress"): entry["id"] for entry in members}
         found = [
             {
                 "ipAddress": health.address,
