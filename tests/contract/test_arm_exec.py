@@ -153,6 +153,8 @@ def test_exec_needs_a_running_container_and_a_command(tmp_path: Path) -> None:
     with_door(tmp_path, scene)
 
 
+# With Python 3.10 a client's connection that was cut counts as one that nobody closed.
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
 def test_faults_of_the_channel(tmp_path: Path) -> None:
     async def scene(door: Door) -> None:
         faults = door.endpoint.server.sessions.faults
