@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -78,7 +79,7 @@ def _run(words: list[str]) -> int:
 
 def _report(error: Exception) -> int:
     current = CURRENT.get()
-    if isinstance(error, BrokenPipeError):
+    if _reader_left(error):
         return _give_up_stdout(current.runtime)
     if isinstance(error, typer.Abort):  # a question that was answered with Ctrl-C or Ctrl-D
         return ExitCode.INTERRUPTED
@@ -98,6 +99,13 @@ def _report(error: Exception) -> int:
     with suppress(BrokenPipeError):
         return render_error(current.runtime, command, known, current.output)
     return known.exit_code
+
+
+def _reader_left(error: Exception) -> bool:
+    """Whether nobody reads our output any more; Windows calls that an invalid argument (EINVAL)."""
+    if sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL:
+        return error.filename is None
+    return isinstance(error, BrokenPipeError)
 
 
 def _usage(error: typer.TyperException) -> FwdctlError:

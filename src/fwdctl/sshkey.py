@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import re
 import shutil
 import subprocess
@@ -87,6 +88,8 @@ def read(file: Path, name: str = "") -> str:
     """
     shown = f"{file} ({name})" if name else str(file)
     try:
+        if file.is_dir():  # Windows would say that permission is denied
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
         with file.open("rb", buffering=0) as stream:
             head = stream.read(HEAD) or b""
             if b"PRIVATE KEY" in head or head.startswith(b"PuTTY-User-Key-File"):

@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conftest import ROOT
+from support.fake_program import write_program
 from support.frame import ED25519, project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FAKE_AZD = '#!/bin/sh\necho "$*" >> "$HOME/calls"\ncat "$4" >> "$HOME/set"\n'
+FAKE_AZD = """
+import os, pathlib, sys
+home = pathlib.Path(os.environ["HOME"])
+with (home / "calls").open("a") as calls, (home / "set").open("ab") as values:
+    calls.write(" ".join(sys.argv[1:]) + chr(10))
+    values.write(pathlib.Path(sys.argv[4]).read_bytes())
+"""
 
 
 @pytest.fixture
@@ -66,8 +73,7 @@ def run_shim(folder: Path, name: str, **more: str) -> subprocess.CompletedProces
 def with_fake_azd(folder: Path) -> dict[str, str]:
     tools = folder.parent / "tools"
     tools.mkdir()
-    (tools / "azd").write_text(FAKE_AZD)
-    (tools / "azd").chmod(0o755)
+    write_program(tools, "azd", FAKE_AZD)
     return {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
 
 

@@ -6,7 +6,6 @@ Faults that were seen in the service can be switched on. One connection is one s
 from __future__ import annotations
 
 import os
-import pty
 import select
 import signal
 import threading
@@ -14,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from websockets.sync.server import ServerConnection
 
+pty = pytest.importorskip("pty", reason="a container's terminal cannot be imitated on Windows")
 PASSWORD = "p w[[EOM]]"
 
 

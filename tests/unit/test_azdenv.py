@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fwdctl import azdenv
 from fwdctl.errors import FwdctlError
+from support.fake_program import write_program
 from support.frame import make_runtime, project
 
 if TYPE_CHECKING:
@@ -142,9 +143,13 @@ def test_azd_missing(tmp_path: Path) -> None:
 
 
 def test_azd_failing_is_said_on_one_line_and_the_file_is_gone(tmp_path: Path) -> None:
-    tool = tmp_path / "azd"
-    tool.write_text('#!/bin/sh\necho "$4" > "$0.file"\nprintf "ERROR: locked\\nreally\\n" >&2\nexit 1\n')
-    tool.chmod(0o755)
+    write_program(
+        tmp_path,
+        "azd",
+        "import pathlib, sys\n"
+        "pathlib.Path(__file__).with_name('azd.file').write_text(sys.argv[4])\n"
+        "sys.exit('ERROR: locked' + chr(10) + 'really')\n",
+    )
     runtime = make_runtime(project(tmp_path), {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
     with pytest.raises(FwdctlError) as caught:
         azdenv.set_values(runtime, azdenv.load(runtime), {"A": "1"})

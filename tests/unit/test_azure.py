@@ -17,6 +17,7 @@ from fwdctl.azure.networks import Networks
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, GROUP, NETWORK, FakeArm, container_group, fake_arm
+from support.fake_program import write_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,13 +241,16 @@ def test_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert "azd auth login" in error.value.suggestion
 
 
-AZD = """#!/bin/sh
-case "$*" in
-  "config get cloud.name") echo '"AzureUSGovernment"' ;;
-  "auth token"*) echo "$*" > "$(dirname "$0")/asked"
-    echo '{"token":"azd-token","expiresOn":"2099-01-01T00:00:00Z"}' ;;
-  *) exit 1 ;;
-esac
+AZD = """
+import pathlib, sys
+asked = " ".join(sys.argv[1:])
+if asked == "config get cloud.name":
+    print('"AzureUSGovernment"')
+elif asked.startswith("auth token"):
+    pathlib.Path(__file__).with_name("asked").write_text(asked)
+    print('{"token":"azd-token","expiresOn":"2099-01-01T00:00:00Z"}')
+else:
+    sys.exit(1)
 """
 
 
@@ -257,9 +261,8 @@ def test_azds_login_where_az_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path:
         raise credential._NoAzLoginError
 
     monkeypatch.setattr(credential, "_az_login", nobody)
-    (tmp_path / "azd").write_text(AZD)
-    (tmp_path / "azd").chmod(0o755)
-    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "AZURE_SUBSCRIPTION_ID": "sub", "AZURE_TENANT_ID": "ten"}
+    write_program(tmp_path, "azd", AZD)
+    environ = {"PATH": str(tmp_path), "AZURE_SUBSCRIPTION_ID": "sub", "AZURE_TENANT_ID": "ten"}
     login = log_in(Runtime(environ=environ))
     assert (login.source, login.subscription_id, login.token()) == ("azd", "sub", "azd-token")
     assert login.endpoint == "https://management.usgovcloudapi.net"

@@ -82,7 +82,7 @@ def test_the_hash_follows_template_configuration_and_program_only(template: Temp
     assert other.onprem == first.onprem
     seen = {first.forwarder.config_hash}
     for name in ("forwarder.yaml", "forwarder/agent.py"):
-        with (template.cloud_init / name).open("a") as stream:
+        with (template.cloud_init / name).open("a", newline="") as stream:
             stream.write("# changed\n")
         seen.add(cloudinit.render(template, PARAMETERS).forwarder.config_hash)
     assert len(seen) == 3
@@ -139,7 +139,7 @@ def test_crlf_names_the_line(template: Template) -> None:
 def test_a_list_is_not_a_cloud_config(template: Template) -> None:
     markers = "".join(f"- '{name}'\n" for name in ("@@CONFIG_B64@@", "@@AGENT_B64@@"))
     text = f"#cloud-config\n# fwdctl-config-hash: @@CONFIG_HASH@@\n{markers}"
-    (template.cloud_init / "forwarder.yaml").write_text(text)
+    (template.cloud_init / "forwarder.yaml").write_bytes(text.encode())
     assert "is not a YAML mapping" in rejected(template).message
 
 

@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from conftest import ROOT
 from fwdctl import hooks
 from fwdctl.errors import ExitCode, FwdctlError
+from support.fake_program import write_program
 from support.frame import ED25519, make_runtime, project, run
 
 if TYPE_CHECKING:
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
     from fwdctl.runtime import Runtime
 
-FAKE_AZD = """#!/bin/sh
-# Notes its arguments and keeps what it was told to set.
-printf '%s\\n' "$*" >> "$AZD_NOTES/calls"
-cat "$4" >> "$AZD_NOTES/set"
-cat "$4" >> "$AZD_NOTES/../.azure/dev/.env"
+FAKE_AZD = """# Notes its arguments and keeps what it was told to set.
+import os, pathlib, sys
+notes = pathlib.Path(os.environ["AZD_NOTES"])
+values = pathlib.Path(sys.argv[4]).read_bytes()
+texts = {"calls": (" ".join(sys.argv[1:]) + chr(10)).encode(), "set": values, "../.azure/dev/.env": values}
+for name, text in texts.items():
+    with (notes / name).open("ab") as stream:
+        stream.write(text)
 """
 
 
@@ -40,8 +44,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / ".ssh" / "id_ed25519.pub").write_text(f'{ED25519} DOMAIN\\user "x"\n')
     notes = tmp_path / "notes"
     notes.mkdir()
-    (notes / "azd").write_text(FAKE_AZD)
-    (notes / "azd").chmod(0o755)
+    write_program(notes, "azd", FAKE_AZD)
     return tmp_path
 
 

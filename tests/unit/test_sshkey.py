@@ -153,12 +153,13 @@ def test_what_azure_would_not_take(home: Path, content: str | bytes, code: str, 
 
 
 def test_a_named_file_that_is_missing(home: Path) -> None:
-    error = refused(home, {"SSH_PUBLIC_KEY_FILE": "/no/such.pub"})
-    assert error.message == "The SSH public key file /no/such.pub (SSH_PUBLIC_KEY_FILE) does not exist."
+    file = home / "no" / "such.pub"
+    error = refused(home, {"SSH_PUBLIC_KEY_FILE": str(file)})
+    assert error.message == f"The SSH public key file {file} (SSH_PUBLIC_KEY_FILE) does not exist."
 
 
 def test_a_named_folder(home: Path) -> None:
-    assert "cannot be read: Is a directory." in refused(home, {"SSH_PUBLIC_KEY_FILE": str(home)}).message
+    assert "cannot be read: it is a folder." in refused(home, {"SSH_PUBLIC_KEY_FILE": str(home)}).message
 
 
 @pytest.mark.parametrize("environ", [{}, {"CI": "1"}])

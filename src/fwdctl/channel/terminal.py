@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import select
-import termios
+import sys
 import threading
-import tty
 from typing import TYPE_CHECKING
 
 from fwdctl.channel import wire
@@ -26,7 +25,15 @@ def attach(socket: Socket, stdin: int, stdout: int) -> None:
         socket: connected, password sent.
         stdin: descriptor of a terminal.
         stdout: descriptor to write to.
+
+    Raises:
+        NotImplementedError: on Windows, whose consoles have no raw mode of this kind.
     """
+    if sys.platform == "win32":
+        raise NotImplementedError
+    import termios
+    import tty
+
     before = termios.tcgetattr(stdin)
     ended, wake = os.pipe()
     listener = threading.Thread(target=_listen, args=(socket, stdout, wake), name="fwdctl-shell", daemon=True)
