@@ -206,7 +206,7 @@ def test_removing_the_connection_is_final_and_a_new_endpoint_mends_it(az: Az) ->
     ]
     assert states == ["Disconnected"]
     az("network", "private-endpoint", "delete", "-n", endpoint["name"])
-    address = ["name=ip", "group-id=", "member-name=", f"private-ip-address={endpoint['address']}"]
+    address = ["name=ip", "group-id=''", "member-name=''", f"private-ip-address={endpoint['address']}"]
     az(
         *["network", "private-endpoint", "create", "-n", endpoint["name"]],
         *["--subnet", before["subnet"]["id"], "--private-connection-resource-id", service["id"]],
@@ -246,17 +246,9 @@ def test_a_denying_rule_stops_new_flows(az: Az) -> None:
     az.lab.fwdctl("jump", "start", "spoke")
     until_answered(az)
     groups = [group["name"] for group in az.json("network", "nsg", "list")]
-    rule = ["--nsg-name", next(name for name in groups if "corp" in name), "-n", "closed"]
-    ports = [
-        "--priority",
-        "101",
-        "--access",
-        "Deny",
-        "--protocol",
-        "Tcp",
-        "--destination-port-ranges",
-        "8000",
-    ]
+    rule = ["--nsg-name", next(name for name in groups if "shared" in name), "-n", "closed"]
+    ports = ["--priority", "100", "--direction", "Outbound", "--access", "Deny", "--protocol", "Tcp"]
+    ports += ["--destination-address-prefixes", "192.168.42.0/24", "--destination-port-ranges", "8000"]
     az("network", "nsg", "rule", "create", *rule, *ports)
     assert ask(az).returncode != 0
     az("network", "nsg", "rule", "delete", *rule)
@@ -278,27 +270,38 @@ def test_deployments_are_shown_with_their_operations(az: Az) -> None:
 
 
 def test_what_if_looks_into_the_modules(az: Az, tmp_path: Path) -> None:
-    """A forward more: rule, probe and ports, in modules two deep."""
+    """A forward more: rule, probe and ports, in modules two deep; beside what other tests have changed."""
     deployments = az.json("deployment", "sub", "list", group=False)
     name = next(one["name"] for one in deployments if "FWD_TOPOLOGY" in one["properties"]["outputs"])
     shown = az.json("deployment", "sub", "show", "-n", name, group=False)["properties"]["parameters"]
     parameters = {key: {"value": entry["value"]} for key, entry in shown.items()}
+    file = tmp_path / "parameters.json"
+    arguments = ["-l", "westeurope", "-f", str(ROOT / "infra" / "main.json"), "-p", f"@{file}"]
+
+    def deltas() -> dict[str, list[dict[str, Any]]]:
+        file.write_text(json.dumps(parameters))
+        printed = az("deployment", "sub", "what-if", *arguments, "--no-pretty-print", group=False).stdout
+        changes = json.loads(printed)["changes"]
+        assert {change["changeType"] for change in changes} <= {"NoChange", "Modify"}
+        return {change["resourceId"].split("/providers/")[-1]: change["delta"] or [] for change in changes}
+
+    before = deltas()
     forwards = parameters["forwards"]["value"]
     forwards.append({**forwards[0], "name": "second", "port": 8001})
-    file = tmp_path / "parameters.json"
-    file.write_text(json.dumps(parameters))
-    arguments = ["-l", "westeurope", "-f", str(ROOT / "infra" / "main.json"), "-p", f"@{file}"]
-    printed = az("deployment", "sub", "what-if", *arguments, "--no-pretty-print", group=False).stdout
-    changes = {change["resourceId"].rsplit("/", 2)[-2]: change for change in json.loads(printed)["changes"]}
-    modified = {kind for kind, change in changes.items() if change["changeType"] == "Modify"}
-    assert modified == {"loadBalancers", "networkSecurityGroups"}
-    delta = {entry["path"]: entry for entry in changes["loadBalancers"]["delta"]}
+    after = deltas()
+    balancer = f"Microsoft.Network/loadBalancers/{az.topology['hub']['loadBalancer']['name']}"
+    changed = {one for one, delta in after.items() if delta != before[one]}
+    assert {one.rsplit("/", 1)[0] for one in changed} == {
+        "Microsoft.Network/loadBalancers",
+        "Microsoft.Network/networkSecurityGroups",
+    }
+    delta = {entry["path"]: entry for entry in after[balancer]}
     assert set(delta) == {"properties.loadBalancingRules", "properties.probes"}
     (rule,) = delta["properties.loadBalancingRules"]["children"]
     assert rule["propertyChangeType"] == "Create"
     assert (rule["after"]["name"], rule["after"]["properties"]["frontendPort"]) == ("second", 8001)
     pretty = az("deployment", "sub", "what-if", *arguments, group=False).stdout
-    assert "~ Microsoft.Network/loadBalancers/" in pretty
+    assert f"~ {balancer}" in pretty
     assert '"second"' in pretty
 
 
