@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,34 +17,13 @@ from support.deployment_target import (
     request_body,
     until,
 )
+from support.main_template import main_template, values
 
-INFRA = Path(__file__).parents[2] / "infra"
-CLOUD_INIT = base64.b64encode(b"#cloud-config\n# fwdctl-config-hash: 0123456789abcdef\n").decode()
-AZD_VALUES = {
-    "AZURE_ENV_NAME": "dev",
-    "AZURE_LOCATION": "westeurope",
-    "SSH_PUBLIC_KEY": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDev test",
-    "CLOUD_INIT_FWD": CLOUD_INIT,
-    "CLOUD_INIT_ONPREM": CLOUD_INIT,
-}
 MAIN = deployment_id(AT_SUBSCRIPTION, "dev-1")
 
 
-def values(**more: Any) -> dict[str, Any]:
-    """What azd sends: the parameters file with its variables replaced, empty ones left out."""
-    parameters = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
-    found = {}
-    for name, entry in parameters.items():
-        value = entry["value"]
-        if isinstance(value, str):
-            value = re.sub(r"\$\{(\w+)(=[^}]*)?\}", lambda match: AZD_VALUES.get(match[1], ""), value)
-        if value != "":
-            found[name] = value
-    return found | more
-
-
 def body(**more: Any) -> dict[str, Any]:
-    return request_body(AT_SUBSCRIPTION, json.loads((INFRA / "main.json").read_text()), values(**more))
+    return request_body(AT_SUBSCRIPTION, main_template(), values(**more))
 
 
 async def provision(one: Client, **more: Any) -> dict[str, Any]:

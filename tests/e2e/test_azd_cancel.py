@@ -107,7 +107,7 @@ def test_cancelling_at_the_question_that_ctrl_c_brings(project: Project) -> None
     project.lab.lab("break", "resources-slow")
     environ = {key: value for key, value in project.environ.items() if key != "CI"}
     with closing(Terminal(["azd", "up"], environ=environ, cwd=project.folder)) as terminal:
-        terminal.until("Resource group")
+        terminal.until("Log Analytics")
         terminal.type(CTRL_C)
         terminal.until("Cancel the Azure deployment")
         terminal.type(DOWN)
