@@ -96,10 +96,8 @@ def test_a_deployment_that_somebody_cancels(project: Project) -> None:
     assert shown["outputResources"] is None
     made = resource_types(project)
     assert "microsoft.operationalinsights/workspaces" in made
-    assert "microsoft.compute/virtualmachinescalesets" not in made
-    assert "microsoft.containerinstance/containergroups" not in made
     up_again(project)
-    assert made < resource_types(project)
+    assert made < resource_types(project)  # some had not been begun
 
 
 @pytest.mark.az
