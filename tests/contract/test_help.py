@@ -77,6 +77,39 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "words", [["probe", "spoke"], ["jump", "exec", "spoke", "--", "id", "-u"], ["jump", "status"]]
+)
+def test_values_that_need_no_conversion_load_no_library_for_it(tmp_path: Path, words: list[str]) -> None:
+    """A release of Typer that converts in another way would cost a warm probe 40 ms, unnoticed."""
+    program = (
+        "import sys\nfrom fwdctl.__main__ import main\n"
+        f"code = main({words!r})\n"
+        "sys.exit('loaded pydantic' if 'pydantic' in sys.modules else code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert "No azd project" in done.stderr
+    assert "loaded" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--samples", "x"], "valid integer"),
+        (["--samples", "201"], "less than or equal to 200"),
+        (["--timeout", "soon"], "valid number"),
+        (["-o", "xml"], "'xml' is not one of 'table', 'json', 'junit'"),
+    ],
+)
+def test_values_that_cannot_be_converted_are_named(words: list[str], message: str) -> None:
+    done = fwdctl("probe", "spoke", *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert words[0] in done.stderr
+
+
 def test_completion_offers_commands_and_environments(tmp_path: Path) -> None:
     project(tmp_path, name="production")
     (tmp_path / ".azure" / "staging").mkdir()

@@ -398,10 +398,10 @@ def test_a_socket_that_cannot_be_opened(port: int, password: str, code: str) -> 
 
 
 def test_an_unreadable_bundle_is_named() -> None:
-    from fwdctl.channel.socket import tls_context
+    from fwdctl.trust import exec_context
 
     with pytest.raises(FwdctlError) as error:
-        tls_context({"REQUESTS_CA_BUNDLE": "/nonexistent/ca.pem"})
+        exec_context({"REQUESTS_CA_BUNDLE": "/nonexistent/ca.pem"})
     assert "REQUESTS_CA_BUNDLE" in error.value.message
 
 

@@ -53,7 +53,7 @@ class Arm:
     def __init__(self, login: Login, runtime: Runtime, session: requests.Session | None = None) -> None:
         self.login = login
         self._runtime = runtime
-        self._session = session if session is not None else _session()
+        self._session = session if session is not None else _new_session()
 
     @property
     def subscription_id(self) -> str:
@@ -202,12 +202,10 @@ class Arm:
         return answer
 
 
-def _session() -> Any:
-    import requests
+def _new_session() -> requests.Session:
+    from fwdctl.azure.session import session  # with `requests`, for commands that reach Azure only
 
-    session = requests.Session()
-    session.headers["User-Agent"] = "fwdctl"
-    return session
+    return session()
 
 
 def _json(answer: Any) -> Any:

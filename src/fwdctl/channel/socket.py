@@ -6,11 +6,11 @@ import ipaddress
 import ssl
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.trust import exec_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,7 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
     try:
         opened = open_socket(
             ticket.uri,
-            ssl=tls_context(environ) if secure else None,
+            ssl=exec_context(environ) if secure else None,
             proxy=None if is_loopback(host) else True,
             compression=None,
             open_timeout=OPEN_TIMEOUT,
@@ -148,34 +148,7 @@ def prepare(environ: Mapping[str, str]) -> None:
 
     # Whatever is wrong with the bundle is reported by `connect`.
     with suppress(FwdctlError):
-        tls_context(environ)
-
-
-def tls_context(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Verify against the bundle that az honours, else the system's; read once for each bundle.
-
-    The Azure CLI reads WEBSOCKET_CLIENT_CA_BUNDLE and SSL_CERT_FILE for the exec socket and
-    REQUESTS_CA_BUNDLE for everything else; whoever set one of them meant it for all.
-    """
-    for name in ("WEBSOCKET_CLIENT_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
-        bundle = environ.get(name)
-        if not bundle:
-            continue
-        try:
-            return _context(bundle)
-        except (OSError, ssl.SSLError) as error:
-            raise FwdctlError(
-                "ca_bundle_unreadable",
-                f"{name} names {bundle}, which cannot be read as certificates: {error}.",
-                f"Correct or unset {name}.",
-                exit_code=ExitCode.USAGE,
-            ) from error
-    return _context(None)
-
-
-@lru_cache
-def _context(bundle: str | None) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=bundle)
+        exec_context(environ)
 
 
 def is_loopback(host: str) -> bool:

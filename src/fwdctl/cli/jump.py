@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fwdctl.cli.conversion import QuickCommand
 from fwdctl.cli.options import (
     CwdOption,
     DebugOption,
@@ -48,7 +49,7 @@ StartOption = Annotated[
 ]
 
 
-@app.command("status")
+@app.command("status", cls=QuickCommand)
 def status_command(
     which: BoxArgument = "all",
     *,
@@ -98,7 +99,7 @@ def _status_table(console: Console, found: Sequence[Status]) -> None:
     grid(console, ["box", "container group", "state", "address"], rows)
 
 
-@app.command("start")
+@app.command("start", cls=QuickCommand)
 def start_command(
     which: BoxArgument,
     *,
@@ -126,7 +127,7 @@ def start_command(
     invoke("jump start", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
 
-@app.command("stop")
+@app.command("stop", cls=QuickCommand)
 def stop_command(
     which: BoxArgument,
     *,
@@ -175,7 +176,7 @@ def _changes(changes: Sequence[Change], *, failed: str) -> Result:
     )
 
 
-@app.command("exec", context_settings={"ignore_unknown_options": False})
+@app.command("exec", cls=QuickCommand, context_settings={"ignore_unknown_options": False})
 def exec_command(
     which: OneBoxArgument,
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARGUMENT]...", help="What to run.")],
@@ -254,7 +255,7 @@ def _outcome(outcome: Outcome) -> Result:
     )
 
 
-@app.command("shell")
+@app.command("shell", cls=QuickCommand)
 def shell_command(
     which: OneBoxArgument,
     *,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
+from fwdctl.cli.conversion import QuickGroup
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Result, render
 
@@ -79,7 +79,7 @@ CwdOption = Annotated[
 ]
 
 
-class HelpfulGroup(TyperGroup):
+class HelpfulGroup(QuickGroup):
     """A group that answers a missing subcommand with its help, on stderr, and exit code 2."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]

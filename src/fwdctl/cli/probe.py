@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from fwdctl.cli.conversion import QuickCommand
 from fwdctl.cli.options import (
     CwdOption,
     DebugOption,
@@ -39,7 +39,7 @@ fwdctl probe spoke --samples 20         which servers answer
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command("probe", cls=TyperCommand, epilog=epilog(EXAMPLES))
+@app.command("probe", cls=QuickCommand, epilog=epilog(EXAMPLES))
 def probe_command(
     which: Annotated[str, typer.Argument(metavar="hub|spoke|all|NAME", help="From where to test.")],
     *,
@@ -60,7 +60,7 @@ def probe_command(
     timeout: Annotated[
         float,
         typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
-    ] = 5,
+    ] = 5.0,
     environment: EnvironmentOption = None,
     resource_group: ResourceGroupOption = None,
     output: ProbeOutputOption = OutputFormat.table,
