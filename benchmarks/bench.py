@@ -1,6 +1,6 @@
 """Times whole commands as users type them and prints medians and ratios; no verdict enters a test.
 
-Usage: bench.py [help|probe|jump|lab-up|demo] [-o json]
+Usage: bench.py [help|probe|jump|lab-up|azd|demo] [-o json]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,6 +156,48 @@ def bench_lab_up() -> list[Row]:
     return [lone("lab up + probe spoke", [once() for _ in range(3)], "< 5000 ms")]
 
 
+def bench_azd() -> list[Row]:
+    """The life of an environment with the real azd: all of it, and the shares of the lab and of the hooks."""
+    if not (shutil.which("azd") and shutil.which("az")):
+        return []
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    from support.azd_project import copy_template, new_project
+
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        with new_project(copy_template(home / "template"), home, "bench-azd") as project:
+
+            def taken(*words: str) -> tuple[float, float]:
+                """Seconds of a command, and those in which the lab worked on its requests."""
+                known = len(project.lab.lab("log", "-o", "json").json["data"]["requests"])
+                begin = time.perf_counter()
+                project.azd(*words, "--no-prompt")
+                spent = time.perf_counter() - begin
+                lines = project.lab.lab("log", "-o", "json").json["data"]["requests"][known:]
+                return spent, sum(line.get("ms", 0) for line in lines) / 1000
+
+            up, answering = taken("up")
+            share = answering + _deploying(project.environ)
+            again, _ = taken("up")
+            hooks = [taken("hooks", "run", hook)[0] for hook in ("preprovision", "postprovision")]
+            down, _ = taken("down", "--force", "--purge")
+    return [
+        lone("azd up, fresh environment", [up], "< 15000 ms"),
+        lone("  the lab's share of it", [share], "< 5000 ms"),
+        lone("azd up, unchanged", [again], "< 5000 ms"),
+        lone("azd hooks run, pre + postprovision", [sum(hooks)], "<= 5000 ms"),
+        lone("azd down", [down], "< 5000 ms"),
+    ]
+
+
+def _deploying(environ: dict[str, str]) -> float:
+    """Seconds that the only deployment took, as it says itself."""
+    query = ["--query", "[0].properties.duration", "-o", "tsv"]
+    listed = ["az", "deployment", "sub", "list", *query]
+    printed = subprocess.run(listed, env=environ, capture_output=True, text=True, check=True, timeout=60)
+    return float(printed.stdout.strip().removeprefix("PT").removesuffix("S"))
+
+
 def bench_demo() -> list[Row]:
     """The whole demonstration."""
     return [lone("lab demo", [seconds([*FWDCTL, "lab", "demo", *LAB])], "< 30000 ms")]
@@ -165,6 +208,7 @@ BENCHMARKS = {
     "probe": bench_probe,
     "jump": bench_jump,
     "lab-up": bench_lab_up,
+    "azd": bench_azd,
     "demo": bench_demo,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,12 @@ HOW_TO_GET = {
     "bicep": "no Bicep compiler: neither AZD_BICEP_TOOL_PATH nor bicep on PATH",
     "lab": "the lab cannot run here",
 }
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start, also where a script put the suite into the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -60,6 +61,17 @@ def spaces_of(process: Path | str) -> set[str]:
     return set()
 
 
+def hold(pids: list[int], stack: contextlib.ExitStack) -> set[str]:
+    """The namespaces of processes, held open: the kernel gives the number of one that is gone to the next."""
+    held = set()
+    for pid, kind in itertools.product(pids, SPACES):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            held.add(f"{kind}:[{os.fstat(descriptor).st_ino}]")
+    return held
+
+
 def spaces_in_use() -> set[str]:
     return set().union(*(spaces_of(process.name) for process in Path("/proc").glob("[0-9]*")))
 
@@ -95,16 +107,17 @@ def test_nothing_is_left(home: Path, how: str) -> None:
     RunningLab.up(home, "a")
     supervisor = int(str(state(home, "a")["pid"]))
     pids = children_of(supervisor)
-    spaces = set().union(*(spaces_of(str(pid)) for pid in pids)) - spaces_of("self")
-    assert len(pids) > 5
-    assert len(spaces) > 10
-    if how == "down":
-        run([*FWDCTL, "lab", "down", "--name", "a"], environ=clean_environ(home))
-    else:
-        os.kill(process_of(how, supervisor), signal.SIGKILL)
-    assert wait_for(lambda: not (home / "state" / "fwdctl").exists()), sorted(home.rglob("*"))
-    assert wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-    assert wait_for(lambda: not spaces & spaces_in_use())
+    with contextlib.ExitStack() as stack:
+        spaces = hold(pids, stack) - spaces_of("self")
+        assert len(pids) > 5
+        assert len(spaces) > 10
+        if how == "down":
+            run([*FWDCTL, "lab", "down", "--name", "a"], environ=clean_environ(home))
+        else:
+            os.kill(process_of(how, supervisor), signal.SIGKILL)
+        assert wait_for(lambda: not (home / "state" / "fwdctl").exists()), sorted(home.rglob("*"))
+        assert wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+        assert wait_for(lambda: not spaces & spaces_in_use())
     assert sorted(home.rglob("*")) == files
     assert Path("/proc/self/mountinfo").read_text() == mounts
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from conftest import ROOT, bicep_compiler
 from support.programs import FWDCTL, Done, RunningLab, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 COPIED = ("azure.yaml", "infra", "hooks", "src", "pyproject.toml", "README.md", "LICENSE")
@@ -41,7 +45,48 @@ class Project:
         file.write_text(json.dumps(document, indent=2))
 
 
-def ready_hooks_environment(hooks: Path) -> None:
+@contextmanager
+def new_project(template: Path, home: Path, lab_name: str, comment: str = "dev@example") -> Iterator[Project]:
+    """A project with an environment `dev` in a fresh, empty lab, which goes with it.
+
+    Args:
+        template: as `copy_template` makes it.
+        home: an empty folder for project, key and settings.
+        lab_name: of the lab.
+        comment: of the SSH key.
+    """
+    folder = home / "my project"
+    shutil.copytree(template, folder, symlinks=True)
+    (home / ".ssh").mkdir()
+    key = str(home / ".ssh" / "id_ed25519")
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", key], check=True, timeout=30
+    )
+    lab = RunningLab.up(home, lab_name, "--empty")
+    try:
+        project = Project(folder, lab, {**lab.environ, "AZD_BICEP_TOOL_PATH": str(bicep_compiler())})
+        place = ("--subscription", lab.environ["AZURE_SUBSCRIPTION_ID"], "--location", "westeurope")
+        project.azd("env", "new", "dev", "--no-prompt", *place)
+        yield project
+    finally:
+        lab.down()
+
+
+def copy_template(folder: Path) -> Path:
+    """Copy what belongs to the template into a new folder, hooks' packages in place; the folder."""
+    folder.mkdir()
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            ignored = shutil.ignore_patterns("__pycache__", "hooks_env", "validation-*")
+            shutil.copytree(source, folder / name, ignore=ignored)
+        else:
+            shutil.copy(source, folder / name)
+    _ready_hooks_environment(folder / "hooks")
+    return folder
+
+
+def _ready_hooks_environment(hooks: Path) -> None:
     """The virtual environment that azd would make, with the packages of this one: no index is asked."""
     subprocess.run([sys.executable, "-m", "venv", str(hooks / "hooks_env")], check=True, timeout=60)
     site = next((hooks / "hooks_env" / "lib").glob("python*/site-packages"))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conftest import ROOT, bicep_compiler
+from conftest import ROOT
 from e2e.test_azd_purge import add_vault
-from support.azd_project import COPIED, Project, ready_hooks_environment
-from support.programs import RunningLab, run
+from support.azd_project import Project, copy_template, new_project
+from support.programs import run
 from support.terminal import CTRL_C, DOWN, ENTER, Terminal
 
 if TYPE_CHECKING:
@@ -147,34 +146,11 @@ def _project() -> Iterator[Project]:
     """A project whose hooks have run and are gone, so that only azd speaks to the lab."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        folder = home / "project"
-        folder.mkdir()
-        for each in COPIED:
-            source = ROOT / each
-            if source.is_dir():
-                shutil.copytree(
-                    source, folder / each, ignore=shutil.ignore_patterns("hooks_env", "__pycache__")
-                )
-            else:
-                shutil.copy(source, folder / each)
-        ready_hooks_environment(folder / "hooks")
-        key = home / ".ssh" / "id_ed25519"
-        key.parent.mkdir()
-        run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], environ={"PATH": "/usr/bin:/bin"}
-        )
-        lab = RunningLab.up(home, "recorded", "--empty")
-        try:
-            project = Project(folder, lab, {**lab.environ, "AZD_BICEP_TOOL_PATH": str(bicep_compiler())})
-            subscription = project.environ["AZURE_SUBSCRIPTION_ID"]
-            place = ("--subscription", subscription, "--location", "westeurope")
-            project.azd("env", "new", "dev", "--no-prompt", *place)
+        with new_project(copy_template(home / "template"), home, "recorded") as project:
             project.azd("hooks", "run", "preprovision")
-            azure_yaml = folder / "azure.yaml"
+            azure_yaml = project.folder / "azure.yaml"
             azure_yaml.write_text(azure_yaml.read_text().partition("hooks:")[0])
             yield project
-        finally:
-            lab.down()
 
 
 def _log(project: Project, after: int = 0) -> list[Line]:
