@@ -215,7 +215,7 @@ def _start(
     def tick() -> None:
         if cancelled():
             raise FwdctlError("interrupted", "Interrupted.", exit_code=ExitCode.INTERRUPTED)
-        progress.step(f"Starting {box.name} ({box.group}), {runtime.clock() - began:.0f} s")
+        progress.step(f"Starting {box.name} ({box.group})", runtime.clock() - began)
 
     tick()
     try:

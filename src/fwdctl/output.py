@@ -192,7 +192,7 @@ class Progress:
         self._live = runtime.colour(runtime.stderr)
         self._console = console(runtime, runtime.stderr) if self._live else None
         self._status: Status | None = None
-        self._text = ""
+        self._told: set[str] = set()
 
     def __enter__(self) -> Progress:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -204,14 +204,21 @@ class Progress:
             self._status.stop()
             self._status = None
 
-    def step(self, text: str) -> None:
-        """What is being done now; a repeated text is printed once."""
-        if text == self._text:
-            return
-        self._text = text
+    def step(self, text: str, elapsed: float | None = None) -> None:
+        """What is being done now; where there is no spinner, each text is printed once.
+
+        Args:
+            text: what.
+            elapsed: seconds since it began, for the spinner.
+        """
         if self._console is None:
-            self._line(f"{text} ...")
-        elif self._status is None:
+            if text not in self._told:
+                self._told.add(text)
+                self._line(f"{text} ...")
+            return
+        if elapsed is not None:
+            text += f", {elapsed:.0f} s"
+        if self._status is None:
             self._status = self._console.status(text)
             self._status.start()
         else:

@@ -89,14 +89,16 @@ def test_junit_is_refused_where_there_is_none(tmp_path: Path) -> None:
 def test_progress_away_from_a_terminal_is_plain_lines(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path, {"NO_COLOR": ""})
     with Progress(runtime) as progress:
-        progress.step("Starting")
-        progress.step("Starting")
+        progress.step("Starting", 0.0)
+        progress.step("Stopping")
+        progress.step("Starting", 1.4)
         progress.done("a")
         progress.failed("b")
         progress.warning("c")
         progress.skipped("d")
     assert runtime.stderr.getvalue().splitlines() == [
         "Starting ...",
+        "Stopping ...",
         "  (✓) Done: a",
         "  (x) Failed: b",
         "  (!) Warning: c",
