@@ -55,7 +55,15 @@ def _carry(connection: ssl.SSLSocket, far: socket.socket) -> None:
             _send(far, inward)
             if not ended and len(outward) < ENOUGH and _receive(far, outward):
                 return
-            _send(connection, outward)
+            try:
+                _send(connection, outward)
+            except OSError:
+                outward.clear()  # the service is gone; what it said before is still to be read
+        far.shutdown(socket.SHUT_WR)
+        # `websockets` answers a farewell, and would lose what came with it if that failed.
+        far.settimeout(None)
+        while far.recv(_CHUNK):
+            pass
 
 
 def _wait(
@@ -73,13 +81,20 @@ def _wait(
 
 
 def _receive(side: socket.socket, buffer: bytearray) -> bool:
-    """Read what is there; True at the end. A TLS record that is not complete yet counts as nothing."""
-    with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+    """Read what is there; True at the end, also of a connection that broke.
+
+    A TLS record that is not complete yet counts as nothing.
+    """
+    try:
         while len(buffer) < ENOUGH:
             data = side.recv(_CHUNK)
             if not data:
                 return True
             buffer += data
+    except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+        return False
+    except OSError:
+        return True
     return False
 
 
