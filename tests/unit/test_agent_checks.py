@@ -256,6 +256,21 @@ def test_health_follows_the_targets() -> None:
         assert agent_.repairs == 0
 
 
+def test_a_forward_is_healthy_only_once_its_rules_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    agent_, kernel = build(f"127.0.0.1:{port}")
+    agent_.cycle()
+    seen: list[int] = []
+    write = kernel.write
+    monkeypatch.setattr(
+        kernel, "write", lambda plan: (seen.append(agent_.answer("/forward/web")[0]), write(plan))
+    )
+    with socket.create_server(("127.0.0.1", port)):
+        agent_.cycle()
+    assert seen == [503]
+    assert agent_.answer("/forward/web")[0] == 200
+
+
 def test_a_suspected_target_is_checked_again_soon() -> None:
     with contextlib.ExitStack() as servers:
         agent_, _ = build(servers.enter_context(demo_server()))

@@ -267,15 +267,14 @@ class Agent:
         self.started = self.last_cycle = time.monotonic()
         self.planned: Plan = {}
         self.written: list[str] = []
+        self.served: dict[str, list[str]] = {}
         self.in_place = False
         self.repairs = 0
         self.last_error = ""
 
     def live(self, forward: Forward) -> list[str]:
-        """Targets of a forward that are in rotation."""
-        return [
-            target.address for target in self.targets if target.forward == forward and target.state == "up"
-        ]
+        """Targets of a forward that belong into rotation."""
+        return [each.address for each in self.targets if each.forward == forward and each.state == "up"]
 
     def cycle(self) -> None:
         """One round: test all targets side by side, then bring the kernel to what that asks for."""
@@ -287,8 +286,10 @@ class Agent:
         for target, check in zip(self.targets, checks):  # noqa: B905 - 3.8 has no strict
             target.record(check.result() if check.done() else f"no verdict within {SLOWEST_VERDICT:g} s")
             check.cancel()
+        live = {each.name: self.live(each) for each in self.config.forwards}
         try:
-            self.apply(plan_rules(self.config, {each.name: self.live(each) for each in self.config.forwards}))
+            self.apply(plan_rules(self.config, live))
+            self.served = live
         except (OSError, subprocess.SubprocessError) as error:
             self.planned, self.in_place, self.last_error = {}, False, str(error)
             log(f"rules are not in place: {error}")
@@ -329,7 +330,7 @@ class Agent:
             return 200, self.status()
         for forward in self.config.forwards:
             if path == f"/forward/{forward.name}":
-                healthy = live and self.in_place and bool(self.live(forward))
+                healthy = live and self.in_place and bool(self.served.get(forward.name))
                 return (200 if healthy else 503), {"healthy": healthy, "rulesInPlace": self.in_place}
         return 404, {"error": f"no such path: {path}"}
 
