@@ -6,6 +6,7 @@ Data goes to stdout and everything else to stderr, in every format.
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO
@@ -193,6 +194,7 @@ class Progress:
         self._console = console(runtime, runtime.stderr) if self._live else None
         self._status: Status | None = None
         self._told: set[str] = set()
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Progress:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -200,9 +202,10 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
+        with self._lock:
+            if self._status is not None:
+                self._status.stop()
+                self._status = None
 
     def step(self, text: str, elapsed: float | None = None) -> None:
         """What is being done now; where there is no spinner, each text is printed once.
@@ -211,18 +214,19 @@ class Progress:
             text: what.
             elapsed: seconds since it began, for the spinner.
         """
-        if self._console is None:
-            if text not in self._told:
-                self._told.add(text)
-                self._line(f"{text} ...")
-            return
-        if elapsed is not None:
-            text += f", {elapsed:.0f} s"
-        if self._status is None:
-            self._status = self._console.status(text)
-            self._status.start()
-        else:
-            self._status.update(text)
+        with self._lock:
+            if self._console is None:
+                if text not in self._told:
+                    self._told.add(text)
+                    self._line(f"{text} ...")
+                return
+            if elapsed is not None:
+                text += f", {elapsed:.0f} s"
+            if self._status is None:
+                self._status = self._console.status(text)
+                self._status.start()
+            else:
+                self._status.update(text)
 
     def done(self, text: str) -> None:
         """A step that worked."""
@@ -242,10 +246,11 @@ class Progress:
 
     def _mark(self, sign: str, word: str, colour: str, text: str) -> None:
         if self._live:
-            self._line(f"  \x1b[{colour}m({sign}) {word}:\x1b[0m {text}")
+            line = f"  \x1b[{colour}m({sign}) {word}:\x1b[0m {text}"
         else:
-            plain = "+" if encodable(sign, self._stream) != sign else sign
-            self._line(f"  ({plain}) {word}: {text}")
+            line = f"  ({'+' if encodable(sign, self._stream) != sign else sign}) {word}: {text}"
+        with self._lock:
+            self._line(line)
 
     def _line(self, text: str) -> None:
         if self._console is not None and self._status is not None:

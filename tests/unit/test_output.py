@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -137,3 +138,25 @@ def test_no_colour_where_the_user_says_so(tmp_path: Path, environ: dict[str, str
         progress.done("first")
     render_error(runtime, "x", ERROR, OutputFormat.table)
     assert "\x1b" not in runtime.stderr.getvalue()
+
+
+def test_several_threads_share_one_spinner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rich.console import Console
+
+    runtime = make_runtime(tmp_path, {"TERM": "xterm"}, terminal=True)
+    both, make = threading.Barrier(2), Console.status
+
+    def slow(self: Console, text: str) -> Any:
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.2)  # where nothing keeps them apart, both threads are here now
+        return make(self, text)
+
+    monkeypatch.setattr(Console, "status", slow)
+    with Progress(runtime) as progress:
+        threads = [threading.Thread(target=progress.step, args=(name,)) for name in ("hub", "spoke")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+    text = runtime.stderr.getvalue()
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1
