@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -42,12 +43,30 @@ def run() -> NoReturn:
     here relies on exit handlers: what has to be undone is undone before `main` returns.
     """
     gc.disable()
+    ended_by = _end_in_order()
     code = main()
+    if ended_by and code == ExitCode.INTERRUPTED:
+        code = 128 + ended_by[0]  # as the shell tells that a signal ended a program
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     with suppress(OSError, ValueError):
         sys.stderr.flush()
     os._exit(code)
+
+
+def _end_in_order() -> list[int]:
+    """Let SIGTERM and SIGHUP undo what is under way, as Ctrl-C does; the list tells which one came."""
+    came: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows lacks the second
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores it
+            signal.signal(number, interrupt)
+    return came
 
 
 def guard(action: Callable[[], int], invocation: Invocation) -> int:

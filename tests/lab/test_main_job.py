@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+
+from support.programs import FWDCTL
 
 if TYPE_CHECKING:
     from support.programs import RunningLab
@@ -49,6 +53,24 @@ def test_probe_hub_reaches_each_target_and_the_load_balancer(lab: RunningLab) ->
     assert "192.168.42.66:8000" in text
     assert lab.topology["hub"]["loadBalancer"]["address"] in text
     assert envelope["exitCode"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_the_box_as_it_was_found(lab: RunningLab, number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [*FWDCTL, "jump", "exec", "spoke", "--start", "--", "sh", "-c", "echo runs; sleep 60"],
+        env=lab.environ,
+        cwd=lab.home,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "runs\n"
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
+    assert states(lab)["spoke"] == "Stopped"
 
 
 def test_packets_pass_the_forwarders_own_rules(lab: RunningLab) -> None:
