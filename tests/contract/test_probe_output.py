@@ -281,3 +281,20 @@ def test_failures_before_the_probe_have_an_envelope(world: World) -> None:
     (error,) = world.envelope["errors"]
     assert (error["code"], world.envelope["data"]) == ("resource_group_not_found", None)
     assert error["suggestion"]
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "AuthorizationFailed"), (404, "ResourceNotFound")])
+@pytest.mark.parametrize("fails", ["name", "connection"])
+def test_evidence_that_cannot_be_read_shows_nothing_to_be_right(
+    world: World, status: int, code: str, fails: str
+) -> None:
+    broken(world)
+    if fails == "name":
+        (world.cwd / "tools" / "getent").write_text("#!/bin/sh\nexit 2\n")
+    unreadable = "privateDnsZones" if fails == "name" else "privateEndpoints/pep"
+    world.arm.fail("GET", f"{NETWORK}/{unreadable}", status, code)
+    assert world.run("probe", "spoke", "-o", "json") == 4
+    (path,) = world.envelope["data"]["paths"]
+    assert path["broken"]["code"] == "PATH_UNEXPLAINED"
+    assert "evidence could not be read: " in path["broken"]["evidence"]
+    assert "right" not in path["broken"]["evidence"]

@@ -429,6 +429,18 @@ def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
     assert (found.code if found else None) == code
 
 
+def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
+    alive = status()["forwards"][0]["targets"]
+    halves = [status(forward={"targets": [DEAD[i], alive[1 - i]]}) for i in (0, 1)]
+    assert forwarder.explain({"10.0.1.6": halves[0], "10.0.1.7": halves[1]}, WEB) is None
+    none = status(forward={"targets": DEAD})
+    assert forwarder.explain({"10.0.1.6": halves[0], "10.0.1.7": none}, WEB) is None
+    found = forwarder.explain({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}, WEB)
+    assert found is not None
+    assert found.code == "TARGET_DOWN"
+    assert all(f"{target}: timed out" in found.evidence for target in WEB.targets)
+
+
 @pytest.mark.parametrize(
     ("failure", "code"), [("refused", "FWD_RULES_MISSING"), ("timeout", "FWD_NO_FORWARDING"), ("", None)]
 )

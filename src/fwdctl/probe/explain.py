@@ -59,19 +59,16 @@ class Explainer:
         path = result.path
         if path.origin == "target":
             return evidence.target(result)
+        looks = "everything that can be asked looks right"
         try:
             found = self._name(result) if result.findings[-1].check == "name" else self._way(result)
         except FwdctlError as error:
             found = None
-            unread = f"; evidence could not be read: {error.message}"
-        else:
-            unread = ""
-        if found is not None:
-            return found
-        return Broken(
+            looks = f"evidence could not be read: {error.message}"
+        return found or Broken(
             "unknown",
             "PATH_UNEXPLAINED",
-            f"{result.reason}; endpoint, load balancer and forwarders look right{unread}",
+            f"{result.reason}; {looks}",
             "fwdctl probe hub" if path.origin == "spoke" else "fwdctl jump shell hub",
         )
 

@@ -66,13 +66,11 @@ def explain(reports: Mapping[str, Report | None], forward: Forward) -> Broken | 
             f"the rules of forward '{forward.name}' are not in place on {', '.join(bare)}",
             "az vmss update-instances, then az vmss reimage, one instance at a time",
         )
+    down = [_down(entry) for entry in own.values()]
     dead = {
-        str(target.get("address")): str(target.get("lastError") or "down")
-        for entry in own.values()
-        for target in entry.get("targets") or ()
-        if target.get("state") == "down"
+        address: error for each in down for address, error in each.items() if all(address in d for d in down)
     }
-    if own and len(dead) == len(forward.targets) > 0:
+    if len(dead) == len(forward.targets) > 0:
         said = "; ".join(f"{address}: {error}" for address, error in sorted(dead.items()))
         return Broken("target", "TARGET_DOWN", f"the forwarders reach no target: {said}", "fwdctl probe hub")
     return None
@@ -104,6 +102,14 @@ def judge_direct(results: Sequence[PathResult]) -> Broken | None:
 
 def _failed(result: PathResult, failure: str) -> bool:
     return any(sample.failure == failure for sample in result.sight.samples)
+
+
+def _down(entry: Report) -> dict[str, str]:
+    return {
+        str(target.get("address")): str(target.get("lastError") or "down")
+        for target in entry.get("targets") or ()
+        if target.get("state") == "down"
+    }
 
 
 def _forward(report: Report, name: str) -> Report:
