@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -140,35 +139,16 @@ def test_a_parameter_of_a_wrong_type_is_refused_with_its_place(project: Project)
 
 def test_two_at_once_leave_a_lab_that_works(project: Project) -> None:
     project.azd("hooks", "run", "preprovision")
-    argv = ["azd", "provision", "--no-prompt"]
-    both = [
-        subprocess.Popen(
-            argv,
-            env=project.environ,
-            cwd=project.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for _ in range(2)
-    ]
-    codes = [process.wait(timeout=120) for process in both]
-    assert 0 in codes
+    both = [project.start_azd("provision", "--no-prompt") for _ in range(2)]
+    printed = [process.communicate(timeout=120)[0] for process in both]
+    assert 0 in [process.returncode for process in both], printed
     project.azd("provision", "--no-prompt")
     project.fwdctl("probe", "spoke")
 
 
 def test_a_lab_that_ends_in_the_middle(project: Project) -> None:
     """A deployment under way: azd says that it lost the service, and ends."""
-    process = subprocess.Popen(
-        ["azd", "provision", "--no-prompt"],
-        env=project.environ,
-        cwd=project.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = project.start_azd("provision", "--no-prompt")
     try:
         deadline = time.monotonic() + 60
         while "PUT    /subscriptions" not in project.lab.lab("log").stdout:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
@@ -23,24 +22,12 @@ pytestmark = [
     pytest.mark.xdist_group("azd"),
     pytest.mark.timeout(240),
 ]
-UP = ["azd", "up", "--no-prompt"]
+UP = ("up", "--no-prompt")
 
 
 def az(project: Project, *arguments: str) -> Any:
     done = run(["az", *arguments, "-o", "json"], environ=project.environ)
     return done.json if done.stdout.strip() else None
-
-
-def background(project: Project) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        UP,
-        env=project.environ,
-        cwd=project.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def deployment_under_way(project: Project) -> str:
@@ -71,7 +58,7 @@ def up_again(project: Project) -> None:
 @pytest.mark.az
 def test_a_deployment_that_somebody_cancels(project: Project) -> None:
     project.lab.lab("break", "resources-slow")
-    process = background(project)
+    process = project.start_azd(*UP)
     try:
         name = deployment_under_way(project)
         operations = az(project, "deployment", "operation", "sub", "list", "-n", name)
@@ -123,7 +110,7 @@ def test_cancelling_at_the_question_that_ctrl_c_brings(project: Project) -> None
 @pytest.mark.az
 def test_an_interrupt_without_a_terminal_leaves_the_deployment_running(project: Project) -> None:
     project.lab.lab("break", "resources-slow")
-    process = background(project)
+    process = project.start_azd(*UP)
     try:
         name = deployment_under_way(project)
         process.send_signal(signal.SIGINT)

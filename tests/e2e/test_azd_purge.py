@@ -21,41 +21,6 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-MODULE = """\
-param name string
-param location string
-param tags object
-
-resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
-  name: name
-  location: location
-  tags: tags
-  properties: {
-    sku: { family: 'A', name: 'standard' }
-    tenantId: tenant().tenantId
-    enableRbacAuthorization: true
-    softDeleteRetentionInDays: 7
-  }
-}
-
-output name string = vault.name
-"""
-USE = """
-module vault 'modules/vault.bicep' = {
-  scope: resourceGroup
-  params: { name: 'kv-${resourceToken}', location: location, tags: tags }
-}
-
-output VAULT_NAME string = vault.outputs.name
-"""
-
-
-def add_vault(project: Project) -> None:
-    infra = project.folder / "infra"
-    (infra / "modules" / "vault.bicep").write_text(MODULE)
-    main = infra / "main.bicep"
-    main.write_text(main.read_text() + USE)
-
 
 def deleted_vaults(project: Project) -> list[dict[str, Any]]:
     listed = run(
@@ -71,7 +36,7 @@ def requests(project: Project) -> list[tuple[str, str, int]]:
 
 
 def test_down_with_purge_leaves_nothing(project: Project) -> None:
-    add_vault(project)
+    project.add_vault()
     project.azd("up", "--no-prompt")
     name = project.values()["VAULT_NAME"]
     done = project.azd("down", "--force", "--purge", "--no-prompt")
@@ -94,7 +59,7 @@ def test_down_with_purge_leaves_nothing(project: Project) -> None:
 
 
 def test_down_without_purge_keeps_the_name_taken(project: Project) -> None:
-    add_vault(project)
+    project.add_vault()
     project.azd("up", "--no-prompt")
     name = project.values()["VAULT_NAME"]
     project.azd("down", "--force", "--no-prompt")

@@ -19,6 +19,34 @@ if TYPE_CHECKING:
 
 COPIED = ("azure.yaml", "infra", "hooks", "src", "pyproject.toml", "README.md", "LICENSE")
 
+VAULT_MODULE = """\
+param name string
+param location string
+param tags object
+
+resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
+  name: name
+  location: location
+  tags: tags
+  properties: {
+    sku: { family: 'A', name: 'standard' }
+    tenantId: tenant().tenantId
+    enableRbacAuthorization: true
+    softDeleteRetentionInDays: 7
+  }
+}
+
+output name string = vault.name
+"""
+VAULT_USE = """
+module vault 'modules/vault.bicep' = {
+  scope: resourceGroup
+  params: { name: 'kv-${resourceToken}', location: location, tags: tags }
+}
+
+output VAULT_NAME string = vault.outputs.name
+"""
+
 
 class Project:
     """A clone of the template with an azd environment of its own, in an empty lab."""
@@ -30,6 +58,18 @@ class Project:
 
     def azd(self, *arguments: str, expect: int | None = 0, seconds: float = 120) -> Done:
         return run(["azd", *arguments], environ=self.environ, cwd=self.folder, expect=expect, seconds=seconds)
+
+    def start_azd(self, *arguments: str) -> subprocess.Popen[str]:
+        """Begin a command of azd in the background; its two outputs come as one."""
+        return subprocess.Popen(
+            ["azd", *arguments],
+            env=self.environ,
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def fwdctl(self, *arguments: str, expect: int | None = 0) -> Done:
         return run([*FWDCTL, *arguments], environ=self.environ, cwd=self.folder, expect=expect)
@@ -43,6 +83,13 @@ class Project:
         document = json.loads(file.read_text())
         document["parameters"][name]["value"] = value
         file.write_text(json.dumps(document, indent=2))
+
+    def add_vault(self) -> None:
+        """Let the template deploy a key vault too."""
+        infra = self.folder / "infra"
+        (infra / "modules" / "vault.bicep").write_text(VAULT_MODULE)
+        main = infra / "main.bicep"
+        main.write_text(main.read_text() + VAULT_USE)
 
 
 @contextmanager

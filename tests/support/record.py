@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from conftest import ROOT
-from e2e.test_azd_purge import add_vault
 from support.azd_project import Project, copy_template, new_project
 from support.programs import run
 from support.terminal import CTRL_C, DOWN, ENTER, Terminal
@@ -76,15 +74,7 @@ def _cancel_at_the_question(project: Project, scene: Scene) -> str:
 
 
 def _cancel_with_az(project: Project, scene: Scene) -> str:
-    process = subprocess.Popen(
-        ["azd", *scene.command],
-        env=project.environ,
-        cwd=project.folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    process = project.start_azd(*scene.command)
     try:
         deadline = time.monotonic() + 90
         while "/resourcegroups/rg-dev/deployments/" not in (log := json.dumps(_log(project))):
@@ -231,7 +221,7 @@ def record(scenes: tuple[Scene, ...]) -> None:
     names: dict[str, str] = {}
     with _project() as project:
         if scenes[0].template == "vault":
-            add_vault(project)
+            project.add_vault()
         version = project.azd("version").stdout.split()[2]
         for scene in scenes:
             printed, lines = _play(project, scene)
