@@ -333,7 +333,7 @@ class Session:
         """Begin an exec, starting the box first if it does not run."""
         from fwdctl.channel import Ticket
 
-        deadline = self._runtime.clock() + EXEC_PATIENCE
+        deadline: float | None = None
         while True:
             box = self._box if self._box.container else self._ready()
             try:
@@ -341,7 +341,8 @@ class Session:
             except ArmFailure as error:
                 if error.status not in {400, NOT_NOW} and error.code != "resource_not_found":
                     raise
-                self._ready()
+                self._ready()  # may start the box, and that has a limit of its own
+                deadline = deadline or self._runtime.clock() + EXEC_PATIENCE
                 if self._runtime.clock() >= deadline:
                     raise self._refused(error) from error
                 self._runtime.sleep(0.3)

@@ -44,6 +44,16 @@ def test_a_box_that_does_not_run(lab: RunningLab) -> None:
     assert "fwdctl jump start spoke" in done.stderr
 
 
+def test_a_slow_start_is_none_of_the_commands_time(lab: RunningLab) -> None:
+    lab.fwdctl("jump", "stop", "spoke")
+    lab.lab("break", "jump-slow")
+    try:
+        done = lab.fwdctl("jump", "exec", "spoke", "--start", "--timeout", "2", "--", "echo", "ran")
+    finally:
+        lab.lab("heal", "jump-slow")
+    assert done.stdout == "ran\n"
+
+
 def test_a_command_that_the_box_does_not_have(lab: RunningLab) -> None:
     lab.fwdctl("jump", "start", "spoke")
     assert lab.fwdctl("jump", "exec", "spoke", "--", "no-such-program", expect=127).stdout == ""

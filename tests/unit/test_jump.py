@@ -199,6 +199,21 @@ def test_keep_running(arm: FakeArm, shells: AciExecServer, runtime: Runtime) -> 
     assert ("POST", f"{GROUP}/stop") not in arm.calls
 
 
+def test_a_start_of_a_minute_leaves_exec_its_patience(arm: FakeArm) -> None:
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    runtime = Runtime(environ={}, stderr=io.StringIO(), sleep=sleep, clock=lambda: now[0])
+    ticket = {"webSocketUri": "ws://x", "password": "p"}
+    arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409, MOVING_409, ticket)
+    starts(arm, group("Stopped"), *[group("Pending")] * 40, group("Running"))
+    with session(runtime, arm, keep_running=True) as box:
+        assert box.ticket().uri == "ws://x"
+    assert now[0] > 60
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_the_state_is_restored_on_any_exit(
     arm: FakeArm, runtime: Runtime, error: type[BaseException]

@@ -35,7 +35,8 @@ class Request:
     Attributes:
         argv: program and arguments; strings are encoded as the file system's names are.
         stdin: None for an empty one; a stream is read until its end.
-        timeout: seconds in all, None for no limit.
+        timeout: seconds for all attempts together, None for no limit. What comes before, a start of the box
+            and the opening of its socket, has limits of its own.
         idempotent: may be run a second time when its result was lost on the way.
     """
 
@@ -107,30 +108,38 @@ class Channel:
             FwdctlError: the exec could not be started or its socket not opened; an argument has a NUL.
         """
         argv = tuple(_encoded(word) for word in request.argv)
-        program = wire.program(argv)
-        outcome = self._once(program, request, output)
-        if outcome.state == "unsupported":
-            program = wire.program(argv, python=True)
-            outcome = self._once(program, request, output)
-        handed_on = output is not None and (outcome.stdout or outcome.stderr)
-        again = outcome.state == "not_started" or (
-            outcome.state in {"cut", "damaged"} and request.idempotent and not handed_on
-        )
-        return self._once(program, request, output) if again else outcome
+        left = float("inf") if request.timeout is None else request.timeout
+        python = repeated = False
+        while True:
+            program = wire.program(argv, python=python)
+            socket = self._connect(self._start())
+            began = time.monotonic()
+            talk = _Conversation(socket, program, output, began + left, self._cancelled)
+            outcome = self._hold(talk, socket, request.stdin)
+            left -= time.monotonic() - began
+            if outcome.state == "unsupported" and not python:
+                python = True
+            elif left > 0 and not repeated and _repeatable(outcome, request, output):
+                repeated = True
+            else:
+                return outcome
 
-    def _once(self, program: str, request: Request, output: Callable[[str, bytes], None] | None) -> Outcome:
-        deadline = None if request.timeout is None else time.monotonic() + request.timeout
-        socket = self._connect(self._start())
-        conversation = _Conversation(socket, program, output, deadline, self._cancelled)
+    def _hold(self, talk: _Conversation, socket: Socket, stdin: bytes | BinaryIO | None) -> Outcome:
         meanwhile, self._meanwhile = self._meanwhile, lambda: None
         try:
-            return conversation.hold(request.stdin, meanwhile)
+            return talk.hold(stdin, meanwhile)
         except BaseException:
             # Ctrl-C, or our reader went away: what we started must not go on running.
-            conversation.kill()
+            talk.kill()
             raise
         finally:
             socket.close()
+
+
+def _repeatable(outcome: Outcome, request: Request, output: Callable[[str, bytes], None] | None) -> bool:
+    lost = outcome.state in {"cut", "damaged"}
+    handed_on = output is not None and (outcome.stdout or outcome.stderr)
+    return outcome.state == "not_started" or (lost and request.idempotent and not handed_on)
 
 
 class _Conversation:
@@ -141,7 +150,7 @@ class _Conversation:
         socket: Socket,
         program: str,
         output: Callable[[str, bytes], None] | None,
-        deadline: float | None,
+        deadline: float,
         cancelled: Callable[[], bool],
     ) -> None:
         self._socket = socket
@@ -165,11 +174,11 @@ class _Conversation:
             meanwhile()
             self._until(lambda: self._frames.status is not None, None)
         except ClosedError:
-            return self._outcome("cut" if self._may_run else "not_started", "the connection was cut")
+            return self._given_up("cut", "the connection was cut")
         except wire.DamagedError as error:
             return self._given_up("damaged", f"output was lost on the way: {error}")
         except _TimeIsUpError:
-            return self._given_up("timeout", "the command did not end in time")
+            return self._given_up("timeout", "its time limit has passed")
         finally:
             if self._feeder is not None:
                 self._feeder.stop()
@@ -205,7 +214,7 @@ class _Conversation:
 
     def _given_up(self, state: State, detail: str) -> Outcome:
         self.kill()
-        return self._outcome(state, detail)
+        return self._outcome(state if self._may_run else "not_started", detail)
 
     def _outcome(self, state: State, detail: str = "") -> Outcome:
         frames = self._frames
@@ -218,18 +227,18 @@ class _Conversation:
 
     def _until(self, done: Callable[[], bool], patience: float | None) -> bool:
         """Listen until `done`; False when `patience` seconds were not enough."""
-        limit = None if patience is None else time.monotonic() + patience
+        limit = float("inf") if patience is None else time.monotonic() + patience
         while not done():
+            now = time.monotonic()
             if self._cancelled():
                 raise FwdctlError("interrupted", "Interrupted.", exit_code=ExitCode.INTERRUPTED)
-            waits = [end - time.monotonic() for end in (limit, self._deadline) if end is not None]
-            if self._deadline is not None and time.monotonic() >= self._deadline:
+            if now >= self._deadline:
                 raise _TimeIsUpError
-            if limit is not None and time.monotonic() >= limit:
+            if now >= limit:
                 return False
             with suppress(TimeoutError):
                 # A short wait keeps Ctrl-C working where a wait without end cannot be interrupted (Windows).
-                self._take(self._socket.recv(max(0.0, min([*waits, 0.5]))))
+                self._take(self._socket.recv(min(limit - now, self._deadline - now, 0.5)))
             if self._feeder is not None:
                 self._feeder.check()
         return True
