@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 import requests
-from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
+from requests.adapters import HTTPAdapter
 
 from fwdctl import trust
 
 
 def session() -> requests.Session:
-    """A session that trusts what az trusts: REQUESTS_CA_BUNDLE, or what comes with `requests`.
+    """A session that trusts what `trust.arm_context` says.
 
     Requests through it raise FwdctlError `ca_bundle_unreadable` too.
     """
@@ -28,14 +28,12 @@ class _SharedTrust(HTTPAdapter):
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         """Where to connect, and the context to verify with."""
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        bundle = DEFAULT_CA_BUNDLE_PATH if verify is True else verify
-        if bundle and not os.path.isdir(bundle):  # noqa: PTH112 - on the way of every request
-            pool.pop("ca_certs", None)
-            pool["ssl_context"] = trust.context(bundle, "REQUESTS_CA_BUNDLE")
+        pool.pop("ca_certs", None)
+        pool.pop("ca_cert_dir", None)
+        pool["ssl_context"] = trust.arm_context(os.environ)
         return host, pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave a context as it is that has its certificates; the way to a proxy by TLS has none."""
-        proxy_by_tls = conn.proxy is not None and conn.proxy.scheme == "https"
-        if "ssl_context" not in conn.conn_kw or proxy_by_tls:
+        """Leave the context as it is; the way to a proxy by TLS has none."""
+        if conn.proxy is not None and conn.proxy.scheme == "https":
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
