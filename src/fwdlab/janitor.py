@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
@@ -37,7 +36,5 @@ def start(directory: LabDirectory) -> None:
         select.select([keep], [], [])
         signal.alarm(30)  # whatever happens, do not stay
         # The supervisor's children die with it, but a moment later; the lock says when the last one has.
-        lock = os.open(directory.path / "lock", os.O_RDWR)
-        fcntl.flock(lock, fcntl.LOCK_EX)
         directory.remove()
     os._exit(0)

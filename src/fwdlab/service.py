@@ -1,4 +1,4 @@
-"""The lab's background process: `python -m fwdlab.service NAME PORT READY_DESCRIPTOR`."""
+"""The lab's background process: `python -m fwdlab.service NAME PORT LOCK READY`, two descriptors."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Take the lab's directory, enter its namespaces, serve until told to end."""
-    name, port, ready = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    """Keep the lab's lock, enter its namespaces, serve until told to end."""
+    name, port, lock, ready = sys.argv[1], *map(int, sys.argv[2:])
+    os.set_inheritable(lock, False)  # noqa: FBT003 - positional only; forks keep it, other programs do not
     directory = LabDirectory(name, os.environ)
     supervisor = os.getpid()
     try:
-        directory.hold()
         janitor.start(directory)
         launch.enter_namespaces()
         # Only now: what follows is large, and the processes around it should stay small.

@@ -27,22 +27,19 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
     """Start a lab and wait until its endpoint answers.
 
     Args:
-        directory: the lab's own directory; must not be in use.
+        directory: the lab's own directory.
         port: loopback port of the ARM endpoint, 0 for any free one.
         environ: the user's environment; its proxy and certificates serve what is passed through.
 
     Raises:
         LabError: `lab_already_running`, a missing requirement, or what the lab's process reported.
     """
-    if directory.running():
-        raise LabError(
-            "lab_already_running", f"the lab '{directory.name}' is already running", "See 'fwdctl lab status'"
-        )
     require()
-    if not directory.wait_for_end(2):
-        directory.remove()  # left by a process that was killed together with its janitor
-    directory.create()
-    process, reader = _spawn(directory, port, environ)
+    lock = directory.hold()  # from here on, so that of two commands at once only one starts a process
+    try:
+        process, reader = _spawn(directory, lock, port, environ)
+    finally:
+        os.close(lock)  # the process has it now
     try:
         report = _read_report(reader, process)
     except BaseException:
@@ -52,26 +49,25 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
         os.close(reader)
     if "error" in report:
         process.wait(STOP_SECONDS)
-        if report["error"]["code"] != "lab_already_running":
-            directory.wait_for_end(STOP_SECONDS)
+        directory.wait_for_end(STOP_SECONDS)
         raise LabError(**report["error"])
     return directory.load()
 
 
 def _spawn(
-    directory: LabDirectory, port: int, environ: Mapping[str, str]
+    directory: LabDirectory, lock: int, port: int, environ: Mapping[str, str]
 ) -> tuple[subprocess.Popen[bytes], int]:
     """The service's process, and the descriptor on which it reports that it is ready or has failed."""
     reader, writer = os.pipe()
     try:
         with directory.log_file.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "fwdlab.service", directory.name, str(port), str(writer)],
+                [sys.executable, "-m", "fwdlab.service", directory.name, str(port), str(lock), str(writer)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=dict(environ),
-                pass_fds=(writer,),
+                pass_fds=(lock, writer),
                 start_new_session=True,
                 cwd="/",
             )

@@ -23,9 +23,10 @@ from fwdlab.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_NAME = "lab"
+HOLD_SECONDS = 0.5
+"""How long a lock may be held by somebody who only asks for it, or by the last processes of a killed lab."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
-_MARKER = ".fwdctl-lab"
+_LOCK = "lock"
 
 
 @dataclass(frozen=True)
@@ -83,49 +84,87 @@ class LabDirectory:
         """System roots and the lab's own authority."""
         return self.path / "tls" / "bundle.pem"
 
-    def create(self) -> None:
-        """Make the directory, readable by its owner only, and mark it as ours.
+    def hold(self) -> int:
+        """Make the directory, empty and for its owner only, and take its lock; for its descriptor's life.
+
+        The forks of this process, and whoever is handed the descriptor, hold the lock with it.
 
         Raises:
-            LabError: `lab_directory_refused` where this user may not write.
+            LabError: `lab_already_running` when another process has it, `lab_directory_foreign` when no lab
+                has made the directory, `lab_directory_refused` where this user may not write.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self.path.chmod(0o700)
-            (self.path / _MARKER).touch()
-        except OSError as error:
-            raise LabError(
-                "lab_directory_refused",
-                f"{self.path} cannot be made: {error.strerror}",
-                "Set XDG_STATE_HOME to a directory of yours",
-            ) from error
+        deadline = time.monotonic() + HOLD_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self._make()
+                descriptor = self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, os.O_CREAT)
+            except (BlockingIOError, FileNotFoundError):  # held; or its parents were removed meanwhile
+                descriptor = None
+            except OSError as error:
+                raise LabError(
+                    "lab_directory_refused",
+                    f"{self.path} cannot be made: {error.strerror}",
+                    "Set XDG_STATE_HOME to a directory of yours",
+                ) from error
+            if descriptor is not None:
+                self._clear()  # left by a process that was killed together with its janitor
+                return descriptor
+            time.sleep(0.02)
+        raise LabError(
+            "lab_already_running", f"the lab '{self.name}' is already running", "See 'fwdctl lab status'"
+        )
 
     def remove(self) -> None:
-        """Remove the directory and its parents that are empty; refuse one that no lab has made."""
-        if not self.path.exists():
+        """Wait until nobody holds the lab, then remove its directory and the parents that are empty."""
+        descriptor = self._lock(fcntl.LOCK_EX)
+        if descriptor is None:
             return
-        if not (self.path / _MARKER).exists():
-            raise LabError("lab_directory_foreign", f"{self.path} was not made by a lab", "Move it away")
-        shutil.rmtree(self.path, ignore_errors=True)
+        self._clear()
+        # The lock goes last: until then nobody can start a lab here, from then on a lock is another lab's.
         with contextlib.suppress(OSError):  # another lab still lives there
-            self.path.parent.rmdir()
-            self.path.parent.parent.rmdir()
+            (self.path / _LOCK).unlink()
+            for directory in (self.path, *self.path.parents[:2]):
+                directory.rmdir()
+        os.close(descriptor)
 
-    def hold(self) -> int:
-        """Take the lock for the life of this process and its forks; the file descriptor must stay open.
+    def _make(self) -> None:
+        with contextlib.suppress(FileExistsError):  # `exist_ok` fails where another one removes it just now
+            self.path.mkdir(parents=True)
+        found = os.listdir(self.path)  # noqa: PTH208 - in one go: the lock is there first and last
+        if found and _LOCK not in found:
+            raise LabError("lab_directory_foreign", f"{self.path} was not made by a lab", "Move it away")
+        self.path.chmod(0o700)
+
+    def _clear(self) -> None:
+        """Remove all but the lock."""
+        for entry in self.path.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != _LOCK:
+                entry.unlink()
+
+    def _lock(self, how: int, flags: int = 0) -> int | None:
+        """Descriptor of the lock file, locked; None when there is none, or it was removed before it was ours.
 
         Raises:
-            LabError: `lab_already_running` when another process has it.
+            BlockingIOError: another process has it, and `how` says not to wait.
         """
-        descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        path = self.path / _LOCK
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            descriptor = os.open(path, os.O_RDWR | flags, 0o600)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, how)
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        except BlockingIOError:
             os.close(descriptor)
-            raise LabError(
-                "lab_already_running", f"the lab '{self.name}' is already running", "See 'fwdctl lab status'"
-            ) from error
-        return descriptor
+            raise
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+        return None
 
     def wait_for_end(self, seconds: float) -> bool:
         """Wait until no process holds the lab and its directory is gone; False when that takes longer."""
@@ -139,14 +178,10 @@ class LabDirectory:
     def running(self) -> bool:
         """Whether the lab's process lives."""
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            descriptor = self._lock(fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
-        finally:
+        if descriptor is not None:
             os.close(descriptor)
         return False
 
@@ -188,12 +223,3 @@ def labs_root(environ: Mapping[str, str]) -> Path:
     # The specification says that a relative path is to be ignored.
     root = Path(base) if base.startswith("/") else home / ".local" / "state"
     return root / "fwdctl" / "labs"
-
-
-def known_labs(environ: Mapping[str, str]) -> list[str]:
-    """Names of the labs that run."""
-    root = labs_root(environ)
-    if not root.is_dir():
-        return []
-    names = sorted(entry.name for entry in root.iterdir() if (entry / _MARKER).exists())
-    return [name for name in names if LabDirectory(name, environ).running()]

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -52,6 +52,17 @@ def process_of(role: str, supervisor: int) -> int:
     reaper = process_of("reaper", supervisor)
     waiter = Path(f"/proc/{reaper}/status").read_text().partition("PPid:")[2].split()[0]
     return int(waiter)
+
+
+def service_processes(home: Path) -> set[int]:
+    """Every process of every lab with its files below a directory, whoever is its parent now."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            ours = f"XDG_STATE_HOME={home}/state".encode() in (process / "environ").read_bytes().split(b"\0")
+            if ours and b"fwdlab.service" in (process / "cmdline").read_bytes():
+                found.add(int(process.name))
+    return found
 
 
 def spaces_of(process: Path | str) -> set[str]:
@@ -146,6 +157,39 @@ def test_two_labs_live_side_by_side_and_one_name_is_one_lab(home: Path) -> None:
     assert "already running" in again.stderr
     second.down()
     first.fwdctl("probe", "spoke")
+
+
+def test_two_at_once_are_one_lab(home: Path) -> None:
+    """Which of two commands wins is not said, but one does, and the other leaves the winner's lab alone."""
+    up = [*FWDCTL, "lab", "up", "--empty", "--name", "a", "-o", "json"]
+    commands = [
+        subprocess.Popen(
+            up,
+            env=clean_environ(home),
+            cwd=home,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    ends = sorted((json.loads(command.communicate(timeout=60)[0]) for command in commands), key=exit_code)
+    services = service_processes(home)
+    try:
+        assert [exit_code(end) for end in ends] == [0, 2]
+        assert ends[1]["errors"][0]["code"] == "lab_already_running"
+        supervisor = int(str(state(home, "a")["pid"]))
+        assert services <= {*children_of(supervisor)}
+        run([*FWDCTL, "lab", "down", "--name", "a"], environ=clean_environ(home))
+        assert wait_for(lambda: not service_processes(home))
+        assert not (home / "state" / "fwdctl").exists()
+    finally:
+        for pid in services & service_processes(home):
+            os.kill(pid, signal.SIGKILL)
+
+
+def exit_code(envelope: dict[str, Any]) -> int:
+    return int(envelope["exitCode"])
 
 
 def test_a_port_that_is_taken(home: Path) -> None:

@@ -6,15 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
 from fwdlab.errors import LabError
-from fwdlab.state import LabDirectory, LabState, known_labs, labs_root
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from fwdlab.state import LabDirectory, LabState, labs_root
 
 STATE = LabState(name="a", pid=1, base_url="https://127.0.0.1:1", proxy_port=2, control_token="t")
 
@@ -48,7 +47,7 @@ def test_a_relative_state_home_is_ignored() -> None:
 
 def test_state_is_private_and_read_back_only_while_the_lab_runs(environ: dict[str, str]) -> None:
     directory = LabDirectory("a", environ)
-    directory.create()
+    os.close(directory.hold())
     directory.save(STATE)
     assert directory.path.stat().st_mode & 0o777 == 0o700
     assert (directory.path / "lab.json").stat().st_mode & 0o777 == 0o600
@@ -57,8 +56,9 @@ def test_state_is_private_and_read_back_only_while_the_lab_runs(environ: dict[st
     assert caught.value.code == "lab_not_running"
     descriptor = directory.hold()
     try:
+        assert [entry.name for entry in directory.path.iterdir()] == ["lock"]
+        directory.save(STATE)
         assert directory.load() == STATE
-        assert known_labs(environ) == ["a"]
         with pytest.raises(LabError) as second:
             directory.hold()
         assert second.value.code == "lab_already_running"
@@ -70,9 +70,57 @@ def test_a_directory_that_no_lab_made_is_not_removed(environ: dict[str, str]) ->
     directory = LabDirectory("a", environ)
     directory.path.mkdir(parents=True)
     (directory.path / "precious").touch()
-    with pytest.raises(LabError):
-        directory.remove()
+    with pytest.raises(LabError) as caught:
+        directory.hold()
+    assert caught.value.code == "lab_directory_foreign"
+    directory.remove()
     assert (directory.path / "precious").exists()
+
+
+def test_a_janitor_that_comes_late_removes_nothing_of_the_next_lab(environ: dict[str, str]) -> None:
+    directory = LabDirectory("a", environ)
+    lock = directory.path / "lock"
+    first = directory.hold()
+    late = threading.Thread(target=directory.remove)
+    late.start()
+    while sum(entry.exists() and entry.samefile(lock) for entry in Path("/proc/self/fd").iterdir()) < 2:
+        time.sleep(0.01)
+    lock.unlink()
+    second = directory.hold()
+    os.close(first)
+    late.join(10)
+    assert not late.is_alive()
+    assert directory.running()
+    os.close(second)
+    directory.remove()
+    assert not labs_root(environ).exists()
+
+
+def test_many_at_once_have_one_holder(environ: dict[str, str]) -> None:
+    """Each process takes the lab and gives it back by removing it, while the others try."""
+    program = """
+import os
+from fwdlab import state
+from fwdlab.errors import LabError
+state.HOLD_SECONDS = 0.05
+directory = state.LabDirectory("a", os.environ)
+for _ in range(50):
+    try:
+        lock = directory.hold()
+    except LabError as error:
+        assert error.code == "lab_already_running", error
+        continue
+    assert os.listdir(directory.path) == ["lock"]
+    for name in ("tls", "run"):
+        (directory.path / name).mkdir()
+    (directory.path / "lab.json").touch()
+    assert sorted(os.listdir(directory.path)) == ["lab.json", "lock", "run", "tls"]
+    os.close(lock)
+    directory.remove()
+"""
+    many = [subprocess.Popen([sys.executable, "-c", program], env=environ) for _ in range(4)]
+    assert [process.wait(60) for process in many] == [0] * 4
+    assert not labs_root(environ).exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -80,7 +128,6 @@ def test_the_janitor_removes_the_files_of_a_killed_process(
     number: signal.Signals, environ: dict[str, str], tmp_path: Path
 ) -> None:
     directory = LabDirectory("a", environ)
-    directory.create()
     holder = subprocess.Popen([sys.executable, "-c", HOLDER], env=environ, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None
@@ -99,6 +146,6 @@ def test_the_janitor_removes_the_files_of_a_killed_process(
 def test_a_state_home_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LabError) as caught:
-        LabDirectory("a", {"XDG_STATE_HOME": str(tmp_path / "file"), "HOME": "/"}).create()
+        LabDirectory("a", {"XDG_STATE_HOME": str(tmp_path / "file"), "HOME": "/"}).hold()
     assert caught.value.code == "lab_directory_refused"
     assert "XDG_STATE_HOME" in caught.value.suggestion
