@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -288,3 +289,48 @@ def _state(pid: int) -> str:
 def test_a_stream_of_bytes_needs_no_descriptor(sound: AciExecServer) -> None:
     channel = Channel(sound.ticket, lambda ticket: connect(ticket, {}))
     assert channel.run(Request(("cat",), io.BytesIO(b"abc"), 60)).stdout == b"abc"
+
+
+def test_a_stdin_that_does_not_block_is_waited_for(sound: AciExecServer) -> None:
+    """As node and some CI systems hand it over: a read finds nothing, and that is not the end."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    seen: list[bytes] = []
+
+    def output(stream: str, data: bytes) -> None:
+        seen.append(data)
+        if data == b"ready\n":  # the first read is over by now
+            os.write(writer, b"hello\n")
+            os.close(writer)
+
+    channel = Channel(sound.ticket, lambda ticket: connect(ticket, {}))
+    with os.fdopen(reader, "rb") as stream:
+        request = Request(("sh", "-c", "sleep 0.2; echo ready; cat"), stream, 60)
+        assert channel.run(request, output).status == 0
+    assert seen == [b"ready\n", b"hello\n"]
+
+
+def test_a_stdin_that_breaks_is_not_its_end(sound: AciExecServer, tmp_path: Path) -> None:
+    class Breaking(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            part = super().read(size)
+            if not part:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return part
+
+    pidfile = tmp_path / "pid"
+    channel = Channel(sound.ticket, lambda ticket: connect(ticket, {}))
+    command = ("sh", "-c", f"echo $$ > {pidfile}; exec cat")
+    outcome = channel.run(Request(command, Breaking(b"half of it\n"), 60))
+    assert (outcome.state, outcome.status) == ("cut", None)
+    assert os.strerror(errno.EIO) in outcome.detail
+    if pidfile.exists():
+        _wait_until_gone(int(pidfile.read_text()))
+
+
+def test_a_stdin_for_writing_only_is_an_empty_one(sound: AciExecServer) -> None:
+    """What `nohup` gives a program that was started on a terminal."""
+    channel = Channel(sound.ticket, lambda ticket: connect(ticket, {}))
+    with Path(os.devnull).open("wb") as stream:
+        outcome = channel.run(Request(("cat",), stream, 60))
+    assert (outcome.status, outcome.stdout) == (0, b"")

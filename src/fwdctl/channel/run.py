@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import secrets
+import select
 import threading
 import time
 from contextlib import suppress
@@ -179,6 +181,8 @@ class _Conversation:
             return self._given_up("damaged", f"output was lost on the way: {error}")
         except _TimeIsUpError:
             return self._given_up("timeout", "its time limit has passed")
+        except _StdinError as error:
+            return self._given_up("cut", f"standard input cannot be read: {error}")
         finally:
             if self._feeder is not None:
                 self._feeder.stop()
@@ -255,6 +259,10 @@ class _TimeIsUpError(Exception):
     """The request's own limit."""
 
 
+class _StdinError(Exception):
+    """What was read so far is not all."""
+
+
 class _Feeder:
     """Passes stdin on in a thread, a few lines ahead of what the box has acknowledged."""
 
@@ -264,29 +272,44 @@ class _Feeder:
         self._frames = frames
         self._stopped = threading.Event()
         self._moved = threading.Condition()
+        self._failure = ""
         threading.Thread(target=self._run, name="fwdctl-stdin", daemon=True).start()
 
     def stop(self) -> None:
         """Send nothing more; a read that blocks is left behind."""
         self._stopped.set()
-        self.check()
+        with self._moved:
+            self._moved.notify_all()
 
     def check(self) -> None:
-        """Acknowledgements may have come."""
+        """Acknowledgements may have come.
+
+        Raises:
+            _StdinError: a read has failed.
+        """
+        if self._failure:
+            raise _StdinError(self._failure)
         with self._moved:
             self._moved.notify_all()
 
     def _run(self) -> None:
+        try:
+            self._pass_on()
+        except ClosedError:
+            return
+        except OSError as error:
+            self._failure = error.strerror or str(error)
+
+    def _pass_on(self) -> None:
         sent = 0
-        with suppress(ClosedError):
-            while chunk := _read(self._stdin):
-                for line in wire.stdin_lines(chunk):
-                    if not self._may_send(sent):
-                        return
-                    self._send(line)
-                    sent += 1
-            if not self._stopped.is_set():
-                self._send(wire.END_OF_STDIN)
+        while chunk := _read(self._stdin):
+            for line in wire.stdin_lines(chunk):
+                if not self._may_send(sent):
+                    return
+                self._send(line)
+                sent += 1
+        if not self._stopped.is_set():
+            self._send(wire.END_OF_STDIN)
 
     def _may_send(self, sent: int) -> bool:
         with self._moved:
@@ -297,15 +320,20 @@ class _Feeder:
 
 
 def _read(stream: BinaryIO) -> bytes:
-    """What is there, empty at the end. Not through the buffer, whose lock a blocked thread would keep."""
+    """What comes next, empty at the end. Not through the buffer, whose lock a blocked thread would keep."""
     try:
         descriptor = stream.fileno()
     except (OSError, AttributeError, ValueError):
         return stream.read(65536)
-    try:
-        return os.read(descriptor, 65536)
-    except OSError:
-        return b""
+    while True:
+        try:
+            return os.read(descriptor, 65536)
+        except BlockingIOError:  # noqa: PERF203 - shared with a program that wants it so; never on Windows
+            select.select([descriptor], [], [])
+        except OSError as error:
+            if error.errno == errno.EBADF:  # open for writing only, which is how nohup takes a terminal away
+                return b""
+            raise
 
 
 def _encoded(word: str | bytes) -> bytes:
