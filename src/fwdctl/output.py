@@ -6,6 +6,7 @@ Data goes to stdout and everything else to stderr, in every format.
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,7 @@ from fwdctl.errors import ExitCode, FwdctlError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
+    from xml.etree.ElementTree import Element
 
     from rich.console import Console
     from rich.status import Status
@@ -111,16 +113,28 @@ def _print_envelope(runtime: Runtime, command: str, result: Result) -> None:
 
 
 def _junit_error(command: str, error: FwdctlError) -> str:
-    from xml.sax.saxutils import quoteattr
+    from xml.etree import ElementTree as ET
 
-    name = quoteattr(f"fwdctl {command}".strip())
+    name = f"fwdctl {command}".strip()
     text = " ".join(part for part in (error.message, error.suggestion) if part)
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n'
-        f'<testsuites errors="1"><testsuite name={name} tests="1" errors="1"><testcase name={name}>'
-        f"<error type={quoteattr(error.code)} message={quoteattr(text)}/>"
-        "</testcase></testsuite></testsuites>\n"
-    )
+    root = ET.Element("testsuites", errors="1")
+    suite = ET.SubElement(root, "testsuite", name=name, tests="1", errors="1")
+    case = ET.SubElement(suite, "testcase", name=name)
+    ET.SubElement(case, "error", type=error.code, message=xml_text(text))
+    return xml_document(root)
+
+
+def xml_document(root: Element) -> str:
+    """ASCII, as the JSON is; characters beyond it become references."""
+    from xml.etree import ElementTree as ET
+
+    text: str = ET.tostring(root, encoding="us-ascii").decode()
+    return text + "\n"
+
+
+def xml_text(text: str) -> str:
+    """Without characters that XML cannot hold."""
+    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
 
 
 def encodable(text: str, stream: TextIO) -> str:
@@ -151,6 +165,11 @@ def console(runtime: Runtime, stream: TextIO) -> Console:
         legacy_windows=False,
         _environ=runtime.environ,
     )
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: text is never markup, never wrapped, and no encoding refuses it."""
+    console.print(encodable(text, console.file), soft_wrap=True)  # type: ignore[arg-type]
 
 
 def grid(console: Console, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -190,7 +209,8 @@ class Progress:
 
     def __init__(self, runtime: Runtime) -> None:
         self._stream = runtime.stderr
-        self._live = runtime.colour(runtime.stderr)
+        # The spinner needs more than colour: signs beyond what one byte can express.
+        self._live = runtime.colour(runtime.stderr) and encodable("\u280b", self._stream) == "\u280b"
         self._console = console(runtime, runtime.stderr) if self._live else None
         self._status: Status | None = None
         self._told: set[str] = set()
@@ -253,11 +273,12 @@ class Progress:
             self._line(line)
 
     def _line(self, text: str) -> None:
+        text = encodable(text, self._stream)
         if self._console is not None and self._status is not None:
             from rich.text import Text
 
             # Through the console, which moves the spinner out of the way.
             self._console.print(Text.from_ansi(text), soft_wrap=True)
             return
-        self._stream.write(encodable(text + "\n", self._stream))
+        self._stream.write(text + "\n")
         self._stream.flush()

@@ -68,9 +68,9 @@ class World:
     err: io.TextIOWrapper
     cwd: Path
 
-    def run(self, *argv: str, stdin: bytes = b"") -> int:
+    def run(self, *argv: str, stdin: bytes = b"", encoding: str = "utf-8") -> int:
         self.out, self.err = (
-            io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n") for _ in range(2)
+            io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n") for _ in range(2)
         )
         environ = {"RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
         source = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
@@ -298,3 +298,13 @@ def test_evidence_that_cannot_be_read_shows_nothing_to_be_right(
     assert path["broken"]["code"] == "PATH_UNEXPLAINED"
     assert "evidence could not be read: " in path["broken"]["evidence"]
     assert "right" not in path["broken"]["evidence"]
+
+
+@pytest.mark.parametrize("form", ["table", "json", "junit"])
+def test_what_others_wrote_is_printed_in_every_encoding(world: World, form: str) -> None:
+    broken(world)
+    state = {"privateLinkServiceConnectionState": {"status": "Rejected", "description": "10 \u2013 20 漢"}}
+    endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": state}]}}
+    world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
+    assert world.run("probe", "spoke", "-o", form, encoding="cp1252") == 4
+    assert b"PE_REJECTED" in world.stdout

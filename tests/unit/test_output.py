@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import threading
 from contextlib import suppress
@@ -9,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import OutputFormat, Progress, Result, console, grid, render, render_error
+from fwdctl.output import OutputFormat, Progress, Result, console, grid, render, render_error, say
 from support.frame import Stream, make_runtime
 
 if TYPE_CHECKING:
@@ -81,6 +82,24 @@ def test_an_error_as_junit_is_xml_with_code_and_mend(tmp_path: Path) -> None:
     assert error.attrib == {"type": "a_code", "message": "It is <broken>. Mend it."}
 
 
+def test_an_error_as_junit_is_xml_in_every_encoding(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    render_error(runtime, "probe", FwdctlError("c", "10 \u2013 20 漢\x01", "Mend it."), OutputFormat.junit)
+    text = runtime.stdout.getvalue()
+    assert text.isascii()
+    error = ET.fromstring(text.encode()).find(".//error")  # noqa: S314 - our own text
+    assert error is not None
+    assert error.get("message") == "10 \u2013 20 漢? Mend it."
+
+
+def test_a_line_is_whole_and_never_fails(tmp_path: Path) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", newline="\n")
+    runtime = make_runtime(tmp_path, {"COLUMNS": "20"}, stdout=stdout)
+    say(console(runtime, stdout), "[b]" + "x" * 30 + " 漢")
+    stdout.seek(0)
+    assert stdout.read() == "[b]" + "x" * 30 + " \\u6f22\n"
+
+
 def test_junit_is_refused_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(FwdctlError, match="no JUnit form") as caught:
         render(make_runtime(tmp_path), "env show", Result(None), OutputFormat.junit)
@@ -113,6 +132,14 @@ def test_progress_survives_a_stream_without_the_sign(tmp_path: Path) -> None:
     with Progress(runtime) as progress:
         progress.done("漢")
     assert runtime.stderr.getvalue() == "  (+) Done: \\u6f22\n"
+
+
+def test_a_terminal_without_the_spinner_s_signs_gets_lines(tmp_path: Path) -> None:
+    stderr = Stream(terminal=True, encoding="iso-8859-1")
+    with Progress(make_runtime(tmp_path, {"TERM": "xterm"}, stderr=stderr)) as progress:
+        progress.step("one")
+        progress.done("first")
+    assert stderr.getvalue() == "one ...\n  (+) Done: first\n"
 
 
 def test_progress_on_a_terminal_colours_and_cleans_up(tmp_path: Path) -> None:

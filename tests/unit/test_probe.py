@@ -477,3 +477,9 @@ def test_junit() -> None:
     failure = suite[1][0]
     assert (failure.get("type"), failure.get("message")) == ("TARGET_DOWN", "it & fails")
     assert "no <answer> ?" in (failure.text or "")
+
+
+def test_junit_is_ascii_so_that_no_stream_can_spoil_it() -> None:
+    text = junit([skipped(PATH, "10 \u2013 20 漢", "inconclusive")])
+    (found,) = ET.fromstring(text.encode("ascii")).iter("error")  # noqa: S314 - our own text
+    assert found.get("message") == "10 \u2013 20 漢"

@@ -18,7 +18,7 @@ from fwdctl.cli.options import (
     invoke,
 )
 from fwdctl.errors import ExitCode
-from fwdctl.output import OutputFormat, Progress, Result, grid
+from fwdctl.output import OutputFormat, Progress, Result, grid, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,6 +153,5 @@ def _summary(result: PathResult) -> str:
 
 
 def _explain(console: Console, heading: str, broken: Broken) -> None:
-    console.print(f"\n{heading} ({broken.code})", soft_wrap=True)
-    console.print(f"  {broken.evidence}", soft_wrap=True)
-    console.print(f"  Next: {broken.following}", soft_wrap=True)
+    for line in (f"\n{heading} ({broken.code})", f"  {broken.evidence}", f"  Next: {broken.following}"):
+        say(console, line)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
+
+from fwdctl.output import xml_document, xml_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ def junit(results: Sequence[PathResult]) -> str:
         for result in own:
             _case(suite, box, result)
     ET.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    return xml_document(root)
 
 
 def _counts(results: Sequence[PathResult]) -> dict[str, str]:
@@ -37,15 +38,10 @@ def _case(suite: ET.Element, box: str, result: PathResult) -> None:
     element = ELEMENTS.get(result.verdict)
     if element is not None:
         broken = result.broken
-        said = ET.SubElement(case, element, message=_clean(result.reason))
+        said = ET.SubElement(case, element, message=xml_text(result.reason))
         if broken is not None:
             said.set("type", broken.code)
-            said.text = _clean(f"{broken.segment}: {broken.evidence}\nNext: {broken.following}")
+            said.text = xml_text(f"{broken.segment}: {broken.evidence}\nNext: {broken.following}")
     lines = [f"{finding.check}: {finding.verdict}: {finding.reason}" for finding in result.findings]
     lines += [f"warning: {warning.code}: {warning.evidence}" for warning in result.warnings]
-    ET.SubElement(case, "system-out").text = _clean("\n".join(lines))
-
-
-def _clean(text: str) -> str:
-    """Without characters that XML cannot hold."""
-    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+    ET.SubElement(case, "system-out").text = xml_text("\n".join(lines))

@@ -8,7 +8,7 @@ import typer
 
 from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors, wait_until_healthy
 from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
-from fwdctl.output import OutputFormat, Progress, Result, grid
+from fwdctl.output import OutputFormat, Progress, Result, grid, say
 
 if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
@@ -48,9 +48,10 @@ def break_(
             )
         return Result(
             data=data,
-            table=lambda console: console.print(
+            table=lambda console: say(
+                console,
                 f"(!) {data['name']}: {data['summary']}. A probe should "
-                + (f"say {data['code']}." if data["code"] else f"end with exit code {data['exitCode']}.")
+                + (f"say {data['code']}." if data["code"] else f"end with exit code {data['exitCode']}."),
             ),
         )
 
@@ -90,6 +91,6 @@ def heal(
                     progress.step("Waiting for the load balancer's health probes")
                     data["healthy"] = wait_until_healthy(runtime, client)
         text = f"Healed: {', '.join(data['healed'])}" if data["healed"] else "No fault was in force"
-        return Result(data=data, table=lambda console: console.print(text))
+        return Result(data=data, table=lambda console: say(console, text))
 
     invoke("lab heal", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)

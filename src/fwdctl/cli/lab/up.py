@@ -10,7 +10,7 @@ import typer
 
 from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors, wait_until_healthy
 from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
-from fwdctl.output import OutputFormat, Progress, Result
+from fwdctl.output import OutputFormat, Progress, Result, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,7 +110,7 @@ def _up_result(client: LabClient, name: str) -> Result:
 
     def table(console: Console) -> None:
         what = "fwdctl probe spoke" if "FWD_TOPOLOGY" in state.outputs else "az or azd"
-        console.print(f'\nNext:  eval "$(fwdctl lab env{option})"  and then  {what}')
+        say(console, f'\nNext:  eval "$(fwdctl lab env{option})"  and then  {what}')
 
     data = {"name": name, "endpoint": state.base_url, "outputs": state.outputs}
     return Result(data=data, table=table)
@@ -120,7 +120,7 @@ def _up_result(client: LabClient, name: str) -> Result:
     epilog=epilog(
         """
         eval "$(fwdctl lab env)"
-        fwdctl-lab-off             restore the shell's own settings
+        fwdctl_lab_off             restore the shell's own settings
         """
     )
 )
@@ -159,9 +159,9 @@ def _print_shell(console: Console, variables: dict[str, str], runtime: Runtime) 
             f"export {key}={shlex.quote(runtime.environ[key])}" if key in runtime.environ else f"unset {key}"
             for key in sorted(variables)
         ]
-        lines.append("fwdctl-lab-off() {\n  " + "\n  ".join([*undo, "unset -f fwdctl-lab-off"]) + "\n}")
+        lines.append("fwdctl_lab_off() {\n  " + "\n  ".join([*undo, "unset -f fwdctl_lab_off"]) + "\n}")
     if console.file.isatty():
-        lines.append('# Let this shell use the lab:  eval "$(fwdctl lab env)"   and back:  fwdctl-lab-off')
+        lines.append('# Let this shell use the lab:  eval "$(fwdctl lab env)"   and back:  fwdctl_lab_off')
     console.file.write("\n".join(lines) + "\n")
 
 
@@ -182,8 +182,6 @@ def down(
 
         with lab_errors():
             start.stop(LabDirectory(name, runtime.environ))
-        return Result(
-            data={"name": name}, table=lambda console: console.print(f"(✓) Done: lab '{name}' is gone")
-        )
+        return Result(data={"name": name}, table=lambda console: say(console, f"Done: lab '{name}' is gone"))
 
     invoke("lab down", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)

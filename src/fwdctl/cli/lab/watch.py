@@ -12,7 +12,7 @@ import typer
 from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors
 from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import OutputFormat, Result, grid
+from fwdctl.output import OutputFormat, Result, encodable, grid, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +43,7 @@ def status(
 
 
 def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> None:
-    console.print(f"Lab '{state.name}' at {state.base_url}\n")
+    say(console, f"Lab '{state.name}' at {state.base_url}\n")
     grid(
         console,
         ["node", "network", "address", "state", "health"],
@@ -53,9 +53,9 @@ def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> No
         ],
     )
     for text in data["faults"]:
-        console.print(f"\nFault in force: {text}")
+        say(console, f"\nFault in force: {text}")
     for text in data["warnings"]:
-        console.print(f"\nWarning: {text}")
+        say(console, f"\nWarning: {text}")
 
 
 @app.command(epilog=epilog("fwdctl lab log --follow\nfwdctl lab log -o json"))
@@ -90,7 +90,7 @@ def _print_requests(runtime: Runtime, requests: list[dict[str, Any]], output: Ou
         if output is OutputFormat.json:
             runtime.stdout.write(json.dumps(request) + "\n")
         else:
-            runtime.stdout.write(_line(request) + "\n")
+            runtime.stdout.write(encodable(_line(request), runtime.stdout) + "\n")
     runtime.stdout.flush()
 
 
@@ -135,8 +135,8 @@ def shell(
 
 def _run_in(runtime: Runtime, client: LabClient, node: str, command: list[str]) -> Result:
     done = client.control("POST", "/lab/run", {"node": node, "argv": command}, seconds=60)
-    runtime.stdout.write(done["stdout"])
-    runtime.stderr.write(done["stderr"])
+    runtime.stdout.write(encodable(done["stdout"], runtime.stdout))
+    runtime.stderr.write(encodable(done["stderr"], runtime.stderr))
     return Result(data=None, exit_code=done["returncode"])
 
 
