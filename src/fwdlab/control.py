@@ -62,7 +62,7 @@ class Control:
             "nodes": nodes,
             "health": [asdict(each) for each in health],
             "faults": list(self.faults.active),
-            "warnings": list(self.lab.api.warnings),
+            "warnings": [*self.lab.api.warnings, *self.lab.data_plane.warnings],
         }
 
     async def log(self, request: ArmRequest) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def test_a_filter_that_is_not_understood_is_refused() -> None:
         parse_filter("substringof('x', name)")
 
 
-def test_warnings_go_with_their_resource() -> None:
+def test_warnings_go_with_what_they_are_about() -> None:
     async def scene() -> None:
         api = new_api()
         await api.put(GROUP, PLACE)
@@ -176,6 +176,15 @@ def test_warnings_go_with_their_resource() -> None:
         for _ in range(2):
             await api.put(f"{NETWORK}/virtualNetworks/v", body)
         expected = f"{NETWORK}/virtualNetworks/v: custom DNS servers have no effect in the lab"
+        assert api.warnings == (expected,)
+        del body["properties"]["dhcpOptions"]
+        await api.put(f"{NETWORK}/virtualNetworks/v", body)
+        assert api.warnings == ()
+        body["properties"]["subnets"][0]["properties"]["serviceEndpoints"] = [
+            {"service": "Microsoft.KeyVault"}
+        ]
+        await api.put(f"{NETWORK}/virtualNetworks/v", body)
+        expected = f"{NETWORK}/virtualNetworks/v/subnets/a: service endpoints have no effect in the lab"
         assert api.warnings == (expected,)
         await api.delete(f"{NETWORK}/virtualNetworks/v")
         assert api.warnings == ()

@@ -63,8 +63,12 @@ class ArmApi:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """What was accepted and is not honoured, each once: `ID: what`, while the resource exists."""
-        return tuple(text for text in self.world.warnings if self._is_there(text.partition(": ")[0]))
+        """What was accepted and is not honoured: `ID: what`; the data plane has its own."""
+        return tuple(
+            text
+            for resource in self.store.list()
+            for text in self.world.provider(resource.type).not_honoured(resource.document)
+        )
 
     @property
     def group_deleted(self) -> list[Callable[[str], None]]:
@@ -225,13 +229,6 @@ class ArmApi:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _is_there(self, resource_id: str) -> bool:
-        """Whether a resource, or what it is embedded in, is stored."""
-        known: ResourceId | None = ResourceId.parse(resource_id)
-        while known is not None and self.store.get(known.text) is None:
-            known = known.parent
-        return known is not None
 
     async def _finish(self, parsed: ResourceId, outcome: Outcome) -> Outcome:
         if outcome.operation is not None:

@@ -18,7 +18,7 @@ from fwdlab.model import Resource
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from fwdlab.arm.ports import DataPlane
     from fwdlab.arm.store import Store
@@ -53,15 +53,9 @@ class World:
     tenant_id: str
     operations: Operations = field(default_factory=Operations)
     settings: LabSettings = field(default_factory=LabSettings)
-    warnings: list[str] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     providers: dict[str, Provider] = field(default_factory=dict)
     group_deleted: list[Callable[[str], None]] = field(default_factory=list)
-
-    def warn(self, text: str) -> None:
-        """Record once that something was accepted which the lab does not honour."""
-        if text not in self.warnings:
-            self.warnings.append(text)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something in the background until `ArmApi.close`."""
@@ -152,6 +146,11 @@ class Provider:
         self.before_delete(resource_id)
         self.store.delete(resource_id.text)
         return Outcome(200)
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        """What of a stored document has no effect in the lab, `ID: what`; the data plane has its own."""
+        del document
+        yield from ()
 
     def before_delete(self, resource_id: ResourceId) -> None:
         """Refuse to remove what is in use; let go of what it holds."""

@@ -23,7 +23,7 @@ from fwdlab.arm.providers.network_lb import SCALE_SET_NIC, allocate_interface
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fwdlab.arm.providers.base import World
 
@@ -134,9 +134,6 @@ class ScaleSets(Provider):
             "sku", copy.deepcopy(old.document.get("sku", {})) if old is not None else {}
         )
         sku.setdefault("capacity", 1)
-        for policy in ("automaticRepairsPolicy", "scaleInPolicy"):
-            if properties.get(policy):
-                self.world.warn(f"{document['id']}: {policy} has no effect in the lab")
         if old is not None and _model(document, secrets) != _model(old.document, old.secrets):
             secrets["model"] += 1
         scale_set = Resource(document["id"], VMSS, document, secrets, None)
@@ -146,6 +143,12 @@ class ScaleSets(Provider):
             for instance in self.instances.of(scale_set):
                 self.instances.upgrade(instance)
         return scale_set
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        """Policies."""
+        for policy in ("automaticRepairsPolicy", "scaleInPolicy"):
+            if document["properties"].get(policy):
+                yield f"{document['id']}: {policy} has no effect in the lab"
 
     def _to_capacity(self, scale_set: Resource) -> Resource:
         existing = self.instances.of(scale_set)

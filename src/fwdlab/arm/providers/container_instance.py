@@ -17,6 +17,8 @@ from fwdlab.errors import LabError
 from fwdlab.model import NodeSpec, Resource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fwdlab.arm.providers.base import World
 
 GROUP = "Microsoft.ContainerInstance/containerGroups"
@@ -73,8 +75,6 @@ class ContainerGroups(Provider):
         for name, default in (("sku", "Standard"), ("osType", "Linux"), ("restartPolicy", "Always")):
             properties.setdefault(name, default)
         properties.setdefault("initContainers", [])
-        if properties["initContainers"] or properties.get("volumes"):
-            self.world.warn(f"{document['id']}: init containers and volumes have no effect in the lab")
         if old is not None and _state(old) == "Pending":
             raise _transitioning(old)
         secrets = _take_secrets(properties, old)
@@ -86,6 +86,11 @@ class ContainerGroups(Provider):
                 container["properties"]["instanceView"] = copy.deepcopy(before["properties"]["instanceView"])
             return Resource(document["id"], GROUP, document, secrets, old.node)
         return self._running(Resource(document["id"], GROUP, document, secrets, None))
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        """Init containers and volumes."""
+        if document["properties"]["initContainers"] or document["properties"].get("volumes"):
+            yield f"{document['id']}: init containers and volumes have no effect in the lab"
 
     def _running(self, group: Resource) -> Resource:
         """The group with a fresh boot: a new node, perhaps with another address, as in the service."""

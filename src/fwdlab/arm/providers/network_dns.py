@@ -12,6 +12,8 @@ from fwdlab.arm.providers.addresses import missing_reference
 from fwdlab.arm.providers.base import Provider, embed, reference_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fwdlab.arm.operations import Outcome
     from fwdlab.arm.providers.base import World
     from fwdlab.model import Resource
@@ -180,10 +182,14 @@ class Links(Provider):
         if self.store.get(network) is None:
             raise missing_reference(network, resource_id.text)
         self._refuse_second(resource_id, network)
-        if properties.setdefault("registrationEnabled", False):
-            self.world.warn(f"{document['id']}: machines are not registered automatically in the lab")
+        properties.setdefault("registrationEnabled", False)
         properties["virtualNetworkLinkState"] = "Completed"
         return self.resource(document, old)
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        """Registration."""
+        if document["properties"]["registrationEnabled"]:
+            yield f"{document['id']}: machines are not registered automatically in the lab"
 
     def _refuse_second(self, resource_id: ResourceId, network: str) -> None:
         zone = str(resource_id.parent).lower()

@@ -51,14 +51,11 @@ class LoadBalancers(Provider):
         for pool in properties["backendAddressPools"]:
             for address in pool["properties"].setdefault("loadBalancerBackendAddresses", []):
                 address["id"] = f"{pool['id']}/loadBalancerBackendAddresses/{address.get('name')}"
-            self._warn_of_strangers(pool, properties["frontendIPConfigurations"])
+                _check_address(address, pool["id"])
             pool["properties"].pop("backendIPConfigurations", None)
         for probe in properties["probes"]:
             _check_probe(probe)
         _check_rules(properties, document["id"])
-        for unused in ("inboundNatRules", "outboundRules", "inboundNatPools"):
-            if properties[unused]:
-                self.world.warn(f"{document['id']}: {unused} carry no packets in the lab")
         return self.resource(document, old)
 
     def _allocate(self, frontends: list[dict[str, Any]], owner: str, old: Resource | None) -> None:
@@ -72,23 +69,8 @@ class LoadBalancers(Provider):
                     "LoadBalancerFrontendIPConfigurationMustReferenceSubnetOrPublicIP",
                     f"{frontend['id']} refers to neither a subnet nor a public address.",
                 )
-            self.world.warn(f"{frontend['id']}: a public frontend carries no packets in the lab")
         former = old.properties.get("frontendIPConfigurations", []) if old is not None else []
         allocate_all(self.store, private, former, owner)
-
-    def _warn_of_strangers(self, pool: dict[str, Any], frontends: list[dict[str, Any]]) -> None:
-        """ARM takes addresses of any network; packets reach those of the load balancer's own."""
-        own = [
-            ipaddress.ip_network(prefix)
-            for network in filter(None, map(self.store.get, {_network_of(f) for f in frontends}))
-            for prefix in network.properties["addressSpace"]["addressPrefixes"]
-        ]
-        for entry in pool["properties"]["loadBalancerBackendAddresses"]:
-            address = entry.get("properties", {}).get("ipAddress")
-            if own and address and not any(_parsed(address, pool["id"]) in prefix for prefix in own):
-                self.world.warn(
-                    f"{pool['id']}: {address} lies outside of the load balancer's network; nothing reaches it"
-                )
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """Add who refers to which part."""
@@ -127,9 +109,11 @@ class LoadBalancers(Provider):
                     )
 
 
-def _parsed(address: str, pool_id: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _check_address(entry: dict[str, Any], pool_id: str) -> None:
+    address = entry.get("properties", {}).get("ipAddress")
     try:
-        return ipaddress.ip_address(address)
+        if address:
+            ipaddress.ip_address(address)
     except ValueError:
         raise ArmError(
             400, "LabInvalidBackendAddress", f"{pool_id}: '{address}' is not an IP address."

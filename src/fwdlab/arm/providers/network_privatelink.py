@@ -61,8 +61,7 @@ class PrivateLinkServices(Provider):
             properties.setdefault(name, default)
         for name in ("visibility", "autoApproval"):
             properties[name].setdefault("subscriptions", [])
-        if properties.setdefault("enableProxyProtocol", False):
-            self.world.warn(f"{document['id']}: the lab does not add PROXY protocol headers")
+        properties.setdefault("enableProxyProtocol", False)
         self._put_nic(document)
         return self.resource(document, old)
 

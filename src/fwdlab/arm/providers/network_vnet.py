@@ -12,6 +12,8 @@ from fwdlab.arm.providers.addresses import missing_reference, prefix_of, used_ad
 from fwdlab.arm.providers.base import Embedded, Provider, embed, index_of, reference_id
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fwdlab.model import Resource
 
 VNET = "Microsoft.Network/virtualNetworks"
@@ -64,18 +66,20 @@ class VirtualNetworks(Provider):
                 wanted = reference_id(entry.get(key))
                 if wanted and self.store.get(wanted) is None:
                     raise missing_reference(wanted, subnet["id"])
-            if entry.get("routeTable"):
-                self.world.warn(f"{subnet['id']}: route tables have no effect in the lab")
-            if entry.get("serviceEndpoints"):
-                self.world.warn(f"{subnet['id']}: service endpoints have no effect in the lab")
         for peering in embed(document, "virtualNetworkPeerings", f"{VNET}/virtualNetworkPeerings"):
             self._complete_peering(peering, properties["addressSpace"])
-        if (properties.get("dhcpOptions") or {}).get("dnsServers"):
-            self.world.warn(f"{document['id']}: custom DNS servers have no effect in the lab")
         if old is not None:
             self._keep_used(document, old)
         self._connect_remote(document)
         return self.resource(document, old)
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        """Service endpoints and name servers."""
+        for subnet in document["properties"]["subnets"]:
+            if subnet["properties"].get("serviceEndpoints"):
+                yield f"{subnet['id']}: service endpoints have no effect in the lab"
+        if (document["properties"].get("dhcpOptions") or {}).get("dnsServers"):
+            yield f"{document['id']}: custom DNS servers have no effect in the lab"
 
     def _complete_peering(self, peering: dict[str, Any], space: dict[str, Any]) -> None:
         remote_id = reference_id(peering["properties"].get("remoteVirtualNetwork"))
@@ -260,8 +264,6 @@ class SecurityGroups(Provider):
         taken: dict[tuple[str, int], str] = {}
         for rule in rules:
             _check_rule(rule)
-            if any(key.lower().endswith("applicationsecuritygroups") for key in rule["properties"]):
-                self.world.warn(f"{rule['id']}: application security groups have no effect in the lab")
             key = (rule["properties"]["direction"].lower(), int(rule["properties"]["priority"]))
             if key in taken:
                 raise ArmError(
