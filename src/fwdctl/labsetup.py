@@ -58,8 +58,7 @@ def prepare(runtime: Runtime, compiled: Path | None, parameters: Path | None) ->
     if "cloudInitForwarder" in template.get("parameters", {}):
         values |= _rendered(own, file, compiled, values)
     problems: list[Problem] = []
-    wanted = tuple(json.loads(file.read_text("utf-8")).get("parameters", {})) if file.is_file() else ()
-    filled = read_values(file, compiled, wanted, values, problems) if wanted else {}
+    filled = read_values(file, compiled, None, values, problems) if parameters or file.is_file() else {}
     if problems:
         raise ParametersError(file, tuple(problems))
     return LabDeployment(
@@ -97,10 +96,10 @@ def _read_template(compiled: Path) -> dict[str, Any]:
             "Compile it: bicep build infra/main.bicep --outfile infra/main.json",
             exit_code=ExitCode.NOT_FOUND,
         ) from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise FwdctlError(
             "template_not_json",
-            f"{compiled}: not JSON: {error}",
+            f"{compiled} cannot be read as JSON: {error}",
             "Give the compiled template, not the Bicep file.",
             exit_code=ExitCode.USAGE,
         ) from error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def read_values(
     file: Path,
     compiled: Path,
-    wanted: tuple[str, ...],
+    wanted: tuple[str, ...] | None,
     environment: Mapping[str, str],
     problems: list[Problem],
 ) -> dict[str, Any]:
@@ -27,18 +27,18 @@ def read_values(
     Args:
         file: the parameters file.
         compiled: the compiled template, for defaults and names.
-        wanted: names of the parameters to read.
+        wanted: names of the parameters to read, None for those that the file gives.
         environment: values for `${NAME}`.
         problems: takes what is wrong with single parameters.
 
     Raises:
         FwdctlError: a file is missing (3), not JSON or without parameters (2).
     """
-    declared = _object(compiled, _read_json(compiled), "parameters")
+    declared = _object(compiled, _read_json(compiled), "parameters", {})
     given = _object(file, _read_json(file), "parameters")
     _check_names(given, declared, problems)
     values = {}
-    for name in wanted:
+    for name in given if wanted is None else wanted:
         declaration = declared.get(name, {})
         value = declaration.get("defaultValue")
         entry = given.get(name)
@@ -68,7 +68,7 @@ def _read_json(file: Path) -> Any:
         raise FwdctlError(
             "file_not_found",
             f"{file} does not exist.",
-            "It belongs to the template: restore it from version control.",
+            "Correct its name; a file of the template is restored from version control.",
             exit_code=ExitCode.NOT_FOUND,
         ) from error
     except json.JSONDecodeError as error:
@@ -87,8 +87,8 @@ def _read_json(file: Path) -> Any:
         ) from error
 
 
-def _object(file: Path, document: Any, key: str) -> dict[str, Any]:
-    value = document.get(key) if isinstance(document, dict) else None
+def _object(file: Path, document: Any, key: str, default: Any = None) -> dict[str, Any]:
+    value = document.get(key, default) if isinstance(document, dict) else None
     if isinstance(value, dict):
         return value
     problem = Problem(key, "is missing or not an object", 'Write {"parameters": {"NAME": {"value": ...}}}.')
