@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
-    from fwdctl.channel import Channel, Outcome, Request, Ticket
+    from fwdctl.channel import Outcome, Request, Ticket
     from fwdctl.deployment import Box, Deployment
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
@@ -54,6 +54,7 @@ class Change:
         box: which one.
         outcome: what became of it.
         detail: why, where it failed.
+        error: what failed, with its exit code and suggestion.
     """
 
     box: Box
@@ -61,6 +62,7 @@ class Change:
         "started", "already running", "stopped", "already stopped", "still starting", "missing", "failed"
     ]
     detail: str = ""
+    error: FwdctlError | None = None
 
 
 def select(deployment: Deployment, which: str) -> tuple[Box, ...]:
@@ -124,7 +126,16 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
 def status(arm: Arm, deployment: Deployment, boxes: Iterable[Box]) -> list[Status]:
     """What Azure says of each box."""
     containers = Containers(arm, deployment.resource_group)
-    return side_by_side(lambda box: Status(box, _find(containers, box)), list(boxes))
+
+    def one(box: Box) -> Status:
+        try:
+            return Status(box, containers.get(box.group))
+        except ArmFailure as error:
+            if error.code != "resource_not_found":
+                raise
+            return Status(box, None)
+
+    return side_by_side(one, list(boxes))
 
 
 def start(
@@ -142,7 +153,7 @@ def start(
             _start(runtime, containers, box, progress)
         except FwdctlError as error:
             progress.failed(f"{box.name} ({box.group}): {error.message}")
-            return Change(box, "failed", error.message)
+            return Change(box, "failed", error.message, error)
         progress.done(f"{box.name} ({box.group}) runs")
         return Change(box, "started")
 
@@ -171,35 +182,33 @@ def stop(
     return side_by_side(lambda box: _stop(runtime, containers, box), list(boxes))
 
 
-def _stop(runtime: Runtime, containers: Containers, box: Box) -> Change:
+def _stop(
+    runtime: Runtime, containers: Containers, box: Box, starting: Callable[[], bool] = lambda: False
+) -> Change:
+    """Stop a box; while a start of ours is under way, it is not taken for stopped."""
     deadline = runtime.clock() + STOP_PATIENCE
     while True:
         try:
+            doubtful = starting()  # asked before the state, which may be older
             group = containers.get(box.group)
             if group.state in {"Stopped", "Succeeded", "Failed"}:
+                if doubtful and runtime.clock() < deadline:
+                    runtime.sleep(1.0)
+                    continue
                 return Change(box, "already stopped", group.reason if group.state == "Failed" else "")
             containers.stop(box.group)
-        except ArmFailure as error:  # noqa: PERF203 - asking again is the point
+        except ArmFailure as error:
             if error.code == "resource_not_found":
                 return Change(box, "missing")
             if error.status != NOT_NOW:
-                return Change(box, "failed", error.message)
+                return Change(box, "failed", error.message, error)
             if runtime.clock() >= deadline:
                 return Change(box, "still starting", error.arm_message)
             runtime.sleep(1.0)
         except FwdctlError as error:
-            return Change(box, "failed", error.message)
+            return Change(box, "failed", error.message, error)
         else:
             return Change(box, "stopped")
-
-
-def _find(containers: Containers, box: Box) -> Group | None:
-    try:
-        return containers.get(box.group)
-    except ArmFailure as error:
-        if error.code == "resource_not_found":
-            return None
-        raise
 
 
 def _start(
@@ -221,6 +230,8 @@ def _start(
     try:
         containers.finish_start(containers.begin_start(box.group), tick)
     except ArmFailure as error:
+        if error.code not in {"arm_refused", "operation_failed"}:
+            raise  # no permission, no such box, no answer: nothing that the box's events could explain
         if error.status != NOT_NOW or error.arm_code != "ContainerGroupTransitioning":
             raise _start_failed(containers, box, error.arm_message) from error
     pause = 0.1
@@ -288,7 +299,7 @@ class Session:
         self._may_start = may_start
         self._keep = keep_running
         self._meanwhile = meanwhile
-        self._started = False
+        self._started = self._starting = False
         self._cancelled = threading.Event()
 
     def __enter__(self) -> Session:  # noqa: PYI034 - Self needs Python 3.11
@@ -301,7 +312,7 @@ class Session:
         if not self._started or self._keep:
             return
         self._progress.step(f"Stopping {self._box.name} ({self._box.group})")
-        change = _stop(self._runtime, self._containers, self._box)
+        change = _stop(self._runtime, self._containers, self._box, lambda: self._starting)
         if change.outcome in {"failed", "still starting"}:
             self._progress.warning(
                 f"{self._box.name} ({self._box.group}) may still run and cost money: {change.detail} "
@@ -314,20 +325,13 @@ class Session:
         Raises:
             FwdctlError: the box is missing, does not start, or refuses exec.
         """
-        return self.channel().run(request, output)
-
-    def channel(self) -> Channel:
-        """A channel into the box."""
         from fwdctl.channel import Channel
         from fwdctl.channel.socket import connect
 
         meanwhile, self._meanwhile = self._meanwhile, lambda: None
-        return Channel(
-            self.ticket,
-            lambda ticket: connect(ticket, self._runtime.environ),
-            self._cancelled.is_set,
-            meanwhile,
-        )
+        environ, cancelled = self._runtime.environ, self._cancelled.is_set
+        channel = Channel(self.ticket, lambda ticket: connect(ticket, environ), cancelled, meanwhile)
+        return channel.run(request, output)
 
     def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:
         """Begin an exec, starting the box first if it does not run."""
@@ -370,10 +374,21 @@ class Session:
                     exit_code=ExitCode.NOT_FOUND,
                 )
             # Whoever started a box that is just starting wants to keep it.
-            self._started = group.state != "Pending"
-            group = _start(self._runtime, self._containers, self._box, self._progress, self._cancelled.is_set)
+            self._started = self._started or group.state != "Pending"
+            group = self._start()
         self._box = replace(self._box, container=group.container or self._box.container)
         return self._box
+
+    def _start(self) -> Group:
+        """Start the box. Ctrl-C in between leaves `_starting` set: Azure may have heard of the start."""
+        self._starting = True
+        try:
+            group = _start(self._runtime, self._containers, self._box, self._progress, self._cancelled.is_set)
+        except Exception:
+            self._starting = False
+            raise
+        self._starting = False
+        return group
 
     def _refused(self, error: ArmFailure) -> FwdctlError:
         return FwdctlError(

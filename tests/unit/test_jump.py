@@ -10,6 +10,7 @@ import pytest
 
 from fwdctl import jump
 from fwdctl.channel import Request
+from fwdctl.cli.jump import _changes
 from fwdctl.deployment import Box, Deployment, Hub, Spoke
 from fwdctl.errors import FwdctlError
 from fwdctl.output import Progress
@@ -143,6 +144,36 @@ def test_stop_reports_a_refusal(arm: FakeArm, runtime: Runtime) -> None:
     assert "No permission" in change.detail
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "exit_code"),
+    [
+        (404, "ResourceNotFound", 3),
+        (403, "AuthorizationFailed", 3),
+        (503, "ServerBusy", 5),
+        (400, "BadRequest", 1),
+    ],
+)
+def test_a_failure_keeps_its_exit_code(
+    arm: FakeArm, runtime: Runtime, status: int, code: str, exit_code: int
+) -> None:
+    arm.fail("GET", GROUP, status, code)
+    arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Running"))
+    result = _changes(jump.start(runtime, arm.client(), ONE, [HUB, SPOKE], Progress(runtime)))
+    (error,) = result.errors
+    assert (result.exit_code, error.exit_code) == (exit_code, exit_code)
+    assert error.suggestion != "Try again."
+
+
+def test_a_start_that_never_ends_is_inconclusive(arm: FakeArm) -> None:
+    clock = iter(range(0, 100000, 7))
+    runtime = Runtime(
+        environ={}, stderr=io.StringIO(), sleep=lambda _: None, clock=lambda: float(next(clock))
+    )
+    starts(arm, group("Stopped"), group("Pending"))
+    result = _changes(jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime)))
+    assert (result.exit_code, result.errors[0].code) == (5, "jump_start_timeout")
+
+
 # -- sessions
 
 posix = pytest.mark.skipif(os.name != "posix", reason="the fake service needs a PTY")
@@ -239,6 +270,51 @@ def test_a_box_that_somebody_else_starts_is_left_running(arm: FakeArm, runtime: 
     with session(runtime, arm) as box:
         box.ticket()
     assert ("POST", f"{GROUP}/stop") not in arm.calls
+
+
+def test_a_box_started_here_is_stopped_though_it_goes_on_starting(arm: FakeArm, runtime: Runtime) -> None:
+    ticket = {"webSocketUri": "ws://x", "password": "p"}
+    arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409, MOVING_409, ticket)
+    starts(arm, group("Stopped"), group("Running"), group("Pending"), group("Running"))
+    arm.on("POST", f"{GROUP}/stop", (204, None, {}))
+    with session(runtime, arm) as box:
+        box.ticket()
+    assert arm.calls[-1] == ("POST", f"{GROUP}/stop")
+
+
+def test_a_start_whose_answer_was_not_awaited_is_stopped_once_it_shows(
+    arm: FakeArm, runtime: Runtime
+) -> None:
+    arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409)
+    arm.on("GET", GROUP, group("Stopped"), group("Stopped"), group("Stopped"), group("Running"))
+    arm.on("POST", f"{GROUP}/stop", (204, None, {}))
+
+    client = arm.client()
+    original = client.request
+
+    def request(method: str, path: str, *rest: Any) -> Any:
+        if path.endswith("/start"):
+            raise KeyboardInterrupt
+        return original(method, path, *rest)
+
+    client.request = request  # type: ignore[method-assign]
+    with (
+        pytest.raises(KeyboardInterrupt),
+        jump.Session(runtime, client, ONE, SPOKE, Progress(runtime)) as box,
+    ):
+        box.ticket()
+    assert arm.calls[-1] == ("POST", f"{GROUP}/stop")
+
+
+def test_a_start_that_was_refused_costs_no_wait(arm: FakeArm) -> None:
+    pauses: list[float] = []
+    runtime = Runtime(environ={}, stderr=io.StringIO(), sleep=pauses.append)
+    arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409)
+    arm.on("GET", GROUP, group("Stopped"))
+    arm.fail("POST", f"{GROUP}/start", 403, "AuthorizationFailed")
+    with pytest.raises(FwdctlError), session(runtime, arm) as box:
+        box.ticket()
+    assert pauses == []
 
 
 def test_a_stopped_box_that_may_not_be_started(arm: FakeArm, runtime: Runtime) -> None:

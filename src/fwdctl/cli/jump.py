@@ -122,7 +122,7 @@ def start_command(
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
         boxes = jump.select(deployment, which)
         with Progress(runtime) as progress:
-            return _changes(jump.start(runtime, arm, deployment, boxes, progress), failed="jump_start_failed")
+            return _changes(jump.start(runtime, arm, deployment, boxes, progress))
 
     invoke("jump start", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
@@ -152,19 +152,17 @@ def stop_command(
         with Progress(runtime) as progress:
             progress.step(f"Stopping {', '.join(box.name for box in boxes)}")
             changes = jump.stop(runtime, deployment, boxes, arm)
-        return _changes(changes, failed="jump_stop_failed")
+        return _changes(changes)
 
     invoke("jump stop", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
 
-def _changes(changes: Sequence[Change], *, failed: str) -> Result:
-    bad = [change for change in changes if change.outcome == "failed"]
-    missing = any(change.outcome == "missing" for change in changes)
-    errors = tuple(
-        FwdctlError(failed, f"{change.box.name} ({change.box.group}): {change.detail}", "Try again.")
-        for change in bad
-    )
-    code = ExitCode.UNEXPECTED if bad else ExitCode.NOT_FOUND if missing else ExitCode.OK
+def _changes(changes: Sequence[Change]) -> Result:
+    """Boxes and what became of them; the exit code is that of the first that failed."""
+    errors = tuple(change.error for change in changes if change.error is not None)
+    code = errors[0].exit_code if errors else ExitCode.OK
+    if not errors and any(change.outcome == "missing" for change in changes):
+        code = ExitCode.NOT_FOUND
     rows = [(change.box.name, change.box.group, change.outcome, change.detail) for change in changes]
     keys = ("name", "containerGroup", "outcome", "detail")
     return Result(
