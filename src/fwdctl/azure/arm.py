@@ -29,6 +29,8 @@ TIMEOUT = (5.0, 30.0)
 ATTEMPTS = 4
 LONGEST_RETRY_AFTER = 30.0
 FIRST_POLL, LAST_POLL = 0.2, 2.0
+TICK = 0.5
+"""Longest sleep at a stretch while a long operation is awaited."""
 REPEATED = frozenset({429, 500, 502, 503, 504})
 
 
@@ -103,7 +105,7 @@ class Arm:
         Args:
             answer: of the request that began it; a plain answer is its own result.
             timeout: seconds.
-            tick: called before every poll.
+            tick: called before every poll, and every half second in between; what it raises ends the wait.
 
         Returns:
             the last body.
@@ -118,9 +120,7 @@ class Arm:
             return answer.body
         deadline, pause = self._runtime.clock() + timeout, 0.0
         while True:
-            self._runtime.sleep(pause)
-            if tick is not None:
-                tick()
+            self._rest(min(pause, deadline - self._runtime.clock()), tick)
             poll = self._exchange("GET", self._own(url), None, None)
             if _finished(poll, by_status=operation is not None):
                 return poll.body
@@ -132,6 +132,15 @@ class Arm:
                     exit_code=ExitCode.INCONCLUSIVE,
                 )
             pause = _retry_after(poll.headers) or min(LAST_POLL, max(FIRST_POLL, pause * 1.5))
+
+    def _rest(self, seconds: float, tick: Callable[[], None] | None) -> None:
+        while True:
+            if tick is not None:
+                tick()
+            if seconds <= 0:
+                return
+            self._runtime.sleep(min(seconds, TICK))
+            seconds -= TICK
 
     def _own(self, url: str) -> str:
         """A polling address, refused if it would carry our token to somebody else."""
