@@ -241,6 +241,13 @@ def test_access_policies_change_the_vaults_list() -> None:
         assert await change("replace", policy("a", "set")) == [policy("a", "set"), policy("b", "get")]
         assert await change("remove", policy("b")) == [policy("a", "set")]
         assert (await refused(change("paint"))).code == "BadRequest"
+        for nobodys in ({"tenantId": TENANT, "objectId": "a"}, {**policy("a"), "permissions": None}):
+            for verb in ("add", "replace"):
+                error = await refused(change(verb, nobodys))
+                assert (error.status, error.code) == (400, "LabInvalidAccessPolicy")
+                assert "permissions" in str(error)
+            assert (await refused(api.put(VAULT, body(accessPolicies=[nobodys])))).status == 400
+        assert await change("remove", {"tenantId": TENANT, "objectId": "a"}) == []
 
     scene(play)
 

@@ -167,13 +167,10 @@ class DataPlane:
             *(Running.create(spec, self._nursery, self._log) for spec in specs), return_exceptions=True
         )
         fresh = [each for each in made if isinstance(each, Running)]
-        problems = []
-        for each in made:
-            if isinstance(each, LabError | OSError):
-                problems.append(str(each))
-            elif isinstance(each, BaseException):
-                raise each
-        return fresh, problems
+        failed = [
+            (spec, each) for spec, each in zip(specs, made, strict=True) if isinstance(each, BaseException)
+        ]
+        return fresh, [_problem(spec, error) for spec, error in failed]
 
     def _parts(self) -> tuple[Kernel, DnsServer, Prober]:
         if self._kernel is None or self._dns is None or self._prober is None:
@@ -327,6 +324,11 @@ class DataPlane:
             self._kernel = None
         with contextlib.suppress(OSError):
             self._nursery.close()
+
+
+def _problem(spec: NodeSpec, error: BaseException) -> str:
+    """One node's failure must not cost the others, whatever it is."""
+    return error.message if isinstance(error, LabError) else f"{spec.name}: {type(error).__name__}: {error}"
 
 
 def _same(running: NodeSpec, wanted: NodeSpec | None) -> bool:

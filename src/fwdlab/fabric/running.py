@@ -85,8 +85,12 @@ class Running:
             environment={} if machine else dict(spec.environment),
         )
         units = UnitManager(node, log) if machine else None
-        if units is not None:
-            await units.listen()
+        try:
+            if units is not None:
+                await units.listen()
+        except BaseException:
+            node.destroy()
+            raise
         return cls(spec, node, units, log)
 
     def boot(self) -> None:

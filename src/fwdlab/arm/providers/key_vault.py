@@ -53,7 +53,7 @@ class Vaults(Provider):
         _check_irreversible(properties, old)
         properties.setdefault("sku", {"family": "A", "name": "standard"})
         properties.setdefault("tenantId", self.world.tenant_id)
-        properties.setdefault("accessPolicies", [])
+        _check_policies(properties.setdefault("accessPolicies", []))
         properties.setdefault("enabledForDeployment", False)
         properties.setdefault("enableSoftDelete", True)
         properties.setdefault("softDeleteRetentionInDays", _RETENTION_DAYS[1])
@@ -167,7 +167,10 @@ class AccessPolicies(Provider):
             raise ArmError(400, "BadRequest", f"'{resource_id.name}' is none of add, replace and remove.")
         vault = self._vault(resource_id)
         policies = {_policy_key(policy): policy for policy in copy.deepcopy(_policies(vault))}
-        for policy in copy.deepcopy(body.get("properties", {}).get("accessPolicies", [])):
+        sent = copy.deepcopy(body.get("properties", {}).get("accessPolicies", []))
+        if verb != "remove":
+            _check_policies(sent)
+        for policy in sent:
             key = _policy_key(policy)
             if verb == "remove":
                 policies.pop(key, None)
@@ -336,6 +339,14 @@ def _deleted_id(vault: ResourceId, location: str) -> str:
 def _policies(vault: Resource) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = vault.properties["accessPolicies"]
     return found
+
+
+def _check_policies(policies: list[dict[str, Any]]) -> None:
+    """A policy's permissions are required (azure-mgmt-keyvault, AccessPolicyEntry)."""
+    for policy in policies:
+        if not isinstance(policy.get("permissions"), dict):
+            who = policy.get("objectId")
+            raise ArmError(400, "LabInvalidAccessPolicy", f"The access policy of '{who}' has no permissions.")
 
 
 def _policy_key(policy: dict[str, Any]) -> tuple[str, str, str]:
