@@ -5,32 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_TAIL = 2000
-
 
 class RequestLog:
-    """JSON lines in a file, and the latest of them in memory.
+    """JSON lines in a file.
 
     Each line has `n` (counts from 1), `time` (seconds since the epoch), `method`, `path`, `query`, `status`,
     `ms`. Lines of other kinds have `event` instead of a method.
 
     Args:
-        path: the file, None for memory only; made with mode 0600.
+        path: the file; made with mode 0600.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._file = None
-        if path is not None:
-            path.touch(mode=0o600)
-            self._file = path.open("a", buffering=1, encoding="utf-8")
-        self._lines: deque[dict[str, Any]] = deque(maxlen=_TAIL)
-        self._count = 0
+    def __init__(self, path: Path) -> None:
+        path.touch(mode=0o600)
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+        self._starts = [self._file.tell()]
+        """Where in the file each line begins, and the next one will."""
         self._changed = asyncio.Event()
 
     def request(self, *, method: str, path: str, query: str, status: int, seconds: float) -> None:
@@ -43,10 +39,13 @@ class RequestLog:
         """Record something else, e.g. a host that the proxy refused."""
         self._add({"event": event, **values})
 
-    def tail(self, count: int | None = None, *, after: int = 0) -> list[dict[str, Any]]:
-        """The latest lines, oldest first: all, or `count` of them, or those past number `after`."""
-        found = [line for line in self._lines if line["n"] > after]
-        return found if count is None else found[len(found) - min(count, len(found)) :]
+    def tail(self, *, after: int = 0) -> list[dict[str, Any]]:
+        """Every line past number `after`, oldest first."""
+        if after >= self._count:
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._starts[after])
+            return [json.loads(line) for line in file]
 
     async def wait(self, after: int, seconds: float) -> list[dict[str, Any]]:
         """Lines past number `after`; waits for at most `seconds` until there is one."""
@@ -63,15 +62,15 @@ class RequestLog:
 
     def close(self) -> None:
         """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()
+
+    @property
+    def _count(self) -> int:
+        return len(self._starts) - 1
 
     def _add(self, values: dict[str, Any]) -> None:
-        self._count += 1
-        line = {"n": self._count, "time": round(time.time(), 3), **values}
-        self._lines.append(line)
-        if self._file is not None:
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        line = {"n": self._count + 1, "time": round(time.time(), 3), **values}
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._starts.append(self._file.tell())
         self._changed.set()
         self._changed = asyncio.Event()

@@ -1,0 +1,36 @@
+"""The request log: nothing that was answered is lost, however long the lab runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fwdlab.arm.log import RequestLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_every_line_since_the_start_is_told(tmp_path: Path) -> None:
+    async def scene() -> None:
+        log = RequestLog(tmp_path / "requests.jsonl")
+        for number in range(3000):
+            log.request(method="GET", path=f"/é{number}", query="", status=200, seconds=0.001)
+        log.event("proxy", host="h")
+        lines = log.tail()
+        assert [line["n"] for line in lines] == list(range(1, 3002))
+        assert lines[7]["path"] == "/é7"
+        assert log.tail(after=2999) == lines[2999:]
+        assert log.tail(after=3001) == []
+        assert await log.wait(3000, 1) == lines[3000:]
+        log.close()
+
+    asyncio.run(scene())
+
+
+def test_the_file_is_private(tmp_path: Path) -> None:
+    async def scene() -> None:
+        RequestLog(tmp_path / "requests.jsonl").close()
+
+    asyncio.run(scene())
+    assert (tmp_path / "requests.jsonl").stat().st_mode & 0o777 == 0o600
