@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -99,6 +100,35 @@ def test_the_farewell_may_be_answered(ends: tuple[socket.socket, ssl.SSLSocket])
     assert read_all(plain, 10) == b"last words"
     plain.sendall(b"farewell")
     assert plain.recv(1) == b""
+
+
+def test_what_was_sent_before_closing_arrives(ends: tuple[socket.socket, ssl.SSLSocket]) -> None:
+    """Such as the word that ends a command in the box."""
+    plain, server = ends
+    data = os.urandom(250_000)  # more than goes into the connection while the server does not read
+    plain.sendall(data)
+    plain.close()
+    time.sleep(0.2)
+    assert read_all(server, len(data)) == data
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors are small numbers on POSIX only")
+def test_descriptors_beyond_1023(certificates: Certificates, request: pytest.FixtureRequest) -> None:
+    """Which `select` does not take."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[0] < 1200:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1200, limits[1]))
+    taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(1024)]
+    try:
+        plain, server = request.getfixturevalue("ends")
+        server.sendall(b"hello")
+        assert read_all(plain, 5) == b"hello"
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        if limits[0] < 1200:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_reset_connection_delivers_what_it_said(certificates: Certificates) -> None:

@@ -10,7 +10,7 @@ gets.
 from __future__ import annotations
 
 import contextlib
-import select
+import selectors
 import socket
 import ssl
 from threading import Thread
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 ENOUGH = 256 * 1024
 """Bytes waiting in one direction beyond which that direction is not read."""
+PARTING = 5.0
+"""Seconds that the last bytes may take after our end was closed."""
 _CHUNK = 65536
+_Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
+"""`select` takes no descriptor above 1023; on Windows, where there is no `poll`, it takes any."""
 
 
 class Connection(ClientConnection):
@@ -54,6 +58,8 @@ def _carry(connection: ssl.SSLSocket, far: socket.socket) -> None:
                 ended = _receive(connection, inward)
             _send(far, inward)
             if not ended and len(outward) < ENOUGH and _receive(far, outward):
+                connection.settimeout(PARTING)
+                connection.sendall(outward)
                 return
             try:
                 _send(connection, outward)
@@ -70,14 +76,18 @@ def _wait(
     connection: ssl.SSLSocket, far: socket.socket, outward: bytearray, inward: bytearray, *, ended: bool
 ) -> None:
     """Wait until something can be carried."""
-    readers: list[socket.socket] = []
-    writers: list[socket.socket] = [far] if inward else []
+    waits = {connection: 0, far: selectors.EVENT_WRITE if inward else 0}
     if not ended:
-        readers += [connection] if len(inward) < ENOUGH else []
-        readers += [far] if len(outward) < ENOUGH else []
-        writers += [connection] if outward else []
-    if connection not in readers or not connection.pending():
-        select.select(readers, writers, [])
+        waits[connection] |= selectors.EVENT_READ if len(inward) < ENOUGH else 0
+        waits[connection] |= selectors.EVENT_WRITE if outward else 0
+        waits[far] |= selectors.EVENT_READ if len(outward) < ENOUGH else 0
+    if waits[connection] & selectors.EVENT_READ and connection.pending():
+        return
+    with _Selector() as selector:
+        for side, events in waits.items():
+            if events:
+                selector.register(side, events)
+        selector.select()
 
 
 def _receive(side: socket.socket, buffer: bytearray) -> bool:
