@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -311,21 +312,20 @@ def test_a_stdin_that_does_not_block_is_waited_for(sound: AciExecServer) -> None
 
 
 def test_a_stdin_that_breaks_is_not_its_end(sound: AciExecServer, tmp_path: Path) -> None:
+    runs = threading.Event()
+
     class Breaking(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
-            part = super().read(size)
-            if not part:
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-            return part
+            assert runs.wait(60)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     pidfile = tmp_path / "pid"
     channel = Channel(sound.ticket, lambda ticket: connect(ticket, {}))
-    command = ("sh", "-c", f"echo $$ > {pidfile}; exec cat")
-    outcome = channel.run(Request(command, Breaking(b"half of it\n"), 60))
+    request = Request(("sh", "-c", f"echo $$ > {pidfile}; echo runs; exec cat"), Breaking(), 60)
+    outcome = channel.run(request, lambda stream, data: runs.set())
     assert (outcome.state, outcome.status) == ("cut", None)
     assert os.strerror(errno.EIO) in outcome.detail
-    if pidfile.exists():
-        _wait_until_gone(int(pidfile.read_text()))
+    _wait_until_gone(int(pidfile.read_text()))
 
 
 def test_a_stdin_for_writing_only_is_an_empty_one(sound: AciExecServer) -> None:
