@@ -148,9 +148,6 @@ async def terminals(directory: Path) -> None:
     text = await until(b"b-xterm-2")
     assert b"31 77" in text
     assert b"/dev/pts/0" in text
-    await terminal.resize(10, 20)
-    await terminal.write(b"stty size\n")
-    await until(b"10 20")
     await terminal.write(b"sleep 100\n")
     await asyncio.sleep(0.2)
     await terminal.write(b"\x03echo $?\n")  # Ctrl-C reaches the foreground program

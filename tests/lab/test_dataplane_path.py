@@ -314,17 +314,6 @@ async def damaged_kernel_state(directory: Path) -> None:
         assert "-" not in await bench.servers("ci-hub", "http://10.0.1.5:8000/", 4)
 
 
-async def lost_packets(directory: Path) -> None:
-    async with seed_bench(directory) as bench:
-        await bench.plane.set_packet_loss("ci-spoke1", 100)
-        assert await bench.servers("ci-spoke1", times=1) == {"-": 1}
-        assert "-" not in await bench.servers("ci-hub", "http://10.0.1.5:8000/", 4)
-        await bench.plane.set_packet_loss("ci-spoke1", 0)
-        assert "-" not in await bench.servers("ci-spoke1", times=4)
-        with pytest.raises(LabError):
-            await bench.plane.set_packet_loss("ci-spoke1", 101)
-
-
 @pytest.mark.parametrize(
     "scenario",
     [
@@ -337,7 +326,6 @@ async def lost_packets(directory: Path) -> None:
         wrong_documents_do_not_end_the_loop,
         icmp_and_hairpin,
         every_kind_of_rule,
-        lost_packets,
         damaged_kernel_state,
     ],
     ids=lambda scenario: scenario.__name__,

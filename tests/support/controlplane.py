@@ -61,9 +61,6 @@ class LocalTerminal:
     async def write(self, data: bytes) -> None:
         os.write(self.master, data)
 
-    async def resize(self, rows: int, cols: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
-
     async def wait(self) -> int:
         return await self.process.wait()
 

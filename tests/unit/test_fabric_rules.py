@@ -72,7 +72,7 @@ def test_removal_takes_references_away_before_the_chain() -> None:
 def test_everything_can_go() -> None:
     text = difference(compile_rules(plan(snapshot(), {})), compile_rules(Fabric()))
     assert "add element" not in text
-    assert difference(Ruleset(), compile_rules(Fabric())).count("add chain") == 7
+    assert difference(Ruleset(), compile_rules(Fabric())).count("add chain") == 6
 
 
 def test_security_rule_as_text() -> None:

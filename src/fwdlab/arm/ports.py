@@ -19,9 +19,6 @@ class Terminal(Protocol):
     async def write(self, data: bytes) -> None:
         """What is typed."""
 
-    async def resize(self, rows: int, cols: int) -> None:
-        """Give the terminal another size."""
-
     async def wait(self) -> int:
         """Its exit status."""
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Completed", "DataPlane", "HopCounter", "NodeStatus", "SnapshotSource", "Terminal"]
 
 _SETTLE_SECONDS = 60.0
-_EVERY = 100
 
 
 class SnapshotSource(Protocol):
@@ -74,7 +73,6 @@ class DataPlane:
         self._again = asyncio.Event()
         self._applied = asyncio.Condition()
         self._revision = -1
-        self._losses: dict[str, int] = {}
         self._verdicts = 0
         self._verdicts_applied = 0
         self._failure: LabError | None = None
@@ -143,8 +141,7 @@ class DataPlane:
             running.spec = specs[name]
         self._running.update({running.spec.name: running for running in fresh})
         there = tuple(i for i in fabric.interfaces if i.node in self._running)
-        losses = tuple((i.device, self._losses[i.node]) for i in there if i.node in self._losses)
-        fabric = replace(fabric, interfaces=there, losses=losses)
+        fabric = replace(fabric, interfaces=there)
         try:
             await kernel.apply(fabric, {name: running.node for name, running in self._running.items()})
         finally:
@@ -290,23 +287,6 @@ class DataPlane:
         """Connections that each hop of the fabric has seen, in the order in which a packet passes them."""
         kernel, _, _ = self._parts()
         return tuple(HopCounter(hop, number) for hop, number in await kernel.counters())
-
-    async def set_packet_loss(self, node: str, percent: int) -> None:
-        """Lose some of the packets that a node sends to and gets from other nodes; 0 ends it.
-
-        The platform's own traffic, DNS and health probes, is not touched.
-
-        Raises:
-            LabError: `node_not_found`; `fault_invalid` unless 0 <= percent <= 100.
-        """
-        self._get(node)
-        if not 0 <= percent <= _EVERY:
-            raise LabError("fault_invalid", f"{percent} is no percentage", "Give 0 to 100")
-        self._losses[node] = percent
-        if percent == 0:
-            del self._losses[node]
-        self._on_change()
-        await self.settled(self._revision)
 
     async def close(self) -> None:
         """End every node and the network; nothing is left on the host."""

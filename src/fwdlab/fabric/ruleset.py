@@ -6,7 +6,6 @@ Way of a packet through the fabric's own network namespace:
     classify  what may leave (security groups), private endpoints, the network that the connection is in
     pre       endpoint or frontend -> load balancer -> a member of the pool; DNS -> this network's server
     (routing by mark: own and peered networks, everything else is dropped)
-    lose      packets that a fault drops
     post      private link: a NAT address of the link service as source
     arrive    what may come in (security groups), with the addresses that the receiver sees
 """
@@ -158,7 +157,6 @@ def _balance_chain(balance: Balance) -> str:
 
 def _chains(fabric: Fabric) -> dict[str, tuple[str, tuple[str, ...]]]:
     chains: dict[str, tuple[str, tuple[str, ...]]] = dict(_BASE)
-    chains["lose"] = (_LOSE, tuple(line for loss in fabric.losses for line in _loss_lines(*loss)))
     for interface in fabric.interfaces:
         if interface.outbound:
             chains[f"out_{interface.device[2:]}"] = ("", tuple(f"jump {name}" for name in interface.outbound))
@@ -220,14 +218,6 @@ _BASE: dict[str, tuple[str, tuple[str, ...]]] = {
         ("ct state new oifname vmap @inbound",),
     ),
 }
-
-
-_LOSE = "type filter hook forward priority filter; policy accept;"
-
-
-def _loss_lines(device: str, percent: int) -> tuple[str, ...]:
-    dice = f"numgen random mod 100 <= {percent - 1} drop"
-    return (f'iifname "{device}" {dice}', f'oifname "{device}" {dice}')
 
 
 def _side(direction: str, side: Side) -> str | None:

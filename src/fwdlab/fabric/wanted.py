@@ -221,7 +221,6 @@ class Fabric:
 
     Attributes:
         warnings: what the documents ask for and the lab does not honour.
-        losses: devices and the percentage of packets, either way, that gets lost there on purpose.
     """
 
     networks: tuple[Network, ...] = ()
@@ -233,4 +232,3 @@ class Fabric:
     connections: tuple[Connection, ...] = ()
     views: tuple[View, ...] = ()
     warnings: tuple[str, ...] = ()
-    losses: tuple[tuple[str, int], ...] = ()

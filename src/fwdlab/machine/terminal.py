@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
-import struct
-import termios
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,11 +77,6 @@ class Terminal:
         finally:
             if not self._closed:
                 stop(self._master)
-
-    async def resize(self, rows: int, cols: int) -> None:
-        """Give the terminal another size; the program gets SIGWINCH."""
-        if not self._closed:
-            fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 
     async def wait(self) -> int:
         """Exit status as a shell gives it: 128 and the number for a signal."""

@@ -117,12 +117,6 @@ def type_of(full_id: str) -> str:
     return "/".join([namespace, *rest[::2]])
 
 
-def name_of(full_id: str) -> str:
-    """The name of a resource id as templates write it: `vnet/subnet` for a child."""
-    _, found, tail = full_id.rpartition("/providers/")
-    return "/".join(tail.split("/")[2::2]) if found else full_id.rsplit("/", 1)[-1]
-
-
 def scope_of(full_id: str) -> Scope:
     """The subscription or group that an id lies in."""
     parts = full_id.split("/")
