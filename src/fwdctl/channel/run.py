@@ -57,7 +57,7 @@ class Outcome:
             `cut`, `damaged`, `timeout`: it may have run, and the result is not known.
             `unsupported`: the box lacks the tools.
         status: exit status; None unless completed.
-        stdout: the bytes written, as far as they came.
+        stdout: the bytes written, as far as they came; empty where they were handed on.
         stderr: likewise.
         detail: one line for people; empty when completed.
     """
@@ -100,7 +100,7 @@ class Channel:
         """Run a command and wait for its end.
 
         A run that certainly did not begin is tried once more; one whose result was lost only if the
-        request is idempotent and none of its output was handed on.
+        request is idempotent and its output is not handed on.
 
         Args:
             request: what to run.
@@ -140,8 +140,7 @@ class Channel:
 
 def _repeatable(outcome: Outcome, request: Request, output: Callable[[str, bytes], None] | None) -> bool:
     lost = outcome.state in {"cut", "damaged"}
-    handed_on = output is not None and (outcome.stdout or outcome.stderr)
-    return outcome.state == "not_started" or (lost and request.idempotent and not handed_on)
+    return outcome.state == "not_started" or (lost and request.idempotent and output is None)
 
 
 class _Conversation:
@@ -157,7 +156,8 @@ class _Conversation:
     ) -> None:
         self._socket = socket
         self._cancelled = cancelled
-        self._output = output
+        self._kept = {"o": bytearray(), "e": bytearray()}
+        self._output = output or self._keep
         self._deadline = deadline
         self._frames = wire.Frames(secrets.token_hex(6))
         self._program = program
@@ -221,9 +221,8 @@ class _Conversation:
         return self._outcome(state if self._may_run else "not_started", detail)
 
     def _outcome(self, state: State, detail: str = "") -> Outcome:
-        frames = self._frames
-        status = frames.status if state == "completed" else None
-        return Outcome(state, status, bytes(frames.stdout.data), bytes(frames.stderr.data), detail)
+        status = self._frames.status if state == "completed" else None
+        return Outcome(state, status, bytes(self._kept["o"]), bytes(self._kept["e"]), detail)
 
     def _send(self, data: bytes) -> None:
         for message in wire.messages(data):
@@ -250,9 +249,11 @@ class _Conversation:
     def _take(self, message: str | bytes) -> None:
         data = message.encode("latin-1", "replace") if isinstance(message, str) else message
         self._heard = self._heard or bool(data)
-        for stream, text in self._frames.feed(data):
-            if self._output is not None:
-                self._output(stream, text)
+        for stream, output in self._frames.feed(data):
+            self._output(stream, output)
+
+    def _keep(self, stream: str, data: bytes) -> None:
+        self._kept[stream] += data
 
 
 class _TimeIsUpError(Exception):

@@ -185,12 +185,23 @@ def messages(data: bytes) -> list[bytes]:
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
-def cksum(data: bytes) -> int:
-    """CRC of POSIX `cksum`, which is zlib's with the bits of every byte, and of the result, mirrored."""
-    size = len(data)
-    tail = size.to_bytes((size.bit_length() + 7) // 8, "little")
-    crc = zlib.crc32((data + tail).translate(_REVERSED), 0xFFFFFFFF)
-    return int(f"{crc:032b}"[::-1], 2)
+class Checksum:
+    """POSIX `cksum` as it runs: zlib's CRC with the bits of every byte, and of the result, mirrored."""
+
+    def __init__(self) -> None:
+        self._crc = 0xFFFFFFFF
+        self._size = 0
+
+    def add(self, data: bytes) -> None:
+        """Go on with the next bytes."""
+        self._crc = zlib.crc32(data.translate(_REVERSED), self._crc)
+        self._size += len(data)
+
+    @property
+    def value(self) -> int:
+        """Of all bytes so far; their number is summed up behind them."""
+        tail = self._size.to_bytes((self._size.bit_length() + 7) // 8, "little")
+        return int(f"{zlib.crc32(tail.translate(_REVERSED), self._crc):032b}"[::-1], 2)
 
 
 class DamagedError(Exception):
@@ -201,8 +212,7 @@ class DamagedError(Exception):
 class Stream:
     """One output stream as far as it has come; `take` checks order and length, `check` the whole."""
 
-    data: bytearray = field(default_factory=bytearray)
-    encoded: bytearray = field(default_factory=bytearray)
+    checksum: Checksum = field(default_factory=Checksum)
     count: int = 0
     checked: bool = False
     announced: int | None = None
@@ -217,8 +227,7 @@ class Stream:
             data = bytes.fromhex(text) if hexadecimal else base64.b64decode(text, validate=True)
         except (ValueError, binascii.Error) as error:
             raise DamagedError(f"line {self.count} is not decodable") from error
-        self.data += data
-        self.encoded += text.encode() + b"\n"
+        self.checksum.add(text.encode() + b"\n")
         return data
 
     def end(self, count: str) -> None:
@@ -229,7 +238,7 @@ class Stream:
 
     def check(self, crc: str) -> None:
         """Compare with the box's CRC; `-` means that it has none."""
-        if crc != "-" and crc.split(" ", maxsplit=1)[0] != str(cksum(bytes(self.encoded))):
+        if crc != "-" and crc.split(" ", maxsplit=1)[0] != str(self.checksum.value):
             raise DamagedError("the checksum differs")
         self.checked = True
 
