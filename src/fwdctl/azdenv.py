@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
 
 AZD_TIMEOUT = 60.0
-"""Seconds for one `azd env set`; azd itself waits up to 30 s for its lock."""
+"""Seconds for one command of azd; for its environment it waits up to 30 s for a lock itself."""
 
 OUTPUTS = ("RESOURCE_GROUP_NAME", "RESOURCE_TOKEN", "HUB_JUMP_NAME", "SPOKE_JUMP_NAME", "FWD_TOPOLOGY")
 """What `azd provision` writes from the template's outputs."""
@@ -187,29 +187,35 @@ def set_values(runtime: Runtime, environment: AzdEnvironment, values: Mapping[st
     for key, value in values.items():
         if value.endswith("\\"):  # godotenv would take the closing quote for an escaped one
             raise FwdctlError("azd_value_refused", f"azd cannot keep {key}: its value ends with a backslash.")
-    azd = shutil.which("azd", path=runtime.environ.get("PATH"))
-    if azd is None:
-        raise FwdctlError(
-            "azd_not_found",
-            "The Azure Developer CLI `azd` is not on PATH; it is needed to write the azd environment.",
-            "Install it: https://aka.ms/azd-install",
-            exit_code=ExitCode.NOT_FOUND,
-        )
     descriptor, name = tempfile.mkstemp(prefix="fwdctl-", suffix=".env")  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:
             stream.writelines(f'{key}="{escape(value)}"\n' for key, value in sorted(values.items()))
-        command = [azd, "env", "set", "--file", name, "--environment", environment.name, "--no-prompt"]
-        _run_azd(runtime, [*command, "--cwd", str(environment.project)])
+        arguments = ["env", "set", "--file", name, "--environment", environment.name, "--no-prompt"]
+        run_azd(runtime, *arguments, "--cwd", str(environment.project))
     finally:
         with suppress(FileNotFoundError):
             Path(name).unlink()
 
 
-def _run_azd(runtime: Runtime, command: list[str]) -> None:
+def run_azd(runtime: Runtime, *arguments: str) -> str:
+    """Run azd without a terminal; what it printed.
+
+    Raises:
+        FwdctlError: azd is missing (exit code 3), fails or does not answer (1).
+    """
+    azd = shutil.which("azd", path=runtime.environ.get("PATH"))
+    if azd is None:
+        raise FwdctlError(
+            "azd_not_found",
+            "The Azure Developer CLI `azd` is not on PATH.",
+            "Install it: https://aka.ms/azd-install",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    name, mend = f"azd {' '.join(arguments[:2])}", "Try `azd env get-values` by hand."
     try:
         answer = subprocess.run(
-            command,
+            [azd, *arguments],
             env=dict(runtime.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -217,16 +223,12 @@ def _run_azd(runtime: Runtime, command: list[str]) -> None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise FwdctlError(
-            "azd_failed", f"`azd env set` did not run: {error}", "Try `azd env get-values` by hand."
-        ) from error
+        raise FwdctlError("azd_failed", f"`{name}` did not run: {error}", mend) from error
     if answer.returncode != 0:
-        said = (answer.stderr + answer.stdout).decode("utf-8", "replace").split()
-        raise FwdctlError(
-            "azd_failed",
-            f"`azd env set` ended with exit code {answer.returncode}: {' '.join(said)}",
-            "Try `azd env get-values` by hand.",
-        )
+        said = " ".join((answer.stderr + answer.stdout).decode("utf-8", "replace").split())
+        text = f"`{name}` ended with exit code {answer.returncode}: {said}"
+        raise FwdctlError("azd_failed", text, mend)
+    return answer.stdout.decode("utf-8", "replace")
 
 
 def escape(value: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.parameters.file import read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,20 +119,10 @@ def _render(file: Path, program_file: Path, config: dict[str, Any], markers: tup
 
 
 def _read(file: Path) -> str:
-    try:
-        content = file.read_bytes()
-        text = content.decode("utf-8")
-    except FileNotFoundError as error:
-        raise FwdctlError(
-            "file_not_found",
-            f"{file} does not exist.",
-            "It belongs to the template: restore it from version control.",
-            exit_code=ExitCode.NOT_FOUND,
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise _invalid(file, f"cannot be read: {error}", "Make it a readable file in UTF-8.") from error
-    if b"\r" in content:
-        line = content[: content.index(b"\r")].count(b"\n") + 1
+    text = read_text(file)
+    before, ended, _ = text.partition("\r")
+    if ended:
+        line = before.count("\n") + 1
         raise _invalid(
             file,
             f"line {line} ends with a carriage return (CRLF), which breaks it on a Linux machine",

@@ -143,6 +143,13 @@ def test_a_list_is_not_a_cloud_config(template: Template) -> None:
     assert "is not a YAML mapping" in rejected(template).message
 
 
+def test_a_file_that_is_not_utf_8_is_2(template: Template) -> None:
+    (template.cloud_init / "onprem-server" / "server.py").write_bytes(b"\xff")
+    error = rejected(template)
+    assert (error.code, error.exit_code) == ("file_unreadable", 2)
+    assert "server.py cannot be read" in error.message
+
+
 def test_a_missing_file_is_3(template: Template) -> None:
     (template.cloud_init / "onprem-server" / "server.py").unlink()
     error = rejected(template)

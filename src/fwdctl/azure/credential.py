@@ -7,13 +7,13 @@ AZURE_CONFIG_DIR are honoured. It is imported inside functions only, because it 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from fwdctl.azdenv import run_azd
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from fwdctl.runtime import Runtime
 
-AZD_TIMEOUT = 30.0
 EARLY = 120.0
 """Seconds before its end from which a token is not used any more."""
 
@@ -179,20 +178,22 @@ def _login_unreachable(error: Exception) -> FwdctlError:
 
 def _azd_login(runtime: Runtime, wanted: str | None) -> Login | None:
     """The login of azd; None where azd is missing, not logged in, or no subscription is named."""
-    azd = shutil.which("azd", path=runtime.environ.get("PATH"))
-    if azd is None or wanted is None:
+    if wanted is None:
         return None
-    cloud = _azd(runtime, [azd, "config", "get", "cloud.name"])
-    endpoint = AZD_CLOUDS.get((cloud or "").strip().strip('"'), AZD_CLOUDS["AzureCloud"])
+    cloud = ""
+    with suppress(FwdctlError):  # azd has no name for its cloud unless it was told one
+        cloud = run_azd(runtime, "config", "get", "cloud.name").strip().strip('"')
+    endpoint = AZD_CLOUDS.get(cloud, AZD_CLOUDS["AzureCloud"])
     tenant = runtime.environ.get("AZURE_TENANT_ID", "")
 
     def fetch(claims: str | None) -> tuple[str, float]:
-        command = [azd, "auth", "token", "--output", "json", "--no-prompt", "--scope", f"{endpoint}/.default"]
-        command += ["--tenant-id", tenant] if tenant else []
-        command += ["--claims", claims] if claims else []
-        answer = _azd(runtime, command)
-        if answer is None:
-            raise _not_logged_in(wanted, "`azd auth token` gives no token")
+        arguments = ["--output", "json", "--no-prompt", "--scope", f"{endpoint}/.default"]
+        arguments += ["--tenant-id", tenant] if tenant else []
+        arguments += ["--claims", claims] if claims else []
+        try:
+            answer = run_azd(runtime, "auth", "token", *arguments)
+        except FwdctlError as error:
+            raise _not_logged_in(wanted, "`azd auth token` gives no token") from error
         try:
             document = json.loads(answer)
             ends = datetime.fromisoformat(str(document["expiresOn"]).replace("Z", "+00:00"))
@@ -206,21 +207,6 @@ def _azd_login(runtime: Runtime, wanted: str | None) -> Login | None:
     except FwdctlError:
         return None
     return login
-
-
-def _azd(runtime: Runtime, command: list[str]) -> str | None:
-    try:
-        answer = subprocess.run(
-            command,
-            env=dict(runtime.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=AZD_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.decode("utf-8", "replace") if answer.returncode == 0 else None
 
 
 def _one_line(error: Exception) -> str:

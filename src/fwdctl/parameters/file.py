@@ -61,9 +61,14 @@ def _check_names(given: dict[str, Any], declared: dict[str, Any], problems: list
             problems.append(Problem(name, "is not a parameter of the template", mend))
 
 
-def _read_json(file: Path) -> Any:
+def read_text(file: Path) -> str:
+    """A file of the template or the user, line ends as they are.
+
+    Raises:
+        FwdctlError: it is missing (exit code 3), or not to be read as UTF-8 (2).
+    """
     try:
-        return json.loads(file.read_bytes().decode("utf-8"))
+        return file.read_bytes().decode("utf-8")
     except FileNotFoundError as error:
         raise FwdctlError(
             "file_not_found",
@@ -71,18 +76,23 @@ def _read_json(file: Path) -> Any:
             "Correct its name; a file of the template is restored from version control.",
             exit_code=ExitCode.NOT_FOUND,
         ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise FwdctlError(
+            "file_unreadable",
+            f"{file} cannot be read: {error}",
+            "Make it a readable file in UTF-8.",
+            exit_code=ExitCode.USAGE,
+        ) from error
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(read_text(file))
     except json.JSONDecodeError as error:
         raise FwdctlError(
             "parameters_not_json",
             f"{file}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}.",
             "Mend that place; JSON has no comments and no comma after the last element.",
-            exit_code=ExitCode.USAGE,
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise FwdctlError(
-            "parameters_unreadable",
-            f"{file} cannot be read: {error}",
-            "Make it a readable file in UTF-8.",
             exit_code=ExitCode.USAGE,
         ) from error
 
