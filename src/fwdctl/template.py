@@ -37,7 +37,7 @@ class Template:
 
 
 def find_template(project: Path | None = None) -> Template:
-    """The project's `infra` if it has parameters, else the packaged copy, else that of the source tree.
+    """The project's `infra` if it is a template's, else the packaged copy, else that of the source tree.
 
     Args:
         project: the folder of azure.yaml, None outside a project.
@@ -51,11 +51,12 @@ def find_template(project: Path | None = None) -> Template:
         _PACKAGE.parent.parent / "infra",
     ]
     for place in places:
-        if (place / "main.parameters.json").is_file():
-            return Template(place)
+        found = Template(place)
+        if found.parameters.is_file() or found.cloud_init.is_dir():  # whoever reads tells what is missing
+            return found
     raise FwdctlError(
         "template_not_found",
-        f"No main.parameters.json in {' or '.join(str(place) for place in places)}.",
+        f"No template in {' or '.join(str(place) for place in places)}.",
         "Work in a project made with `azd init --template`, or install fwdctl again.",
         exit_code=ExitCode.NOT_FOUND,
     )

@@ -97,6 +97,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"hub": original("hub", extra=1)}, "hub.extra", "not a known key"),
     ({"hub": {"addressPrefix": "10.0.1.0/24"}}, "hub", "lacks sharedSubnetPrefix, jumpSubnetPrefix"),
     ({"hub": [1]}, "hub", "[1] is not an object"),
+    ({"spokes": [{**original("spokes")[0], "name": "hub"}]}, "spokes[0].name", "'hub' is taken"),
+    ({"spokes": [{**original("spokes")[0], "name": "all"}]}, "spokes[0].name", "'all' is taken"),
     ({"corp": original("corp", addressPrefix="10.0.0.0/16")}, "corp.addressPrefix", "overlaps with hub"),
     (
         {"corp": {"addressPrefix": "192.168.42.0/24", "servers": [{"name": "s", "address": "192.168.42.300", "port": 1}]}},

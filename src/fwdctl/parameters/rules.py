@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fwdctl.parameters import Parameters, Spoke
 
 SSH_PORT = 22
+NAMES_TAKEN = ("hub", "corp", "all")
 RESERVED_AT_START = 4
 """Azure keeps the first four addresses of a subnet and the last one."""
 
@@ -37,6 +38,7 @@ def relate(parameters: Parameters, problems: list[Problem]) -> None:
     for index, spoke in enumerate(parameters.spokes):
         problems += _spoke(f"spokes[{index}]", spoke)
     problems += _unique("spokes", "name", [spoke.name for spoke in parameters.spokes])
+    problems += _free_names(parameters.spokes)
     problems += _forwards(parameters)
 
 
@@ -52,6 +54,14 @@ def _spoke(path: str, spoke: Spoke) -> Iterable[Problem]:
     yield from _inside(
         f"{path}.endpointAddress", spoke.endpoint_address, linked, f"{path}.linkedSubnetPrefix"
     )
+
+
+def _free_names(spokes: Sequence[Spoke]) -> Iterable[Problem]:
+    """Networks are named by what they are for, and a command's `hub` or `all` must mean one thing."""
+    for index, spoke in enumerate(spokes):
+        if spoke.name in NAMES_TAKEN:
+            text = f"'{spoke.name}' is taken: fwdctl's own are {', '.join(NAMES_TAKEN)}"
+            yield Problem(f"spokes[{index}].name", text, "Choose another name.")
 
 
 def _subnets(path: str, network: IPv4Network, subnets: dict[str, IPv4Network]) -> Iterable[Problem]:
