@@ -36,9 +36,9 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     template = find_template(environment.project)
     with Progress(runtime) as progress:
         rendered = cloudinit.render(template, parameters.load(template.parameters, template.compiled, values))
-        key = sshkey.resolve(runtime, values, environment.directory, environment.project)
+        key = sshkey.resolve(runtime, environment.values, environment.directory, environment.project)
         ready = {"SSH_PUBLIC_KEY": key.line, **rendered.environment()}
-        changed = {name: value for name, value in ready.items() if values.get(name) != value}
+        changed = {name: value for name, value in ready.items() if environment.values.get(name) != value}
         if changed:
             azdenv.set_values(runtime, environment, changed)
         notes = {
@@ -102,13 +102,44 @@ class Stop:
     error: FwdctlError | None = None
 
 
-def postprovision(runtime: Runtime, stop_boxes: Callable[[Runtime], Sequence[Stop]]) -> Result:
+@dataclass(frozen=True)
+class Outdated:
+    """Forwarders that a changed configuration has not reached: each must take the model and be reimaged.
+
+    Attributes:
+        resource_group: of the scale set.
+        scale_set: its name.
+        instances: their ids.
+    """
+
+    resource_group: str
+    scale_set: str
+    instances: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """What to run, for people."""
+        where = f"-g {self.resource_group} -n {self.scale_set} --instance-ids"
+        ids = " ".join(self.instances)
+        reimage = "".join(f"       az vmss reimage {where} {one}\n" for one in self.instances)
+        return (
+            f"\nNext:  forwarders {ids} run the configuration of before. Hand on the new one, one by one:\n"
+            f"       az vmss update-instances {where} {ids}\n{reimage}"
+        )
+
+
+def postprovision(
+    runtime: Runtime,
+    stop_boxes: Callable[[Runtime], Sequence[Stop]],
+    outdated: Callable[[], Outdated | None] = lambda: None,
+) -> Result:
     """Stop the jump boxes, which cost money while they run, and say what to run next.
 
     Args:
         runtime: inside azd the process environment holds the template's outputs.
         stop_boxes: stops all boxes side by side and returns what became of each; passed in, because
             this layer does not reach the jump boxes.
+        outdated: asked after that: the forwarders that still run an earlier configuration.
 
     Raises:
         FwdctlError: the boxes could not even be looked for.
@@ -124,9 +155,19 @@ def postprovision(runtime: Runtime, stop_boxes: Callable[[Runtime], Sequence[Sto
             else:
                 progress.skipped(f"Jump box {stop.box}: {stop.note}")
     errors = tuple(stop.error for stop in stops if stop.error is not None)
+    old = None
+    try:
+        old = outdated()
+    except FwdctlError as error:
+        progress.warning(f"Whether the forwarders run this configuration is not known: {error.message}")
+    if old is not None:
+        runtime.stderr.write(old.text)
     runtime.stderr.write("\nNext:  fwdctl probe spoke     test the way from each spoke to the servers\n")
     return Result(
-        data={"boxes": [_stop_json(stop) for stop in stops]},
+        data={
+            "boxes": [_stop_json(stop) for stop in stops],
+            "outdatedForwarders": [] if old is None else list(old.instances),
+        },
         status="failed" if errors else "succeeded",
         exit_code=ExitCode.UNEXPECTED if errors else ExitCode.OK,
         errors=errors,

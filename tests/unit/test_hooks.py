@@ -104,6 +104,14 @@ def test_only_what_changed_is_set(folder: Path) -> None:
     assert len(calls(folder)) == 2
 
 
+def test_a_value_of_the_shell_alone_is_written_into_the_environment(folder: Path) -> None:
+    ran = run(runtime_in(folder, SSH_PUBLIC_KEY=ED25519), "hook", "preprovision")
+    assert "(✓) Done: SSH_PUBLIC_KEY set: from the process environment" in ran.stderr
+    assert f'SSH_PUBLIC_KEY="{ED25519}' in (folder / ".azure" / "dev" / ".env").read_text()
+    again = run(runtime_in(folder, SSH_PUBLIC_KEY=ED25519), "hook", "preprovision")
+    assert "(-) Skipped: SSH_PUBLIC_KEY unchanged: from the azd environment" in again.stderr
+
+
 def test_another_key_at_home_does_not_replace_the_one_that_is_set(folder: Path) -> None:
     run(runtime_in(folder), "hook", "preprovision")
     (folder / ".ssh" / "id_ed25519.pub").write_text(ED25519.replace("IKN", "IKM") + " other\n")
@@ -134,6 +142,7 @@ def test_another_key_at_home_does_not_replace_the_one_that_is_set(folder: Path) 
         (lambda f: (f / ".azure" / "dev" / ".env").unlink(), "azd_environment_not_found", 3),
         (lambda f: (f / "azure.yaml").unlink(), "azd_project_not_found", 3),
         (lambda f: (f / "infra" / "main.json").unlink(), "file_not_found", 3),
+        (lambda f: (f / "infra" / "main.parameters.json").unlink(), "file_not_found", 3),
     ],
 )
 def test_bad_input_is_one_clear_error_and_nothing_is_set(
@@ -180,7 +189,28 @@ def test_a_box_that_could_not_be_stopped_is_a_failure(tmp_path: Path) -> None:
         make_runtime(tmp_path), lambda _: [hooks.Stop("hub", ended=False, error=error)]
     )
     assert (result.exit_code, result.errors) == (ExitCode.UNEXPECTED, (error,))
-    assert result.data == {"boxes": [{"name": "hub", "stopped": False, "note": "", "failed": True}]}
+    assert result.data["boxes"] == [{"name": "hub", "stopped": False, "note": "", "failed": True}]
+
+
+def test_forwarders_with_an_earlier_configuration_are_told_with_what_to_run(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    result = hooks.postprovision(runtime, lambda _: [], lambda: hooks.Outdated("rg", "vmss", ("0", "2")))
+    text = runtime.stderr.getvalue()
+    assert "az vmss update-instances -g rg -n vmss --instance-ids 0 2\n" in text
+    assert "az vmss reimage -g rg -n vmss --instance-ids 2\n" in text
+    assert result.data["outdatedForwarders"] == ["0", "2"]
+    assert result.exit_code == 0
+
+
+def test_forwarders_that_cannot_be_asked_are_no_failure(tmp_path: Path) -> None:
+    def refused() -> None:
+        raise FwdctlError("not_authorized", "No permission for 'vmss'.")
+
+    runtime = make_runtime(tmp_path)
+    assert hooks.postprovision(runtime, lambda _: [], refused).exit_code == 0
+    assert (
+        "(!) Warning: Whether the forwarders run this configuration is not known" in runtime.stderr.getvalue()
+    )
 
 
 def test_env_show_shortens_what_is_secret(folder: Path) -> None:
@@ -236,7 +266,8 @@ def test_the_command_stops_every_box_and_tells_failures_from_the_rest(
             for box, outcome in zip(which, outcomes, strict=True)
         ]
 
-    monkeypatch.setattr(deployment, "load", lambda *_, **__: (SimpleNamespace(boxes=boxes), "arm"))
+    found = SimpleNamespace(boxes=boxes, hub=SimpleNamespace(scale_set=""))
+    monkeypatch.setattr(deployment, "load", lambda *_, **__: (found, "arm"))
     monkeypatch.setattr(jump, "stop", stop)
     ran = run(make_runtime(tmp_path), "hook", "postprovision", "-o", "json")
     assert ran.code == 1

@@ -17,6 +17,7 @@ from fwdctl.cli.options import (
 from fwdctl.output import OutputFormat, Result
 
 if TYPE_CHECKING:
+    from fwdctl.azure.arm import Arm
     from fwdctl.hooks import Stop
     from fwdctl.jump import Change
     from fwdctl.runtime import Runtime
@@ -69,12 +70,21 @@ def postprovision(
 
     def action(runtime: Runtime) -> Result:
         from fwdctl import deployment, hooks, jump
+        from fwdctl.azure.scale_sets import outdated_instances
 
         def stop_boxes(inner: Runtime) -> list[hooks.Stop]:
             found, arm = deployment.load(inner, environment=environment)
+            loaded.append((found, arm))
             return [_stop(change) for change in jump.stop(inner, found, found.boxes, arm)]
 
-        return hooks.postprovision(runtime, stop_boxes)
+        def outdated() -> hooks.Outdated | None:
+            [(found, arm)] = loaded
+            name = found.hub.scale_set
+            ids = outdated_instances(arm, found.resource_group, name) if name else []
+            return hooks.Outdated(found.resource_group, name, tuple(ids)) if ids else None
+
+        loaded: list[tuple[deployment.Deployment, Arm]] = []
+        return hooks.postprovision(runtime, stop_boxes, outdated)
 
     invoke("hook postprovision", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
