@@ -122,7 +122,7 @@ def locate(runtime: Runtime, *, environment: str | None = None, resource_group: 
     try:
         selected = azdenv.load(runtime)
         own = selected.values.get("AZURE_SUBSCRIPTION_ID", "")
-        other = process.get("AZURE_SUBSCRIPTION_ID", own)
+        other = process.get("AZURE_SUBSCRIPTION_ID") or own
         if selected.values.get("RESOURCE_GROUP_NAME") and (not own or own.lower() == other.lower()):
             return Place(selected.values, f"azd environment '{selected.name}'")
         missing = None

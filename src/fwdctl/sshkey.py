@@ -49,19 +49,21 @@ def resolve(runtime: Runtime, values: Mapping[str, str], folder: Path, base: Pat
 
     Args:
         runtime: decides whether a question may be asked.
-        values: the azd environment over the process environment.
+        values: the azd environment; what it lacks is taken from the process environment.
         folder: the environment's folder, where a new key goes.
         base: what a relative SSH_PUBLIC_KEY_FILE is relative to.
 
     Raises:
         FwdctlError: the named file is missing, is a private key or malformed; or there is no key at all (2).
     """
+    place = "the azd environment" if values.get("SSH_PUBLIC_KEY") else "the process environment"
+    values = {**runtime.environ, **values}
     home = Path(values.get("HOME") or values.get("USERPROFILE") or Path.home())
     if named := values.get("SSH_PUBLIC_KEY_FILE"):
         file = home / named[2:] if named.startswith(("~/", "~\\")) else base / named
         return SshKey(read(file, "SSH_PUBLIC_KEY_FILE"), str(file))
     if current := values.get("SSH_PUBLIC_KEY"):
-        return SshKey(_check(current, "SSH_PUBLIC_KEY of the azd environment"), "the azd environment")
+        return SshKey(_check(current, f"SSH_PUBLIC_KEY of {place}"), place)
     for file in [*(home / ".ssh" / name for name in NAMES), folder / NAMES[0]]:
         if file.is_file():
             return SshKey(read(file), str(file))

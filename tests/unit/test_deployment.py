@@ -82,6 +82,12 @@ def test_another_subscription_in_the_process_wins(project: Path) -> None:
     assert locate(runtime).source == "process environment"
 
 
+def test_an_empty_subscription_in_the_process_is_none(project: Path) -> None:
+    environment(project, "dev", RESOURCE_GROUP_NAME="rg-dev", AZURE_SUBSCRIPTION_ID="s1")
+    runtime = Runtime(environ={"AZURE_SUBSCRIPTION_ID": ""}, cwd=project)
+    assert locate(runtime).source == "azd environment 'dev'"
+
+
 def test_the_process_environment_needs_no_project(tmp_path: Path) -> None:
     assert (
         locate(Runtime(environ={"RESOURCE_GROUP_NAME": "rg"}, cwd=tmp_path)).source == "process environment"
