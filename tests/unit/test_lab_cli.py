@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdctl.cli.lab import up, watch
+from fwdctl.cli.lab import common, faults, up, watch
 from fwdctl.output import OutputFormat, console
-from support.frame import make_runtime
+from support.frame import make_runtime, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +55,23 @@ def test_a_shell_uses_the_lab_and_gets_its_own_settings_back(tmp_path: Path, she
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "a b lab\nit's mine none\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+@pytest.mark.parametrize(("well_after", "code"), [(55, 0), (65, 5)])
+def test_heal_waits_for_health_and_says_where_it_is_not_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, well_after: float, code: int
+) -> None:
+    now = [0.0]
+    answers = {"/lab/heal": {"healed": ["target-down"]}, "/lab/status": {"health": [{}], "nodes": []}}
+    client = SimpleNamespace(control=lambda _, path, *__, **___: dict(answers[path]))
+    monkeypatch.setattr(faults, "client_of", lambda *_: client)
+    monkeypatch.setattr(common, "_healthy", lambda _: now[0] >= well_after)
+    runtime = make_runtime(
+        tmp_path, clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)
+    )
+    ran = run(runtime, "lab", "heal", "-o", "json")
+    status = "inconclusive" if code else "succeeded"
+    assert (ran.code, ran.envelope["exitCode"], ran.envelope["status"]) == (code, code, status)
+    assert ran.envelope["data"] == {"healed": ["target-down"], "healthy": code == 0}
+    assert ("(!) Warning: " in ran.stderr) == bool(code)

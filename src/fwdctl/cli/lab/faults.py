@@ -8,10 +8,14 @@ import typer
 
 from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors, wait_until_healthy
 from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
+from fwdctl.errors import ExitCode
 from fwdctl.output import OutputFormat, Progress, Result, grid, say
 
 if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
+
+HEAL_SECONDS = 60.0
+"""A loaded machine needs more than 20 s until every probe has answered again."""
 
 
 @app.command(
@@ -80,7 +84,10 @@ def heal(
     debug: DebugOption = False,
     no_prompt: NoPromptOption = False,
 ) -> None:
-    """Undo a fault, or all of them, and wait until the load balancer's probes are well again."""
+    """Undo a fault, or all of them, and wait until the load balancer's probes are well again.
+
+    Exit code 5: undone, but something is not healthy a minute later.
+    """
 
     def action(runtime: Runtime) -> Result:
         with lab_errors():
@@ -89,8 +96,16 @@ def heal(
             if data["healed"] and client.control("GET", "/lab/status")["health"]:
                 with Progress(runtime) as progress:
                     progress.step("Waiting for the load balancer's health probes")
-                    data["healthy"] = wait_until_healthy(runtime, client)
+                    data["healthy"] = wait_until_healthy(runtime, client, HEAL_SECONDS)
+                    if not data["healthy"]:
+                        progress.warning(f"Not healthy after {HEAL_SECONDS:.0f} s; see 'fwdctl lab status'")
+        well = data.get("healthy", True)
         text = f"Healed: {', '.join(data['healed'])}" if data["healed"] else "No fault was in force"
-        return Result(data=data, table=lambda console: say(console, text))
+        return Result(
+            data=data,
+            status="succeeded" if well else "inconclusive",
+            exit_code=ExitCode.OK if well else ExitCode.INCONCLUSIVE,
+            table=lambda console: say(console, text),
+        )
 
     invoke("lab heal", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
