@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -304,6 +305,32 @@ def test_a_start_whose_answer_was_not_awaited_is_stopped_once_it_shows(
     ):
         box.ticket()
     assert arm.calls[-1] == ("POST", f"{GROUP}/stop")
+
+
+def test_a_start_under_way_in_a_thread_is_waited_for_and_stopped(arm: FakeArm) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def start(_: Any) -> tuple[int, Any, dict[str, str]]:
+        asked.set()
+        assert answered.wait(20)
+        arm.on("GET", GROUP, group("Running"))
+        return (204, None, {"Azure-AsyncOperation": f"{arm.url}/operation"})
+
+    def use(box: jump.Session) -> None:
+        with pytest.raises(FwdctlError, match="Interrupted"):
+            box.ticket()
+
+    runtime = Runtime(environ={}, stderr=io.StringIO(), sleep=lambda _: answered.set())
+    arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409)
+    arm.on("GET", GROUP, group("Stopped"))
+    arm.routes["POST", f"{GROUP}/start".lower()] = start
+    arm.on("POST", f"{GROUP}/stop", (204, None, {}))
+    with session(runtime, arm) as box:
+        worker = threading.Thread(target=use, args=(box,))
+        worker.start()
+        assert asked.wait(20)
+    worker.join(20)
+    assert ("POST", f"{GROUP}/stop") in arm.calls
 
 
 def test_a_start_that_was_refused_costs_no_wait(arm: FakeArm) -> None:
