@@ -322,6 +322,39 @@ def test_why_a_name_fails(
     assert found.following
 
 
+ADD, REMOVE = (
+    f"az network private-dns record-set a {verb}-record -g rg -z corp.internal -n server -a"
+    for verb in ("add", "remove")
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "typed"),
+    [
+        ([], f"{ADD} 10.1.17.4"),
+        (["10.1.17.9"], f"{ADD} 10.1.17.4 && {REMOVE} 10.1.17.9"),
+        (["10.1.17.4", "10.1.17.9"], f"{REMOVE} 10.1.17.9"),
+        (["10.1.17.8", "10.1.17.9"], f"{ADD} 10.1.17.4 && {REMOVE} 10.1.17.8 && {REMOVE} 10.1.17.9"),
+    ],
+)
+def test_a_record_is_mended_until_it_holds_the_endpoint_only(held: list[str], typed: str) -> None:
+    records = [record(*held)] if held else []
+    facts = Facts(zones=[ZONE], zone_links=[LINK], zone_records=records, private_endpoint=ENDPOINT)
+    found = evidence.name(facts, "rg", SPOKE, judge(PATH, sight(addresses=tuple(held), status=2)))  # type: ignore[arg-type]
+    assert found.following == typed
+
+
+def test_a_link_is_called_as_the_template_calls_it() -> None:
+    network = "/subscriptions/s/resourceGroups/RG/providers/Microsoft.Network/virtualNetworks/vnet-Spoke-x"
+    endpoint = {"properties": {"subnet": {"id": f"{network}/subnets/linked"}}}
+    facts = Facts(zones=[ZONE], zone_links=[], zone_records=[], private_endpoint=endpoint)
+    found = evidence.name(facts, "rg", SPOKE, judge(PATH, sight(addresses=(), status=2)))  # type: ignore[arg-type]
+    assert found.following == (
+        "az network private-dns link vnet create -g rg -z corp.internal -n vnet-Spoke-x "
+        f"-v {network} -e false"
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [
@@ -335,8 +368,13 @@ def test_endpoint_states(status: str, code: str | None) -> None:
     state = {"privateLinkServiceConnectionState": {"status": status, "description": "why"}}
     document = {"id": "/pe/A", "properties": {"manualPrivateLinkServiceConnections": [{"properties": state}]}}
     facts = Facts(private_endpoint=document, private_link_services=[])
-    found = evidence.endpoint(facts, SPOKE)  # type: ignore[arg-type]
+    found = evidence.endpoint(facts, "rg", SPOKE)  # type: ignore[arg-type]
     assert (found.code if found else None) == code
+    if code == "PE_DISCONNECTED":
+        assert found is not None
+        assert (
+            found.following == "az network private-endpoint delete -g rg -n pep && azd provision --no-state"
+        )
 
 
 def test_the_connection_to_approve_is_named_where_its_owner_asks() -> None:
@@ -346,7 +384,7 @@ def test_the_connection_to_approve_is_named_where_its_owner_asks() -> None:
     own = {"id": "/pls/c/a", "properties": {"privateEndpoint": {"id": "/PE/a"}}}
     service = {"properties": {"privateEndpointConnections": [others, own]}}
     facts = Facts(private_endpoint=document, private_link_services=[service])
-    found = evidence.endpoint(facts, SPOKE)  # type: ignore[arg-type]
+    found = evidence.endpoint(facts, "rg", SPOKE)  # type: ignore[arg-type]
     assert found is not None
     assert found.following == "az network private-endpoint-connection approve --id /pls/c/a"
 
@@ -359,7 +397,7 @@ def test_rules_of_the_load_balancer() -> None:
     assert evidence.health_port(balancer, "web") == 18099
     _, found = evidence.rule(balancer, Forward("db", 1433))
     assert found is not None
-    assert found.code == "LB_NO_RULE"
+    assert (found.code, found.following) == ("LB_NO_RULE", "azd provision --no-state")
 
 
 def test_backends() -> None:
@@ -382,6 +420,8 @@ def test_peering(*, peered: bool, code: str | None) -> None:
     frontend = {"properties": {"subnet": {"id": "/net/hub/subnets/shared"}}}
     found = evidence.peering(networks, {"properties": {"frontendIPConfigurations": [frontend]}}, WEB)
     assert (found.code if found else None) == code
+    if found is not None:  # azd skips a template that has not changed
+        assert found.following == "azd provision --no-state"
 
 
 def test_targets_that_never_answer_are_named_by_their_machines() -> None:

@@ -18,6 +18,9 @@ Document = dict[str, Any]
 
 __all__ = ["Document", "Networks"]
 
+PROVISION = "azd provision --no-state"
+"""Deploy the template again though it has not changed, which azd would else skip: something is missing."""
+
 ENDPOINT_CODES = {"pending": "PE_PENDING", "rejected": "PE_REJECTED", "disconnected": "PE_DISCONNECTED"}
 
 
@@ -26,31 +29,30 @@ def name(networks: Networks, resource_group: str, spoke: Spoke, result: PathResu
     zone = spoke.zone or spoke.host_name.partition(".")[2]
     record = spoke.host_name.removesuffix(f".{zone}")
     found = result.sight.addresses
-    add = (
-        f"az network private-dns record-set a add-record -g {resource_group} -z {zone} "
-        f"-n {record} -a {spoke.address}"
-    )
     if zone.lower() not in {str(document["name"]).lower() for document in networks.zones()}:
-        return Broken("name", "DNS_NXDOMAIN", f"there is no private DNS zone {zone}", "azd provision")
+        return Broken("name", "DNS_NXDOMAIN", f"there is no private DNS zone {zone}", PROVISION)
     own = _network(networks.private_endpoint(spoke.endpoint)) if spoke.endpoint else ""
     linked = {_link_network(link) for link in networks.zone_links(zone)}
-    if own and own not in linked:
+    if own and own.lower() not in linked:
         return Broken(
             "name",
             "DNS_ZONE_NOT_LINKED",
             f"zone {zone} is not linked to the network of {spoke.name}",
-            f"az network private-dns link vnet create -g {resource_group} -z {zone} -n {spoke.name} "
-            f"-v {own} -e false",
+            # Called as the template calls it: a network has one link to a zone, and the next deployment
+            # would not get past one of another name.
+            f"az network private-dns link vnet create -g {resource_group} -z {zone} "
+            f"-n {own.rpartition('/')[2]} -v {own} -e false",
         )
     held = _records(networks, zone).get(record.lower(), [])
+    mend = _correction(resource_group, zone, record, held, spoke.address)
     if not held:
-        return Broken("name", "DNS_NXDOMAIN", f"zone {zone} has no A record '{record}'", add)
+        return Broken("name", "DNS_NXDOMAIN", f"zone {zone} has no A record '{record}'", mend)
     if held != [spoke.address]:
         return Broken(
             "name",
             "DNS_WRONG_ADDRESS",
             f"record '{record}' in zone {zone} holds {', '.join(held)}; the endpoint is {spoke.address}",
-            add,
+            mend,
         )
     code = "DNS_WRONG_ADDRESS" if found else "DNS_NXDOMAIN"
     return Broken(
@@ -60,6 +62,24 @@ def name(networks: Networks, resource_group: str, spoke: Spoke, result: PathResu
         "another resolver or a cached answer",
         f"fwdctl jump exec {result.path.box.name} -- cat /etc/resolv.conf",
     )
+
+
+def _correction(resource_group: str, zone: str, record: str, held: Sequence[str], address: str) -> str:
+    """Commands after which a record holds one address only.
+
+    What is right is added before what is wrong is removed: az deletes a record set that becomes empty, and
+    its time to live with it.
+    """
+    where = f"-g {resource_group} -z {zone} -n {record}"
+    verb = "az network private-dns record-set a"
+    add = [f"{verb} add-record {where} -a {address}"] if address not in held else []
+    remove = [f"{verb} remove-record {where} -a {wrong}" for wrong in held if wrong != address]
+    return in_order([*add, *remove])
+
+
+def in_order(commands: Sequence[str]) -> str:
+    """Several commands as one line to be typed; none runs after one that failed."""
+    return " && ".join(commands)
 
 
 def _records(networks: Networks, zone: str) -> dict[str, list[str]]:
@@ -72,15 +92,16 @@ def _records(networks: Networks, zone: str) -> dict[str, list[str]]:
 
 
 def _network(endpoint: Document) -> str:
+    """Id of the network that an endpoint or a frontend stands in, as it is written there."""
     subnet = ((endpoint.get("properties") or {}).get("subnet") or {}).get("id", "")
-    return str(subnet).partition("/subnets/")[0].lower()
+    return str(subnet).partition("/subnets/")[0]
 
 
 def _link_network(link: Document) -> str:
     return str(((link.get("properties") or {}).get("virtualNetwork") or {}).get("id", "")).lower()
 
 
-def endpoint(networks: Networks, spoke: Spoke) -> Broken | None:
+def endpoint(networks: Networks, resource_group: str, spoke: Spoke) -> Broken | None:
     """A private endpoint whose connection is not approved."""
     if not spoke.endpoint:
         return None
@@ -97,7 +118,11 @@ def endpoint(networks: Networks, spoke: Spoke) -> Broken | None:
                 "endpoint",
                 code,
                 f"the connection of private endpoint {spoke.endpoint} is {status}{said}",
-                "azd provision" if code == "PE_DISCONNECTED" else _approval(networks, document),
+                in_order(
+                    [f"az network private-endpoint delete -g {resource_group} -n {spoke.endpoint}", PROVISION]
+                )
+                if code == "PE_DISCONNECTED"
+                else _approval(networks, document),
             )
     return None
 
@@ -124,7 +149,7 @@ def rule(balancer: Document, forward: Forward) -> tuple[str, Broken | None]:
         "load balancer",
         "LB_NO_RULE",
         f"load balancer {balancer.get('name')} has no rule for port {forward.port}",
-        "azd provision",
+        PROVISION,
     )
 
 
@@ -144,7 +169,7 @@ def health_port(balancer: Document, rule: str) -> int:
 def peering(networks: Sequence[Document], balancer: Document, forward: Forward) -> Broken | None:
     """The targets stand in an Azure network that the hub's network has no connected peering to."""
     frontends = (balancer.get("properties") or {}).get("frontendIPConfigurations") or [{}]
-    hub_id = _network(frontends[0])
+    hub_id = _network(frontends[0]).lower()
     hub = next((n for n in networks if str(n["id"]).lower() == hub_id), None)
     if hub is None:
         return None
@@ -164,7 +189,7 @@ def peering(networks: Sequence[Document], balancer: Document, forward: Forward) 
                     "ROUTE_NO_PEERING",
                     f"target {target_text} is in network {network['name']}, to which {hub['name']} "
                     "has no connected peering",
-                    "azd provision",
+                    PROVISION,
                 )
     return None
 

@@ -81,7 +81,8 @@ class Explainer:
     def _way(self, result: PathResult) -> Broken | None:
         """The control plane's evidence first, hop by hop; then what the hub's box sees behind it."""
         path = result.path
-        found = evidence.endpoint(self._networks, path.spoke) if path.spoke is not None else None
+        group = self._prober.deployment.resource_group
+        found = evidence.endpoint(self._networks, group, path.spoke) if path.spoke is not None else None
         if found is not None:
             return found
         rule, missing = evidence.rule(self._balancer, path.forward)

@@ -142,7 +142,27 @@ async def dns_wrong_address(bench: Bench) -> Undo:
 
 async def zone_not_linked(bench: Bench) -> Undo:
     """Remove the zone's link to the spoke network."""
-    return await _replace(bench, "Microsoft.Network/privateDnsZones/virtualNetworkLinks", lambda _: None)
+    kind = "Microsoft.Network/privateDnsZones/virtualNetworkLinks"
+    originals = bench.documents(kind)
+    restore = await _replace(bench, kind, lambda _: None)
+
+    async def undo() -> None:
+        """A network has one link to a zone: one that somebody made meanwhile gives way to the original."""
+        links = [d for d in bench.snapshot().documents.values() if d.get("type", "").lower() == kind.lower()]
+        kept = {original["id"].lower() for original in originals}
+        linked = {_linked(original) for original in originals}
+        for link in links:
+            if link["id"].lower() not in kept and _linked(link) in linked:
+                await bench.api.delete(link["id"])
+        await restore()
+
+    return undo
+
+
+def _linked(link: dict[str, Any]) -> tuple[str, str]:
+    """The zone and the network that a link joins."""
+    zone = link["id"].lower().partition("/virtualnetworklinks/")[0]
+    return zone, link["properties"]["virtualNetwork"]["id"].lower()
 
 
 async def peering_removed(bench: Bench) -> Undo:
