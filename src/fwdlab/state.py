@@ -27,6 +27,8 @@ HOLD_SECONDS = 0.5
 """How long a lock may be held by somebody who only asks for it, or by the last processes of a killed lab."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _LOCK = "lock"
+_CLIENTS = frozenset({"azure", "azd"})
+"""Folders that az, azd and fwdctl make again for a shell that goes on using a lab that has ended."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class LabDirectory:
         with contextlib.suppress(FileExistsError):  # `exist_ok` fails where another one removes it just now
             self.path.mkdir(parents=True)
         found = os.listdir(self.path)  # noqa: PTH208 - in one go: the lock is there first and last
-        if found and _LOCK not in found:
+        if _LOCK not in found and not _CLIENTS.issuperset(found):
             raise LabError("lab_directory_foreign", f"{self.path} was not made by a lab", "Move it away")
         self.path.chmod(0o700)
 
@@ -167,13 +169,23 @@ class LabDirectory:
         return None
 
     def wait_for_end(self, seconds: float) -> bool:
-        """Wait until no process holds the lab and its directory is gone; False when that takes longer."""
+        """Wait until no process holds the lab and its directory is gone; False when that takes longer.
+
+        What az or azd put there meanwhile, for a shell that still uses the lab, is none of the lab's.
+        """
         deadline = time.monotonic() + seconds
-        while self.path.exists():
+        while not self._gone():
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
         return True
+
+    def _gone(self) -> bool:
+        try:
+            found = os.listdir(self.path)  # noqa: PTH208 - in one go, as in `_make`
+        except FileNotFoundError:
+            return True
+        return bool(found) and _CLIENTS.issuperset(found)
 
     def running(self) -> bool:
         """Whether the lab's process lives."""

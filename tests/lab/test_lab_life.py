@@ -217,6 +217,27 @@ def test_a_lab_that_does_not_run(home: Path, verb: str) -> None:
     assert not (home / "state" / "fwdctl").exists()
 
 
+def test_a_shell_that_goes_on_using_a_lab_that_has_ended(home: Path) -> None:
+    lab = RunningLab.up(home, "a", "--empty")
+    lab.down()
+    for command in (["jump", "status", "-g", "rg-lab"], ["probe", "spoke", "-g", "rg-lab"]):
+        done = lab.fwdctl(*command, expect=3)
+        lines = done.stderr.splitlines()
+        assert "ERROR: The lab 'a' that this shell uses does not run any more." in lines
+        assert "fwdctl_lab_off" in lines[-1]
+        assert "fwdctl lab up --name a" in lines[-1]
+        assert "bundle" not in done.stderr
+    assert not (home / "state" / "fwdctl").exists()
+    for client in ("azure", "azd"):
+        left = home / "state/fwdctl/labs/a" / client
+        left.mkdir(parents=True)
+        (left / "config").touch()
+    again = RunningLab.up(home, "a", "--empty")
+    assert again.environ["AZURE_SUBSCRIPTION_ID"] != lab.environ["AZURE_SUBSCRIPTION_ID"]
+    again.down()
+    assert not (home / "state" / "fwdctl").exists()
+
+
 def in_namespace(*prepare: str) -> list[str]:
     """`fwdctl lab up` in a user and mount namespace that some commands have spoiled."""
     script = "; ".join([*prepare, 'exec "$@"'])

@@ -77,6 +77,30 @@ def test_a_directory_that_no_lab_made_is_not_removed(environ: dict[str, str]) ->
     assert (directory.path / "precious").exists()
 
 
+@pytest.mark.parametrize("left", [("azure",), ("azd",), ("azure", "azd")])
+def test_what_az_and_azd_leave_in_an_ended_lab_is_taken_over(
+    left: tuple[str, ...], environ: dict[str, str]
+) -> None:
+    directory = LabDirectory("a", environ)
+    for name in left:
+        (directory.path / name).mkdir(parents=True)
+        (directory.path / name / "config").touch()
+    assert directory.wait_for_end(0)
+    assert not directory.running()
+    os.close(directory.hold())
+    assert [entry.name for entry in directory.path.iterdir()] == ["lock"]
+
+
+def test_a_directory_with_more_than_az_and_azd_leave_is_not_taken_over(environ: dict[str, str]) -> None:
+    directory = LabDirectory("a", environ)
+    (directory.path / "azure").mkdir(parents=True)
+    (directory.path / "precious").touch()
+    with pytest.raises(LabError) as caught:
+        directory.hold()
+    assert caught.value.code == "lab_directory_foreign"
+    assert (directory.path / "azure").exists()
+
+
 def test_a_janitor_that_comes_late_removes_nothing_of_the_next_lab(environ: dict[str, str]) -> None:
     directory = LabDirectory("a", environ)
     lock = directory.path / "lock"

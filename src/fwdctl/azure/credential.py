@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fwdctl.azdenv import run_azd
@@ -77,8 +78,10 @@ def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
         subscription_id: the deployment's own subscription; wins over the environment's and az's default.
 
     Raises:
-        FwdctlError: nobody is logged in, or not to this subscription (exit code 3).
+        FwdctlError: nobody is logged in, or not to this subscription, or the lab that this shell uses
+            has ended (exit code 3).
     """
+    _refuse_ended_lab(runtime)
     wanted = subscription_id or runtime.environ.get("AZURE_SUBSCRIPTION_ID") or None
     try:
         return _az_login(runtime, wanted)
@@ -87,6 +90,25 @@ def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
         if login is not None:
             return login
         raise _not_logged_in(wanted, str(error)) from error
+
+
+def _refuse_ended_lab(runtime: Runtime) -> None:
+    """Say that the lab of this shell has ended, before az's library makes its folders anew and warns of them.
+
+    A lab's files go with it, `lab.json` beside `AZURE_CONFIG_DIR` too. Without a lab nothing is looked at.
+    """
+    name = runtime.environ.get("FWDCTL_LAB")
+    az = Path(runtime.environ.get("AZURE_CONFIG_DIR") or "/")
+    if not name or (az.parent.name, az.name) != (name, "azure") or (az.parent / "lab.json").exists():
+        return
+    option = "" if name == "lab" else f" --name {name}"
+    raise FwdctlError(
+        "lab_not_running",
+        f"The lab '{name}' that this shell uses does not run any more.",
+        f"Run `fwdctl_lab_off` to leave it, or `fwdctl lab up{option}` and "
+        f'`eval "$(fwdctl lab env{option})"` for a new one.',
+        exit_code=ExitCode.NOT_FOUND,
+    )
 
 
 class _NoAzLoginError(Exception):

@@ -156,7 +156,8 @@ def connection_failure(error: Exception, endpoint: str) -> FwdctlError:
         return FwdctlError(
             "arm_unreachable",
             f"Nothing answers at {host}, the Azure endpoint of the active cloud.",
-            "If that is the lab, run `fwdctl lab up`; else unset AZURE_CONFIG_DIR.",
+            "If that is the lab, run `fwdctl lab up`, or leave it with `fwdctl_lab_off`; "
+            "else unset AZURE_CONFIG_DIR.",
             exit_code=ExitCode.NOT_FOUND,
         )
     slow = "did not answer in time" if isinstance(error, Timeout) else "cannot be reached"
