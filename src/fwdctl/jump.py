@@ -330,7 +330,14 @@ class Session:
 
         meanwhile, self._meanwhile = self._meanwhile, lambda: None
         environ, cancelled = self._runtime.environ, self._cancelled.is_set
-        channel = Channel(self.ticket, lambda ticket: connect(ticket, environ), cancelled, meanwhile)
+
+        def admitted() -> Ticket:
+            ticket = self.ticket()
+            if output is not None:
+                self._progress.clear()  # the command has the screen from here on
+            return ticket
+
+        channel = Channel(admitted, lambda ticket: connect(ticket, environ), cancelled, meanwhile)
         return channel.run(request, output)
 
     def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:

@@ -215,6 +215,7 @@ class Progress:
         self._status: Status | None = None
         self._told: set[str] = set()
         self._lock = threading.Lock()
+        self._line_open = False
 
     def __enter__(self) -> Progress:  # noqa: PYI034 - Self needs Python 3.11
         return self
@@ -222,10 +223,19 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Leave the screen to somebody else: no spinner any more, until the next step."""
         with self._lock:
             if self._status is not None:
                 self._status.stop()
                 self._status = None
+
+    def others_wrote(self, data: bytes) -> None:
+        """Somebody else has written to the same terminal; a line that is not complete must stay readable."""
+        with self._lock:
+            self._line_open = self._stream.isatty() and not data.endswith(b"\n")
 
     def step(self, text: str, elapsed: float | None = None) -> None:
         """What is being done now; where there is no spinner, each text is printed once.
@@ -242,6 +252,7 @@ class Progress:
                 return
             if elapsed is not None:
                 text += f", {elapsed:.0f} s"
+            self._close_line()
             if self._status is None:
                 self._status = self._console.status(text)
                 self._status.start()
@@ -280,5 +291,11 @@ class Progress:
             # Through the console, which moves the spinner out of the way.
             self._console.print(Text.from_ansi(text), soft_wrap=True)
             return
+        self._close_line()
         self._stream.write(text + "\n")
         self._stream.flush()
+
+    def _close_line(self) -> None:
+        if self._line_open:
+            self._line_open = False
+            self._stream.write("\n")

@@ -48,16 +48,6 @@ class Runtime:
         return self.stdin.buffer
 
     @property
-    def stdout_bytes(self) -> BinaryIO:
-        """Standard output as bytes, for output that must not be re-encoded."""
-        return self.stdout.buffer
-
-    @property
-    def stderr_bytes(self) -> BinaryIO:
-        """Standard error as bytes."""
-        return self.stderr.buffer
-
-    @property
     def in_ci(self) -> bool:
         """Whether this runs unattended; `CI=false` counts as attended."""
         return _truthy(self.environ.get("CI"))

@@ -22,7 +22,7 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Progress, Result, grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -198,16 +198,19 @@ def exec_command(
 
     def action(runtime: Runtime) -> Result:
         started = False
+        progress = Progress(runtime)
 
         def copy(stream: str, data: bytes) -> None:
             nonlocal started
             started = True
-            target = runtime.stdout_bytes if stream == "o" else runtime.stderr_bytes
-            target.write(data)
-            target.flush()
+            target = runtime.stdout if stream == "o" else runtime.stderr
+            target.buffer.write(data)
+            target.buffer.flush()
+            if target.isatty():
+                progress.others_wrote(data)
 
         try:
-            outcome = _exec(runtime, copy)
+            outcome = _exec(runtime, progress, copy)
         except FwdctlError as error:
             if error.exit_code is ExitCode.USAGE or error.exit_code is ExitCode.INTERRUPTED:
                 raise
@@ -215,7 +218,7 @@ def exec_command(
             raise FwdctlError(error.code, error.message, error.suggestion, exit_code=code) from error
         return _outcome(outcome)
 
-    def _exec(runtime: Runtime, copy: Any) -> Outcome:
+    def _exec(runtime: Runtime, progress: Progress, copy: Callable[[str, bytes], None]) -> Outcome:
         from fwdctl import jump
         from fwdctl.channel import Request
         from fwdctl.deployment import load
@@ -226,10 +229,7 @@ def exec_command(
         box = jump.select_one(deployment, which)
         stdin = None if runtime.stdin.isatty() else runtime.stdin_bytes
         request = Request(tuple(command), stdin, timeout)
-        with (
-            Progress(runtime) as progress,
-            jump.Session(runtime, arm, deployment, box, progress, may_start=start) as session,
-        ):
+        with progress, jump.Session(runtime, arm, deployment, box, progress, may_start=start) as session:
             return session.run(request, copy)
 
     invoke("jump exec", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
@@ -280,7 +280,7 @@ def shell_command(
             Progress(runtime) as progress,
             jump.Session(runtime, arm, deployment, box, progress, may_start=start) as session,
         ):
-            _shell(runtime, session)
+            _shell(runtime, session, progress)
         return Result(None)
 
     invoke("jump shell", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
@@ -303,7 +303,7 @@ def _require_terminal(runtime: Runtime) -> None:
         )
 
 
-def _shell(runtime: Runtime, session: Session) -> None:
+def _shell(runtime: Runtime, session: Session, progress: Progress) -> None:
     import shutil
 
     from fwdctl.channel.socket import connect
@@ -311,6 +311,7 @@ def _shell(runtime: Runtime, session: Session) -> None:
 
     size = shutil.get_terminal_size()
     socket = connect(session.ticket(columns=size.columns, rows=size.lines), runtime.environ)
+    progress.clear()  # the shell has the screen from here on
     try:
         attach(socket, runtime.stdin.fileno(), runtime.stdout.fileno())
     finally:
