@@ -63,7 +63,10 @@ def test_heal_waits_for_health_and_says_where_it_is_not_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, well_after: float, code: int
 ) -> None:
     now = [0.0]
-    answers = {"/lab/heal": {"healed": ["target-down"]}, "/lab/status": {"health": [{}], "nodes": []}}
+    answers = {
+        "/lab/heal": {"healed": ["target-down"]},
+        "/lab/status": {"health": [{}], "nodes": [], "faults": []},
+    }
     client = SimpleNamespace(control=lambda _, path, *__, **___: dict(answers[path]))
     monkeypatch.setattr(faults, "client_of", lambda *_: client)
     monkeypatch.setattr(common, "_healthy", lambda _: now[0] >= well_after)

@@ -93,7 +93,8 @@ def heal(
         with lab_errors():
             client = client_of(name, runtime)
             data = client.control("POST", "/lab/heal", {"name": fault}, seconds=60)
-            if data["healed"] and client.control("GET", "/lab/status")["health"]:
+            now = client.control("GET", "/lab/status")
+            if data["healed"] and now["health"] and not now["faults"]:  # another fault may keep it ill
                 with Progress(runtime) as progress:
                     progress.step("Waiting for the load balancer's health probes")
                     data["healthy"] = wait_until_healthy(runtime, client, HEAL_SECONDS)
