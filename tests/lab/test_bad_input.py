@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import select
+import struct
 import subprocess
+import termios
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -84,6 +91,48 @@ def test_raw_bytes_come_through_unchanged(lab: RunningLab, tmp_path: Path) -> No
         check=True,
     )
     assert done.stdout == wanted
+
+
+def on_a_terminal(
+    argv: list[str], environ: dict[str, str], typed: list[tuple[bytes, bytes]]
+) -> tuple[int, bytes]:
+    """Run a program on a terminal of its own; each text is typed once what precedes it has been printed."""
+    child, master = pty.fork()
+    if child == 0:
+        os.execvpe(argv[0], argv, environ)  # noqa: S606 - an argument list, on the new terminal
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    shown, answered, deadline = b"", 0, time.monotonic() + 60
+    while time.monotonic() < deadline and select.select([master], [], [], 10)[0]:
+        try:
+            shown += os.read(master, 65536)
+        except OSError:  # everybody has closed it
+            break
+        if typed and typed[0][0] in shown[answered:]:
+            answered = len(shown)
+            os.write(master, typed.pop(0)[1])
+    os.close(master)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), shown
+
+
+@pytest.mark.parametrize(("typed", "code"), [(b"exit 5\n", 5), (b"\x04", 0), (b"(exit 3)\n\x04", 3)])
+def test_a_shell_on_a_terminal_ends_with_its_own_exit_code(lab: RunningLab, typed: bytes, code: int) -> None:
+    argv = [*FWDCTL, "lab", "shell", "--name", lab.name, "server65"]
+    ended, shown = on_a_terminal(argv, lab.environ, [(b"# ", typed)])
+    assert ended == code, shown
+    assert b"tty" not in shown
+
+
+def test_a_shell_on_a_terminal_has_job_control_and_the_terminals_size(lab: RunningLab) -> None:
+    argv = [*FWDCTL, "lab", "shell", "--name", lab.name, "server65"]
+    dialogue = [
+        (b"# ", b"stty size; hostname; tty; sleep 60; echo interrupted $?\n"),
+        (b"/dev/pts/", b"\x03"),
+        (b"# ", b"exit 4\n"),
+    ]
+    ended, shown = on_a_terminal(argv, lab.environ, dialogue)
+    assert ended == 4, shown
+    assert b"30 100\r\nserver65\r\n/dev/pts/" in shown
 
 
 def test_parameters_that_are_wrong_leave_no_lab(lab: RunningLab, tmp_path: Path) -> None:

@@ -141,9 +141,24 @@ def _run_in(runtime: Runtime, client: LabClient, node: str, command: list[str]) 
 
 
 def _open_shell(client: LabClient, node: str) -> int:
-    """Enter the node's namespaces: an ordinary terminal, no protocol in between."""
+    """A shell in the node, on a terminal of the node's own.
+
+    The shell must lead a session that it can see: the user's has its leader outside the node, and a shell
+    fails when it hands such a terminal back at its end. script(1) opens the terminal and passes on its size
+    and the exit code.
+    """
+    import shutil
     import subprocess
 
+    if shutil.which("script") is None:
+        raise FwdctlError(
+            "lab_requirement_missing",
+            "A shell in a node needs the program `script`, which is not on PATH.",
+            f"Install util-linux (Debian: bsdutils), or give a command: `fwdctl lab shell {node} -- COMMAND`.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
     pid = client.control("GET", f"/lab/node?name={quote(node)}")["pid"]
-    argv = ["nsenter", "--target", str(pid), "--user", "--preserve-credentials", "--mount", "--net", "--uts"]
-    return subprocess.run([*argv, "--pid", "/bin/sh", "-i"], check=False).returncode
+    enter = ["nsenter", "--target", str(pid), "--user", "--preserve-credentials", "--mount", "--net", "--uts"]
+    terminal = ["script", "--quiet", "--return", "--command", "exec /bin/sh -i", "/dev/null"]
+    code = subprocess.run([*enter, "--ipc", "--pid", *terminal], check=False).returncode
+    return code if code >= 0 else 128 - code
