@@ -17,7 +17,7 @@ from fwdctl.cli.app import GROUPS, app
 from fwdctl.cli.options import CURRENT, Invocation
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, render_error
-from fwdctl.runtime import Runtime
+from fwdctl.runtime import Runtime, UnwritableError, mend_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +44,7 @@ def run() -> NoReturn:
     """
     gc.disable()
     ended_by = _end_in_order()
+    mend_streams()
     code = main()
     if ended_by and code == ExitCode.INTERRUPTED:
         code = 128 + ended_by[0]  # as the shell tells that a signal ended a program
@@ -104,9 +105,12 @@ def _report(error: Exception) -> int:
         return ExitCode.INTERRUPTED
     if current.runtime.debug:
         traceback.print_exception(error, file=current.runtime.stderr)
-    command = current.command
+    command, output = current.command, current.output
     if isinstance(error, FwdctlError):
         known = error
+    elif isinstance(error, UnwritableError):
+        known = FwdctlError("output_not_written", f"Cannot write the output: {error.strerror}.")
+        output = OutputFormat.table  # a document on stdout would fail as well
     elif isinstance(error, typer.TyperException):
         known = _usage(error)
     else:
@@ -115,8 +119,8 @@ def _report(error: Exception) -> int:
             f"{type(error).__name__}: {' '.join(str(error).split())}",
             "Run again with --debug for the traceback; if it stays, report it.",
         )
-    with suppress(BrokenPipeError):
-        return render_error(current.runtime, command, known, current.output)
+    with suppress(OSError):  # where nothing can be told the exit code is all there is
+        return render_error(current.runtime, command, known, output)
     return known.exit_code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -11,6 +12,50 @@ from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from _typeshed import ReadableBuffer
+
+
+class UnwritableError(OSError):
+    """Standard output takes nothing more: closed, or its disk is full."""
+
+
+class _Output(io.FileIO):
+    """A descriptor whose failures can be told from those of any other file."""
+
+    def write(self, data: ReadableBuffer, /) -> int | None:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except BrokenPipeError:  # the reader left, which is no fault
+            raise
+        except OSError as error:
+            raise UnwritableError(error.errno, error.strerror) from error
+
+
+def mend_streams() -> None:
+    """Give the process streams that can be used, where its parent has closed some; the lowest number first.
+
+    Python has None for a stream that was closed before the start, and the next file that is opened would get
+    its number. Input is empty then and messages go nowhere; writing data raises UnwritableError.
+    """
+    if sys.stdin is None or sys.stdin.closed:
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(os.devnull)), encoding="utf-8")
+    if sys.stdout is None or sys.stdout.closed:
+        # Open for reading only: writing fails, as it does where the descriptor is closed.
+        raw = _Output(os.open(os.devnull, os.O_RDONLY), "wb")
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8")
+    elif not sys.stdout.isatty():  # terminals stay as they are: Windows has a way of its own to write there
+        like = sys.stdout
+        raw = _Output(like.fileno(), "wb", closefd=False)
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding=like.encoding,
+            errors=like.errors,
+            line_buffering=getattr(like, "line_buffering", False),
+            write_through=getattr(like, "write_through", False),
+        )
+    if sys.stderr is None or sys.stderr.closed:
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(io.FileIO(os.devnull, "w")), encoding="utf-8")
 
 
 def _truthy(value: str | None) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,11 +11,10 @@ from fwdctl import __main__
 from fwdctl.cli import options
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Result
-from support.frame import Stream, make_runtime, run
+from support.frame import Stream, make_runtime, project, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from fwdctl.runtime import Runtime
 
@@ -159,3 +159,61 @@ def test_a_failure_does_not_leak_into_the_next_command(tmp_path: Path) -> None:
     run(make_runtime(tmp_path), "env", "show", "--nonsense", "-o", "json")
     ran = run(make_runtime(tmp_path, stderr=Stream()), "env", "show")
     assert ran.stdout == ""
+
+
+# -- output that cannot be written
+
+TAKEN_AWAY = {"stdout": ">&-", "full": ">/dev/full", "stderr": "2>&-", "all": "<&- >&- 2>&-"}
+
+
+def redirected(words: str, how: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The program with its streams as a shell was told to set them."""
+    return subprocess.run(
+        ["sh", "-c", f'"{sys.executable}" -m fwdctl {words} {TAKEN_AWAY[how]}'],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+posix = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full and a POSIX shell")
+
+
+@posix
+@pytest.mark.parametrize(
+    "words", ["env show", "env show -o json", "--help", "--version", "jump --help", "env check -o json"]
+)
+@pytest.mark.parametrize(
+    ("how", "why"), [("stdout", "Bad file descriptor"), ("full", "No space left on device")]
+)
+def test_output_that_cannot_be_written_is_one_line(tmp_path: Path, words: str, how: str, why: str) -> None:
+    project(tmp_path, "LONG=" + "x" * 70000)
+    done = redirected(words, how, tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == f"ERROR: Cannot write the output: {why}."
+    assert "Traceback" not in done.stderr
+
+
+@posix
+def test_a_failure_stays_what_it_is_without_stdout(tmp_path: Path) -> None:
+    done = redirected("env show", "stdout", tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.startswith("ERROR: No azd project")
+
+
+@posix
+def test_without_stderr_commands_work_as_usual(tmp_path: Path) -> None:
+    project(tmp_path)
+    done = redirected("env show", "stderr", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "AZURE_ENV_NAME" in done.stdout
+    assert redirected("env shwo", "stderr", tmp_path).returncode == 2
+
+
+@posix
+def test_without_any_stream_the_exit_code_tells(tmp_path: Path) -> None:
+    assert redirected("env show", "all", tmp_path).returncode == 3
+    assert redirected("jump shell hub", "all", tmp_path).returncode == 2
