@@ -54,6 +54,7 @@ for url; do :; done
 case $url in *192.168.42.66*) fixed=server66 ;; *192.168.42.65*) fixed=server65 ;; *) fixed= ;; esac
 i=0; while ! mkdir "$0.$i" 2>/dev/null; do i=$((i+1)); done
 server=server$((65 + i % SERVERS)); [ -z "$fixed" ] || server=$fixed
+if [ "$MODE" = silent ]; then echo 'curl: (28) timed out'; printf '\n@000 0.0 0.0 '; exit 28; fi
 if [ "$MODE" = refused ]; then echo 'curl: (7) Connection refused'; printf '\n@000 0.0 0.0 '; exit 7; fi
 printf 'HTTP/1.0 200 OK\r\nX-Fwdctl-Server: %s\r\n\r\n\n@200 0.001 0.0 10.1.17.4' "$server"
 """
@@ -191,6 +192,114 @@ def test_a_broken_path_is_4_and_names_one_segment(world: World) -> None:
     assert set(path["broken"]) == {"segment", "code", "evidence", "next"}
     # The hub's box runs, and no target answers it either.
     assert (path["broken"]["segment"], path["broken"]["code"]) == ("target", "TARGET_REFUSED")
+
+
+def hub_network(**more: Any) -> dict[str, Any]:
+    """The hub's network, with what stands in it."""
+    shared = {
+        "addressPrefix": "10.0.1.0/26",
+        "networkSecurityGroup": {"id": "/subscriptions/s/resourceGroups/rg-dev/x/y/z/nsg"},
+    }
+    return {
+        "id": "/net/hub",
+        "name": "vnet-hub",
+        "properties": {
+            "addressSpace": {"addressPrefixes": ["10.0.1.0/24"]},
+            "subnets": [{"properties": shared}, {"properties": {"addressPrefix": "10.0.1.64/26"}}],
+            **more,
+        },
+    }
+
+
+def in_the_hub(world: World, *networks: dict[str, Any]) -> None:
+    """Nothing answers; the load balancer stands in the hub's network."""
+    broken(world)
+    world.shells.environ["MODE"] = "silent"
+    world.arm.on("GET", f"{NETWORK}/virtualNetworks", {"value": list(networks)})
+    rule = {"name": "web", "properties": {"frontendPort": 8000, "probe": {"id": "/lb/probes/web"}}}
+    frontend = {"properties": {"subnet": {"id": "/net/hub/subnets/shared"}}}
+    properties = {"loadBalancingRules": [rule], "frontendIPConfigurations": [frontend]}
+    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", {"name": "lbi", "properties": properties})
+    health = [{"ipAddress": f"10.0.1.{last}", "state": "Up"} for last in (6, 7)]
+    world.arm.on(
+        "POST",
+        f"{NETWORK}/loadBalancers/lbi/loadBalancingRules/web/health",
+        {"loadBalancerBackendAddresses": health},
+    )
+
+
+def test_a_removed_peering_is_the_one_cause_on_every_path(world: World) -> None:
+    corp = {
+        "id": "/net/corp",
+        "name": "vnet-corp",
+        "properties": {"addressSpace": {"addressPrefixes": ["192.168.42.0/24"]}},
+    }
+    in_the_hub(world, hub_network(), corp)
+    assert world.run("probe", "all", "-o", "json") == 4
+    told = {path["path"]: path["broken"] for path in world.envelope["data"]["paths"]}
+    assert len(told) == 4
+    assert {(each["code"], each["next"]) for each in told.values()} == {
+        ("ROUTE_NO_PEERING", "azd provision --no-state")
+    }
+    assert "target 192.168.42.66:8000" in told["hub/web/192.168.42.66:8000"]["evidence"]
+
+
+def test_each_path_names_the_rule_that_refuses_its_own_flow(world: World) -> None:
+    in_the_hub(world, hub_network())
+    flows = {"allow-link-service": "10.0.1.0/26", "allow-hub-jump": "10.0.1.64/26"}
+    rules = [
+        {
+            "name": name,
+            "properties": {
+                "direction": "Inbound",
+                "priority": 110 + number,
+                "access": "Deny",
+                "protocol": "Tcp",
+                "sourceAddressPrefix": source,
+                "destinationAddressPrefix": "10.0.1.0/26",
+                "destinationPortRange": "8000",
+            },
+        }
+        for number, (name, source) in enumerate(flows.items())
+    ]
+    group = {
+        "id": "/subscriptions/s/resourceGroups/rg-dev/x/y/z/nsg",
+        "name": "nsg",
+        "properties": {"securityRules": rules},
+    }
+    world.arm.on("GET", f"{NETWORK}/networkSecurityGroups", {"value": [group]})
+    service = {
+        "name": "pl",
+        "properties": {"ipConfigurations": [{"properties": {"privateIPAddress": "10.0.1.8"}}]},
+    }
+    world.arm.on("GET", f"{NETWORK}/privateLinkServices", {"value": [service]})
+    box = container_group("ci-hub")
+    box["properties"]["ipAddress"] = {"ip": "10.0.1.68"}
+    world.arm.on("GET", f"{CONTAINERS}/ci-hub", box)
+    assert world.run("probe", "all", "-o", "json") == 4
+    told = {path["path"]: path["broken"] for path in world.envelope["data"]["paths"]}
+    for path, name, source in (
+        ("spoke/web", "allow-link-service", "the link service (10.0.1.8)"),
+        ("hub/web", "allow-hub-jump", "the hub's jump box (10.0.1.68)"),
+    ):
+        assert told[path] == {
+            "segment": "route",
+            "code": "NSG_DENIED",
+            "evidence": f"rule {name} of network security group nsg refuses port 8000 from {source} "
+            "to the forwarders (10.0.1.6, 10.0.1.7)",
+            "next": f"az network nsg rule update -g rg-dev --nsg-name nsg -n {name} --access Allow",
+        }
+
+
+def test_silent_servers_are_to_be_looked_at_and_not_probed_again(world: World) -> None:
+    in_the_hub(world, hub_network())
+    assert world.run("probe", "all", "-o", "json") == 4
+    told = {path["path"]: path["broken"] for path in world.envelope["data"]["paths"]}
+    assert {each["code"] for each in told.values()} == {"TARGET_DOWN"}
+    assert told["spoke/web"]["next"].startswith("Check the servers 192.168.42.65, 192.168.42.66: ")
+    target = told["hub/web/192.168.42.65:8000"]
+    assert target["evidence"].count("192.168.42.65:8000") == 1
+    assert target["next"].startswith("Check the server 192.168.42.65: ")
 
 
 def test_the_exit_code_does_not_depend_on_the_format(world: World) -> None:

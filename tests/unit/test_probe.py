@@ -418,7 +418,7 @@ def test_peering(*, peered: bool, code: str | None) -> None:
         {"id": "/net/corp", "name": "corp", "properties": {"addressSpace": {"addressPrefixes": ["192.168.42.0/24"]}}},
     ]  # fmt: skip
     frontend = {"properties": {"subnet": {"id": "/net/hub/subnets/shared"}}}
-    found = evidence.peering(networks, {"properties": {"frontendIPConfigurations": [frontend]}}, WEB)
+    found = evidence.peering(networks, {"properties": {"frontendIPConfigurations": [frontend]}}, WEB.targets)
     assert (found.code if found else None) == code
     if found is not None:  # azd skips a template that has not changed
         assert found.following == "azd provision --no-state"
@@ -449,6 +449,35 @@ def status(**changes: Any) -> dict[str, Any]:
     return {"forwarding": True, "forwards": [{**entry, **changes.pop("forward", {})}], **changes}
 
 
+SCALE_SET = "-g rg -n vmss-x --instance-ids"
+HEALTH = [
+    {
+        "ipAddress": f"10.0.1.{6 + number}",
+        "state": "Up",
+        "networkInterfaceIPConfigurationId": {
+            "id": "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Compute/virtualMachineScaleSets/"
+            f"vmss-x/virtualMachines/{number}/networkInterfaces/primary/ipConfigurations/primary"
+        },
+    }
+    for number in range(3)
+]
+
+
+def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
+    typed = (
+        f"az vmss update-instances {SCALE_SET} 0 2 && az vmss reimage {SCALE_SET} 0 "
+        f"&& az vmss reimage {SCALE_SET} 2"
+    )
+    assert forwarder.reimage(HEALTH, ["10.0.1.6", "10.0.1.8"]) == typed
+    plain = [
+        {**each, "networkInterfaceIPConfigurationId": each["networkInterfaceIPConfigurationId"]["id"]}  # type: ignore[index]
+        for each in HEALTH
+    ]
+    assert forwarder.reimage(plain, ["10.0.1.6", "10.0.1.8"]) == typed
+    others = "Set the machines 10.0.1.6, 10.0.1.9 up anew, one at a time."
+    assert forwarder.reimage(HEALTH, ["10.0.1.9", "10.0.1.6"]) == others
+
+
 DEAD = [{"address": target, "state": "down", "lastError": "timed out"} for target in WEB.targets]
 
 
@@ -465,17 +494,20 @@ DEAD = [{"address": target, "state": "down", "lastError": "timed out"} for targe
 def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
     reports = forwarder.parse(f"10.0.1.6 {json.dumps(report)}\n10.0.1.7 \n")
     assert reports["10.0.1.7"] is None
-    found = forwarder.explain(reports, WEB)
+    found = forwarder.explain(reports, WEB, HEALTH)
     assert (found.code if found else None) == code
+    if code and code.startswith("FWD"):
+        assert found is not None
+        assert found.following == f"az vmss update-instances {SCALE_SET} 0 && az vmss reimage {SCALE_SET} 0"
 
 
 def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
     alive = status()["forwards"][0]["targets"]
     halves = [status(forward={"targets": [DEAD[i], alive[1 - i]]}) for i in (0, 1)]
-    assert forwarder.explain({"10.0.1.6": halves[0], "10.0.1.7": halves[1]}, WEB) is None
+    assert forwarder.explain({"10.0.1.6": halves[0], "10.0.1.7": halves[1]}, WEB, HEALTH) is None
     none = status(forward={"targets": DEAD})
-    assert forwarder.explain({"10.0.1.6": halves[0], "10.0.1.7": none}, WEB) is None
-    found = forwarder.explain({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}, WEB)
+    assert forwarder.explain({"10.0.1.6": halves[0], "10.0.1.7": none}, WEB, HEALTH) is None
+    found = forwarder.explain({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}, WEB, HEALTH)
     assert found is not None
     assert found.code == "TARGET_DOWN"
     assert all(f"{target}: timed out" in found.evidence for target in WEB.targets)
@@ -487,8 +519,10 @@ def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
 def test_packets_to_a_forwarder(failure: str, code: str | None) -> None:
     path = Path("hub/web/10.0.1.6", "forwarder", BOX, WEB, "10.0.1.6", 8000)
     seen = Sample("curl", connected=not failure, answered=not failure, failure=failure, text="t")
-    found = forwarder.judge_direct([judge(path, Sight(samples=(seen,)))])
+    found = forwarder.judge_direct([judge(path, Sight(samples=(seen,)))], HEALTH)
     assert (found.code if found else None) == code
+    if found is not None:
+        assert found.following == f"az vmss update-instances {SCALE_SET} 0 && az vmss reimage {SCALE_SET} 0"
 
 
 # -- JUnit

@@ -166,11 +166,16 @@ def health_port(balancer: Document, rule: str) -> int:
     return 0
 
 
-def peering(networks: Sequence[Document], balancer: Document, forward: Forward) -> Broken | None:
-    """The targets stand in an Azure network that the hub's network has no connected peering to."""
+def hub_network(networks: Sequence[Document], balancer: Document) -> Document | None:
+    """The network that the load balancer stands in; None where it is not among these."""
     frontends = (balancer.get("properties") or {}).get("frontendIPConfigurations") or [{}]
     hub_id = _network(frontends[0]).lower()
-    hub = next((n for n in networks if str(n["id"]).lower() == hub_id), None)
+    return next((network for network in networks if str(network["id"]).lower() == hub_id), None)
+
+
+def peering(networks: Sequence[Document], balancer: Document, targets: Sequence[str]) -> Broken | None:
+    """The first target, `ip:port`, in an Azure network to which the hub's has no connected peering."""
+    hub = hub_network(networks, balancer)
     if hub is None:
         return None
     connected = {
@@ -178,7 +183,7 @@ def peering(networks: Sequence[Document], balancer: Document, forward: Forward) 
         for entry in (hub.get("properties") or {}).get("virtualNetworkPeerings") or ()
         if entry["properties"].get("peeringState") == "Connected"
     }
-    for target_text in forward.targets:
+    for target_text in targets:
         address = ip_address(target_text.rpartition(":")[0])
         for network in networks:
             if network is hub or not _holds(network, address):
@@ -206,7 +211,17 @@ def hub_not_seen(result: PathResult) -> Broken:
         "PATH_UNEXPLAINED",
         f"{result.reason}; endpoint and load balancer look right, forwarders and targets can be asked "
         "from the hub only, whose jump box does not run",
-        "fwdctl jump start hub, then probe again; or fwdctl probe hub",
+        "fwdctl probe all",
+    )
+
+
+def not_asked(result: PathResult, refused: Broken) -> Broken:
+    """Forwarders cannot be asked, because their security group refuses the hub's box."""
+    return Broken(
+        "unknown",
+        "PATH_UNEXPLAINED",
+        f"{result.reason}; the forwarders cannot be asked either: {refused.evidence}",
+        refused.following,
     )
 
 
@@ -230,10 +245,11 @@ def target(result: PathResult) -> Broken:
     code = "TARGET_REFUSED" if refused else "TARGET_DOWN"
     if result.findings[-1].check == "protocol":
         code = "TARGET_UNWELL"
+    place = f"{path.host}:{path.port}"
     return Broken(
         "target",
         code,
-        f"target {path.host}:{path.port} of forward '{path.forward.name}': {result.reason}",
+        f"target {place} of forward '{path.forward.name}': {result.reason.removeprefix(f'{place}: ')}",
         f"Check the server {path.host}: is it on, does it listen on port {path.port}, "
         "does its firewall admit the forwarders?",
     )
@@ -242,13 +258,22 @@ def target(result: PathResult) -> Broken:
 def all_targets(results: Sequence[PathResult]) -> Broken:
     """Not one target of a forward answers the hub."""
     first = target(results[0])
+    if len(results) == 1:
+        return first
     names = ", ".join(f"{result.path.host}:{result.path.port}" for result in results)
-    return Broken("target", first.code, f"no target answers the hub: {names}", "fwdctl probe hub")
+    return Broken(
+        "target",
+        first.code,
+        f"no target answers the hub: {names}",
+        f"Check the servers {', '.join(dict.fromkeys(result.path.host for result in results))}: are they on, "
+        "do they listen on these ports, do their firewalls admit the forwarders?",
+    )
 
 
-def protocol(result: PathResult) -> Broken:
+def protocol(result: PathResult, *, hub_seen: bool) -> Broken:
     """The way is open, but what answers is not well."""
-    return Broken("target", "TARGET_UNWELL", result.reason, "fwdctl probe hub")
+    follow = f"Check what the servers of forward '{result.path.forward.name}' say in their own logs."
+    return Broken("target", "TARGET_UNWELL", result.reason, follow if hub_seen else "fwdctl probe hub")
 
 
 def missing_targets(networks: Networks, result: PathResult) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from fwdctl.azure.containers import Containers
 from fwdctl.errors import FwdctlError
 from fwdctl.jump import side_by_side
 from fwdctl.probe import evidence, forwarder, security
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fwdctl.deployment import Forward
-    from fwdctl.probe.model import Sample
+    from fwdctl.probe.model import Path, Sample
 
 MORE_SAMPLES = 6
 """Times the number of targets: connections made before a target is said to be missing."""
@@ -58,7 +59,7 @@ class Explainer:
     def _broken(self, result: PathResult) -> Broken:
         path = result.path
         if path.origin == "target":
-            return evidence.target(result)
+            return self._no_way_to(result) or evidence.target(result)
         looks = "everything that can be asked looks right"
         try:
             found = self._name(result) if result.findings[-1].check == "name" else self._way(result)
@@ -71,6 +72,17 @@ class Explainer:
             f"{result.reason}; {looks}",
             "fwdctl probe hub" if path.origin == "spoke" else "fwdctl jump shell hub",
         )
+
+    def _no_way_to(self, result: PathResult) -> Broken | None:
+        """Why a target is silent, as far as Azure knows; one that answers in whatever way is reached."""
+        silent = not any(s.connected or s.failure == "refused" for s in result.sight.samples)
+        if not silent or not self._prober.deployment.hub.load_balancer:
+            return None
+        try:
+            target = f"{result.path.host}:{result.path.port}"
+            return evidence.peering(self._virtual_networks, self._balancer, [target])
+        except FwdctlError:
+            return None
 
     def _name(self, result: PathResult) -> Broken:
         spoke = result.path.spoke
@@ -89,8 +101,8 @@ class Explainer:
         health = self._networks.rule_health(self._balancer["name"], rule) if rule else []
         return (
             missing
-            or evidence.peering(self._networks.virtual_networks(), self._balancer, path.forward)
-            or self._security(path.forward, health)
+            or evidence.peering(self._virtual_networks, self._balancer, path.forward.targets)
+            or self._denied(path, health)
             or self._behind(result, rule, health)
         )
 
@@ -100,26 +112,44 @@ class Explainer:
         targets = self._target_results(forward)
         if targets and all(target.verdict == "fail" for target in targets):
             return evidence.all_targets(targets)
+        seen = bool(targets)
+        refused = self._denied_to_hub(forward, health) if seen else None
         found = (
-            (self._forwarders(forward, rule, health) if targets else None)
-            or evidence.unhealthy(health, hub_seen=bool(targets))
-            or (evidence.protocol(result) if result.findings[-1].check == "protocol" else None)
+            (self._forwarders(forward, rule, health) if seen and refused is None else None)
+            or evidence.unhealthy(health, hub_seen=seen)
+            or (evidence.protocol(result, hub_seen=seen) if result.findings[-1].check == "protocol" else None)
+            or (evidence.not_asked(result, refused) if refused is not None else None)
         )
-        if found is None and not targets:
+        if found is None and not seen:
             return evidence.hub_not_seen(result)
         return found
 
-    def _security(self, forward: Forward, health: Sequence[evidence.Document]) -> Broken | None:
-        """A security rule between the link service and the forwarders."""
+    def _denied(self, path: Path, health: Sequence[evidence.Document]) -> Broken | None:
+        """A security rule between where a path's connections come from and the forwarders."""
+        if path.spoke is None:
+            return self._denied_to_hub(path.forward, health)
+        own = self._prober.deployment.hub.link_service.lower()
         sources = [
             str(entry["properties"]["privateIPAddress"])
             for service in self._networks.private_link_services()
+            if not own or str(service.get("name", own)).lower() == own
             for entry in service["properties"].get("ipConfigurations") or ()
             if entry["properties"].get("privateIPAddress")
         ]
-        backends = [str(entry["ipAddress"]) for entry in health if entry.get("ipAddress")]
-        networks = self._networks.virtual_networks()
-        return security.denied(self._networks.security_groups(), networks, sources, backends, forward)
+        return self._refusal("the link service", sources, path.forward, health)
+
+    def _denied_to_hub(self, forward: Forward, health: Sequence[evidence.Document]) -> Broken | None:
+        sources = [self._hub_address] if self._hub_address else []
+        return self._refusal("the hub's jump box", sources, forward, health)
+
+    def _refusal(
+        self, origin: str, sources: Sequence[str], forward: Forward, health: Sequence[evidence.Document]
+    ) -> Broken | None:
+        backends = tuple(str(entry["ipAddress"]) for entry in health if entry.get("ipAddress"))
+        hub = evidence.hub_network(self._virtual_networks, self._balancer)
+        networks = [hub] if hub is not None else self._virtual_networks
+        flow = security.Flow(origin, tuple(sources), backends, forward.port)
+        return security.denied(self._networks.security_groups(), networks, flow)
 
     def _forwarders(self, forward: Forward, rule: str, health: Sequence[evidence.Document]) -> Broken | None:
         """What the forwarders' agents say to the hub's box, and what happens to packets sent to each."""
@@ -129,10 +159,10 @@ class Explainer:
         if not port or not addresses or box is None:
             return None
         text = self._prober.ask(box, forwarder.script(addresses, port))
-        told = forwarder.explain(forwarder.parse(text), forward)
+        told = forwarder.explain(forwarder.parse(text), forward, health)
         if told is not None:
             return told
-        return forwarder.judge_direct(self._prober.test(forwarder_paths(box, forward, addresses)))
+        return forwarder.judge_direct(self._prober.test(forwarder_paths(box, forward, addresses)), health)
 
     @cached_property
     def _networks(self) -> evidence.Networks:
@@ -141,6 +171,18 @@ class Explainer:
     @cached_property
     def _balancer(self) -> evidence.Document:
         return self._networks.load_balancer(self._prober.deployment.hub.load_balancer)
+
+    @cached_property
+    def _virtual_networks(self) -> list[evidence.Document]:
+        return self._networks.virtual_networks()
+
+    @cached_property
+    def _hub_address(self) -> str:
+        """Of the hub's jump box, while it runs; empty if there is none."""
+        deployment = self._prober.deployment
+        if deployment.hub.box is None:
+            return ""
+        return Containers(self._prober.arm, deployment.resource_group).get(deployment.hub.box.group).address
 
     def _target_results(self, forward: Forward) -> list[PathResult]:
         """Direct checks from the hub: of this run, or made now if the hub's box runs; else none."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
+from fwdctl.probe.evidence import in_order
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from fwdctl.probe.model import PathResult
 
 Report = dict[str, Any]
+INSTANCE = re.compile(
+    r"/resourceGroups/([^/]+)/providers/Microsoft\.Compute/virtualMachineScaleSets/([^/]+)/virtualMachines/([^/]+)/",
+    re.IGNORECASE,
+)
+"""Group, scale set and instance in the id of a scale set machine's interface."""
 
 
 def script(addresses: Sequence[str], port: int) -> str:
@@ -46,7 +53,34 @@ def parse(text: str) -> dict[str, Report | None]:
     return reports
 
 
-def explain(reports: Mapping[str, Report | None], forward: Forward) -> Broken | None:
+def reimage(health: Sequence[Report], addresses: Sequence[str]) -> str:
+    """What to type to set forwarders up anew: the scale set's present model first, then one after the other.
+
+    Args:
+        health: of the load balancer's backends, with the ids of their interfaces (`Networks.rule_health`).
+        addresses: of the forwarders.
+    """
+    instances: dict[tuple[str, str], list[str]] = {}
+    unknown = set(addresses)
+    for entry in health:
+        interface = entry.get("networkInterfaceIPConfigurationId") or ""
+        found = INSTANCE.search(str(interface.get("id", "") if isinstance(interface, dict) else interface))
+        if found and entry.get("ipAddress") in unknown:
+            instances.setdefault((found[1], found[2]), []).append(found[3])
+            unknown.remove(str(entry["ipAddress"]))
+    if unknown or not instances:
+        return f"Set the machines {', '.join(sorted(addresses))} up anew, one at a time."
+    commands = []
+    for (group, scale_set), numbers in instances.items():
+        where = f"-g {group} -n {scale_set} --instance-ids"
+        commands.append(f"az vmss update-instances {where} {' '.join(numbers)}")
+        commands += [f"az vmss reimage {where} {number}" for number in numbers]
+    return in_order(commands)
+
+
+def explain(
+    reports: Mapping[str, Report | None], forward: Forward, health: Sequence[Report]
+) -> Broken | None:
     """The first thing that is wrong on any forwarder: forwarding, rules, then targets on all of them."""
     answered = {address: report for address, report in reports.items() if report is not None}
     idle = [address for address, report in answered.items() if report.get("forwarding") is False]
@@ -55,7 +89,7 @@ def explain(reports: Mapping[str, Report | None], forward: Forward) -> Broken | 
             "forwarder",
             "FWD_NO_FORWARDING",
             f"IPv4 forwarding is off on {', '.join(idle)}",
-            "az vmss reimage, one instance at a time",
+            reimage(health, idle),
         )
     own = {address: _forward(report, forward.name) for address, report in answered.items()}
     bare = [address for address, entry in own.items() if not entry.get("rulesInPlace")]
@@ -64,7 +98,7 @@ def explain(reports: Mapping[str, Report | None], forward: Forward) -> Broken | 
             "forwarder",
             "FWD_RULES_MISSING",
             f"the rules of forward '{forward.name}' are not in place on {', '.join(bare)}",
-            "az vmss update-instances, then az vmss reimage, one instance at a time",
+            reimage(health, bare),
         )
     down = [_down(entry) for entry in own.values()]
     dead = {
@@ -72,11 +106,17 @@ def explain(reports: Mapping[str, Report | None], forward: Forward) -> Broken | 
     }
     if len(dead) == len(forward.targets) > 0:
         said = "; ".join(f"{address}: {error}" for address, error in sorted(dead.items()))
-        return Broken("target", "TARGET_DOWN", f"the forwarders reach no target: {said}", "fwdctl probe hub")
+        return Broken(
+            "target",
+            "TARGET_DOWN",
+            f"the targets answer the hub's jump box, but the forwarders reach none: {said}",
+            "Check what is between the forwarders and the targets: does a firewall admit them, "
+            "does a route lead there and back?",
+        )
     return None
 
 
-def judge_direct(results: Sequence[PathResult]) -> Broken | None:
+def judge_direct(results: Sequence[PathResult], health: Sequence[Report]) -> Broken | None:
     """What a forwarder does with a connection while the targets are known to answer.
 
     A forwarder has no service of its own on the port: refused means that no rule takes the packets, silence
@@ -89,13 +129,13 @@ def judge_direct(results: Sequence[PathResult]) -> Broken | None:
         (silent, "FWD_NO_FORWARDING", "not passed on, or not masqueraded, by"),
     ):
         if found:
-            names = ", ".join(result.path.host for result in found)
+            hosts = [result.path.host for result in found]
             first = found[0].path
             return Broken(
                 "forwarder",
                 code,
-                f"port {first.port} (forward '{first.forward.name}') is {text} {names}",
-                "az vmss reimage, one instance at a time",
+                f"port {first.port} (forward '{first.forward.name}') is {text} {', '.join(hosts)}",
+                reimage(health, hosts),
             )
     return None
 
