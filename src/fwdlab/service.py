@@ -52,18 +52,21 @@ async def _serve(lab: Lab, ready: int) -> None:
         from fwdlab.control import Control
 
         Control(lab, await lab.start()).register()
-        _report(ready, {"ready": True})
-        await ended.wait()
+        if _report(ready, {"ready": True}):
+            await ended.wait()
     finally:
         await lab.stop()
 
 
-def _report(ready: int, report: dict[str, object]) -> None:
+def _report(ready: int, report: dict[str, object]) -> bool:
+    """Tell the command that waits; False when it has gone meanwhile, and with it the wish for a lab."""
     try:
         os.write(ready, json.dumps(report).encode() + b"\n")
         os.close(ready)
     except OSError:
         print("nobody waits for the lab any more", file=sys.stderr)  # noqa: T201 - the lab's log
+        return False
+    return True
 
 
 if __name__ == "__main__":

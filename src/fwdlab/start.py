@@ -32,7 +32,8 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
         environ: the user's environment; its proxy and certificates serve what is passed through.
 
     Raises:
-        LabError: `lab_already_running`, a missing requirement, or what the lab's process reported.
+        LabError: `lab_already_running`, a missing requirement, or what the lab's process reported. Whatever
+            is raised, nothing that was started here is left.
     """
     require()
     lock = directory.hold()  # from here on, so that of two commands at once only one starts a process
@@ -41,17 +42,16 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
     finally:
         os.close(lock)  # the process has it now
     try:
-        report = _read_report(reader, process)
+        _await_report(reader, process)
+        return directory.load()
     except BaseException:
         process.kill()
+        process.wait(STOP_SECONDS)
+        if not directory.wait_for_end(STOP_SECONDS / 5) and not directory.running():
+            directory.remove()  # it was killed before it had a janitor
         raise
     finally:
         os.close(reader)
-    if "error" in report:
-        process.wait(STOP_SECONDS)
-        directory.wait_for_end(STOP_SECONDS)
-        raise LabError(**report["error"])
-    return directory.load()
 
 
 def _spawn(
@@ -109,14 +109,17 @@ def stop(directory: LabDirectory) -> None:
         raise LabError("lab_not_ended", f"{directory.path} is still in use", f"Look at process {state.pid}")
 
 
-def _read_report(reader: int, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-    """What the service says once it is ready or has failed; the pipe ends when it dies without a word."""
+def _await_report(reader: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the service says that it is ready.
+
+    Raises:
+        LabError: what it says has failed, `lab_start_timeout`, or `lab_died`: the pipe ends without a word.
+    """
     deadline = time.monotonic() + START_SECONDS
     received = b""
     while not received.endswith(b"\n"):
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([reader], [], [], left)[0]:
-            process.kill()
             raise LabError("lab_start_timeout", f"the lab was not ready within {START_SECONDS:.0f} s")
         chunk = os.read(reader, 65536)
         if not chunk:
@@ -124,4 +127,5 @@ def _read_report(reader: int, process: subprocess.Popen[bytes]) -> dict[str, Any
             raise LabError("lab_died", f"the lab's process ended with status {status} while starting")
         received += chunk
     report: dict[str, Any] = json.loads(received)
-    return report
+    if "error" in report:
+        raise LabError(**report["error"])

@@ -148,6 +148,53 @@ def test_ctrl_c_while_starting_leaves_nothing(home: Path) -> None:
     assert wait_for(lambda: not (home / "state" / "fwdctl").exists())
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "at"),
+    [
+        (signal.SIGINT, 130, "Starting the lab"),
+        (signal.SIGINT, 130, "answers at"),
+        (signal.SIGTERM, 143, "Deploying: "),
+    ],
+)
+def test_an_interrupted_up_leaves_no_lab_and_says_so(
+    home: Path, number: signal.Signals, code: int, at: str
+) -> None:
+    with subprocess.Popen(
+        [*FWDCTL, "lab", "up", "--name", "a"],
+        env=clean_environ(home),
+        cwd=home,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any(at in line for line in process.stderr)
+        os.killpg(process.pid, number)
+        said = process.stderr.read()
+        assert process.wait(timeout=30) == code, said
+    assert "Interrupted: lab 'a' " in said
+    assert not (home / "state/fwdctl/labs/a").exists()
+
+
+def test_a_failed_deployment_keeps_the_lab_and_names_its_end(home: Path) -> None:
+    refused = {"type": "Microsoft.Storage/storageAccounts", "apiVersion": "2024-01-01", "name": "s"}
+    schema = "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#"
+    template = {"$schema": schema, "contentVersion": "1.0.0.0", "resources": [refused]}
+    (home / "t.json").write_text(json.dumps(template))
+    argv = [*FWDCTL, "lab", "up", "--name", "a", "--template", "t.json"]
+    done = run(argv, environ=clean_environ(home), cwd=home, expect=1)
+    assert "fwdctl lab down --name a" in done.stderr
+    run([*FWDCTL, "lab", "status", "--name", "a"], environ=clean_environ(home))
+
+
+def test_a_demo_leaves_a_lab_that_runs_already_alone(home: Path) -> None:
+    RunningLab.up(home, "a", "--empty")
+    done = run([*FWDCTL, "lab", "demo", "--name", "a"], environ=clean_environ(home), cwd=home, expect=2)
+    assert "already running" in done.stderr
+    run([*FWDCTL, "lab", "status", "--name", "a"], environ=clean_environ(home))
+
+
 def test_two_labs_live_side_by_side_and_one_name_is_one_lab(home: Path) -> None:
     first = RunningLab.up(home, "a")
     second = RunningLab.up(home, "b")

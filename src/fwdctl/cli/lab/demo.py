@@ -51,8 +51,10 @@ def run(runtime: Runtime, name: str) -> Result:
     story = Story(runtime)
     story.chapter("Deploy the template into a lab of its own, as 'azd up' would into Azure")
     plan = labsetup.prepare(runtime, None, None)
+    client = bring_up(
+        runtime, name, 0, plan, keep_failed=False
+    )  # refuses a lab that runs, and leaves it alone
     try:
-        client = bring_up(runtime, name, 0, plan)
         story.environ = {**runtime.environ, **variables_of(client.state)}
         _tell(story, client)
     finally:

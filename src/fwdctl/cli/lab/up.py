@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from fwdctl.labsetup import LabDeployment
     from fwdctl.runtime import Runtime
     from fwdlab.client import LabClient
-    from fwdlab.state import LabState
+    from fwdlab.state import LabDirectory, LabState
 
 
 @app.command(
@@ -61,37 +62,80 @@ def up(
     invoke("lab up", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
 
-def bring_up(runtime: Runtime, name: str, port: int, plan: LabDeployment | None) -> LabClient:
-    """Start the lab and deploy; a lab whose deployment fails stays up, so that it can be looked at."""
-    from fwdctl import labsetup
+def bring_up(
+    runtime: Runtime, name: str, port: int, plan: LabDeployment | None, *, keep_failed: bool = True
+) -> LabClient:
+    """Start the lab and deploy.
+
+    A lab whose deployment fails stays up, so that it can be looked at, unless `keep_failed` is false. Ctrl-C
+    and SIGTERM take down what was started here, and nothing else.
+    """
     from fwdlab import start
     from fwdlab.client import LabClient
+    from fwdlab.errors import LabError
     from fwdlab.state import LabDirectory
 
     directory = LabDirectory(name, runtime.environ)
     with Progress(runtime) as progress:
-        progress.step("Starting the lab")
         begin = runtime.clock()
-        client = LabClient(start.start(directory, port=port, environ=runtime.environ), directory.ca_bundle)
-        progress.done(f"Lab '{name}' answers at {client.state.base_url} ({runtime.clock() - begin:.1f} s)")
-        if plan is None:
-            return client
-        progress.step("Deploying the template")
-        outputs = client.deploy(
-            plan.name,
-            plan.template,
-            plan.parameters,
-            plan.location,
-            progress=lambda text: progress.step(f"Deploying: {text}"),
-        )
-        client.control("POST", "/lab/outputs", labsetup.environment_of(outputs))
-        client = LabClient(directory.load(), directory.ca_bundle)
-        progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
-        if "FWD_TOPOLOGY" in client.state.outputs:
-            _wait(runtime, client, progress, begin)
-        stopped = client.control("POST", "/lab/stop-boxes")["stopped"]
-        if stopped:
-            progress.done(f"Jump boxes stopped: {', '.join(stopped)}")
+        try:
+            progress.step("Starting the lab")
+            client = LabClient(
+                start.start(directory, port=port, environ=runtime.environ), directory.ca_bundle
+            )
+        except KeyboardInterrupt:
+            progress.failed(f"Interrupted: lab '{name}' was not started")
+            raise
+        try:
+            progress.done(
+                f"Lab '{name}' answers at {client.state.base_url} ({runtime.clock() - begin:.1f} s)"
+            )
+            return client if plan is None else _deploy(runtime, directory, client, plan, progress)
+        except KeyboardInterrupt:
+            _take_down(directory)
+            progress.failed(f"Interrupted: lab '{name}' is gone again")
+            raise
+        except LabError as error:
+            if not keep_failed:
+                _take_down(directory)
+                raise
+            option = "" if name == "lab" else f" --name {name}"
+            advice = f"The lab stays, to be looked at; end it with `fwdctl lab down{option}`."
+            raise LabError(error.code, error.message, f"{error.suggestion} {advice}".strip()) from error
+
+
+def _take_down(directory: LabDirectory) -> None:
+    from fwdlab import start
+    from fwdlab.errors import LabError
+
+    with contextlib.suppress(LabError):  # it has ended by itself
+        start.stop(directory)
+
+
+def _deploy(
+    runtime: Runtime, directory: LabDirectory, client: LabClient, plan: LabDeployment, progress: Progress
+) -> LabClient:
+    """Deploy into a running lab, wait until it is healthy, stop the jump boxes; a client with the outputs."""
+    from fwdctl import labsetup
+    from fwdlab.client import LabClient
+
+    begin = runtime.clock()
+    progress.step("Deploying the template")
+    outputs = client.deploy(
+        plan.name,
+        plan.template,
+        plan.parameters,
+        plan.location,
+        progress=lambda text: progress.step(f"Deploying: {text}"),
+    )
+    client.control("POST", "/lab/outputs", labsetup.environment_of(outputs))
+    client = LabClient(directory.load(), directory.ca_bundle)
+    progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
+    if "FWD_TOPOLOGY" in client.state.outputs:
+        _wait(runtime, client, progress, begin)
+    stopped = client.control("POST", "/lab/stop-boxes")["stopped"]
+    if stopped:
+        progress.done(f"Jump boxes stopped: {', '.join(stopped)}")
     return client
 
 

@@ -154,7 +154,7 @@ def _open_shell(client: LabClient, node: str) -> int:
         raise FwdctlError(
             "lab_requirement_missing",
             "A shell in a node needs the program `script`, which is not on PATH.",
-            f"Install util-linux (Debian: bsdutils), or give a command: `fwdctl lab shell {node} -- COMMAND`.",
+            f"Install util-linux (Debian: bsdutils), or use `fwdctl lab shell {node} -- COMMAND`.",
             exit_code=ExitCode.NOT_FOUND,
         )
     pid = client.control("GET", f"/lab/node?name={quote(node)}")["pid"]
