@@ -141,8 +141,14 @@ def status(arm: Arm, deployment: Deployment, boxes: Iterable[Box]) -> list[Statu
 def start(
     runtime: Runtime, arm: Arm, deployment: Deployment, boxes: Iterable[Box], progress: Progress
 ) -> list[Change]:
-    """Start boxes side by side and wait until they run; a failure is a `failed` change."""
+    """Start boxes side by side and wait until they run; a failure is a `failed` change.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, after a word about each box whose start may go on.
+    """
     containers = Containers(arm, deployment.resource_group)
+    under_way: dict[str, Box] = {}
+    interrupted = threading.Event()
 
     def one(box: Box) -> Change:
         try:
@@ -150,14 +156,28 @@ def start(
             if group.running:
                 progress.skipped(f"{box.name} ({box.group}) runs already")
                 return Change(box, "already running")
-            _start(runtime, containers, box, progress)
+            under_way[box.name] = box
+            _start(runtime, containers, box, progress, interrupted.is_set)
         except FwdctlError as error:
+            if interrupted.is_set():
+                raise
+            under_way.pop(box.name, None)
             progress.failed(f"{box.name} ({box.group}): {error.message}")
             return Change(box, "failed", error.message, error)
+        under_way.pop(box.name)
         progress.done(f"{box.name} ({box.group}) runs")
         return Change(box, "started")
 
-    return side_by_side(one, list(boxes))
+    try:
+        return side_by_side(one, list(boxes))
+    except KeyboardInterrupt:
+        interrupted.set()
+        for box in list(under_way.values()):
+            progress.warning(
+                f"{box.name} ({box.group}) may still start and cost money. "
+                f"Stop it with `fwdctl jump stop {box.name}`."
+            )
+        raise
 
 
 def stop(
