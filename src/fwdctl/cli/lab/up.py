@@ -76,26 +76,25 @@ def bring_up(
     from fwdlab.state import LabDirectory
 
     directory = LabDirectory(name, runtime.environ)
+    state: LabState | None = None
     with Progress(runtime) as progress:
         begin = runtime.clock()
         try:
             progress.step("Starting the lab")
-            client = LabClient(
-                start.start(directory, port=port, environ=runtime.environ), directory.ca_bundle
-            )
-        except KeyboardInterrupt:
-            progress.failed(f"Interrupted: lab '{name}' was not started")
-            raise
-        try:
-            progress.done(
-                f"Lab '{name}' answers at {client.state.base_url} ({runtime.clock() - begin:.1f} s)"
-            )
+            state = start.start(directory, port=port, environ=runtime.environ)
+            client = LabClient(state, directory.ca_bundle)
+            progress.done(f"Lab '{name}' answers at {state.base_url} ({runtime.clock() - begin:.1f} s)")
             return client if plan is None else _deploy(runtime, directory, client, plan, progress)
         except KeyboardInterrupt:
-            _take_down(directory)
-            progress.failed(f"Interrupted: lab '{name}' is gone again")
+            if state is not None:
+                _take_down(directory)
+            progress.failed(
+                f"Interrupted: lab '{name}' {'was not started' if state is None else 'is gone again'}"
+            )
             raise
         except LabError as error:
+            if state is None:
+                raise
             if not keep_failed:
                 _take_down(directory)
                 raise
