@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.status import Status
+    from rich.text import Text
 
     from fwdctl.runtime import Runtime
 
 SCHEMA = "fwdctl/v1"
+GAP = 3
+"""Blanks between the columns of a table."""
+TEXT_WIDTH = 16
+"""What a column of several words keeps next to others, if it can."""
 
 
 class OutputFormat(str, Enum):
@@ -175,30 +180,56 @@ def say(console: Console, text: str) -> None:
 def grid(console: Console, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print columns as azd does: capital headings, three blanks between, no boxes, `-` for nothing.
 
-    Values are text, never markup. On a narrow terminal the widest columns wrap.
+    Values are text, never markup. On a narrow terminal columns of several words wrap, names stay whole; where
+    names leave the last column too little, it stands below them.
     """
-    from rich.padding import Padding
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        box=None,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 3, 0, 0),
-        collapse_padding=True,
-        header_style="",
-    )
-    for heading in headings:
-        table.add_column(heading.upper(), overflow="fold")
-    for row in rows:
-        cells = ("-" if cell is None or cell == "" else str(cell) for cell in row)
-        table.add_row(*(Text(encodable(cell, console.file)) for cell in cells))  # type: ignore[arg-type]
-    # The lines that rich pads to the full width would wrap in a terminal that is made narrower afterwards.
-    with console.capture() as capture:
-        console.print(Padding(table, 0, expand=False))
-    for line in capture.get().splitlines():
-        console.file.write(line.rstrip() + "\n")
+    def text(cell: object) -> Text:
+        shown = "-" if cell is None or cell == "" else str(cell)
+        return Text(encodable(shown, console.file))  # type: ignore[arg-type]
+
+    table = [[text(heading.upper()) for heading in headings], *([text(cell) for cell in row] for row in rows)]
+    widths, below = _column_widths(table, console.width)
+    for row in table:
+        cells = [cell.wrap(console, width, overflow="fold") for cell, width in zip(row, widths, strict=True)]
+        under = [f"  {line.plain.rstrip()}" for line in cells.pop()] if below else []
+        for number in range(max(map(len, cells))):
+            parts = [lines[number] if number < len(lines) else Text() for lines in cells]
+            for part, width in zip(parts, widths, strict=False):
+                part.rstrip()
+                part.pad_right(width - part.cell_len)
+            console.file.write((" " * GAP).join(part.plain for part in parts).rstrip() + "\n")
+        for line in under:
+            console.file.write(line + "\n")
+
+
+def _column_widths(table: Sequence[Sequence[Text]], width: int) -> tuple[list[int], bool]:
+    """How wide each column may be, and whether the last one stands below the others."""
+    from rich.cells import cell_len
+
+    columns = list(zip(*table, strict=True))
+    natural = [max(cell.cell_len for cell in column) for column in columns]
+    words = [max(cell_len(word) for cell in column for word in cell.plain.split()) for column in columns]
+    room = width - GAP * (len(columns) - 1)
+    comfortable = [min(n, max(w, TEXT_WIDTH)) for w, n in zip(words, natural, strict=True)]
+    for floor in (comfortable, words):
+        if sum(floor) <= room:
+            return _shrink(natural, floor, room), False
+    if words[-1] < natural[-1] and len(columns) > 1 and sum(words[:-1]) <= room + GAP:
+        return [*_shrink(natural[:-1], words[:-1], room + GAP), max(1, width - 2)], True
+    return _shrink(natural, [1] * len(columns), room), False
+
+
+def _shrink(widths: Sequence[int], floor: Sequence[int], room: int) -> list[int]:
+    """Take from the widest column that may lose something until all fit."""
+    widths = list(widths)
+    while sum(widths) > room:
+        able = [number for number, width in enumerate(widths) if width > floor[number]]
+        if not able:
+            break
+        widths[max(able, key=lambda number: widths[number])] -= 1
+    return widths
 
 
 class Progress:

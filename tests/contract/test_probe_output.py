@@ -9,7 +9,7 @@ import io
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,12 +68,15 @@ class World:
     out: io.TextIOWrapper
     err: io.TextIOWrapper
     cwd: Path
+    stream: type[io.TextIOWrapper] = io.TextIOWrapper
+    environ: dict[str, str] = field(default_factory=dict)
 
     def run(self, *argv: str, stdin: bytes = b"", encoding: str = "utf-8") -> int:
         self.out, self.err = (
-            io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n") for _ in range(2)
+            stream(io.BytesIO(), encoding=encoding, newline="\n")
+            for stream in (self.stream, io.TextIOWrapper)
         )
-        environ = {"RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
+        environ = {**self.environ, "RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
         source = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
         runtime = Runtime(
             environ=environ,
@@ -300,6 +303,51 @@ def test_silent_servers_are_to_be_looked_at_and_not_probed_again(world: World) -
     target = told["hub/web/192.168.42.65:8000"]
     assert target["evidence"].count("192.168.42.65:8000") == 1
     assert target["next"].startswith("Check the server 192.168.42.65: ")
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that says it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def told_on(world: World, stream: type[io.TextIOWrapper], columns: str) -> str:
+    """What is printed after the table."""
+    world.stream = stream
+    world.environ = {"COLUMNS": columns, "TERM": "dumb", "NO_COLOR": "1"}
+    assert world.run("probe", "spoke") == 4
+    return world.stdout.decode().partition("BROKEN")[2]
+
+
+def test_a_terminal_gets_lines_that_fit_and_a_command_that_can_be_copied(world: World) -> None:
+    broken(world)
+    state = {"privateLinkServiceConnectionState": {"status": "Disconnected"}}
+    endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": state}]}}
+    world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
+    typed = "az network private-endpoint delete -g rg-dev -n pep && azd provision --no-state"
+    text = told_on(world, Terminal, "50")
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 50
+    command = text.partition("Next: ")[2]
+    assert command.count(" \\\n") == len(command.splitlines()) - 1 > 0
+    assert " ".join(command.replace(" \\\n", " ").split()) == typed
+    whole = told_on(world, io.TextIOWrapper, "50")
+    assert whole.endswith(f"\n  Next: {typed}\n")
+
+
+def test_what_is_not_known_is_said_in_words(world: World) -> None:
+    broken(world)
+    world.arm.fail("GET", f"{NETWORK}/privateEndpoints/pep", 404, "ResourceNotFound")
+    assert "spoke/web at a segment that is not known (PATH_UNEXPLAINED)" in told_on(world, Terminal, "200")
+
+
+def test_advice_in_words_has_no_backslashes(world: World) -> None:
+    broken(world)
+    text = told_on(world, Terminal, "50")
+    assert "Check the servers" in text
+    assert "\\" not in text
+    assert max(map(len, text.splitlines())) <= 50
 
 
 def test_the_exit_code_does_not_depend_on_the_format(world: World) -> None:

@@ -51,6 +51,44 @@ def test_grid_away_from_a_terminal_keeps_rows_on_one_line(tmp_path: Path) -> Non
     assert len(runtime.stdout.getvalue().splitlines()) == 2
 
 
+HEADINGS = ("Path", "To", "Why")
+NAMES = ("hub/web/192.168.42.65:8000", "onprem-server.corp.internal:8000")
+WHY = "the connection is refused (curl: (7) Failed to connect to onprem-server.corp.internal port 8000)"
+SHORT = "2 of 2 servers answered: server65 x3, server66 x1"
+
+
+@pytest.mark.parametrize("width", [75, 80, 100, 140])
+def test_names_stay_whole_where_another_column_can_wrap(tmp_path: Path, width: int) -> None:
+    runtime = make_runtime(tmp_path, {"COLUMNS": str(width)})
+    grid(console(runtime, runtime.stdout), HEADINGS, [(*NAMES, SHORT)])
+    lines = runtime.stdout.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[1].startswith("   ".join(NAMES) + "   ")
+    assert lines[0].split() == ["PATH", "TO", "WHY"]
+    why = [line.removeprefix("   ".join(NAMES)) for line in lines[1:]]
+    assert " ".join(" ".join(why).split()) == SHORT
+
+
+def test_a_text_that_names_leave_no_room_stands_below_them(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path, {"COLUMNS": "72"})
+    grid(console(runtime, runtime.stdout), HEADINGS, [(*NAMES, WHY), ("hub/web", "", "")])
+    assert runtime.stdout.getvalue().splitlines() == [
+        "PATH                         TO",
+        "  WHY",
+        "   ".join(NAMES),
+        "  the connection is refused (curl: (7) Failed to connect to",
+        "  onprem-server.corp.internal port 8000)",
+        "hub/web                      -",
+        "  -",
+    ]
+
+
+def test_wide_characters_count_as_two(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    grid(console(runtime, runtime.stdout), ("A", "B"), [("漢字", "x"), ("abcd", "y z")])
+    assert runtime.stdout.getvalue().splitlines() == ["A      B", "漢字   x", "abcd   y z"]
+
+
 def test_json_envelope(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
     result = Result({"é": 1}, status="failed", exit_code=ExitCode.BROKEN, errors=(ERROR,))
