@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -130,3 +131,133 @@ def test_completion_outside_a_project_is_silent(tmp_path: Path) -> None:
         cwd=tmp_path, _FWDCTL_COMPLETE="complete_bash", COMP_WORDS="fwdctl env show -e ", COMP_CWORD="4"
     )
     assert (done.stdout.strip(), done.stderr) == ("", "")
+
+
+def complete(cwd: Path, line: str, **environ: str) -> list[str]:
+    """What bash would offer at the end of a line; never anything on stderr."""
+    done = fwdctl(
+        cwd=cwd,
+        _FWDCTL_COMPLETE="complete_bash",
+        COMP_WORDS=line,
+        COMP_CWORD=str(line.count(" ")),
+        **environ,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def topology(*spokes: str) -> str:
+    boxes = [{"name": name, "jump": f"ci-{name}", "container": "jump"} for name in spokes]
+    return json.dumps(
+        {
+            "version": 1,
+            "resourceGroup": "rg-dev",
+            "hub": {"jump": "ci-hub", "container": "jump"},
+            "spokes": boxes,
+        }
+    )
+
+
+def quoted(text: str) -> str:
+    return '"' + text.replace('"', '\\"') + '"'
+
+
+@pytest.mark.parametrize("command", ["jump status", "jump start", "jump stop", "probe"])
+def test_completion_offers_the_boxes_of_the_selected_environment(tmp_path: Path, command: str) -> None:
+    project(tmp_path, f"RESOURCE_GROUP_NAME=rg-dev\nFWD_TOPOLOGY={quoted(topology('shop', 'sap'))}\n")
+    assert complete(tmp_path, f"fwdctl {command} ") == ["hub", "spoke", "all", "shop", "sap"]
+    assert complete(tmp_path, f"fwdctl {command} s") == ["spoke", "shop", "sap"]
+    assert complete(tmp_path, f"fwdctl {command} -g rg-other ") == ["hub", "spoke", "all"]
+
+
+@pytest.mark.parametrize("command", ["jump exec", "jump shell"])
+def test_completion_offers_one_box_where_one_is_meant(tmp_path: Path, command: str) -> None:
+    environ = {"RESOURCE_GROUP_NAME": "rg-lab", "FWD_TOPOLOGY": topology("shop", "sap")}
+    assert complete(tmp_path, f"fwdctl {command} ", **environ) == ["hub", "shop", "sap"]
+    environ["FWD_TOPOLOGY"] = topology("spoke")
+    assert complete(tmp_path, f"fwdctl {command} ", **environ) == ["hub", "spoke"]
+
+
+@pytest.mark.parametrize(
+    "text", ["FWD_TOPOLOGY=[", 'FWD_TOPOLOGY="{\\"version\\": 1}"', "this is = no line '", ""]
+)
+def test_completion_in_a_broken_environment_offers_the_words(tmp_path: Path, text: str) -> None:
+    project(tmp_path, f"RESOURCE_GROUP_NAME=rg-dev\n{text}\n")
+    assert complete(tmp_path, "fwdctl jump start ") == ["hub", "spoke", "all"]
+
+
+def test_completion_of_boxes_takes_the_named_environment(tmp_path: Path) -> None:
+    project(tmp_path)
+    (tmp_path / ".azure" / "other").mkdir()
+    (tmp_path / ".azure" / "other" / ".env").write_text(
+        f"RESOURCE_GROUP_NAME=rg-dev\nFWD_TOPOLOGY={quoted(topology('shop'))}\n"
+    )
+    assert complete(tmp_path, "fwdctl jump start -e other s") == ["spoke", "shop"]
+    here = tmp_path / "elsewhere"
+    here.mkdir()
+    assert complete(here, "fwdctl -C .. jump start -e other s") == ["spoke", "shop"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+def test_completion_of_the_lab(tmp_path: Path) -> None:
+    for name in ("lab", "second"):
+        folder = tmp_path / "fwdctl" / "labs" / name
+        folder.mkdir(parents=True)
+        (folder / "lab.json").write_text("{}")
+        (folder / "lock").write_text("")
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    assert complete(tmp_path, "fwdctl lab break target-", **state) == ["target-down", "target-refuses"]
+    assert complete(tmp_path, "fwdctl lab status --name ", **state) == ["lab", "second"]
+    assert complete(tmp_path, "fwdctl lab shell ", **state) == []
+    assert complete(tmp_path, "fwdctl lab heal ", **state) == []
+    assert complete(tmp_path, "fwdctl lab heal --name NO ", **state) == []
+
+
+def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fwdctl.cli.lab import common
+    from fwdctl.cli.lab.complete import complete_fault_in_force, complete_node
+
+    asked = []
+
+    class Client:
+        def control(self, *words: str, seconds: float) -> Any:
+            asked.append((words, seconds <= 1))
+            return {"nodes": [{"name": "fwd000000"}, {"name": "web"}], "faults": ["nsg-deny", "target-down"]}
+
+    monkeypatch.setattr(common, "client_of", lambda name, _: {"lab": Client()}[name])
+    context = typer.Context(typer.main.get_command(common.app))
+    assert complete_node(context, "f") == ["fwd000000"]
+    assert complete_fault_in_force(context, "") == ["nsg-deny", "target-down"]
+    assert asked == [(("GET", "/lab/status"), True)] * 2
+
+
+@pytest.mark.parametrize(
+    "line", ["fwdctl jump start ", "fwdctl probe ", "fwdctl lab break ", "fwdctl lab shell "]
+)
+def test_completion_imports_nothing_heavy(tmp_path: Path, line: str) -> None:
+    project(tmp_path, f"RESOURCE_GROUP_NAME=rg-dev\nFWD_TOPOLOGY={quoted(topology('shop'))}\n")
+    program = (
+        "import sys\nfrom fwdctl.__main__ import main\n"
+        "try:\n    main([])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'azure', 'msal', 'knack', 'aiohttp', 'rich', 'websockets', 'yaml', 'requests', 'cryptography'}\n"
+        "loaded = sorted(heavy & {name.partition('.')[0] for name in sys.modules})\n"
+        "sys.exit(f'loaded {loaded}' if loaded else 0)\n"
+    )
+    environ = {
+        "_FWDCTL_COMPLETE": "complete_bash",
+        "COMP_WORDS": line,
+        "COMP_CWORD": str(line.count(" ")),
+        "XDG_STATE_HOME": str(tmp_path),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environ},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -15,6 +15,8 @@ from fwdctl.cli.options import (
     NoPromptOption,
     OutputOption,
     ResourceGroupOption,
+    complete_box,
+    complete_boxes,
     group,
     invoke,
 )
@@ -42,8 +44,13 @@ app = group(
     """,
 )
 
-BoxArgument = Annotated[str, typer.Argument(metavar="hub|spoke|all|NAME", help="Which jump boxes.")]
-OneBoxArgument = Annotated[str, typer.Argument(metavar="hub|spoke|NAME", help="Which jump box.")]
+BoxArgument = Annotated[
+    str,
+    typer.Argument(metavar="hub|spoke|all|NAME", autocompletion=complete_boxes, help="Which jump boxes."),
+]
+OneBoxArgument = Annotated[
+    str, typer.Argument(metavar="hub|spoke|NAME", autocompletion=complete_box, help="Which jump box.")
+]
 StartOption = Annotated[
     bool, typer.Option("--start", help="Start the box if it does not run, and stop it again afterwards.")
 ]

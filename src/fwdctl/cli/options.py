@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stderr
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,12 +44,46 @@ def complete_environment(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of azd environments for shell completion; nothing outside a project."""
     from fwdctl import azdenv
 
-    root = ctx.find_root().params.get("cwd")
     try:
-        names = azdenv.list_environments(azdenv.find_project(Path(root or ctx.params.get("cwd") or ".")))
+        names = azdenv.list_environments(azdenv.find_project(_folder(ctx)))
     except (FwdctlError, OSError):
         return []
     return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_boxes(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Words for jump boxes and the names of the deployment's spokes, for shell completion."""
+    words = dict.fromkeys(["hub", "spoke", "all", *_spokes(ctx)])
+    return [word for word in words if word.startswith(incomplete)]
+
+
+def complete_box(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Words that mean a single jump box."""
+    spokes = _spokes(ctx)
+    words = dict.fromkeys(["hub", *(["spoke"] if len(spokes) < 2 else []), *spokes])  # noqa: PLR2004 - several
+    return [word for word in words if word.startswith(incomplete)]
+
+
+def _folder(ctx: typer.Context) -> Path:
+    outer, inner = ctx.find_root().params.get("cwd"), ctx.params.get("cwd")
+    return Path(outer or ".") / (inner or ".")
+
+
+def _spokes(ctx: typer.Context) -> list[str]:
+    """Names of the spokes that a command here would mean, as far as they are written down."""
+    if ctx.params.get("resource_group"):
+        return []
+    from fwdctl import deployment
+    from fwdctl.runtime import Runtime
+
+    try:
+        # A reader of environment files warns on stderr, in the middle of the line that somebody types.
+        with redirect_stderr(StringIO()):
+            runtime = Runtime(cwd=_folder(ctx))
+            found = deployment.read(deployment.locate(runtime, environment=ctx.params.get("environment")))
+    except (FwdctlError, OSError, ValueError):
+        return []
+    return [spoke.name for spoke in found.spokes if spoke.box is not None]
 
 
 OutputOption = Annotated[

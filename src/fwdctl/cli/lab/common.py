@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fwdctl.cli.lab.complete import complete_lab
 from fwdctl.cli.options import group
 from fwdctl.errors import ExitCode, FwdctlError
 
@@ -29,7 +30,12 @@ app = group(
     """,
 )
 
-NameOption = Annotated[str, typer.Option("--name", metavar="NAME", help="Which lab, if there are several.")]
+NameOption = Annotated[
+    str,
+    typer.Option(
+        "--name", metavar="NAME", autocompletion=complete_lab, help="Which lab, if there are several."
+    ),
+]
 NOT_FOUND = {
     "lab_not_running",
     "node_not_found",

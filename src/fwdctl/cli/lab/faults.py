@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors, wait_until_healthy
+from fwdctl.cli.lab.complete import complete_fault, complete_fault_in_force
 from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
 from fwdctl.errors import ExitCode
 from fwdctl.output import OutputFormat, Progress, Result, grid, say
@@ -30,7 +31,10 @@ HEAL_SECONDS = 60.0
     ),
 )
 def break_(
-    fault: Annotated[str | None, typer.Argument(metavar="FAULT", help="Which; none lists them.")] = None,
+    fault: Annotated[
+        str | None,
+        typer.Argument(metavar="FAULT", autocompletion=complete_fault, help="Which; none lists them."),
+    ] = None,
     *,
     target: Annotated[
         str, typer.Option(metavar="SERVER|all", help="Which server, where the fault is about one.")
@@ -76,7 +80,12 @@ def _list_faults() -> Result:
 
 @app.command(epilog=epilog("fwdctl lab heal\nfwdctl lab heal target-down"))
 def heal(
-    fault: Annotated[str | None, typer.Argument(metavar="FAULT", help="Which; none heals all.")] = None,
+    fault: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FAULT", autocompletion=complete_fault_in_force, help="Which; none heals all."
+        ),
+    ] = None,
     *,
     name: NameOption = "lab",
     output: OutputOption = OutputFormat.table,

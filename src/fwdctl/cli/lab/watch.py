@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from urllib.parse import quote
 import typer
 
 from fwdctl.cli.lab.common import NameOption, app, client_of, lab_errors
+from fwdctl.cli.lab.complete import complete_node
 from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Result, encodable, grid, say
@@ -55,7 +57,12 @@ def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> No
     for text in data["faults"]:
         say(console, f"\nFault in force: {text}")
     for text in data["warnings"]:
-        say(console, f"\nWarning: {text}")
+        say(console, f"\nWarning: {_short(text)}")
+
+
+def _short(text: str) -> str:
+    """With each resource's name instead of its whole id."""
+    return re.sub(r"/subscriptions/\S*/([^/\s:,;]+)", r"\1", text)
 
 
 @app.command(epilog=epilog("fwdctl lab log --follow\nfwdctl lab log -o json"))
@@ -106,7 +113,10 @@ def _line(entry: dict[str, Any]) -> str:
 
 @app.command(epilog=epilog("fwdctl lab shell fwd000000\nfwdctl lab shell fwd000000 -- iptables-save -c"))
 def shell(
-    node: Annotated[str, typer.Argument(metavar="NODE", help="A name from 'fwdctl lab status'.")],
+    node: Annotated[
+        str,
+        typer.Argument(metavar="NODE", autocompletion=complete_node, help="A name from 'fwdctl lab status'."),
+    ],
     command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
     *,
     name: NameOption = "lab",
