@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from fwdctl.probe.model import Broken, PathResult
+    from fwdctl.probe.model import Broken, Path, PathResult
     from fwdctl.probe.runner import Prober
     from fwdctl.runtime import Runtime
 
@@ -36,6 +37,10 @@ fwdctl probe hub                        each target directly, and the load balan
 fwdctl probe all -o junit > probe.xml   for a pipeline
 fwdctl probe spoke --samples 20         which servers answer
 """
+
+NEXT = "  Next: "
+COMMANDS = ("az ", "azd ", "fwdctl ")
+"""How an advice begins that can be typed as it stands."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -111,7 +116,7 @@ def _prepare(runtime: Runtime) -> None:
 
 def _load_table() -> None:
     """Load what draws the table while the box works."""
-    from rich import console, padding, table, text  # noqa: F401 - for their place in sys.modules
+    from rich import console, text  # noqa: F401 - for their place in sys.modules
 
 
 def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult]) -> Result:
@@ -138,15 +143,21 @@ def _checks(results: Sequence[PathResult]) -> list[dict[str, Any]]:
 
 
 def _table(runtime: Runtime, console: Console, results: Sequence[PathResult]) -> None:
-    rows = [(r.path.label, f"{r.path.host}:{r.path.port}", r.verdict.upper(), _summary(r)) for r in results]
+    rows = [(r.path.label, _to(r.path), r.verdict.upper(), _summary(r)) for r in results]
     grid(console, ["path", "to", "verdict", "why"], rows)
     for result in results:
         if result.broken is not None:
             word = "BROKEN" if result.verdict == "fail" else "UNTESTED"
-            _explain(console, f"{word}: {result.path.label} at the {result.broken.segment}", result.broken)
+            segment = result.broken.segment
+            place = "a segment that is not known" if segment == "unknown" else f"the {segment}"
+            _explain(console, f"{word}: {result.path.label} at {place}", result.broken)
         for warning in result.warnings:
             _explain(console, f"WARNING: {result.path.label} works, but not with every target", warning)
     runtime.stdout.flush()
+
+
+def _to(path: Path) -> str:
+    return f"{path.host}:{path.port}" if path.host else ""
 
 
 def _summary(result: PathResult) -> str:
@@ -159,5 +170,30 @@ def _summary(result: PathResult) -> str:
 
 
 def _explain(console: Console, heading: str, broken: Broken) -> None:
-    for line in (f"\n{heading} ({broken.code})", f"  {broken.evidence}", f"  Next: {broken.following}"):
-        say(console, line)
+    say(console, "")
+    for line in (f"{heading} ({broken.code})", f"  {broken.evidence}", f"{NEXT}{broken.following}"):
+        for part in _fitted(console, line, command=broken.following.startswith(COMMANDS)):
+            say(console, part)
+
+
+def _fitted(console: Console, line: str, *, command: bool) -> list[str]:
+    """A line wrapped at words to the terminal's width; whole where there is no terminal.
+
+    A command's lines end in a backslash, so that it can be copied; not on Windows, whose shells know others.
+    """
+    from textwrap import wrap
+
+    if not console.file.isatty():
+        return [line]
+    command = command and line.startswith(NEXT)
+    if command and os.name == "nt":
+        return [line]
+    margin = "    " if line.startswith(" ") else "  "
+    lines = wrap(
+        line,
+        max(20, console.width - (2 if command else 0)),
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [f"{part} \\" for part in lines[:-1]] + lines[-1:] if command else lines
