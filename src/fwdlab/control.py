@@ -47,7 +47,11 @@ class Control:
             self.lab.server.add_control_route(method, path, _answering(handler))
 
     async def status(self, _request: ArmRequest) -> dict[str, Any]:
-        """Nodes with address and health, probe verdicts, faults in force, warnings."""
+        """Nodes with address and health, probe verdicts, faults in force, warnings.
+
+        `warnings` are the network's: it carries less than the documents ask for. `notHonoured` is what has no
+        effect in any lab and needs nothing done.
+        """
         health = self.lab.data_plane.health()
         verdicts: dict[str, list[str]] = {}
         for each in health:
@@ -59,11 +63,27 @@ class Control:
         return {
             "name": self.state.name,
             "endpoint": self.state.base_url,
-            "nodes": nodes,
+            "nodes": sorted([*nodes, *self._stopped()], key=lambda node: str(node["name"])),
             "health": [asdict(each) for each in health],
             "faults": list(self.faults.active),
-            "warnings": [*self.lab.api.warnings, *self.lab.data_plane.warnings],
+            "warnings": list(self.lab.data_plane.warnings),
+            "notHonoured": list(self.lab.api.warnings),
         }
+
+    def _stopped(self) -> list[dict[str, Any]]:
+        """Container groups that have no node because they are stopped; a start may give another address."""
+        return [
+            {
+                "name": group.name,
+                "kind": "container",
+                "network": _network(group.properties["subnetIds"][0]["id"]),
+                "address": "",
+                "state": "stopped",
+                "health": "-",
+            }
+            for group in self.lab.store.list(type=_CONTAINER_GROUP)
+            if group.node is None and group.properties["instanceView"]["state"] == "Stopped"
+        ]
 
     async def log(self, request: ArmRequest) -> dict[str, Any]:
         """Requests past a number; waits for new ones when asked to."""
@@ -133,6 +153,11 @@ class Control:
         healed = await self.faults.heal(request.body.get("name"))
         await self.lab.api.settle()
         return {"healed": list(healed)}
+
+
+def _network(subnet: str) -> str:
+    """Name of the virtual network in a subnet's id."""
+    return subnet.rsplit("/subnets/", 1)[0].rsplit("/", 1)[-1]
 
 
 def _answering(handler: Callable[[ArmRequest], Awaitable[Any]]) -> Callable[[ArmRequest], Awaitable[Answer]]:

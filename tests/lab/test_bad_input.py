@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwdctl.cli.lab import watch
 from support.programs import FWDCTL, run
 
 if TYPE_CHECKING:
@@ -93,6 +94,25 @@ def test_raw_bytes_come_through_unchanged(lab: RunningLab, tmp_path: Path) -> No
     assert done.stdout == wanted
 
 
+def test_status_shows_boxes_that_are_stopped_and_warns_of_nothing_in_a_healthy_lab(lab: RunningLab) -> None:
+    lab.fwdctl("jump", "stop", "all")
+    boxes = {lab.environ["HUB_JUMP_NAME"]: "vnet-hub", lab.environ["SPOKE_JUMP_NAME"]: "vnet-spoke"}
+    rows = {line.split()[0]: line.split() for line in lab.lab("status").stdout.splitlines() if line}
+    for name, network in boxes.items():
+        assert rows[name][1:] == [network, "-", "stopped", "-"]
+    lab.fwdctl("jump", "start", "spoke")
+    done = lab.lab("status")
+    states = [line.split()[3] for line in done.stdout.splitlines() if line.startswith(tuple(boxes))]
+    assert states == ["stopped", "running"]
+    assert "Warning" not in done.stdout
+
+
+def test_a_warning_gives_names_not_ids() -> None:
+    base = "/subscriptions/0/resourceGroups/rg/providers/Microsoft.Network"
+    text = f"{base}/networkInterfaces/nic: subnet {base}/virtualNetworks/v/subnets/s does not exist; left out"
+    assert watch._short(text) == "nic: subnet s does not exist; left out"
+
+
 def on_a_terminal(
     argv: list[str], environ: dict[str, str], typed: list[tuple[bytes, bytes]]
 ) -> tuple[int, bytes]:
@@ -126,8 +146,8 @@ def test_a_shell_on_a_terminal_ends_with_its_own_exit_code(lab: RunningLab, type
 def test_a_shell_on_a_terminal_has_job_control_and_the_terminals_size(lab: RunningLab) -> None:
     argv = [*FWDCTL, "lab", "shell", "--name", lab.name, "server65"]
     dialogue = [
-        (b"# ", b"stty size; hostname; tty; sleep 60; echo interrupted $?\n"),
-        (b"/dev/pts/", b"\x03"),
+        (b"# ", b"stty size; hostname; tty; sh -c 'echo rea''dy; sleep 60'\n"),
+        (b"\nready", b"\x03"),
         (b"# ", b"exit 4\n"),
     ]
     ended, shown = on_a_terminal(argv, lab.environ, dialogue)

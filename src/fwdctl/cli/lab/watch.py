@@ -45,12 +45,20 @@ def status(
 
 
 def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> None:
+    # All names of the template end in the same token; without it a network's fits into 80 columns.
+    token = "-" + getattr(state, "outputs", {}).get("RESOURCE_TOKEN", "-")
     say(console, f"Lab '{state.name}' at {state.base_url}\n")
     grid(
         console,
         ["node", "network", "address", "state", "health"],
         [
-            [node["name"], node["network"], node["address"], node["state"], node["health"]]
+            [
+                node["name"],
+                node["network"].removesuffix(token),
+                node["address"],
+                node["state"],
+                node["health"],
+            ]
             for node in data["nodes"]
         ],
     )
