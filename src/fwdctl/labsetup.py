@@ -50,6 +50,8 @@ def prepare(runtime: Runtime, compiled: Path | None, parameters: Path | None) ->
     Raises:
         FwdctlError: a file is missing (3) or wrong (2).
     """
+    _check_typed(runtime, "--template", compiled)
+    _check_typed(runtime, "--parameters", parameters)
     own = find_template(_project_folder(runtime))
     compiled = runtime.cwd / compiled if compiled else own.compiled
     file = runtime.cwd / parameters if parameters else compiled.parent / own.parameters.name
@@ -84,6 +86,18 @@ def _project_folder(runtime: Runtime) -> Path | None:
         return azdenv.find_project(runtime.cwd)
     except FwdctlError:
         return None  # outside a project the template that came with fwdctl serves
+
+
+def _check_typed(runtime: Runtime, option: str, file: Path | None) -> None:
+    """A path that the user typed is mended by typing another one, not by compiling or restoring a file."""
+    if file is None or (runtime.cwd / file).exists():
+        return
+    raise FwdctlError(
+        "file_not_found",
+        f"{runtime.cwd / file} does not exist.",
+        f"Give {option} the path of a file that exists.",
+        exit_code=ExitCode.NOT_FOUND,
+    )
 
 
 def _read_template(compiled: Path) -> dict[str, Any]:

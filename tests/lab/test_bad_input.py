@@ -161,3 +161,14 @@ def test_parameters_that_are_wrong_leave_no_lab(lab: RunningLab, tmp_path: Path)
     done = run(argv, environ=lab.base, cwd=tmp_path, expect=2)
     assert "p.json: line 1, column 2" in done.stderr
     assert "wrong" not in [entry.name for entry in (lab.home / "state/fwdctl/labs").iterdir()]
+
+
+@pytest.mark.parametrize("option", ["--parameters", "--template"])
+def test_a_file_that_was_mistyped_is_to_be_typed_again(lab: RunningLab, tmp_path: Path, option: str) -> None:
+    argv = [*FWDCTL, "lab", "up", "--name", "wrong", option, "none.json"]
+    done = run(argv, environ=lab.base, cwd=tmp_path, expect=3)
+    error, suggestion = lines(done.stderr)
+    assert error == f"ERROR: {tmp_path}/none.json does not exist."
+    assert option in suggestion
+    assert "version control" not in suggestion
+    assert "Compile" not in suggestion
