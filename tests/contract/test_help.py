@@ -48,7 +48,8 @@ def test_help_has_an_example_and_fits_80_columns(group: str, capsys: pytest.Capt
         assert printed.out.startswith(f"Usage: {' '.join(('fwdctl', *words))} ")
         text, _, examples = printed.out.partition("Example")
         assert "fwdctl" in examples, words
-        assert [line for line in text.splitlines() if len(line) > 80] == [], words
+        assert [line for line in printed.out.splitlines() if len(line) > 80] == [], words
+        assert "..." not in text.partition("\nCommands:")[2], words
 
 
 @pytest.mark.parametrize("words", [(), ("env",)])
@@ -100,6 +101,7 @@ def test_values_that_need_no_conversion_load_no_library_for_it(tmp_path: Path, w
     [
         (["--samples", "x"], "valid integer"),
         (["--samples", "201"], "less than or equal to 200"),
+        (["--samples", "0"], "greater than or equal to 1"),
         (["--timeout", "soon"], "valid number"),
         (["-o", "xml"], "'xml' is not one of 'table', 'json', 'junit'"),
     ],

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdctl import jump
-from fwdctl.channel import Request
-from fwdctl.cli.jump import _changes
+from fwdctl.channel import Outcome, Request
+from fwdctl.cli.jump import _changes, _outcome
 from fwdctl.deployment import Box, Deployment, Hub, Spoke
 from fwdctl.errors import FwdctlError
 from fwdctl.output import Progress
@@ -173,6 +173,24 @@ def test_a_start_that_never_ends_is_inconclusive(arm: FakeArm) -> None:
     starts(arm, group("Stopped"), group("Pending"))
     result = _changes(jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime)))
     assert (result.exit_code, result.errors[0].code) == (5, "jump_start_timeout")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "exit_code", "advice"),
+    [
+        (Outcome("not_started", detail="the connection was cut"), 125, "Try again"),
+        (Outcome("unsupported", detail="the container has neither"), 125, "image"),
+        (Outcome("cut", detail="the connection was cut"), 5, "before you run it again"),
+    ],
+)
+def test_an_exec_without_a_result_has_the_advice_of_its_cause(
+    outcome: Outcome, exit_code: int, advice: str
+) -> None:
+    with pytest.raises(FwdctlError) as error:
+        _outcome(outcome)
+    assert error.value.exit_code == exit_code
+    assert advice in error.value.suggestion
+    assert ("image" in error.value.suggestion) == (outcome.state == "unsupported")
 
 
 # -- sessions

@@ -161,6 +161,15 @@ def test_a_failure_does_not_leak_into_the_next_command(tmp_path: Path) -> None:
     assert ran.stdout == ""
 
 
+@pytest.mark.parametrize(
+    "words", [["jump", "exec", "spoke", "id", "-u"], ["lab", "shell", "web", "id", "-u"]]
+)
+def test_options_of_another_program_need_two_dashes(tmp_path: Path, words: list[str]) -> None:
+    ran = run(make_runtime(tmp_path), *words)
+    assert ran.code == 2
+    assert "Put `--` before a command that has options of its own" in ran.stderr
+
+
 # -- output that cannot be written
 
 TAKEN_AWAY = {"stdout": ">&-", "full": ">/dev/full", "stderr": "2>&-", "all": "<&- >&- 2>&-"}

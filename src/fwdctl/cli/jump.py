@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 app = group(
     "Start, stop and use the jump boxes.",
     examples="""
-    fwdctl jump status                          do they run, and do they cost money
+    fwdctl jump status                          do they run and cost money
     fwdctl jump start spoke
     fwdctl jump exec spoke -- curl -sS http://onprem-server.corp.internal:8000
     fwdctl jump exec hub -- sh -c 'ip route; exit 3'
@@ -245,19 +245,18 @@ def exec_command(
 def _outcome(outcome: Outcome) -> Result:
     if outcome.status is not None:
         return Result(None, exit_code=outcome.status)
-    code = ExitCode.INCONCLUSIVE
-    if outcome.state in {"not_started", "unsupported"}:
-        code = ExitCode.NOT_RUN
-    raise FwdctlError(
-        f"exec_{outcome.state}",
-        f"The command's result is not known: {outcome.detail}."
-        if code is ExitCode.INCONCLUSIVE
-        else f"The command was not run: {outcome.detail}.",
-        "Look with `fwdctl jump shell` before you run it again."
-        if code is ExitCode.INCONCLUSIVE
-        else "Check the box's image with `fwdctl jump status -o json`, then try again.",
-        exit_code=code,
-    )
+    text, mend = "The command was not run", ""
+    code = ExitCode.NOT_RUN
+    if outcome.state == "unsupported":
+        mend = "Use an image that has them; `fwdctl jump status -o json` names the box's."
+    elif outcome.state == "not_started":
+        mend = (
+            "Try again; if it stays, stop and start the box with `fwdctl jump stop` and `fwdctl jump start`."
+        )
+    else:
+        text, code = "The command's result is not known", ExitCode.INCONCLUSIVE
+        mend = "Look with `fwdctl jump shell` before you run it again."
+    raise FwdctlError(f"exec_{outcome.state}", f"{text}: {outcome.detail}.", mend, exit_code=code)
 
 
 @app.command("shell", cls=QuickCommand)

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
 
 EXAMPLES = """
-fwdctl probe spoke                      by name through endpoint, link service, load balancer and forwarder
-fwdctl probe hub                        each target directly, and the load balancer's address
+fwdctl probe spoke                      from the spokes, all the way
+fwdctl probe hub                        each target, and the load balancer
 fwdctl probe all -o junit > probe.xml   for a pipeline
 fwdctl probe spoke --samples 20         which servers answer
 """
@@ -58,16 +58,16 @@ def probe_command(
         bool, typer.Option("--keep-running", help="Do not stop boxes that were started for this.")
     ] = False,
     samples: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--samples",
             metavar="N",
-            min=0,
+            min=1,
             max=200,
             show_default=False,
             help="Fresh connections for each path; by default twice the number of targets.",
         ),
-    ] = 0,
+    ] = None,
     timeout: Annotated[
         float,
         typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
@@ -90,7 +90,7 @@ def probe_command(
 
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
         wait = _load_table if output is OutputFormat.table else Options.meanwhile
-        options = Options(which, samples, timeout, keep_running, wait)
+        options = Options(which, samples or 0, timeout, keep_running, wait)
         _prepare(runtime)
         with Progress(runtime) as progress:
             results = Prober(runtime, arm, deployment, options, progress).run(_explained)

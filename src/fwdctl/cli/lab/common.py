@@ -24,7 +24,7 @@ app = group(
     examples="""
     fwdctl lab demo                     up, probe, break, probe, heal, down
     fwdctl lab up                       deploy the template, stop the jump boxes
-    eval "$(fwdctl lab env)"            let az, azd and fwdctl in this shell use the lab
+    eval "$(fwdctl lab env)"            let this shell use the lab
     fwdctl lab break target-down        switch a server off
     fwdctl lab down
     """,
