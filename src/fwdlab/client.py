@@ -112,10 +112,15 @@ class LabClient:
             error_document = (document or {}).get("error", {})
             raise LabError(
                 error_document.get("code", f"http_{answer.status}"),
-                innermost(error_document) or f"{method} {path}: HTTP {answer.status}",
+                _words(path, error_document) or f"{method} {path}: HTTP {answer.status}",
                 error_document.get("suggestion", ""),
             )
         return document
+
+
+def _words(path: str, error: dict[str, Any]) -> str:
+    """What went wrong: a private route says it in the lab's own words, ARM in its own way."""
+    return str(error.get("message", "")) if path.startswith("/lab/") else innermost(error)
 
 
 def innermost(error: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdctl.cli.lab import watch
+from fwdctl.cli.lab import common, watch
 from support.programs import FWDCTL, run
 
 if TYPE_CHECKING:
@@ -172,3 +172,26 @@ def test_a_file_that_was_mistyped_is_to_be_typed_again(lab: RunningLab, tmp_path
     assert option in suggestion
     assert "version control" not in suggestion
     assert "Compile" not in suggestion
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "error"),
+    [
+        (["break", "none"], 2, "ERROR: No fault is called 'none'."),
+        (["shell", "none", "--", "true"], 3, "ERROR: No node is called 'none'."),
+        (["shell", "server65"], 2, "ERROR: A shell needs a terminal."),
+        (["up", "--empty"], 2, "ERROR: The lab '{name}' is already running."),
+    ],
+)
+def test_the_labs_errors_are_sentences(lab: RunningLab, words: list[str], code: int, error: str) -> None:
+    said, suggestion = lines(lab.lab(*words, expect=code).stderr)
+    assert said == error.format(name=lab.name)
+    assert suggestion.endswith(".")
+    assert "'fwdctl" not in suggestion
+
+
+def test_a_programs_name_keeps_its_case_in_the_labs_errors() -> None:
+    assert common.sentence("nft: no 'x'") == "nft: no 'x'."
+    assert common.sentence("/a cannot be made: no") == "/a cannot be made: no."
+    assert common.sentence("see 'fwdctl lab log'") == "See `fwdctl lab log`."
+    assert common.sentence("") == ""

@@ -158,7 +158,7 @@ class FaultBoard:
         if fault is None:
             raise LabError("fault_unknown", f"no fault is called '{name}'", f"There is: {', '.join(FAULTS)}")
         if name in self._active:
-            raise LabError("fault_active", f"'{name}' is in force already", f"fwdctl lab heal {name}")
+            raise LabError("fault_active", f"'{name}' is in force already", f"Run 'fwdctl lab heal {name}'")
         self._active[name] = await fault.apply(bench)
         return fault
 

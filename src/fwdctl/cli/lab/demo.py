@@ -143,8 +143,8 @@ class Story:
         if done.returncode != expect:
             raise FwdctlError(
                 "demo_failed",
-                f"'fwdctl {' '.join(arguments)}' ended with {done.returncode}, not with {int(expect)}",
-                "Run it yourself in a lab: fwdctl lab up",
+                f"`fwdctl {' '.join(arguments)}` ended with {done.returncode}, not with {int(expect)}.",
+                "Run it yourself in a lab: `fwdctl lab up`.",
             )
 
     def _show(self, command: str) -> None:

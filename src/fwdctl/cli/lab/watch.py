@@ -142,8 +142,8 @@ def shell(
             if not sys.stdin.isatty():
                 raise FwdctlError(
                     "terminal_needed",
-                    "a shell needs a terminal",
-                    f"Give a command: fwdctl lab shell {node} -- COMMAND",
+                    "A shell needs a terminal.",
+                    f"Give a command: `fwdctl lab shell {node} -- COMMAND`.",
                     exit_code=ExitCode.USAGE,
                 )
             return Result(data=None, exit_code=_open_shell(client, node))
