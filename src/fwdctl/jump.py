@@ -86,7 +86,7 @@ def select(deployment: Deployment, which: str) -> tuple[Box, ...]:
         raise FwdctlError(
             "no_jump_box",
             f"No jump box of '{which}' was found in resource group '{deployment.resource_group}'.",
-            "Run `azd provision`, or check the resource group.",
+            "Run `azd provision --no-state`, or check the resource group.",
             exit_code=ExitCode.NOT_FOUND,
         )
     return boxes
@@ -388,7 +388,7 @@ class Session:
             raise FwdctlError(
                 "jump_missing",
                 f"Jump box {self._box.name} ({self._box.group}) does not exist.",
-                "Run `azd provision`.",
+                "Run `azd provision --no-state`.",
                 exit_code=ExitCode.NOT_FOUND,
             ) from error
         if not group.running:

@@ -92,7 +92,7 @@ _MEANINGS: tuple[_Meaning, ...] = (
         lambda status, _: status == HTTPStatus.NOT_FOUND,
         "resource_not_found",
         "'{name}' was not found in resource group '{group}' ({code}).",
-        "Run `azd provision` if it should be there.",
+        "Run `azd provision --no-state` if it should be there.",
         ExitCode.NOT_FOUND,
     ),
     (
