@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,8 +60,8 @@ def lab_errors() -> Iterator[None]:
     if sys.platform != "linux":
         raise FwdctlError(
             "platform_not_supported",
-            f"the lab needs Linux kernel namespaces; this is {sys.platform}",
-            "Use the dev container, a Linux machine or WSL 2",
+            f"The lab needs Linux kernel namespaces; this is {sys.platform}.",
+            "Use the dev container, a Linux machine or WSL 2.",
             exit_code=ExitCode.NOT_FOUND,
         )
     from fwdlab.errors import LabError
@@ -75,14 +76,25 @@ def lab_errors() -> Iterator[None]:
             code = ExitCode.NOT_FOUND
         elif error.code in USAGE:
             code = ExitCode.USAGE
-        raise FwdctlError(error.code, error.message, error.suggestion, exit_code=code) from error
+        raise FwdctlError(
+            error.code, sentence(error.message), sentence(error.suggestion), exit_code=code
+        ) from error
+
+
+def sentence(text: str) -> str:
+    """A text of the lab in the style of fwdctl's own: a capital, a full stop, commands in backticks."""
+    text = re.sub(r"'(fwdctl [^']*)'", r"`\1`", text.strip())
+    first = text.partition(" ")[0]
+    if first.isalpha() and first.islower() and first not in {"nft", "ip", "fwdctl"}:  # those are programs
+        text = text[0].upper() + text[1:]
+    return text if not text or text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _extra_missing(error: ImportError) -> FwdctlError:
     return FwdctlError(
         "lab_extra_missing",
-        f"the lab needs the Python package '{error.name}', which is not installed",
-        "Install it with: pip install 'fwdctl[lab]'",
+        f"The lab needs the Python package '{error.name}', which is not installed.",
+        "Run `pip install 'fwdctl[lab]'`.",
         exit_code=ExitCode.NOT_FOUND,
     )
 
