@@ -1,9 +1,9 @@
-"""Jump boxes: status, start, stop, a session that restores what it found, a shell."""
+"""Jump boxes: which, status, start, stop."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from fwdctl.azure.arm import Arm
@@ -13,9 +13,7 @@ from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from types import TracebackType
 
-    from fwdctl.channel import Outcome, Request, Ticket
     from fwdctl.deployment import Box, Deployment
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 16
 STOP_PATIENCE = 20.0
 """Seconds to go on asking for a stop while the service says that the box is between two states."""
-EXEC_PATIENCE = 20.0
-"""Seconds that exec may be refused after a start, until the container is up."""
 NOT_NOW = 409
 
 T = TypeVar("T")
@@ -157,7 +153,7 @@ def start(
                 progress.skipped(f"{box.name} ({box.group}) runs already")
                 return Change(box, "already running")
             under_way[box.name] = box
-            _start(runtime, containers, box, progress, interrupted.is_set)
+            start_box(runtime, containers, box, progress, interrupted.is_set)
         except FwdctlError as error:
             if interrupted.is_set():
                 raise
@@ -199,10 +195,10 @@ def stop(
 
         arm = Arm(log_in(runtime, deployment.subscription_id), runtime)
     containers = Containers(arm, deployment.resource_group)
-    return side_by_side(lambda box: _stop(runtime, containers, box), list(boxes))
+    return side_by_side(lambda box: stop_box(runtime, containers, box), list(boxes))
 
 
-def _stop(
+def stop_box(
     runtime: Runtime, containers: Containers, box: Box, starting: Callable[[], bool] = lambda: False
 ) -> Change:
     """Stop a box; while a start of ours is under way, it is not taken for stopped."""
@@ -231,7 +227,7 @@ def _stop(
             return Change(box, "stopped")
 
 
-def _start(
+def start_box(
     runtime: Runtime,
     containers: Containers,
     box: Box,
@@ -282,145 +278,3 @@ def _start_failed(containers: Containers, box: Box, why: str) -> FwdctlError:
         f"See its events and image: az container show -g {containers.resource_group} -n {box.group}",
         exit_code=ExitCode.INCONCLUSIVE,
     )
-
-
-class Session:
-    """Commands in a box that is started when needed and left as it was found.
-
-    It asks for the exec at once, so that a box that runs costs no extra request; a refusal starts it.
-
-    Args:
-        runtime: clock and environment.
-        arm: logged in.
-        deployment: names the resource group.
-        box: the box.
-        progress: told about starts.
-        may_start: whether a stopped box may be started.
-        keep_running: leave a box running that was started here.
-        meanwhile: called once, while the box works.
-    """
-
-    def __init__(
-        self,
-        runtime: Runtime,
-        arm: Arm,
-        deployment: Deployment,
-        box: Box,
-        progress: Progress,
-        *,
-        may_start: bool = True,
-        keep_running: bool = False,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._runtime = runtime
-        self._containers = Containers(arm, deployment.resource_group)
-        self._box = box
-        self._progress = progress
-        self._may_start = may_start
-        self._keep = keep_running
-        self._meanwhile = meanwhile
-        self._started = self._starting = False
-        self._cancelled = threading.Event()
-
-    def __enter__(self) -> Session:  # noqa: PYI034 - Self needs Python 3.11
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._cancelled.set()
-        if not self._started or self._keep:
-            return
-        self._progress.step(f"Stopping {self._box.name} ({self._box.group})")
-        change = _stop(self._runtime, self._containers, self._box, lambda: self._starting)
-        if change.outcome in {"failed", "still starting"}:
-            self._progress.warning(
-                f"{self._box.name} ({self._box.group}) may still run and cost money: {change.detail} "
-                f"Stop it with `fwdctl jump stop {self._box.name}`."
-            )
-
-    def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
-        """Run a command in the box.
-
-        Raises:
-            FwdctlError: the box is missing, does not start, or refuses exec.
-        """
-        from fwdctl.channel import Channel
-        from fwdctl.channel.socket import connect
-
-        meanwhile, self._meanwhile = self._meanwhile, lambda: None
-        environ, cancelled = self._runtime.environ, self._cancelled.is_set
-
-        def admitted() -> Ticket:
-            ticket = self.ticket()
-            if output is not None:
-                self._progress.clear()  # the command has the screen from here on
-            return ticket
-
-        channel = Channel(admitted, lambda ticket: connect(ticket, environ), cancelled, meanwhile)
-        return channel.run(request, output)
-
-    def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:
-        """Begin an exec, starting the box first if it does not run."""
-        from fwdctl.channel import Ticket
-
-        deadline: float | None = None
-        while True:
-            box = self._box if self._box.container else self._ready()
-            try:
-                return Ticket(*self._containers.exec(box.group, box.container, columns=columns, rows=rows))
-            except ArmFailure as error:
-                if error.status not in {400, NOT_NOW} and error.code != "resource_not_found":
-                    raise
-                self._ready()  # may start the box, and that has a limit of its own
-                deadline = deadline or self._runtime.clock() + EXEC_PATIENCE
-                if self._runtime.clock() >= deadline:
-                    raise self._refused(error) from error
-                self._runtime.sleep(0.3)
-
-    def _ready(self) -> Box:
-        """Make sure that the box runs; its container's name is then known."""
-        try:
-            group = self._containers.get(self._box.group)
-        except ArmFailure as error:
-            if error.code != "resource_not_found":
-                raise
-            raise FwdctlError(
-                "jump_missing",
-                f"Jump box {self._box.name} ({self._box.group}) does not exist.",
-                "Run `azd provision --no-state`.",
-                exit_code=ExitCode.NOT_FOUND,
-            ) from error
-        if not group.running:
-            if not self._may_start:
-                raise FwdctlError(
-                    "jump_not_running",
-                    f"Jump box {self._box.name} ({self._box.group}) does not run; "
-                    f"its state is {group.state or group.provisioning}.",
-                    f"Start it: `fwdctl jump start {self._box.name}`, or use --start.",
-                    exit_code=ExitCode.NOT_FOUND,
-                )
-            # Whoever started a box that is just starting wants to keep it.
-            self._started = self._started or group.state != "Pending"
-            group = self._start()
-        self._box = replace(self._box, container=group.container or self._box.container)
-        return self._box
-
-    def _start(self) -> Group:
-        """Start the box. Ctrl-C in between leaves `_starting` set: Azure may have heard of the start."""
-        self._starting = True
-        try:
-            group = _start(self._runtime, self._containers, self._box, self._progress, self._cancelled.is_set)
-        except Exception:
-            self._starting = False
-            raise
-        self._starting = False
-        return group
-
-    def _refused(self, error: ArmFailure) -> FwdctlError:
-        return FwdctlError(
-            "exec_refused",
-            f"Jump box {self._box.name} ({self._box.group}) runs but refuses exec: {error.arm_message}",
-            "Stop and start the box, then try again.",
-            exit_code=ExitCode.INCONCLUSIVE,
-        )

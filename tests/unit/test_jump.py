@@ -16,6 +16,7 @@ from fwdctl.deployment import Box, Deployment, Hub, Spoke
 from fwdctl.errors import FwdctlError
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
+from fwdctl.session import Session
 from support.aci_exec_server import AciExecServer, aci_exec_server
 from support.fake_arm import CONTAINERS, FakeArm, container_group, fake_arm
 
@@ -214,8 +215,8 @@ def admits(arm: FakeArm, shells: AciExecServer, *before: tuple[int, Any, dict[st
     )
 
 
-def session(runtime: Runtime, arm: FakeArm, **options: bool) -> jump.Session:
-    return jump.Session(runtime, arm.client(), ONE, SPOKE, Progress(runtime), **options)
+def session(runtime: Runtime, arm: FakeArm, **options: bool) -> Session:
+    return Session(runtime, arm.client(), ONE, SPOKE, Progress(runtime), **options)
 
 
 @posix
@@ -319,7 +320,7 @@ def test_a_start_whose_answer_was_not_awaited_is_stopped_once_it_shows(
     client.request = request  # type: ignore[method-assign]
     with (
         pytest.raises(KeyboardInterrupt),
-        jump.Session(runtime, client, ONE, SPOKE, Progress(runtime)) as box,
+        Session(runtime, client, ONE, SPOKE, Progress(runtime)) as box,
     ):
         box.ticket()
     assert arm.calls[-1] == ("POST", f"{GROUP}/stop")
@@ -334,7 +335,7 @@ def test_a_start_under_way_in_a_thread_is_waited_for_and_stopped(arm: FakeArm) -
         arm.on("GET", GROUP, group("Running"))
         return (204, None, {"Azure-AsyncOperation": f"{arm.url}/operation"})
 
-    def use(box: jump.Session) -> None:
+    def use(box: Session) -> None:
         with pytest.raises(FwdctlError, match="Interrupted"):
             box.ticket()
 

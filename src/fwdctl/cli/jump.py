@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fwdctl.channel import Outcome
-    from fwdctl.jump import Change, Session, Status
+    from fwdctl.jump import Change, Status
     from fwdctl.runtime import Runtime
+    from fwdctl.session import Session
 
 app = group(
     "Start, stop and use the jump boxes.",
@@ -229,6 +230,7 @@ def exec_command(
         from fwdctl import jump
         from fwdctl.channel import Request
         from fwdctl.deployment import load
+        from fwdctl.session import Session
 
         deployment, arm = load(
             runtime, environment=environment, resource_group=resource_group, announce=False
@@ -236,7 +238,7 @@ def exec_command(
         box = jump.select_one(deployment, which)
         stdin = None if runtime.stdin.isatty() else runtime.stdin_bytes
         request = Request(tuple(command), stdin, timeout)
-        with progress, jump.Session(runtime, arm, deployment, box, progress, may_start=start) as session:
+        with progress, Session(runtime, arm, deployment, box, progress, may_start=start) as session:
             return session.run(request, copy)
 
     invoke("jump exec", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
@@ -278,13 +280,14 @@ def shell_command(
     def action(runtime: Runtime) -> Result:
         from fwdctl import jump
         from fwdctl.deployment import load
+        from fwdctl.session import Session
 
         _require_terminal(runtime)
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
         box = jump.select_one(deployment, which)
         with (
             Progress(runtime) as progress,
-            jump.Session(runtime, arm, deployment, box, progress, may_start=start) as session,
+            Session(runtime, arm, deployment, box, progress, may_start=start) as session,
         ):
             _shell(runtime, session, progress)
         return Result(None)
