@@ -123,6 +123,11 @@ def test_another_key_at_home_does_not_replace_the_one_that_is_set(folder: Path) 
     [
         (lambda f: edit(f, "forwards", [{"name": "a", "port": 0, "targets": []}]), "parameters_invalid", 2),
         (lambda f: (f / "infra" / "main.parameters.json").write_text("{"), "parameters_not_json", 2),
+        (
+            lambda f: (f / "infra" / "main.parameters.json").write_text("{}", "utf-8-sig"),
+            "parameters_not_json",
+            2,
+        ),
         (lambda f: (f / ".ssh" / "id_ed25519.pub").unlink(), "ssh_key_not_found", 2),
         (
             lambda f: (f / ".ssh" / "id_ed25519.pub").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nx"),

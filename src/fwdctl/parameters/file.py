@@ -86,8 +86,16 @@ def read_text(file: Path) -> str:
 
 
 def _read_json(file: Path) -> Any:
+    text = read_text(file)
+    if text.startswith("\ufeff"):
+        raise FwdctlError(
+            "parameters_not_json",
+            f"{file} begins with a byte order mark, which azd does not read.",
+            "Save it as UTF-8 without one.",
+            exit_code=ExitCode.USAGE,
+        )
     try:
-        return json.loads(read_text(file))
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise FwdctlError(
             "parameters_not_json",
