@@ -159,6 +159,7 @@ def bench_lab_up() -> list[Row]:
 def bench_azd() -> list[Row]:
     """The life of an environment with the real azd: all of it, and the shares of the lab and of the hooks."""
     if not (shutil.which("azd") and shutil.which("az")):
+        print("azd and az are not both on PATH: nothing to time", file=sys.stderr)
         return []
     sys.path.insert(0, str(HERE.parent / "tests"))
     from support.azd_project import copy_template, new_project

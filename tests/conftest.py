@@ -31,7 +31,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if sys.platform != "win32" or collection_path.suffix != ".py":
         return None
     text = collection_path.read_text("utf-8")
-    return True if "fwdlab" in text or "support.controlplane" in text else None
+    return (
+        True if any(name in text for name in ("fwdlab", "support.controlplane", "support.replay")) else None
+    )
 
 
 def bicep_compiler() -> Path | None:

@@ -215,6 +215,7 @@ def test_completion_of_the_lab(tmp_path: Path) -> None:
     assert complete(tmp_path, "fwdctl lab heal --name NO ", **state) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
 def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
