@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shutil
 import signal
 import sys
@@ -30,10 +31,16 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """On Windows the lab's own tests are left out: its parts do not even import there."""
     if sys.platform != "win32" or collection_path.suffix != ".py":
         return None
-    text = collection_path.read_text("utf-8")
-    return (
-        True if any(name in text for name in ("fwdlab", "support.controlplane", "support.replay")) else None
-    )
+    return True if _needs_the_lab(collection_path) else None
+
+
+def _needs_the_lab(file: Path) -> bool:
+    """Whether a file of tests imports the lab, itself or by what supports it."""
+    text = file.read_text("utf-8")
+    supports = {
+        ROOT / "tests" / "support" / f"{name}.py" for name in re.findall(r"from support\.(\w+)", text)
+    }
+    return "fwdlab" in text or any(_needs_the_lab(support) for support in supports)
 
 
 def bicep_compiler() -> Path | None:

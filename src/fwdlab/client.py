@@ -76,6 +76,12 @@ class LabClient:
             "properties": {"mode": "Incremental", "template": template, "parameters": parameters},
         }
         self._call("PUT", path + query, body, token, 30)
+        return self._deployed(path, query, token, progress, seconds)
+
+    def _deployed(
+        self, path: str, query: str, token: str, progress: Callable[[str], None], seconds: float
+    ) -> dict[str, Any]:
+        """Follow a deployment to its end; its outputs."""
         deadline = time.monotonic() + seconds
         seen: set[str] = set()
         while True:

@@ -10,92 +10,22 @@ import pytest
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import ArmRequest
+from support.deployment_requests import MAIN, NET, TAGS, azd_body, client, finish, net
 from support.deployment_target import (
     AT_SUBSCRIPTION,
     BASE,
     GROUP,
     SUBSCRIPTION,
-    SUBSCRIPTION_SCHEMA,
     Client,
-    MemoryTarget,
     deployment_id,
     request_body,
     template,
     until,
 )
 
-NET = "Microsoft.Network/virtualNetworks"
 DURATION = re.compile(r"PT\d+(\.\d+)?S")
+
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
-TAGS = {"azd-env-name": "t1", "azd-layer-name": "", "azd-project-name": "lab-check"}
-MAIN = deployment_id(AT_SUBSCRIPTION, "t1-1795242741")
-
-
-def client(**options: Any) -> Client:
-    target = MemoryTarget()
-    target.seed_group()
-    return Client(target, **options)
-
-
-def net(name: str, **more: Any) -> dict[str, Any]:
-    return {"type": NET, "apiVersion": "2024-05-01", "name": name, **more}
-
-
-def azd_template() -> dict[str, Any]:
-    """A group and a module in it, compiled the way Bicep does for azd's projects."""
-    nested_parameters = {"location": {"value": "[parameters('location')]"}}
-    inner = template(
-        [net("vnet1", location="[parameters('location')]")], parameters={"location": {"type": "string"}}
-    )
-    return template(
-        [
-            {
-                "type": "Microsoft.Resources/resourceGroups",
-                "apiVersion": "2024-03-01",
-                "name": "[variables('rgName')]",
-                "location": "[parameters('location')]",
-                "tags": {"azd-env-name": "[parameters('environmentName')]"},
-            },
-            {
-                "type": "Microsoft.Resources/deployments",
-                "apiVersion": "2022-09-01",
-                "name": "main-nested",
-                "resourceGroup": "[variables('rgName')]",
-                "properties": {
-                    "expressionEvaluationOptions": {"scope": "inner"},
-                    "mode": "Incremental",
-                    "parameters": nested_parameters,
-                    "template": inner,
-                },
-                "dependsOn": [
-                    "[subscriptionResourceId('Microsoft.Resources/resourceGroups', variables('rgName'))]"
-                ],
-            },
-        ],
-        schema=SUBSCRIPTION_SCHEMA,
-        parameters={
-            "environmentName": {"type": "string", "minLength": 1},
-            "location": {"type": "string"},
-            "forwards": {"type": "array", "defaultValue": []},
-            "secret": {"type": "securestring", "defaultValue": ""},
-        },
-        variables={"rgName": "[format('rg-{0}', parameters('environmentName'))]"},
-        outputs={
-            "RESOURCE_GROUP": {"type": "string", "value": "[parameters('environmentName')]"},
-            "BIGINT": {"type": "int", "value": 1500000},
-            "OBJ": {"type": "object", "value": {"b": 1, "a": "x"}},
-            "fwd": {"type": "array", "value": "[parameters('forwards')]"},
-        },
-    )
-
-
-def azd_body(**values: Any) -> dict[str, Any]:
-    values = {"environmentName": "t1", "location": "westeurope", "secret": "s3cret"} | values
-    return request_body(AT_SUBSCRIPTION, azd_template(), values) | {"tags": TAGS}
-
-
-async def finish(one: Client, deployment: str = MAIN) -> None:
-    await until(lambda: not one.routes.records.get(deployment).active)
 
 
 def test_azd_provision_from_validate_to_outputs() -> None:
@@ -193,101 +123,6 @@ def check_final(found: dict[str, Any]) -> None:
     assert DURATION.fullmatch(properties["duration"])
     assert TIME.fullmatch(properties["timestamp"])
     assert "s3cret" not in str(found)
-
-
-def test_the_hash_tells_whether_a_template_changed() -> None:
-    async def scenario() -> None:
-        one = client()
-        await one.send("PUT", MAIN, azd_body())
-        kept = (await one.send("GET", MAIN)).body["properties"]["templateHash"]
-        path = "/providers/Microsoft.Resources/calculateTemplateHash?api-version=2021-04-01"
-        asked = await one.send("POST", path, azd_template())
-        assert asked.status == 200
-        assert asked.body["templateHash"] == kept
-        assert kept.isdigit()
-        reordered = dict(reversed(azd_template().items()))
-        assert (await one.send("POST", path, reordered)).body["templateHash"] == kept
-        changed = azd_template() | {"outputs": {}}
-        assert (await one.send("POST", path, changed)).body["templateHash"] != kept
-        assert (await one.send("POST", path, "text")).status == 400
-        await finish(one)
-
-    asyncio.run(scenario())
-
-
-def test_preview_of_a_fresh_and_of_a_changed_deployment() -> None:
-    async def scenario() -> None:
-        one = client()
-        changes = await preview(one, azd_body())
-        assert [(change["changeType"], change["after"]["type"]) for change in changes] == [
-            ("Create", "Microsoft.Resources/resourceGroups"),
-            ("Create", NET),
-        ]
-        assert all(change["resourceId"] == change["after"]["id"] for change in changes)
-        assert one.target.order == []
-
-        await one.send("PUT", MAIN, azd_body())
-        await finish(one)
-        assert {change["changeType"] for change in await preview(one, azd_body())} == {"NoChange"}
-
-        body = azd_body(location="northeurope")
-        body["properties"]["whatIfSettings"] = {"resultFormat": "FullResourcePayloads"}
-        [group, network] = await preview(one, body)
-        assert group["delta"] == [
-            {
-                "path": "location",
-                "propertyChangeType": "Modify",
-                "before": "westeurope",
-                "after": "northeurope",
-            }
-        ]
-        assert (network["changeType"], network["before"]["location"]) == ("Modify", "westeurope")
-
-        body["properties"]["whatIfSettings"] = {"resultFormat": "ResourceIdOnly"}
-        assert {frozenset(change) for change in await preview(one, body)} == {
-            frozenset({"resourceId", "changeType"})
-        }
-
-    asyncio.run(scenario())
-
-
-async def preview(one: Client, body: dict[str, Any]) -> list[dict[str, Any]]:
-    started = await one.send("POST", f"{MAIN}/whatIf?api-version=2021-04-01", body)
-    assert started.status == 202
-    assert started.headers["Location"].startswith(f"{BASE}/subscriptions/")
-    result = await one.send("GET", started.headers["Location"])
-    assert (result.status, result.body["status"]) == (200, "Succeeded")
-    changes: list[dict[str, Any]] = result.body["properties"]["changes"]
-    return changes
-
-
-def test_what_if_shows_what_depends_on_values_of_the_deployment() -> None:
-    inner = template([net("x")], parameters={"p": {"type": "array"}})
-    child = {
-        "type": "Microsoft.Resources/deployments",
-        "apiVersion": "2022-09-01",
-        "name": "child",
-        "properties": {
-            "mode": "Incremental",
-            "expressionEvaluationOptions": {"scope": "inner"},
-            "template": inner,
-            "parameters": {"p": {"value": "[reference('v').list]"}},
-        },
-    }
-    body = template([net("v", tags={"x": "[reference('w').x]"}), net("w"), child])
-
-    async def scenario() -> list[dict[str, Any]]:
-        one = client()
-        here = deployment_id(GROUP, "main")
-        started = await one.send("POST", f"{here}/whatIf", request_body(GROUP, body, {}))
-        result = await one.send("GET", started.headers["Location"])
-        changes: list[dict[str, Any]] = result.body["properties"]["changes"]
-        return changes
-
-    found = {change["resourceId"].rsplit("/", 1)[-1]: change for change in asyncio.run(scenario())}
-    assert found["v"]["after"]["tags"] == {"x": "[reference('w').x]"}
-    assert found["child"]["changeType"] == "Unsupported"
-    assert "known only after deployment" in found["child"]["unsupportedReason"]
 
 
 def test_list_filter_head_export_and_delete() -> None:
@@ -440,30 +275,3 @@ def test_a_group_of_another_subscription_in_a_template_is_refused() -> None:
     answer = asyncio.run(client().put(GROUP, "main", template([child])))
     assert answer.body["error"]["details"][0]["code"] == "SubscriptionNotFound"
     assert SUBSCRIPTION not in answer.body["error"]["details"][0]["message"]
-
-
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        (template([net("v", tags={"x": "[unheard()]"})]), "InvalidTemplate"),
-        (template([net("odd")]), "InvalidTemplateDeployment"),
-        (template([], extensions={"k": {}}), "LabTemplateFeatureNotSupported"),
-    ],
-)
-def test_a_what_if_of_a_faulty_template_goes_well_and_says_so(body: dict[str, Any], code: str) -> None:
-    # az reads the error from the result and cannot show one that the POST answers.
-    async def scenario() -> Any:
-        one = client()
-        one.target.refuses["odd"] = ArmError(400, "LabResourceTypeNotSupported", "no")
-        here = deployment_id(GROUP, "main")
-        started = await one.send("POST", f"{here}/whatIf", request_body(GROUP, body, {}))
-        assert started.status == 202
-        return (await one.send("GET", started.headers["Location"])).body
-
-    found = asyncio.run(scenario())
-    assert (found["status"], found["error"]["code"]) == ("Failed", code)
-
-
-def test_a_what_if_of_no_deployment_is_refused_at_once() -> None:
-    answer = asyncio.run(client().send("POST", f"{deployment_id(GROUP, 'main')}/whatIf", {"properties": 1}))
-    assert (answer.status, answer.body["error"]["code"]) == (400, "InvalidRequestContent")

@@ -1,4 +1,4 @@
-"""What scripts may rely on: exit codes and JSON of `fwdctl probe` and `fwdctl jump`, through main().
+"""What scripts may rely on: exit codes and JSON of `fwdctl probe`, through main().
 
 The box is a real shell behind the exec protocol; its curl and getent are told what to say.
 """
@@ -6,131 +6,17 @@ The box is a real shell behind the exec protocol; its curl and getent are told w
 from __future__ import annotations
 
 import io
-import json
 import os
-import shutil
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdctl.__main__ import main
-from fwdctl.runtime import Runtime
-from support.aci_exec_server import AciExecServer, aci_exec_server
-from support.fake_arm import CONTAINERS, NETWORK, FakeArm, container_group, fake_arm
+from support.fake_arm import CONTAINERS, NETWORK, container_group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from support.probe_world import World
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake service needs a PTY")
-
-TOPOLOGY = {
-    "version": 1,
-    "resourceGroup": "rg-dev",
-    "hub": {"jump": "ci-hub", "container": "jump", "loadBalancer": {"name": "lbi", "address": "10.0.1.5"}},
-    "spokes": [
-        {
-            "name": "spoke",
-            "jump": "ci-spoke",
-            "container": "jump",
-            "privateEndpoint": {"name": "pep", "address": "10.1.17.4"},
-            "hostName": "server.corp.internal",
-            "zone": "corp.internal",
-        }
-    ],
-    "forwards": [
-        {
-            "name": "web",
-            "port": 8000,
-            "targets": ["192.168.42.65:8000", "192.168.42.66:8000"],
-            "check": "http",
-        }
-    ],
-}
-# A counter in a file lets the answers alternate as round robin does; mkdir is atomic between processes.
-CURL = r"""#!/bin/sh
-for url; do :; done
-case $url in *192.168.42.66*) fixed=server66 ;; *192.168.42.65*) fixed=server65 ;; *) fixed= ;; esac
-i=0; while ! mkdir "$0.$i" 2>/dev/null; do i=$((i+1)); done
-server=server$((65 + i % SERVERS)); [ -z "$fixed" ] || server=$fixed
-if [ "$MODE" = silent ]; then echo 'curl: (28) timed out'; printf '\n@000 0.0 0.0 '; exit 28; fi
-if [ "$MODE" = refused ]; then echo 'curl: (7) Connection refused'; printf '\n@000 0.0 0.0 '; exit 7; fi
-printf 'HTTP/1.0 200 OK\r\nX-Fwdctl-Server: %s\r\n\r\n\n@200 0.001 0.0 10.1.17.4' "$server"
-"""
-GETENT = "#!/bin/sh\necho '10.1.17.4 STREAM server.corp.internal'\n"
-
-
-@dataclass
-class World:
-    arm: FakeArm
-    shells: AciExecServer
-    out: io.TextIOWrapper
-    err: io.TextIOWrapper
-    cwd: Path
-    stream: type[io.TextIOWrapper] = io.TextIOWrapper
-    environ: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *argv: str, stdin: bytes = b"", encoding: str = "utf-8") -> int:
-        self.out, self.err = (
-            stream(io.BytesIO(), encoding=encoding, newline="\n")
-            for stream in (self.stream, io.TextIOWrapper)
-        )
-        environ = {**self.environ, "RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
-        source = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
-        runtime = Runtime(
-            environ=environ,
-            cwd=self.cwd,
-            stdin=source,
-            stdout=self.out,
-            stderr=self.err,
-            sleep=lambda _: None,
-        )
-        return main(list(argv), runtime)
-
-    @staticmethod
-    def _text(stream: io.TextIOWrapper) -> bytes:
-        stream.flush()
-        value: bytes = stream.buffer.getvalue()  # type: ignore[attr-defined]
-        return value
-
-    @property
-    def stdout(self) -> bytes:
-        return self._text(self.out)
-
-    @property
-    def stderr(self) -> str:
-        return self._text(self.err).decode()
-
-    @property
-    def envelope(self) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads(self.stdout)
-        return document
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for name in ("sh", "stty", "dd", "base64", "cksum", "mkdir", "sleep", "cat", "bash"):
-        if found := shutil.which(name):
-            (tools / name).symlink_to(found)
-    for name, text in (("curl", CURL), ("getent", GETENT)):
-        (tools / name).write_text(text)
-        (tools / name).chmod(0o755)
-    with fake_arm() as arm, aci_exec_server() as shells:
-        shells.environ.update(PATH=str(tools), SERVERS="2", MODE="well")
-        monkeypatch.setattr("fwdctl.azure.credential.log_in", lambda *_: arm.login())
-        ticket = shells.ticket()
-        for box in ("ci-hub", "ci-spoke"):
-            arm.on(
-                "POST",
-                f"{CONTAINERS}/{box}/containers/jump/exec",
-                {"webSocketUri": ticket.uri, "password": ticket.password},
-            )
-            arm.on("GET", f"{CONTAINERS}/{box}", container_group(box))
-        empty = io.TextIOWrapper(io.BytesIO())
-        yield World(arm, shells, empty, empty, tmp_path)
 
 
 def test_a_good_path(world: World) -> None:
@@ -390,46 +276,6 @@ def test_usage(world: World, argv: list[str], code: int) -> None:
     assert world.run(*argv) == code
     assert world.stdout == b""
     assert "ERROR: " in world.stderr
-
-
-def test_exec_is_transparent(world: World) -> None:
-    script = "cat; printf 'e\\n' >&2; exit 3"
-    assert world.run("jump", "exec", "spoke", "--", "sh", "-c", script, stdin=b"a\0\xff\n") == 3
-    assert (world.stdout, world.stderr) == (b"a\0\xff\n", "e\n")
-
-
-def test_exec_that_cannot_run_is_125(world: World) -> None:
-    world.arm.fail("POST", f"{CONTAINERS}/ci-spoke/containers/jump/exec", 409, "ContainerGroupStopped")
-    world.arm.on("GET", f"{CONTAINERS}/ci-spoke", container_group("ci-spoke", "Stopped"))
-    assert world.run("jump", "exec", "spoke", "--", "id") == 125
-    assert "fwdctl jump start spoke" in world.stderr
-
-
-def test_exec_whose_end_is_unknown_is_5(world: World) -> None:
-    world.shells.faults.cut_output = 1200
-    assert (
-        world.run("jump", "exec", "spoke", "--", "sh", "-c", "while :; do echo xxxxxxxxxxxxxxxxxxxxxx; done")
-        == 5
-    )
-
-
-def test_status_start_and_stop(world: World) -> None:
-    world.arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Stopped"))
-    assert world.run("jump", "status", "-o", "json") == 0
-    boxes = world.envelope["data"]["boxes"]
-    assert [(box["name"], box["state"]) for box in boxes] == [("hub", "Stopped"), ("spoke", "Running")]
-    assert set(boxes[0]) == {"name", "containerGroup", "state", "address", "image", "reason"}
-    assert world.run("jump", "start", "spoke", "-o", "json") == 0
-    assert world.envelope["data"]["boxes"][0]["outcome"] == "already running"
-    world.arm.on("POST", f"{CONTAINERS}/ci-spoke/stop", (204, None, {}))
-    assert world.run("jump", "stop", "all", "-o", "json") == 0
-    assert [box["outcome"] for box in world.envelope["data"]["boxes"]] == ["already stopped", "stopped"]
-
-
-def test_a_missing_box_is_3(world: World) -> None:
-    world.arm.fail("GET", f"{CONTAINERS}/ci-spoke", 404, "ResourceNotFound")
-    assert world.run("jump", "status", "-o", "json") == 3
-    assert world.envelope["data"]["boxes"][1]["state"] == "Missing"
 
 
 def test_failures_before_the_probe_have_an_envelope(world: World) -> None:

@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.programs import RunningLab
+from typing import TYPE_CHECKING
+
+from support.az_program import Az
 from support.azd_project import Project, copy_template, new_project
 from support.programs import RunningLab
 
@@ -33,3 +40,8 @@ def project(template: Path, tmp_path: Path) -> Iterator[Project]:
     """A project with an environment `dev` in a fresh, empty lab."""
     with new_project(template, tmp_path, "azd", 'DOMAIN\\user "quoted" name') as made:
         yield made
+
+
+@pytest.fixture
+def az(az_lab: RunningLab) -> Az:
+    return Az(az_lab)

@@ -90,25 +90,10 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
         FwdctlError: `exec_tls_untrusted`, `exec_unreachable` or `exec_refused` (exit code 5).
     """
     from websockets.exceptions import InvalidHandshake, InvalidProxy, InvalidURI, ProxyError
-    from websockets.sync.client import connect as open_socket
-
-    from fwdctl.channel.tls import Connection
 
     host = urlsplit(ticket.uri).hostname or ""
-    secure = ticket.uri.lower().startswith("wss:")
     try:
-        opened = open_socket(
-            ticket.uri,
-            ssl=exec_context(environ) if secure else None,
-            proxy=None if is_loopback(host) else True,
-            compression=None,
-            open_timeout=OPEN_TIMEOUT,
-            close_timeout=1.0,
-            max_size=None,
-            create_connection=Connection,
-        )
-        # Entered, as all releases of the client allow (17 is not for Python 3.10); `WebSocket.close` ends it.
-        connection = ExitStack().enter_context(opened)
+        wrapped = WebSocket(_open(ticket.uri, host, environ))
     except ssl.SSLCertVerificationError as error:
         raise FwdctlError(
             "exec_tls_untrusted",
@@ -124,12 +109,31 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
         raise _failed("exec_refused", f"The exec service at {host} refused the connection", error) from error
     except (OSError, TimeoutError) as error:
         raise _failed("exec_unreachable", f"The exec service at {host} cannot be reached", error) from error
-    wrapped = WebSocket(connection)
     try:
         wrapped.send(ticket.password)
     except ClosedError as error:
         raise _failed("exec_refused", f"The exec service at {host} closed the connection", error) from error
     return wrapped
+
+
+def _open(uri: str, host: str, environ: Mapping[str, str]) -> Any:
+    """The `websockets` client's connection."""
+    from websockets.sync.client import connect as open_socket
+
+    from fwdctl.channel.tls import Connection
+
+    opened = open_socket(
+        uri,
+        ssl=exec_context(environ) if uri.lower().startswith("wss:") else None,
+        proxy=None if is_loopback(host) else True,
+        compression=None,
+        open_timeout=OPEN_TIMEOUT,
+        close_timeout=1.0,
+        max_size=None,
+        create_connection=Connection,
+    )
+    # Entered, as all releases of the client allow (17 is not for Python 3.10); `WebSocket.close` ends it.
+    return ExitStack().enter_context(opened)
 
 
 def _failed(code: str, text: str, error: Exception) -> FwdctlError:

@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING
 
 from fwdctl.channel import wire
 from fwdctl.channel.socket import ClosedError
+from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
     from fwdctl.channel.socket import Socket
+
+
+def needs_posix() -> FwdctlError:
+    """Why there is no shell on Windows: its consoles have no raw mode of this kind."""
+    return FwdctlError(
+        "shell_not_on_windows",
+        "`jump shell` needs a POSIX terminal.",
+        "Use it in WSL, or `az container exec --exec-command /bin/sh`.",
+        exit_code=ExitCode.USAGE,
+    )
 
 
 def attach(socket: Socket, stdin: int, stdout: int) -> None:
@@ -27,10 +38,10 @@ def attach(socket: Socket, stdin: int, stdout: int) -> None:
         stdout: descriptor to write to.
 
     Raises:
-        NotImplementedError: on Windows, whose consoles have no raw mode of this kind.
+        FwdctlError: `shell_not_on_windows` (exit code 2).
     """
     if sys.platform == "win32":
-        raise NotImplementedError
+        raise needs_posix()
     import termios
     import tty
 

@@ -297,12 +297,9 @@ def shell_command(
 
 def _require_terminal(runtime: Runtime) -> None:
     if sys.platform == "win32":
-        raise FwdctlError(
-            "shell_not_on_windows",
-            "`jump shell` needs a POSIX terminal.",
-            "Use it in WSL, or `az container exec --exec-command /bin/sh`.",
-            exit_code=ExitCode.USAGE,
-        )
+        from fwdctl.channel.terminal import needs_posix
+
+        raise needs_posix()
     if not (runtime.stdin.isatty() and runtime.stdout.isatty()):
         raise FwdctlError(
             "not_a_terminal",

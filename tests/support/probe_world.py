@@ -1,0 +1,102 @@
+"""A resource group with boxes whose tools answer as told, for whole commands."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fwdctl.__main__ import main
+from fwdctl.runtime import Runtime
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support.aci_exec_server import AciExecServer
+    from support.fake_arm import FakeArm
+
+
+TOPOLOGY = {
+    "version": 1,
+    "resourceGroup": "rg-dev",
+    "hub": {"jump": "ci-hub", "container": "jump", "loadBalancer": {"name": "lbi", "address": "10.0.1.5"}},
+    "spokes": [
+        {
+            "name": "spoke",
+            "jump": "ci-spoke",
+            "container": "jump",
+            "privateEndpoint": {"name": "pep", "address": "10.1.17.4"},
+            "hostName": "server.corp.internal",
+            "zone": "corp.internal",
+        }
+    ],
+    "forwards": [
+        {
+            "name": "web",
+            "port": 8000,
+            "targets": ["192.168.42.65:8000", "192.168.42.66:8000"],
+            "check": "http",
+        }
+    ],
+}
+
+# A counter in a file lets the answers alternate as round robin does; mkdir is atomic between processes.
+CURL = r"""#!/bin/sh
+for url; do :; done
+case $url in *192.168.42.66*) fixed=server66 ;; *192.168.42.65*) fixed=server65 ;; *) fixed= ;; esac
+i=0; while ! mkdir "$0.$i" 2>/dev/null; do i=$((i+1)); done
+server=server$((65 + i % SERVERS)); [ -z "$fixed" ] || server=$fixed
+if [ "$MODE" = silent ]; then echo 'curl: (28) timed out'; printf '\n@000 0.0 0.0 '; exit 28; fi
+if [ "$MODE" = refused ]; then echo 'curl: (7) Connection refused'; printf '\n@000 0.0 0.0 '; exit 7; fi
+printf 'HTTP/1.0 200 OK\r\nX-Fwdctl-Server: %s\r\n\r\n\n@200 0.001 0.0 10.1.17.4' "$server"
+"""
+
+GETENT = "#!/bin/sh\necho '10.1.17.4 STREAM server.corp.internal'\n"
+
+
+@dataclass
+class World:
+    arm: FakeArm
+    shells: AciExecServer
+    out: io.TextIOWrapper
+    err: io.TextIOWrapper
+    cwd: Path
+    stream: type[io.TextIOWrapper] = io.TextIOWrapper
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *argv: str, stdin: bytes = b"", encoding: str = "utf-8") -> int:
+        self.out, self.err = (
+            stream(io.BytesIO(), encoding=encoding, newline="\n")
+            for stream in (self.stream, io.TextIOWrapper)
+        )
+        environ = {**self.environ, "RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
+        source = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
+        runtime = Runtime(
+            environ=environ,
+            cwd=self.cwd,
+            stdin=source,
+            stdout=self.out,
+            stderr=self.err,
+            sleep=lambda _: None,
+        )
+        return main(list(argv), runtime)
+
+    @staticmethod
+    def _text(stream: io.TextIOWrapper) -> bytes:
+        stream.flush()
+        value: bytes = stream.buffer.getvalue()  # type: ignore[attr-defined]
+        return value
+
+    @property
+    def stdout(self) -> bytes:
+        return self._text(self.out)
+
+    @property
+    def stderr(self) -> str:
+        return self._text(self.err).decode()
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.stdout)
+        return document

@@ -1,0 +1,179 @@
+"""Functions of templates: what they refuse, and which there are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fwdlab.arm.template import functions
+from fwdlab.arm.template.environment import Frame, UserFunction
+from fwdlab.arm.template.registry import TABLE
+from fwdlab.arm.template.scopes import Scope
+from fwdlab.arm.template.values import ExpressionError
+from support.template_values import ENVIRONMENT, SUB, evaluate
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("nothing('x')", "function 'nothing' is not valid"),
+        ("providers('Microsoft.A', 'b')", "'providers' is not supported by the lab"),
+        ("managementGroup().id", "'managementGroup' is not supported by the lab"),
+        ("loadTextContent('x')", "'loadTextContent' is not valid"),
+        ("fail('as told')", "^as told$"),
+        ("add(1)", "requires 2 argument"),
+        ("add(1, '2')", "expects its parameter to be an integer.*'String'"),
+        ("add(1, true())", "'Boolean'"),
+        ("div(1, 0)", "divide by zero"),
+        ("toLower(1)", "expects its parameter to be a string.*'Integer'"),
+        ("if('x', 1, 2)", "a boolean"),
+        ("parameters('obj').zzz", "property 'zzz' doesn't exist, available properties are 'a, Name'"),
+        ("parameters('list')[3]", "array index '3' is out of bounds"),
+        ("parameters('nope')", "parameter 'nope' is not found"),
+        ("format('{0:Q}', 1)", "does not support 'Q'"),
+        ("format('{1}', 'a')", "invalid"),
+        ("substring('abc', 2, 5)", "must refer to a location within the string"),
+        ("cidrSubnet('10.0.0.0/24', 26, 4)", "has no subnet"),
+        ("cidrHost('10.0.0.0/30', 3)", "has no host"),
+        ("parseCidr('10.0.0/33')", "not a valid CIDR"),
+        ("resourceId('n')", "fully qualified resource type"),
+        ("resourceId('Microsoft.A/b/c', 'n')", "requires 2 resource name"),
+        ("base64ToString('%')", "cannot decode"),
+        ("json('{')", "not valid JSON"),
+        ("int('x')", "cannot convert"),
+        ("bool('x')", "cannot convert"),
+        ("map(createArray(1), 'x')", "a lambda"),
+        ("filter(createArray(1), lambda('x', 1))", "a boolean"),
+        ("lambdaVariables('x')", "lambda variable 'x' is not found"),
+        ("copyIndex()", "'copyIndex' is not expected at this location"),
+        ("utcNow()", "'utcNow' is not expected at this location"),
+        ("newGuid()", "'newGuid' is not expected at this location"),
+        ("reference('x')", "'reference' is not expected at this location"),
+        ("listKeys('x', '1')", "'listKeys' is not expected at this location"),
+        ("range(0, 20000)", "range"),
+        ("ns.twice()", "requires 1 argument"),
+        ("dateTimeAdd('tomorrow', 'P1D')", "ISO 8601"),
+        ("dateTimeAdd('2026-01-01', 'one day')", "cannot read"),
+    ],
+)
+def test_says_what_is_wrong(expression: str, message: str) -> None:
+    with pytest.raises(ExpressionError, match=message):
+        evaluate(expression)
+
+
+def test_resource_group_is_refused_at_subscription_scope() -> None:
+    environment = replace(ENVIRONMENT, scope=Scope(SUB))
+    with pytest.raises(ExpressionError, match="'resourceGroup' is not expected"):
+        evaluate("resourceGroup().id", environment=environment)
+    assert evaluate("resourceId('Microsoft.A/b', 'n')", environment=environment) == (
+        f"/subscriptions/{SUB}/providers/Microsoft.A/b/n"
+    )
+
+
+def test_defaults_may_ask_for_time_and_chance() -> None:
+    frame = Frame(defaults=True)
+    assert evaluate("utcNow()", frame) == "20261121T070509Z"
+    assert evaluate("utcNow('d')", frame) == "11/21/2026"
+    assert evaluate("utcNow('yyyy MMM ddd h:mm tt .fff')", frame) == "2026 Nov Sat 7:05 AM .123"
+    assert len(evaluate("newGuid()", frame)) == 36
+
+
+def test_a_user_function_sees_its_arguments_only() -> None:
+    nosy = UserFunction("ns.nosy", ("x",), "[variables('v')]")
+    environment = replace(ENVIRONMENT, functions={"ns.nosy": nosy})
+    with pytest.raises(ExpressionError, match="'variables' is not expected"):
+        evaluate("ns.nosy('x')", environment=environment)
+
+
+def test_every_function_of_arms_reference_is_there() -> None:
+    reference = [
+        "array",
+        "concat",
+        "contains",
+        "createArray",
+        "empty",
+        "first",
+        "flatten",
+        "indexOf",
+        "indexFromEnd",
+        "intersection",
+        "last",
+        "lastIndexOf",
+        "length",
+        "max",
+        "min",
+        "range",
+        "skip",
+        "take",
+        "tryGet",
+        "tryIndexFromEnd",
+        "union",
+        "equals",
+        "less",
+        "lessOrEquals",
+        "greater",
+        "greaterOrEquals",
+        "dateTimeAdd",
+        "dateTimeFromEpoch",
+        "dateTimeToEpoch",
+        "cidrHost",
+        "cidrSubnet",
+        "parseCidr",
+        "filter",
+        "groupBy",
+        "map",
+        "mapValues",
+        "reduce",
+        "sort",
+        "toObject",
+        "bool",
+        "false",
+        "not",
+        "true",
+        "add",
+        "div",
+        "float",
+        "int",
+        "mod",
+        "mul",
+        "sub",
+        "createObject",
+        "items",
+        "json",
+        "null",
+        "objectKeys",
+        "shallowMerge",
+        "base64",
+        "base64ToJson",
+        "base64ToString",
+        "dataUri",
+        "dataUriToString",
+        "endsWith",
+        "format",
+        "guid",
+        "join",
+        "padLeft",
+        "replace",
+        "split",
+        "startsWith",
+        "string",
+        "substring",
+        "toLower",
+        "toUpper",
+        "trim",
+        "uniqueString",
+        "uri",
+        "uriComponent",
+        "uriComponentToString",
+        "fail",
+        "pickZones",
+        "toLogicalZone",
+        "toLogicalZones",
+        "toPhysicalZone",
+        "toPhysicalZones",
+        "parseUri",
+        "buildUri",
+    ]
+    assert [name for name in reference if functions.find(name) is None] == []
+    assert all(function.name.lower() == key for key, function in TABLE.items())
