@@ -9,7 +9,7 @@ import json
 import re
 import threading
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fwdctl.errors import ExitCode, FwdctlError
@@ -32,7 +32,7 @@ TEXT_WIDTH = 16
 """What a column of several words keeps next to others, if it can."""
 
 
-class OutputFormat(str, Enum):
+class OutputFormat(StrEnum):
     """How a result is written to stdout."""
 
     table = "table"

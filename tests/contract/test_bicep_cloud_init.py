@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from fwdctl import cloudinit, parameters
-from fwdctl.template import Template
+from fwdctl.template import cloudinit, parameters
+from fwdctl.template.files import Template
 from support.deployment_target import AT_SUBSCRIPTION, Client, MemoryTarget
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"

@@ -219,8 +219,8 @@ def test_completion_of_the_lab(tmp_path: Path) -> None:
 def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from fwdctl.cli.lab import common
-    from fwdctl.cli.lab.complete import complete_fault_in_force, complete_node
+    from fwdlab.cli import common
+    from fwdlab.cli.complete import complete_fault_in_force, complete_node
 
     asked = []
 

@@ -1,15 +1,10 @@
 from __future__ import annotations
 
-import sys
+import tomllib
 
 import pytest
 
 from conftest import ROOT
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    pytest.skip("tomllib came with Python 3.11", allow_module_level=True)
 
 
 def test_hooks_install_exactly_the_projects_dependencies() -> None:

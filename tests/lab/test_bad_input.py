@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdctl.cli.lab import common, watch
+from fwdlab.cli import common, watch
 from support.programs import FWDCTL, run
 
 if TYPE_CHECKING:

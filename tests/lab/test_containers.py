@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdlab.client import LabClient
-from fwdlab.state import LabDirectory
+from fwdlab.cli.client import LabClient
+from fwdlab.process.state import LabDirectory
 
 if TYPE_CHECKING:
     from support.programs import RunningLab

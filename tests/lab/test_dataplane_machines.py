@@ -198,7 +198,7 @@ async def files_stay_inside(directory: Path) -> None:
     assert "proxy" not in (await bench.ok("a", "env")).lower()
     assert await bench.ok("a", "ls /sys/class/net") == "eth0\nlo\n"
     # Only the node's own processes are to be seen.
-    assert "fwdlab.service" not in await bench.ok("a", "cat /proc/[0-9]*/cmdline")
+    assert "fwdlab.control.service" not in await bench.ok("a", "cat /proc/[0-9]*/cmdline")
     begin = time.monotonic()
     await bench.plane.close()
     assert time.monotonic() - begin < 1

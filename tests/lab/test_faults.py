@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdlab.client import LabClient
+from fwdlab.cli.client import LabClient
 from fwdlab.faults import FAULTS
-from fwdlab.state import LabDirectory
+from fwdlab.process.state import LabDirectory
 from support.programs import RunningLab
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from fwdlab.client import LabClient
-from fwdlab.state import LabDirectory
+from fwdlab.cli.client import LabClient
+from fwdlab.process.state import LabDirectory
 from support.programs import RunningLab
 from support.seed_topology import SERVER
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdlab import launch
 from fwdlab.errors import LabError
+from fwdlab.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab
 PROGRAM = """
 import asyncio, os, sys
 sys.path.insert(0, sys.argv[2])
-from fwdlab import launch
+from fwdlab.process import launch
 launch.enter_namespaces()
 from pathlib import Path
 from support.bench import seed_bench
@@ -140,7 +140,7 @@ def test_node_can_be_entered_from_the_host(lab: Started) -> None:
 
 
 def test_sigterm_is_passed_on_and_the_status_comes_back() -> None:
-    program = "import signal,sys,time\nfrom fwdlab import launch\nlaunch.enter_namespaces()\n"
+    program = "import signal,sys,time\nfrom fwdlab.process import launch\nlaunch.enter_namespaces()\n"
     program += (
         "signal.signal(signal.SIGTERM, lambda *a: sys.exit(7))\nprint('ready', flush=True)\ntime.sleep(30)\n"
     )
@@ -154,7 +154,7 @@ def test_sigterm_is_passed_on_and_the_status_comes_back() -> None:
 
 def test_service_listens_in_the_hosts_network() -> None:
     program = (
-        "import os\nbefore=os.readlink('/proc/self/ns/net')\nfrom fwdlab import launch\nlaunch.enter_namespaces()\n"
+        "import os\nbefore=os.readlink('/proc/self/ns/net')\nfrom fwdlab.process import launch\nlaunch.enter_namespaces()\n"
         "print(os.getpid(), os.getuid(), before==os.readlink('/proc/self/ns/net'))"
     )
     done = subprocess.run(
@@ -184,7 +184,7 @@ def test_refused_by_the_kernel_itself() -> None:
     program = (
         outer.replace("1000 {u}", "0 {u}")
         + limit
-        + "from fwdlab import launch\nfrom fwdlab.errors import LabError\n"
+        + "from fwdlab.process import launch\nfrom fwdlab.errors import LabError\n"
         "os.geteuid = lambda: 1000\n"
         "try:\n launch.enter_namespaces()\nexcept LabError as e:\n print(e.code, e.message)\n"
     )

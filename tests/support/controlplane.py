@@ -19,8 +19,8 @@ from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
-from fwdlab.certs import Certificates, ensure_certificates
-from fwdlab.profile import Profile
+from fwdlab.clients.certs import Certificates, ensure_certificates
+from fwdlab.clients.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

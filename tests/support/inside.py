@@ -39,7 +39,7 @@ def run_inside(scenario: Scenario, *, seconds: float = 60) -> None:
 
 
 def _main() -> None:
-    from fwdlab import launch
+    from fwdlab.process import launch
 
     launch.enter_namespaces()
     sys.path.insert(0, str(TESTS))

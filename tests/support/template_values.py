@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from fwdlab.arm.template.environment import Environment, Frame, UserFunction
@@ -33,7 +33,7 @@ ENVIRONMENT = Environment(
     _parameter,
     lambda name: f"variable {name}",
     {"ns.twice": UserFunction("ns.twice", ("x",), "[concat(parameters('x'), parameters('x'))]")},
-    now=datetime(2026, 11, 21, 7, 5, 9, 123456, tzinfo=timezone.utc),
+    now=datetime(2026, 11, 21, 7, 5, 9, 123456, tzinfo=UTC),
 )
 
 

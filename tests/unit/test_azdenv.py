@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fwdctl import azdenv
+from fwdctl.azd import environment as azd_environment
 from fwdctl.errors import FwdctlError
 from support.fake_program import write_program
 from support.frame import make_runtime, project
@@ -40,7 +40,7 @@ HOSTILE = {
 
 def refused(runtime: object, wanted: str | None = None) -> FwdctlError:
     with pytest.raises(FwdctlError) as caught:
-        azdenv.load(runtime, wanted)  # type: ignore[arg-type]
+        azd_environment.load(runtime, wanted)  # type: ignore[arg-type]
     assert caught.value.exit_code == 3
     return caught.value
 
@@ -49,9 +49,9 @@ def test_project_is_found_upwards(tmp_path: Path) -> None:
     project(tmp_path)
     below = tmp_path / "hooks" / "deep"
     below.mkdir(parents=True)
-    assert azdenv.find_project(below) == tmp_path
+    assert azd_environment.find_project(below) == tmp_path
     (tmp_path / "azure.yaml").rename(tmp_path / "azure.yml")
-    assert azdenv.find_project(below) == tmp_path
+    assert azd_environment.find_project(below) == tmp_path
 
 
 def test_no_project(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_choice_is_option_then_variable_then_default(tmp_path: Path) -> None:
     (tmp_path / "azure.yaml").write_text("name: x\n")
     (tmp_path / ".azure" / "config.json").write_text('{"defaultEnvironment":"three"}')
     environ = {"AZURE_ENV_NAME": "two"}
-    assert azdenv.load(make_runtime(tmp_path, environ), "one").name == "one"
-    assert azdenv.load(make_runtime(tmp_path, environ)).name == "two"
-    assert azdenv.load(make_runtime(tmp_path)).name == "three"
-    assert azdenv.list_environments(tmp_path) == ["one", "three", "two"]
+    assert azd_environment.load(make_runtime(tmp_path, environ), "one").name == "one"
+    assert azd_environment.load(make_runtime(tmp_path, environ)).name == "two"
+    assert azd_environment.load(make_runtime(tmp_path)).name == "three"
+    assert azd_environment.list_environments(tmp_path) == ["one", "three", "two"]
 
 
 def test_a_broken_selection_names_the_file(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_broken_selection_names_the_file(tmp_path: Path) -> None:
 
 def test_not_provisioned_names_what_is_missing(tmp_path: Path) -> None:
     project(tmp_path, 'RESOURCE_TOKEN="abc"\nHUB_JUMP_NAME=""\n')
-    environment = azdenv.load(make_runtime(tmp_path))
+    environment = azd_environment.load(make_runtime(tmp_path))
     with pytest.raises(FwdctlError) as caught:
         environment.require(["RESOURCE_TOKEN", "HUB_JUMP_NAME", "FWD_TOPOLOGY"])
     assert caught.value.exit_code == 3
@@ -123,22 +123,22 @@ def test_not_provisioned_names_what_is_missing(tmp_path: Path) -> None:
 
 def test_values_stay_out_of_the_representation(tmp_path: Path) -> None:
     project(tmp_path, 'PASSWORD="hunter2"\n')
-    assert "hunter2" not in repr(azdenv.load(make_runtime(tmp_path)))
+    assert "hunter2" not in repr(azd_environment.load(make_runtime(tmp_path)))
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"], include_characters="\n\r\t")))
 def test_reading_undoes_what_writing_escapes(value: str) -> None:
     from io import StringIO
 
-    text = f'K="{azdenv.escape(value)}"\n'
+    text = f'K="{azd_environment.escape(value)}"\n'
     read = dotenv_values(stream=StringIO(text, newline=""), interpolate=False)["K"] or ""
-    assert azdenv._LEFT_ESCAPED.sub(r"\1", read) == value
+    assert azd_environment._LEFT_ESCAPED.sub(r"\1", read) == value
 
 
 def test_azd_missing(tmp_path: Path) -> None:
     runtime = make_runtime(project(tmp_path), {"PATH": str(tmp_path)})
     with pytest.raises(FwdctlError) as caught:
-        azdenv.set_values(runtime, azdenv.load(runtime), {"A": "1"})
+        azd_environment.set_values(runtime, azd_environment.load(runtime), {"A": "1"})
     assert (caught.value.code, caught.value.exit_code) == ("azd_not_found", 3)
 
 
@@ -152,7 +152,7 @@ def test_azd_failing_is_said_on_one_line_and_the_file_is_gone(tmp_path: Path) ->
     )
     runtime = make_runtime(project(tmp_path), {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"})
     with pytest.raises(FwdctlError) as caught:
-        azdenv.set_values(runtime, azdenv.load(runtime), {"A": "1"})
+        azd_environment.set_values(runtime, azd_environment.load(runtime), {"A": "1"})
     assert caught.value.message == "`azd env set` ended with exit code 1: ERROR: locked really"
     written = (tmp_path / "azd.file").read_text().strip()
     assert written
@@ -161,9 +161,9 @@ def test_azd_failing_is_said_on_one_line_and_the_file_is_gone(tmp_path: Path) ->
 
 def test_a_value_that_azd_would_spoil_is_refused(tmp_path: Path) -> None:
     runtime = make_runtime(project(tmp_path), {"PATH": os.environ["PATH"]})
-    environment = azdenv.load(runtime)
+    environment = azd_environment.load(runtime)
     with pytest.raises(FwdctlError, match="azd cannot keep A"):
-        azdenv.set_values(runtime, environment, {"A": "x\\"})
+        azd_environment.set_values(runtime, environment, {"A": "x\\"})
 
 
 @pytest.mark.azd
@@ -179,7 +179,7 @@ def test_the_real_azd_agrees_on_hostile_values(tmp_path: Path) -> None:
     }
     folder = project(tmp_path / "with blank")
     runtime = make_runtime(folder, environ)
-    azdenv.set_values(runtime, azdenv.load(runtime), HOSTILE)
+    azd_environment.set_values(runtime, azd_environment.load(runtime), HOSTILE)
     done = subprocess.run(
         ["azd", "env", "get-values", "--output", "json"],
         cwd=folder,
@@ -190,4 +190,4 @@ def test_the_real_azd_agrees_on_hostile_values(tmp_path: Path) -> None:
     )
     theirs = json.loads(done.stdout)
     assert theirs == {"AZURE_ENV_NAME": "dev", **HOSTILE}
-    assert azdenv.load(runtime).values == theirs
+    assert azd_environment.load(runtime).values == theirs

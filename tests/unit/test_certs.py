@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from fwdlab.certs import ensure_certificates
+from fwdlab.clients.certs import ensure_certificates
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,12 +17,12 @@ from websockets.sync.server import serve
 
 from fwdctl.channel.socket import Ticket, connect
 from fwdctl.channel.tls import ENOUGH, plain_end
-from fwdlab.certs import ensure_certificates
+from fwdlab.clients.certs import ensure_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fwdlab.certs import Certificates
+    from fwdlab.clients.certs import Certificates
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from fwdctl import cloudinit, parameters
 from fwdctl.errors import FwdctlError
-from fwdctl.template import Template
+from fwdctl.template import cloudinit, parameters
+from fwdctl.template.files import Template
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from fwdlab.model import NodeSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fwdlab.fabric.nursery import Nursery
+    from fwdlab.nodes.nursery import Nursery
 
 
 def spec(name: str) -> NodeSpec:
@@ -24,7 +24,7 @@ def spec(name: str) -> NodeSpec:
 
 @pytest.mark.parametrize(
     "error",
-    [LabError("node_failed", "bad: why"), OSError("why"), asyncio.TimeoutError("why"), KeyError("why")],
+    [LabError("node_failed", "bad: why"), OSError("why"), TimeoutError("why"), KeyError("why")],
 )
 def test_a_node_that_cannot_be_made_does_not_cost_the_others(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

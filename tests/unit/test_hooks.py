@@ -10,8 +10,8 @@ import pytest
 from dotenv import dotenv_values
 
 from conftest import ROOT
-from fwdctl import hooks
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.template import hooks
 from support.fake_program import write_program
 from support.frame import ED25519, make_runtime, project, run
 
@@ -259,21 +259,22 @@ def test_the_command_stops_every_box_and_tells_failures_from_the_rest(
 ) -> None:
     from types import SimpleNamespace
 
-    from fwdctl import deployment, jump
+    from fwdctl import deployment
+    from fwdctl.jump import boxes
 
-    boxes = tuple(deployment.Box(name, f"ci-{name}", "jump") for name in ("hub", "one", "two"))
+    hub_and_spokes = tuple(deployment.Box(name, f"ci-{name}", "jump") for name in ("hub", "one", "two"))
     outcomes = ("stopped", "still starting", "failed")
 
-    def stop(_runtime: object, found: Any, which: Any, arm: object) -> list[jump.Change]:
+    def stop(_runtime: object, found: Any, which: Any, arm: object) -> list[boxes.Change]:
         assert (which, arm) == (found.boxes, "arm")
         return [
-            jump.Change(box, outcome, "why")  # type: ignore[arg-type]
+            boxes.Change(box, outcome, "why")  # type: ignore[arg-type]
             for box, outcome in zip(which, outcomes, strict=True)
         ]
 
-    found = SimpleNamespace(boxes=boxes, hub=SimpleNamespace(scale_set=""))
+    found = SimpleNamespace(boxes=hub_and_spokes, hub=SimpleNamespace(scale_set=""))
     monkeypatch.setattr(deployment, "load", lambda *_, **__: (found, "arm"))
-    monkeypatch.setattr(jump, "stop", stop)
+    monkeypatch.setattr(boxes, "stop", stop)
     ran = run(make_runtime(tmp_path), "hook", "postprovision", "-o", "json")
     assert ran.code == 1
     assert ran.envelope["data"]["boxes"] == [

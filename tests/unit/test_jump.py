@@ -6,11 +6,11 @@ import io
 
 import pytest
 
-from fwdctl import jump
 from fwdctl.channel import Outcome
 from fwdctl.cli.jump import _changes, _outcome
 from fwdctl.deployment import Deployment, Hub, Spoke
 from fwdctl.errors import FwdctlError
+from fwdctl.jump import boxes
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, FakeArm, container_group
@@ -24,7 +24,7 @@ TWO = Deployment("rg-dev", None, Hub(HUB), (Spoke("spoke", SPOKE), Spoke("two", 
     [("hub", ["hub"]), ("spoke", ["spoke", "two"]), ("all", ["hub", "spoke", "two"]), ("two", ["two"])],
 )
 def test_words_for_boxes(which: str, names: list[str]) -> None:
-    assert [box.name for box in jump.select(TWO, which)] == names
+    assert [box.name for box in boxes.select(TWO, which)] == names
 
 
 @pytest.mark.parametrize(
@@ -36,28 +36,28 @@ def test_words_for_boxes(which: str, names: list[str]) -> None:
 )
 def test_no_such_box(deployment: Deployment, which: str, code: str, exit_code: int) -> None:
     with pytest.raises(FwdctlError) as error:
-        jump.select(deployment, which)
+        boxes.select(deployment, which)
     assert (error.value.code, error.value.exit_code) == (code, exit_code)
 
 
 def test_exactly_one_box() -> None:
-    assert jump.select_one(TWO, "spoke") == SPOKE
-    assert jump.select_one(ONE, "spoke") == SPOKE
+    assert boxes.select_one(TWO, "spoke") == SPOKE
+    assert boxes.select_one(ONE, "spoke") == SPOKE
     with pytest.raises(FwdctlError) as error:
-        jump.select_one(TWO, "all")
+        boxes.select_one(TWO, "all")
     assert (error.value.code, error.value.exit_code) == ("several_boxes", 2)
 
 
 def test_start_waits_until_it_runs(arm: FakeArm, runtime: Runtime) -> None:
     starts(arm, group("Stopped"), group("Pending"), group("Pending"), group("Running"))
-    changes = jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
-    assert changes == [jump.Change(SPOKE, "started")]
+    changes = boxes.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert changes == [boxes.Change(SPOKE, "started")]
 
 
 def test_start_of_a_running_box_changes_nothing(arm: FakeArm, runtime: Runtime) -> None:
     arm.on("GET", GROUP, group("Running"))
-    changes = jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
-    assert changes == [jump.Change(SPOKE, "already running")]
+    changes = boxes.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert changes == [boxes.Change(SPOKE, "already running")]
     assert [method for method, _ in arm.calls] == ["GET"]
 
 
@@ -65,7 +65,7 @@ def test_start_that_fails_says_why(arm: FakeArm, runtime: Runtime) -> None:
     events = [{"type": "Warning", "message": "pull access denied"}]
     failed = group("Failed", instanceView={"state": "Failed", "events": events})
     starts(arm, group("Stopped"), failed)
-    (change,) = jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    (change,) = boxes.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
     assert change.outcome == "failed"
     assert "pull access denied" in change.detail
 
@@ -73,8 +73,8 @@ def test_start_that_fails_says_why(arm: FakeArm, runtime: Runtime) -> None:
 def test_a_box_that_starts_already_is_waited_for(arm: FakeArm, runtime: Runtime) -> None:
     arm.on("GET", GROUP, group("Pending"), group("Running"))
     arm.on("POST", f"{GROUP}/start", MOVING_409)
-    changes = jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
-    assert changes == [jump.Change(SPOKE, "started")]
+    changes = boxes.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert changes == [boxes.Change(SPOKE, "started")]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_box_that_starts_already_is_waited_for(arm: FakeArm, runtime: Runtime)
 def test_stop(arm: FakeArm, runtime: Runtime, state: str, outcome: str) -> None:
     arm.on("GET", GROUP, group(state))
     arm.on("POST", f"{GROUP}/stop", (204, None, {}))
-    assert jump.stop(runtime, ONE, [SPOKE], arm.client())[0].outcome == outcome
+    assert boxes.stop(runtime, ONE, [SPOKE], arm.client())[0].outcome == outcome
     assert (("POST", f"{GROUP}/stop") in arm.calls) == (outcome == "stopped")
 
 
@@ -97,14 +97,14 @@ def test_stop_of_a_missing_and_of_a_moving_box(arm: FakeArm) -> None:
     arm.on("GET", GROUP, group("Pending"))
     arm.on("POST", f"{GROUP}/stop", MOVING_409)
     outcomes = {
-        change.box.name: change.outcome for change in jump.stop(runtime, ONE, [HUB, SPOKE], arm.client())
+        change.box.name: change.outcome for change in boxes.stop(runtime, ONE, [HUB, SPOKE], arm.client())
     }
     assert outcomes == {"hub": "missing", "spoke": "still starting"}
 
 
 def test_stop_reports_a_refusal(arm: FakeArm, runtime: Runtime) -> None:
     arm.fail("GET", GROUP, 403, "AuthorizationFailed")
-    (change,) = jump.stop(runtime, ONE, [SPOKE], arm.client())
+    (change,) = boxes.stop(runtime, ONE, [SPOKE], arm.client())
     assert change.outcome == "failed"
     assert "No permission" in change.detail
 
@@ -123,7 +123,7 @@ def test_a_failure_keeps_its_exit_code(
 ) -> None:
     arm.fail("GET", GROUP, status, code)
     arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Running"))
-    result = _changes(jump.start(runtime, arm.client(), ONE, [HUB, SPOKE], Progress(runtime)))
+    result = _changes(boxes.start(runtime, arm.client(), ONE, [HUB, SPOKE], Progress(runtime)))
     (error,) = result.errors
     assert (result.exit_code, error.exit_code) == (exit_code, exit_code)
     assert error.suggestion != "Try again."
@@ -135,7 +135,7 @@ def test_a_start_that_never_ends_is_inconclusive(arm: FakeArm) -> None:
         environ={}, stderr=io.StringIO(), sleep=lambda _: None, clock=lambda: float(next(clock))
     )
     starts(arm, group("Stopped"), group("Pending"))
-    result = _changes(jump.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime)))
+    result = _changes(boxes.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime)))
     assert (result.exit_code, result.errors[0].code) == (5, "jump_start_timeout")
 
 
@@ -158,4 +158,4 @@ def test_an_exec_without_a_result_has_the_advice_of_its_cause(
 
 
 def test_side_by_side_keeps_the_order() -> None:
-    assert jump.side_by_side(lambda number: number * 2, list(range(50))) == [n * 2 for n in range(50)]
+    assert boxes.side_by_side(lambda number: number * 2, list(range(50))) == [n * 2 for n in range(50)]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fwdctl import jump
 from fwdctl.deployment import Box, Deployment, Hub, Spoke
 from fwdctl.errors import FwdctlError
+from fwdctl.jump import boxes
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, container_group, fake_arm
@@ -36,7 +36,7 @@ def test_a_start_that_is_interrupted_names_the_box_and_the_way_to_stop_it() -> N
         )
         arm.on("POST", f"{CONTAINERS}/ci-spoke/start", (204, None, {}))
         with pytest.raises(KeyboardInterrupt):
-            jump.start(runtime, arm.client(), BOTH, [SPOKE], Progress(runtime))
+            boxes.start(runtime, arm.client(), BOTH, [SPOKE], Progress(runtime))
     assert f"spoke (ci-spoke) {WARNING}" in runtime.stderr.getvalue()  # type: ignore[attr-defined]
 
 
@@ -46,7 +46,7 @@ def test_a_box_that_runs_or_was_not_asked_to_start_is_not_named() -> None:
         client = arm.client()
         client.request = lambda *_: interrupt(0)  # type: ignore[method-assign,assignment]
         with pytest.raises(KeyboardInterrupt):
-            jump.start(runtime, client, BOTH, [SPOKE], Progress(runtime))
+            boxes.start(runtime, client, BOTH, [SPOKE], Progress(runtime))
     assert runtime.stderr.getvalue() == ""  # type: ignore[attr-defined]
 
 
@@ -78,9 +78,9 @@ def test_of_several_boxes_only_those_under_way_are_named(monkeypatch: pytest.Mon
         arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Running"))
         arm.routes["GET", f"{CONTAINERS}/ci-spoke".lower()] = pending
         arm.routes["POST", f"{CONTAINERS}/ci-spoke/start".lower()] = asked
-        monkeypatch.setattr(jump, "side_by_side", interrupted)
+        monkeypatch.setattr(boxes, "side_by_side", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            jump.start(runtime, arm.client(), BOTH, [HUB, SPOKE], Progress(runtime))
+            boxes.start(runtime, arm.client(), BOTH, [HUB, SPOKE], Progress(runtime))
         for thread in threading.enumerate():
             if thread.name.endswith("(one)"):
                 thread.join(20)  # the other start notices that nobody waits for it any more

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdctl.cli.lab import common, faults, up, watch
 from fwdctl.output import OutputFormat, console
+from fwdlab.cli import common, faults, up, watch
 from support.frame import make_runtime, run
 
 if TYPE_CHECKING:

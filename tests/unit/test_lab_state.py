@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from fwdlab.errors import LabError
-from fwdlab.state import LabDirectory, LabState, labs_root
+from fwdlab.process.state import LabDirectory, LabState, labs_root
 
 STATE = LabState(name="a", pid=1, base_url="https://127.0.0.1:1", proxy_port=2, control_token="t")
 
 HOLDER = """
 import os, sys, time
-from fwdlab import janitor
-from fwdlab.state import LabDirectory
+from fwdlab.process import janitor
+from fwdlab.process.state import LabDirectory
 directory = LabDirectory("a", os.environ)
 directory.hold()
 janitor.start(directory)
@@ -124,7 +124,7 @@ def test_many_at_once_have_one_holder(environ: dict[str, str]) -> None:
     """Each process takes the lab and gives it back by removing it, while the others try."""
     program = """
 import os
-from fwdlab import state
+from fwdlab.process import state
 from fwdlab.errors import LabError
 state.HOLD_SECONDS = 0.05
 directory = state.LabDirectory("a", os.environ)

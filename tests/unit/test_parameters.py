@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from conftest import ROOT
-from fwdctl import parameters
 from fwdctl.errors import FwdctlError
-from fwdctl.parameters.fields import ParametersError
+from fwdctl.template import parameters
+from fwdctl.template.parameters.fields import ParametersError
 
 if TYPE_CHECKING:
     from pathlib import Path

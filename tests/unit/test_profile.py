@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwdlab.arm.auth import Credentials
-from fwdlab.profile import Profile
+from fwdlab.clients.profile import Profile
 
 if TYPE_CHECKING:
     from pathlib import Path

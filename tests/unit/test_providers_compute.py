@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.providers.compute_vmss import host_name
+from fwdlab.arm.services.compute_vmss import host_name
 from support.controlplane import GROUP, NETWORK, PROVIDERS, new_api, scale_set_body, seed
 
 if TYPE_CHECKING:

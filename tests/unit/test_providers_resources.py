@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.providers.resources import matches, parse_filter
+from fwdlab.arm.services.resources import matches, parse_filter
 from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, FakeDataPlane, new_api, seed, vnet
 
 if TYPE_CHECKING:

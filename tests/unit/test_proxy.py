@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdlab.proxy import Proxy, Upstream, verdict
+from fwdlab.clients.proxy import Proxy, Upstream, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

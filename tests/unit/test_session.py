@@ -11,9 +11,9 @@ import pytest
 
 from fwdctl.channel import Request
 from fwdctl.errors import FwdctlError
+from fwdctl.jump.session import Session
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
-from fwdctl.session import Session
 from support.aci_exec_server import AciExecServer, aci_exec_server
 from support.jump_boxes import GROUP, MOVING_409, ONE, SPOKE, group, starts
 

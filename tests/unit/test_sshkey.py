@@ -11,8 +11,8 @@ from typing import ClassVar
 
 import pytest
 
-from fwdctl import sshkey
 from fwdctl.errors import FwdctlError
+from fwdctl.template import sshkey
 from support.frame import ED25519, make_runtime
 
 

@@ -17,13 +17,13 @@ from requests.exceptions import SSLError
 from fwdctl import trust
 from fwdctl.azure.session import session
 from fwdctl.errors import FwdctlError
-from fwdlab.certs import ensure_certificates
+from fwdlab.clients.certs import ensure_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from fwdlab.certs import Certificates
+    from fwdlab.clients.certs import Certificates
 
 
 class Hello(BaseHTTPRequestHandler):

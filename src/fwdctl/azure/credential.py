@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fwdctl.azdenv import run_azd
+from fwdctl.azd.environment import run_azd
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def _azd_login(runtime: Runtime, wanted: str | None) -> Login | None:
             raise _not_logged_in(wanted, "`azd auth token` gives no token") from error
         try:
             document = json.loads(answer)
-            ends = datetime.fromisoformat(str(document["expiresOn"]).replace("Z", "+00:00"))
+            ends = datetime.fromisoformat(str(document["expiresOn"]))
             return str(document["token"]), ends.timestamp()
         except (ValueError, KeyError, TypeError) as error:
             raise _not_logged_in(wanted, "`azd auth token` printed no token") from error

@@ -329,7 +329,7 @@ def _read(stream: BinaryIO) -> bytes:
     while True:
         try:
             return os.read(descriptor, 65536)
-        except BlockingIOError:  # noqa: PERF203 - shared with a program that wants it so; never on Windows
+        except BlockingIOError:
             select.select([descriptor], [], [])
         except OSError as error:
             if error.errno == errno.EBADF:  # open for writing only, which is how nohup takes a terminal away

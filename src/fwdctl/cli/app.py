@@ -27,7 +27,7 @@ GROUPS: Mapping[str, tuple[str, str]] = {
     "jump": ("fwdctl.cli.jump", "Start, stop and use the jump boxes."),
     "env": ("fwdctl.cli.env", "Show and check the azd environment."),
     "hook": ("fwdctl.cli.hook", "What azd runs before and after provisioning."),
-    "lab": ("fwdctl.cli.lab", "Run the same template on this machine, without Azure."),
+    "lab": ("fwdlab.cli", "Run the same template on this machine, without Azure."),
 }
 """Command group -> module with a Typer `app`, one line of help."""
 

@@ -40,9 +40,9 @@ def show(
     """Print the environment's values; keys and cloud-inits are shortened."""
 
     def action(runtime: Runtime) -> Result:
-        from fwdctl import envreport
+        from fwdctl.azd import report
 
-        return envreport.show(runtime, environment)
+        return report.show(runtime, environment)
 
     invoke("env show", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
@@ -62,8 +62,8 @@ def check(
     """
 
     def action(runtime: Runtime) -> Result:
-        from fwdctl import envreport
+        from fwdctl.azd import report
 
-        return envreport.check(runtime, environment)
+        return report.check(runtime, environment)
 
     invoke("env check", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)

@@ -18,9 +18,9 @@ from fwdctl.output import OutputFormat, Result
 
 if TYPE_CHECKING:
     from fwdctl.azure.arm import Arm
-    from fwdctl.hooks import Stop
-    from fwdctl.jump import Change
+    from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
+    from fwdctl.template.hooks import Stop
 
 app = group(
     "What azd runs before and after provisioning; running it by hand does the same.",
@@ -47,7 +47,7 @@ def preprovision(
     """
 
     def action(runtime: Runtime) -> Result:
-        from fwdctl import hooks
+        from fwdctl.template import hooks
 
         return hooks.preprovision(runtime, environment)
 
@@ -69,13 +69,15 @@ def postprovision(
     """
 
     def action(runtime: Runtime) -> Result:
-        from fwdctl import deployment, hooks, jump
+        from fwdctl import deployment
         from fwdctl.azure.scale_sets import outdated_instances
+        from fwdctl.jump import boxes
+        from fwdctl.template import hooks
 
         def stop_boxes(inner: Runtime) -> list[hooks.Stop]:
             found, arm = deployment.load(inner, environment=environment)
             loaded.append((found, arm))
-            return [_stop(change) for change in jump.stop(inner, found, found.boxes, arm)]
+            return [_stop(change) for change in boxes.stop(inner, found, found.boxes, arm)]
 
         def outdated() -> hooks.Outdated | None:
             [(found, arm)] = loaded
@@ -91,7 +93,7 @@ def postprovision(
 
 def _stop(change: Change) -> Stop:
     from fwdctl.errors import FwdctlError
-    from fwdctl.hooks import Stop
+    from fwdctl.template.hooks import Stop
 
     if change.outcome != "failed":
         ended = change.outcome == "stopped"

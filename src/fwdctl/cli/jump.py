@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fwdctl.channel import Outcome
-    from fwdctl.jump import Change, Status
+    from fwdctl.jump.boxes import Change, Status
+    from fwdctl.jump.session import Session
     from fwdctl.runtime import Runtime
-    from fwdctl.session import Session
 
 app = group(
     "Start, stop and use the jump boxes.",
@@ -74,11 +74,11 @@ def status_command(
     """
 
     def action(runtime: Runtime) -> Result:
-        from fwdctl import jump
         from fwdctl.deployment import load
+        from fwdctl.jump import boxes
 
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
-        found = jump.status(arm, deployment, jump.select(deployment, which))
+        found = boxes.status(arm, deployment, boxes.select(deployment, which))
         missing = any(status.group is None for status in found)
         return Result(
             {"boxes": [_status(entry) for entry in found]},
@@ -124,13 +124,13 @@ def start_command(
     """
 
     def action(runtime: Runtime) -> Result:
-        from fwdctl import jump
         from fwdctl.deployment import load
+        from fwdctl.jump import boxes
 
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
-        boxes = jump.select(deployment, which)
+        chosen = boxes.select(deployment, which)
         with Progress(runtime) as progress:
-            return _changes(jump.start(runtime, arm, deployment, boxes, progress))
+            return _changes(boxes.start(runtime, arm, deployment, chosen, progress))
 
     invoke("jump start", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
@@ -152,14 +152,14 @@ def stop_command(
     """
 
     def action(runtime: Runtime) -> Result:
-        from fwdctl import jump
         from fwdctl.deployment import load
+        from fwdctl.jump import boxes
 
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
-        boxes = jump.select(deployment, which)
+        chosen = boxes.select(deployment, which)
         with Progress(runtime) as progress:
-            progress.step(f"Stopping {', '.join(box.name for box in boxes)}")
-            changes = jump.stop(runtime, deployment, boxes, arm)
+            progress.step(f"Stopping {', '.join(box.name for box in chosen)}")
+            changes = boxes.stop(runtime, deployment, chosen, arm)
         return _changes(changes)
 
     invoke("jump stop", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
@@ -227,15 +227,15 @@ def exec_command(
         return _outcome(outcome)
 
     def _exec(runtime: Runtime, progress: Progress, copy: Callable[[str, bytes], None]) -> Outcome:
-        from fwdctl import jump
         from fwdctl.channel import Request
         from fwdctl.deployment import load
-        from fwdctl.session import Session
+        from fwdctl.jump import boxes
+        from fwdctl.jump.session import Session
 
         deployment, arm = load(
             runtime, environment=environment, resource_group=resource_group, announce=False
         )
-        box = jump.select_one(deployment, which)
+        box = boxes.select_one(deployment, which)
         stdin = None if runtime.stdin.isatty() else runtime.stdin_bytes
         request = Request(tuple(command), stdin, timeout)
         with progress, Session(runtime, arm, deployment, box, progress, may_start=start) as session:
@@ -278,13 +278,13 @@ def shell_command(
     """
 
     def action(runtime: Runtime) -> Result:
-        from fwdctl import jump
         from fwdctl.deployment import load
-        from fwdctl.session import Session
+        from fwdctl.jump import boxes
+        from fwdctl.jump.session import Session
 
         _require_terminal(runtime)
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
-        box = jump.select_one(deployment, which)
+        box = boxes.select_one(deployment, which)
         with (
             Progress(runtime) as progress,
             Session(runtime, arm, deployment, box, progress, may_start=start) as session,

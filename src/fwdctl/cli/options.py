@@ -42,10 +42,10 @@ def _refuse_junit(value: OutputFormat) -> OutputFormat:
 
 def complete_environment(ctx: typer.Context, incomplete: str) -> list[str]:
     """Names of azd environments for shell completion; nothing outside a project."""
-    from fwdctl import azdenv
+    from fwdctl.azd import environment as azd_environment
 
     try:
-        names = azdenv.list_environments(azdenv.find_project(_folder(ctx)))
+        names = azd_environment.list_environments(azd_environment.find_project(_folder(ctx)))
     except (FwdctlError, OSError):
         return []
     return [name for name in names if name.startswith(incomplete)]

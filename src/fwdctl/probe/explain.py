@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.azure.containers import Containers
 from fwdctl.errors import FwdctlError
-from fwdctl.jump import side_by_side
+from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe import evidence, forwarder, security
 from fwdctl.probe.model import Broken, PathResult
 from fwdctl.probe.plan import forwarder_paths, target_paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.jump import select
+from fwdctl.jump.boxes import select
 from fwdctl.probe.model import Path
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from fwdctl.channel import Request
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.jump import side_by_side
+from fwdctl.jump.boxes import side_by_side
+from fwdctl.jump.session import Session
 from fwdctl.probe.judge import judge, skipped
 from fwdctl.probe.model import Broken, PathResult
 from fwdctl.probe.parse import IncompleteError, parse
 from fwdctl.probe.plan import plan
 from fwdctl.probe.script import script
-from fwdctl.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

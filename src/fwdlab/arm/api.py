@@ -6,13 +6,13 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm import providers
+from fwdlab.arm import services
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, parse_path
 from fwdlab.arm.locations import LOCATIONS
-from fwdlab.arm.providers.base import LabSettings, World, normal_location
-from fwdlab.arm.providers.container_instance import GROUP as CONTAINER_GROUP
-from fwdlab.arm.providers.container_instance import ContainerGroups
+from fwdlab.arm.services.base import LabSettings, World, normal_location
+from fwdlab.arm.services.container_instance import GROUP as CONTAINER_GROUP
+from fwdlab.arm.services.container_instance import ContainerGroups
 from fwdlab.arm.store import group_not_found, not_found
 from fwdlab.errors import LabError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.ids import ArmPath
     from fwdlab.arm.operations import Operations, Outcome
     from fwdlab.arm.ports import DataPlane
-    from fwdlab.arm.providers.base import Provider
+    from fwdlab.arm.services.base import Provider
     from fwdlab.arm.store import Store
 
 Documents: TypeAlias = "list[dict[str, Any]]"
@@ -59,7 +59,7 @@ class ArmApi:
         self.tenant_id = tenant_id
         self.settings = settings or LabSettings()
         self.world = World(store, data_plane, subscription_id, tenant_id, settings=self.settings)
-        providers.register(self.world)
+        services.register(self.world)
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -207,7 +207,7 @@ class ArmApi:
         """
         try:
             await asyncio.wait_for(self.world.data_plane.settled(self.store.revision), _SETTLE_SECONDS)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise ArmError(
                 500,
                 "LabDataPlaneTimeout",

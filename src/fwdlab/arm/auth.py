@@ -12,7 +12,7 @@ import secrets
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
@@ -238,7 +238,7 @@ class Authority:
         if not isinstance(scopes, list) or not scopes or not isinstance(scopes[0], str):
             return 400, {"status": "error", "code": "InvalidRequest", "message": "'scopes' is missing."}
         token, ends = self.issue(_audience(scopes[0]))
-        expires = datetime.fromtimestamp(ends, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        expires = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return 200, {"status": "success", "token": token, "expiresOn": expires}
 
     def is_control(self, header: str | None) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.providers.container_instance import Containers
+from fwdlab.arm.services.container_instance import Containers
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class _Outlet:
 async def _authenticated(socket: web.WebSocketResponse, password: str) -> bool:
     try:
         first = await socket.receive(timeout=_PASSWORD_SECONDS)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         return False
     if first.type is WSMsgType.TEXT:
         given = str(first.data).encode()

@@ -56,7 +56,7 @@ class RequestLog:
                 break
             try:
                 await asyncio.wait_for(self._changed.wait(), left)
-            except asyncio.TimeoutError:
+            except TimeoutError:
                 break
         return self.tail(after=after)
 

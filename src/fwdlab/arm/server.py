@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
     from fwdlab.arm.auth import Credentials
     from fwdlab.arm.log import RequestLog
-    from fwdlab.certs import Certificates
+    from fwdlab.clients.certs import Certificates
 
 Interceptor = Callable[[ArmRequest], Awaitable["Answer | None"]]
 ControlHandler = Callable[[ArmRequest], Awaitable[Answer]]

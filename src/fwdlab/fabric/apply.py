@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
-from fwdlab.fabric.nodes import PLATFORM_ADDRESS
 from fwdlab.fabric.ruleset import Ruleset, compile_rules, difference, full_script, hop_counters
 from fwdlab.fabric.wanted import Fabric
+from fwdlab.nodes.nodes import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fwdlab.fabric.nodes import Node
-    from fwdlab.fabric.nursery import Nursery
     from fwdlab.fabric.wanted import Interface
+    from fwdlab.nodes.nodes import Node
+    from fwdlab.nodes.nursery import Nursery
 
 _GATEWAY_MAC = "12:34:56:78:9a:bc"  # what Azure answers every ARP request with
 _PRIORITY = 1000
@@ -227,7 +227,7 @@ async def run_ip(node: Node, lines: list[str], files: list[int] | None = None) -
             files=files or (),
             timeout=_SECONDS,
         )
-    except (OSError, asyncio.TimeoutError) as error:
+    except (TimeoutError, OSError) as error:
         raise LabError("apply_failed", f"ip in {node.name}: {error or type(error).__name__}") from error
     if done.returncode:
         raise LabError("apply_failed", f"ip in {node.name}: {done.stderr.decode('utf-8', 'replace').strip()}")

@@ -7,17 +7,17 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from fwdlab import launch
 from fwdlab.errors import LabError
 from fwdlab.fabric.apply import Kernel
 from fwdlab.fabric.dns import DnsServer
 from fwdlab.fabric.health import Prober
-from fwdlab.fabric.nodes import Completed
-from fwdlab.fabric.nursery import Nursery
 from fwdlab.fabric.plan import plan
 from fwdlab.fabric.running import NodeStatus, Running
 from fwdlab.fabric.wanted import Fabric
 from fwdlab.machine.terminal import Terminal
+from fwdlab.nodes.nodes import Completed
+from fwdlab.nodes.nursery import Nursery
+from fwdlab.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -190,7 +190,7 @@ class DataPlane:
         async with self._applied:
             try:
                 await asyncio.wait_for(self._applied.wait_for(reached), _SETTLE_SECONDS)
-            except asyncio.TimeoutError as error:
+            except TimeoutError as error:
                 raise LabError(
                     "apply_failed", f"revision {revision} is not applied after a minute"
                 ) from error
@@ -247,7 +247,7 @@ class DataPlane:
         running = self._get(node)
         try:
             return await running.node.run(argv, stdin=stdin, timeout=timeout)
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             raise LabError("command_not_run", f"{argv[0]} in {node} took longer than {timeout} s") from error
         except OSError as error:
             raise LabError("command_not_run", str(error)) from error

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, cast
 
 from dnslib import CNAME, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
 
-from fwdlab.fabric.nodes import PLATFORM_ADDRESS
+from fwdlab.nodes.nodes import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fwdlab.fabric.nodes import Node
     from fwdlab.fabric.wanted import Record, View
+    from fwdlab.nodes.nodes import Node
 
 _LONGEST_CHAIN = 8
 _IDLE_SECONDS = 10.0
@@ -144,7 +144,7 @@ class DnsServer:
                     return
                 writer.write(len(reply).to_bytes(2, "big") + reply)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, asyncio.TimeoutError, ConnectionError):
+        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
             writer.close()

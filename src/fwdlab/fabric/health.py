@@ -15,15 +15,15 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fwdlab.fabric.nodes import PLATFORM_ADDRESS
 from fwdlab.model import ProbeHealth
+from fwdlab.nodes.nodes import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from fwdlab.fabric.nodes import Node
     from fwdlab.fabric.plan import HealthKey
     from fwdlab.fabric.wanted import Probe
+    from fwdlab.nodes.nodes import Node
 
 QUICK_SECONDS = 0.1
 """Pause between probes until the first success, for one interval at most."""
@@ -133,7 +133,7 @@ class Prober:
     async def _look(self, probe: Probe, address: str, limit: float) -> Observation:
         try:
             return await asyncio.wait_for(self._probe(probe, address), limit)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return Observation(
                 up=False,
                 reason="Down_Probe_TcpProbeTimeout" if probe.kind == "Tcp" else "Down_Probe_HttpNoResponse",

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fwdlab.fabric.nodes import PLATFORM_ADDRESS
 from fwdlab.fabric.wanted import short_hash
+from fwdlab.nodes.nodes import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,17 +8,17 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from fwdlab.fabric.nursery import etc_files
 from fwdlab.machine import cloudinit
 from fwdlab.machine.scripts import programs
 from fwdlab.machine.systemctl import UnitManager
+from fwdlab.nodes.nursery import etc_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fwdlab.fabric.nodes import Node, Process
-    from fwdlab.fabric.nursery import Nursery
     from fwdlab.model import NodeSpec
+    from fwdlab.nodes.nodes import Node, Process
+    from fwdlab.nodes.nursery import Nursery
 
 _LOG_TAIL = 4 * 1024 * 1024  # container-instances quotas: 4 MB of logs of a running container
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fwdlab.fabric.nodes import PLATFORM_ADDRESS
 from fwdlab.fabric.wanted import Protocol, SecurityChain, SecurityRule, Side, short_hash
+from fwdlab.nodes.nodes import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from fwdlab.arm.auth import Authority
     from fwdlab.arm.exec import ExecFaults
-    from fwdlab.arm.providers.base import LabSettings
     from fwdlab.arm.server import Interceptor
+    from fwdlab.arm.services.base import LabSettings
     from fwdlab.arm.template.runner import Engine
     from fwdlab.model import NodeSpec, Snapshot
 

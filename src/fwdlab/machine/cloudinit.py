@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import yaml
 
 if TYPE_CHECKING:
-    from fwdlab.fabric.nodes import Node
+    from fwdlab.nodes.nodes import Node
 
 OUTPUT = "/var/log/cloud-init-output.log"
 _SCRIPTS = "/var/lib/cloud/instance/scripts"
@@ -208,7 +208,7 @@ async def run(node: Node, custom_data: str, outcome: Outcome) -> None:
         for file in (f for f in config.files if f.defer):
             await node.write(file.path, file.content, file.mode, append=file.append)
         await _execute(node, "runcmd", config.runcmd, outcome)
-    except (CloudInitError, OSError, asyncio.TimeoutError) as error:
+    except (TimeoutError, CloudInitError, OSError) as error:
         outcome.errors.append(str(error) or type(error).__name__)
         await _note(node, f"error: {error}")
     outcome.state = "error" if outcome.errors else "done"

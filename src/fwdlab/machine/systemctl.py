@@ -22,8 +22,8 @@ from fwdlab.machine.units import UnitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fwdlab.fabric.nodes import Node, Process
     from fwdlab.machine.units import Command, Unit
+    from fwdlab.nodes.nodes import Node, Process
 
 _UNIT_PATHS = ("/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
 _BURST, _BURST_SECONDS = 5, 10.0  # systemd's DefaultStartLimitBurst and -IntervalSec
@@ -302,7 +302,7 @@ class UnitManager:
         for path, optional in unit.environment_files:
             try:
                 own |= units.parse_environment_file((await self._node.read(path)).decode())
-            except OSError as error:  # noqa: PERF203 - one or two files
+            except OSError as error:
                 if not optional:
                     raise OSError(f"EnvironmentFile {path}: {error}") from error
         return own

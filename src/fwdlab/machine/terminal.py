@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fwdlab.fabric.nodes import Node, Process
+    from fwdlab.nodes.nodes import Node, Process
 
 _CHUNK = 65536
 _END_SECONDS = 2.0
@@ -44,7 +44,7 @@ class Terminal:
         while not self._closed:
             try:
                 return os.read(self._master, _CHUNK)
-            except BlockingIOError:  # noqa: PERF203 - the loop is about this error
+            except BlockingIOError:
                 if self._process.ended.done():
                     return b""  # a child in the background may keep the terminal open for ever
                 future = self._loop.create_future()
@@ -60,7 +60,7 @@ class Terminal:
         while rest and not self._closed:
             try:
                 rest = rest[os.write(self._master, rest) :]
-            except BlockingIOError:  # noqa: PERF203 - the loop is about this error
+            except BlockingIOError:
                 if self._process.ended.done():
                     return
                 future = self._loop.create_future()

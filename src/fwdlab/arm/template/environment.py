@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -103,5 +103,5 @@ class Environment:
     variables: Callable[[str], Any]
     functions: Mapping[str, UserFunction] = field(default_factory=dict)
     names: Names | None = None
-    now: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     new_guid: Callable[[], str] = lambda: "00000000-0000-0000-0000-000000000000"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fwdlab.arm.template.registry import a_string, an_integer, function
@@ -36,7 +36,7 @@ _NAMES_FROM = 3
 def format_date(moment: datetime, pattern: str) -> str:
     """A moment in a .NET date format, standard (`u`) or custom (`yyyy-MM-dd`), invariant culture, in UTC."""
     pattern = _STANDARD.get(pattern, pattern)
-    return "".join(_piece(moment.astimezone(timezone.utc), token) for token in _CUSTOM.findall(pattern))
+    return "".join(_piece(moment.astimezone(UTC), token) for token in _CUSTOM.findall(pattern))
 
 
 def _piece(moment: datetime, token: str) -> str:  # noqa: PLR0911 - one for each kind of token
@@ -80,7 +80,7 @@ def parse_date(name: str, text: Any) -> datetime:
         raise ExpressionError(
             f"The template language function '{name}' expects a date time in ISO 8601, not '{value}'."
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _shift_months(moment: datetime, months: int) -> datetime:
@@ -88,7 +88,7 @@ def _shift_months(moment: datetime, months: int) -> datetime:
     for day in range(moment.day, 27, -1):
         try:
             return moment.replace(year=year, month=month + 1, day=day)
-        except ValueError:  # noqa: PERF203 - at most four turns
+        except ValueError:
             continue  # the month is shorter
     return moment.replace(year=year, month=month + 1)
 
@@ -112,5 +112,5 @@ def _date_time_to_epoch(value: Any) -> int:
 
 @function("dateTimeFromEpoch", 1)
 def _date_time_from_epoch(value: Any) -> str:
-    moment = datetime.fromtimestamp(an_integer("dateTimeFromEpoch", value), timezone.utc)
+    moment = datetime.fromtimestamp(an_integer("dateTimeFromEpoch", value), UTC)
     return format_date(moment, "yyyy-MM-ddTHH:mm:ssZ")

@@ -318,7 +318,7 @@ class Run:
         for _ in range(_ROUNDS):
             try:
                 return evaluate(replace(frame, known=known))
-            except Unresolved as unresolved:  # noqa: PERF203 - the way evaluation asks
+            except Unresolved as unresolved:
                 needs = sorted(unresolved.needs, key=lambda need: (need.id, need.action, need.payload))
                 answers: list[Coroutine[Any, Any, Any]] = [self.answer(need, key) for need in needs]
                 known.update(zip(needs, await asyncio.gather(*answers), strict=True))

@@ -126,7 +126,7 @@ class Survey:
         for need in needs:
             try:
                 known[need] = await self._engine.ask(need)
-            except ArmError:  # noqa: PERF203 - each on its own
+            except ArmError:
                 continue  # not there yet
         return len(known) > before
 

@@ -1,0 +1,1 @@
+"""azd's environment: its values, and what it lacks."""

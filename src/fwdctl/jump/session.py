@@ -1,0 +1,170 @@
+"""Commands in a jump box that is left as it was found."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fwdctl.azure.containers import Containers
+from fwdctl.azure.errors import ArmFailure
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.jump.boxes import NOT_NOW, start_box, stop_box
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from fwdctl.azure.arm import Arm
+    from fwdctl.azure.containers import Group
+    from fwdctl.channel import Outcome, Request, Ticket
+    from fwdctl.deployment import Box, Deployment
+    from fwdctl.output import Progress
+    from fwdctl.runtime import Runtime
+
+EXEC_PATIENCE = 20.0
+"""Seconds that exec may be refused after a start, until the container is up."""
+
+
+class Session:
+    """Commands in a box that is started when needed and left as it was found.
+
+    It asks for the exec at once, so that a box that runs costs no extra request; a refusal starts it.
+
+    Args:
+        runtime: clock and environment.
+        arm: logged in.
+        deployment: names the resource group.
+        box: the box.
+        progress: told about starts.
+        may_start: whether a stopped box may be started.
+        keep_running: leave a box running that was started here.
+        meanwhile: called once, while the box works.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        arm: Arm,
+        deployment: Deployment,
+        box: Box,
+        progress: Progress,
+        *,
+        may_start: bool = True,
+        keep_running: bool = False,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._runtime = runtime
+        self._containers = Containers(arm, deployment.resource_group)
+        self._box = box
+        self._progress = progress
+        self._may_start = may_start
+        self._keep = keep_running
+        self._meanwhile = meanwhile
+        self._started = self._starting = False
+        self._cancelled = threading.Event()
+
+    def __enter__(self) -> Session:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._cancelled.set()
+        if not self._started or self._keep:
+            return
+        self._progress.step(f"Stopping {self._box.name} ({self._box.group})")
+        change = stop_box(self._runtime, self._containers, self._box, lambda: self._starting)
+        if change.outcome in {"failed", "still starting"}:
+            self._progress.warning(
+                f"{self._box.name} ({self._box.group}) may still run and cost money: {change.detail} "
+                f"Stop it with `fwdctl jump stop {self._box.name}`."
+            )
+
+    def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
+        """Run a command in the box.
+
+        Raises:
+            FwdctlError: the box is missing, does not start, or refuses exec.
+        """
+        from fwdctl.channel import Channel
+        from fwdctl.channel.socket import connect
+
+        meanwhile, self._meanwhile = self._meanwhile, lambda: None
+        environ, cancelled = self._runtime.environ, self._cancelled.is_set
+
+        def admitted() -> Ticket:
+            ticket = self.ticket()
+            if output is not None:
+                self._progress.clear()  # the command has the screen from here on
+            return ticket
+
+        channel = Channel(admitted, lambda ticket: connect(ticket, environ), cancelled, meanwhile)
+        return channel.run(request, output)
+
+    def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:
+        """Begin an exec, starting the box first if it does not run."""
+        from fwdctl.channel import Ticket
+
+        deadline: float | None = None
+        while True:
+            box = self._box if self._box.container else self._ready()
+            try:
+                return Ticket(*self._containers.exec(box.group, box.container, columns=columns, rows=rows))
+            except ArmFailure as error:
+                if error.status not in {400, NOT_NOW} and error.code != "resource_not_found":
+                    raise
+                self._ready()  # may start the box, and that has a limit of its own
+                deadline = deadline or self._runtime.clock() + EXEC_PATIENCE
+                if self._runtime.clock() >= deadline:
+                    raise self._refused(error) from error
+                self._runtime.sleep(0.3)
+
+    def _ready(self) -> Box:
+        """Make sure that the box runs; its container's name is then known."""
+        try:
+            group = self._containers.get(self._box.group)
+        except ArmFailure as error:
+            if error.code != "resource_not_found":
+                raise
+            raise FwdctlError(
+                "jump_missing",
+                f"Jump box {self._box.name} ({self._box.group}) does not exist.",
+                "Run `azd provision --no-state`.",
+                exit_code=ExitCode.NOT_FOUND,
+            ) from error
+        if not group.running:
+            if not self._may_start:
+                raise FwdctlError(
+                    "jump_not_running",
+                    f"Jump box {self._box.name} ({self._box.group}) does not run; "
+                    f"its state is {group.state or group.provisioning}.",
+                    f"Start it: `fwdctl jump start {self._box.name}`, or use --start.",
+                    exit_code=ExitCode.NOT_FOUND,
+                )
+            # Whoever started a box that is just starting wants to keep it.
+            self._started = self._started or group.state != "Pending"
+            group = self._start()
+        self._box = replace(self._box, container=group.container or self._box.container)
+        return self._box
+
+    def _start(self) -> Group:
+        """Start the box. Ctrl-C in between leaves `_starting` set: Azure may have heard of the start."""
+        self._starting = True
+        try:
+            group = start_box(
+                self._runtime, self._containers, self._box, self._progress, self._cancelled.is_set
+            )
+        except Exception:
+            self._starting = False
+            raise
+        self._starting = False
+        return group
+
+    def _refused(self, error: ArmFailure) -> FwdctlError:
+        return FwdctlError(
+            "exec_refused",
+            f"Jump box {self._box.name} ({self._box.group}) runs but refuses exec: {error.arm_message}",
+            "Stop and start the box, then try again.",
+            exit_code=ExitCode.INCONCLUSIVE,
+        )

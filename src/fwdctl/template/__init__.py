@@ -1,0 +1,1 @@
+"""The azd template: its files, its parameters, and what its hooks do."""

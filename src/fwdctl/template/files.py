@@ -1,0 +1,62 @@
+"""Where the template's files are: in the user's azd project, else the copy that came with fwdctl."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fwdctl.errors import ExitCode, FwdctlError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Template:
+    """The folder `infra`.
+
+    Attributes:
+        infra: the folder itself.
+    """
+
+    infra: Path
+
+    @property
+    def parameters(self) -> Path:
+        """What a user edits."""
+        return self.infra / "main.parameters.json"
+
+    @property
+    def compiled(self) -> Path:
+        """The ARM template that the Bicep compiles to."""
+        return self.infra / "main.json"
+
+    @property
+    def cloud_init(self) -> Path:
+        """The folder of both cloud-init templates and the programs that they carry."""
+        return self.infra / "cloud-init"
+
+
+def find_template(project: Path | None = None) -> Template:
+    """The project's `infra` if it is a template's, else the packaged copy, else that of the source tree.
+
+    Args:
+        project: the folder of azure.yaml, None outside a project.
+
+    Raises:
+        FwdctlError: there is none: a broken installation (exit code 3).
+    """
+    places = [
+        *([project / "infra"] if project is not None else []),
+        _PACKAGE / "_template" / "infra",
+        _PACKAGE.parent.parent / "infra",
+    ]
+    for place in places:
+        found = Template(place)
+        if found.parameters.is_file() or found.cloud_init.is_dir():  # whoever reads tells what is missing
+            return found
+    raise FwdctlError(
+        "template_not_found",
+        f"No template in {' or '.join(str(place) for place in places)}.",
+        "Work in a project made with `azd init --template`, or install fwdctl again.",
+        exit_code=ExitCode.NOT_FOUND,
+    )

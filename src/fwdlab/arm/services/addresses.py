@@ -1,0 +1,204 @@
+"""Private addresses: who has which, and the next free one.
+
+Azure keeps the first four addresses and the last one of a subnet and hands out the lowest free one.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import ResourceId, same
+from fwdlab.arm.services.base import index_of, reference_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from fwdlab.arm.store import Store
+    from fwdlab.model import Resource
+
+_RESERVED_FIRST = 4
+
+
+def subnet_of(store: Store, subnet_id: str, user: str) -> dict[str, Any]:
+    """The subnet's entry in its network's document.
+
+    Raises:
+        ArmError: 400 `InvalidResourceReference` when it does not exist.
+    """
+    try:
+        parsed = ResourceId.parse(subnet_id)
+    except ValueError:
+        raise missing_reference(subnet_id, user) from None
+    network = store.get(parsed.parent.text) if parsed.parent is not None else None
+    entries: list[dict[str, Any]] = network.properties.get("subnets", []) if network is not None else []
+    position = index_of(entries, parsed.name)
+    if position is None:
+        raise missing_reference(subnet_id, user)
+    return entries[position]
+
+
+def missing_reference(wanted: str, user: str) -> ArmError:
+    """The network provider's answer to a reference to something that does not exist."""
+    return ArmError(
+        400,
+        "InvalidResourceReference",
+        f"Resource {wanted} referenced by resource {user} was not found. Please make sure that the "
+        "referenced "
+        "resource exists, and that both resources are in the same region.",
+    )
+
+
+def prefix_of(subnet: dict[str, Any]) -> IPv4Network:
+    """A subnet's IPv4 range."""
+    properties = subnet["properties"]
+    text = properties.get("addressPrefix") or properties["addressPrefixes"][0]
+    network = ip_network(text)
+    if not isinstance(network, IPv4Network):
+        raise ArmError(400, "LabAddressFamilyNotSupported", f"The lab knows IPv4 only, not '{text}'.")
+    return network
+
+
+def used_addresses(store: Store, subnet_id: str) -> dict[IPv4Address, str]:
+    """Addresses taken in a subnet and the resource that has each."""
+    taken: dict[IPv4Address, str] = {}
+    for resource in store.list():
+        for place, address in _addresses_of(resource):
+            if same(place, subnet_id):
+                taken.setdefault(IPv4Address(address), resource.id)
+    return taken
+
+
+def _addresses_of(resource: Resource) -> Iterator[tuple[str, str]]:
+    """(subnet, address) of each; a link service's interface only repeats what the service has."""
+    node = resource.node
+    if node is not None and node.kind == "container":
+        yield node.subnet_id, node.address
+    if not resource.type.startswith("Microsoft.Network/") and "/networkInterfaces" not in resource.type:
+        return
+    if "privateLinkService" in resource.properties:
+        return
+    for collection in ("ipConfigurations", "frontendIPConfigurations"):
+        for entry in resource.properties.get(collection, []):
+            properties = entry.get("properties", {})
+            subnet = reference_id(properties.get("subnet"))
+            if subnet and properties.get("privateIPAddress"):
+                yield subnet, properties["privateIPAddress"]
+
+
+def allocate_all(
+    store: Store, entries: list[dict[str, Any]], former: list[dict[str, Any]], owner: str
+) -> None:
+    """Give every IP configuration of a list its address, in place; static ones choose first.
+
+    Args:
+        store: where everything stands.
+        entries: IP configurations with id and `properties.subnet`.
+        former: the same list as it was, whose dynamic addresses stay.
+        owner: id of the resource that the list is part of.
+
+    Raises:
+        ArmError: as `allocate`.
+    """
+    drafted: set[str] = set()
+    wishes: list[tuple[dict[str, Any], str | None]] = []
+    for entry in entries:
+        properties = entry["properties"]
+        properties.setdefault("privateIPAddressVersion", "IPv4")
+        properties.setdefault("privateIPAllocationMethod", "Dynamic")
+        position = index_of(former, entry["name"])
+        before = former[position]["properties"] if position is not None else {}
+        wishes.append((entry, static_or_former(properties, before)))
+    for entry, wanted in sorted(wishes, key=lambda wish: wish[1] is None):
+        subnet = reference_id(entry["properties"].get("subnet"))
+        address = allocate(store, subnet, wanted, entry["id"], owner, drafted=drafted)
+        entry["properties"]["privateIPAddress"] = address
+        drafted.add(address)
+
+
+def static_or_former(properties: dict[str, Any], former: dict[str, Any]) -> str | None:
+    """The address to ask for: the static one, or the one that a dynamic configuration has had."""
+    if str(properties.get("privateIPAllocationMethod", "")).lower() == "static":
+        wanted: str | None = properties.get("privateIPAddress")
+        return wanted
+    if same(reference_id(former.get("subnet")), reference_id(properties.get("subnet"))):
+        return former.get("privateIPAddress")
+    return None
+
+
+def allocate(
+    store: Store,
+    subnet_id: str,
+    wanted: str | None,
+    user: str,
+    owner: str,
+    *,
+    drafted: Collection[str] = (),
+) -> str:
+    """Check a wanted address, or find the lowest free one.
+
+    Args:
+        store: where everything stands.
+        subnet_id: the subnet.
+        wanted: a static address, None for a dynamic one.
+        user: id of the IP configuration, for messages.
+        owner: id of the resource it is for, or of one it may share the address with; what that or anything
+            below it has already does not count as taken.
+        drafted: addresses that the owner's other configurations have just been given.
+
+    Raises:
+        ArmError: 400 with the network provider's codes: outside the subnet, reserved, taken, subnet full.
+    """
+    subnet = subnet_of(store, subnet_id, user)
+    network = prefix_of(subnet)
+    taken = {
+        address: holder
+        for address, holder in used_addresses(store, subnet_id).items()
+        if not same(holder, owner) and not holder.lower().startswith(owner.lower() + "/")
+    }
+    taken.update({IPv4Address(address): owner for address in drafted})
+    return _static(network, wanted, taken, user, subnet) if wanted is not None else _lowest(network, taken)
+
+
+def _lowest(network: IPv4Network, taken: dict[IPv4Address, str]) -> str:
+    first = int(network.network_address) + _RESERVED_FIRST
+    for number in range(first, int(network.broadcast_address)):
+        if (address := IPv4Address(number)) not in taken:
+            return str(address)
+    raise ArmError(
+        400,
+        "SubnetIsFull",
+        f"A subnet with address prefix {network} does not have enough capacity for 1 IP addresses.",
+    )
+
+
+def _static(
+    network: IPv4Network, wanted: str, taken: dict[IPv4Address, str], user: str, subnet: dict[str, Any]
+) -> str:
+    try:
+        address = ip_address(wanted)
+    except ValueError:
+        raise ArmError(400, "InvalidIPAddressFormat", f"'{wanted}' of {user} is not an IP address.") from None
+    if not isinstance(address, IPv4Address) or address not in network:
+        raise ArmError(
+            400,
+            "PrivateIPAddressNotInSubnet",
+            f"Private static IP address {wanted} does not belong to the range of subnet prefix {network}.",
+        )
+    offset = int(address) - int(network.network_address)
+    if offset < _RESERVED_FIRST or address == network.broadcast_address:
+        raise ArmError(
+            400,
+            "PrivateIPAddressInReservedRange",
+            f"Private static IP address {wanted} falls within reserved IP range of subnet prefix {network}.",
+        )
+    if address in taken:
+        raise ArmError(
+            400,
+            "PrivateIPAddressIsAllocated",
+            f"IP configuration {user} is using the private IP address {wanted} which is already allocated to "
+            f"resource {taken[address]}.",
+            target=subnet["id"],
+        )
+    return str(address)

@@ -1,0 +1,56 @@
+"""What the shell may offer for `fwdctl lab`: nothing where it cannot be known at once, and never an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from fwdctl.errors import FwdctlError
+from fwdctl.runtime import Runtime
+
+ANSWER_SECONDS = 1.0
+
+
+def complete_lab(incomplete: str) -> list[str]:
+    """Names of the labs whose state is there."""
+    try:
+        from fwdlab.process.state import labs_root
+
+        found = sorted(path.parent.name for path in labs_root(Runtime().environ).glob("*/lab.json"))
+    except (ImportError, OSError):  # the lab needs Linux
+        return []
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def complete_fault(incomplete: str) -> list[str]:
+    """Names in the fault table."""
+    try:
+        from fwdlab.faults import FAULTS
+    except ImportError:
+        return []
+    return [name for name in FAULTS if name.startswith(incomplete)]
+
+
+def complete_fault_in_force(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the faults that can be healed."""
+    return [name for name in _status(ctx).get("faults", ()) if name.startswith(incomplete)]
+
+
+def complete_node(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Names of the running lab's nodes."""
+    names = [str(node["name"]) for node in _status(ctx).get("nodes", ())]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _status(ctx: typer.Context) -> dict[str, Any]:
+    """What the lab says of itself, in one request; empty where it does not."""
+    from fwdlab.cli.common import client_of, lab_errors
+
+    try:
+        with lab_errors():
+            client = client_of(str(ctx.params.get("name") or "lab"), Runtime())
+            answer = client.control("GET", "/lab/status", seconds=ANSWER_SECONDS)
+    except (FwdctlError, OSError, ValueError, TypeError):  # the last two: a state file of another version
+        return {}
+    return answer if isinstance(answer, dict) else {}

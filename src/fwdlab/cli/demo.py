@@ -1,0 +1,152 @@
+"""`fwdctl lab demo`: the main job, told step by step with the real commands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, epilog, invoke
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.output import Progress, Result, console, grid
+from fwdlab.cli.common import NameOption, app, lab_errors, wait_until_healthy
+from fwdlab.cli.up import bring_up, variables_of
+
+if TYPE_CHECKING:
+    from fwdctl.runtime import Runtime
+    from fwdlab.cli.client import LabClient
+
+COMMAND_SECONDS = 60.0
+
+
+@app.command(epilog=epilog("fwdctl lab demo"))
+def demo(
+    *,
+    name: NameOption = "demo",
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Show it all: up, probe hub and spoke, a packet's way, break a target, probe, heal, down."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            return run(runtime, name)
+
+    invoke("lab demo", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def run(runtime: Runtime, name: str) -> Result:
+    """Tell the story; every command's exit code is compared with what the story says.
+
+    Raises:
+        FwdctlError: `demo_failed` when a command ends otherwise than told.
+    """
+    from fwdlab.cli import setup
+    from fwdlab.process import start
+    from fwdlab.process.state import LabDirectory
+
+    begin = runtime.clock()
+    story = Story(runtime)
+    story.chapter("Deploy the template into a lab of its own, as 'azd up' would into Azure")
+    plan = setup.prepare(runtime, None, None)
+    client = bring_up(
+        runtime, name, 0, plan, keep_failed=False
+    )  # refuses a lab that runs, and leaves it alone
+    try:
+        story.environ = {**runtime.environ, **variables_of(client.state)}
+        _tell(story, client)
+    finally:
+        directory = LabDirectory(name, runtime.environ)
+        if directory.running():
+            start.stop(directory)
+    with Progress(runtime) as progress:
+        progress.done(f"The lab is gone; all of this took {runtime.clock() - begin:.0f} s")
+    return Result(data=None)
+
+
+def _tell(story: Story, client: LabClient) -> None:
+    story.chapter("The jump boxes are stopped: they cost nothing until they are needed")
+    story.fwdctl("jump", "status")
+    story.chapter("Probe from the hub: each server directly, then through the load balancer")
+    story.fwdctl("jump", "start", "all")
+    story.fwdctl("probe", "hub")
+    story.chapter("Probe from the isolated spoke: by name, through the private link")
+    story.fwdctl("probe", "spoke")
+    story.chapter("A packet's way: what each hop counted while the spoke asked ten times")
+    _packets_way(story, client, asks=10)
+    story.chapter("Switch one server off: the path holds, and the probe says who is missing")
+    story.fault(client, "target-down", target="")
+    story.fwdctl("probe", "spoke", "--timeout", "2")
+    story.chapter("Switch all servers off: the path is broken, and the probe says where")
+    client.control("POST", "/lab/heal", {}, seconds=60)
+    story.fault(client, "target-down", target="all")
+    story.fwdctl("probe", "spoke", "--timeout", "2", expect=ExitCode.BROKEN)
+    story.chapter("Heal, and look again")
+    client.control("POST", "/lab/heal", {}, seconds=60)
+    with Progress(story.runtime) as progress:
+        progress.step("Waiting until the forwarders have found their targets again")
+        wait_until_healthy(story.runtime, client)
+    story.fwdctl("probe", "spoke")
+    story.fwdctl("jump", "stop", "all")
+
+
+def _packets_way(story: Story, client: LabClient, *, asks: int) -> None:
+    spoke = json.loads(client.state.outputs["FWD_TOPOLOGY"])["spokes"][0]
+    port = json.loads(client.state.outputs["FWD_TOPOLOGY"])["forwards"][0]["port"]
+    url = f"http://{spoke['hostName']}:{port}/"
+    before = _counters(client)
+    loop = f"for i in $(seq {asks}); do curl -sS -o /dev/null {url}; done"
+    story.fwdctl("jump", "exec", "spoke", "--", "sh", "-c", loop)
+    rows = [[hop, counted - before.get(hop, 0)] for hop, counted in _counters(client).items() if counted > 0]
+    grid(console(story.runtime, story.runtime.stdout), ["hop", "connections"], rows)
+
+
+def _counters(client: LabClient) -> dict[str, int]:
+    hops: list[dict[str, Any]] = client.control("GET", "/lab/way")["hops"]
+    return {hop["hop"]: hop["connections"] for hop in hops}
+
+
+class Story:
+    """Prints chapters and runs the real commands between them."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.environ: dict[str, str] = dict(runtime.environ)
+        self._chapter = 0
+
+    def chapter(self, title: str) -> None:
+        """A numbered heading."""
+        self._chapter += 1
+        bold, plain = ("\x1b[1m", "\x1b[0m") if self.runtime.colour(self.runtime.stdout) else ("", "")
+        self.runtime.stdout.write(f"\n{bold}{self._chapter}  {title}{plain}\n")
+        self.runtime.stdout.flush()
+
+    def fault(self, client: LabClient, name: str, *, target: str) -> None:
+        """Cause a fault and say so."""
+        shown = f" --target {target}" if target else ""
+        self._show(f"fwdctl lab break {name}{shown}")
+        client.control("POST", "/lab/break", {"name": name, "target": target}, seconds=60)
+
+    def fwdctl(self, *arguments: str, expect: ExitCode = ExitCode.OK) -> None:
+        """Run a command as the user would and show what it prints."""
+        self._show(f"fwdctl {' '.join(arguments)}")
+        done = subprocess.run(
+            [sys.executable, "-m", "fwdctl", *arguments],
+            env=self.environ,
+            cwd=self.runtime.cwd,
+            stdin=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        if done.returncode != expect:
+            raise FwdctlError(
+                "demo_failed",
+                f"`fwdctl {' '.join(arguments)}` ended with {done.returncode}, not with {int(expect)}.",
+                "Run it yourself in a lab: `fwdctl lab up`.",
+            )
+
+    def _show(self, command: str) -> None:
+        self.runtime.stdout.write(f"\n$ {command}\n")
+        self.runtime.stdout.flush()

@@ -1,0 +1,230 @@
+"""`fwdctl lab up`, `down` and `env`: the life of a lab."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
+from fwdctl.output import OutputFormat, Progress, Result, say
+from fwdlab.cli.common import NameOption, app, client_of, lab_errors, wait_until_healthy
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fwdctl.runtime import Runtime
+    from fwdlab.cli.client import LabClient
+    from fwdlab.cli.setup import LabDeployment
+    from fwdlab.process.state import LabDirectory, LabState
+
+
+@app.command(
+    epilog=epilog(
+        """
+        fwdctl lab up
+        fwdctl lab up --parameters my.parameters.json
+        fwdctl lab up --empty      only the endpoint; deploy with az or azd yourself
+        """
+    )
+)
+def up(
+    *,
+    name: NameOption = "lab",
+    template: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Compiled template instead of infra/main.json.")
+    ] = None,
+    parameters: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Parameters instead of infra/main.parameters.json.")
+    ] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Start the endpoint and deploy nothing.")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the endpoint; 0 takes a free one.")
+    ] = 0,
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Start the lab, deploy the template into it, wait until it is healthy, stop the jump boxes."""
+
+    def action(runtime: Runtime) -> Result:
+        from fwdlab.cli import setup
+
+        with lab_errors():
+            plan = None if empty else setup.prepare(runtime, template, parameters)
+            client = bring_up(runtime, name, port, plan)
+            return _up_result(client, name)
+
+    invoke("lab up", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def bring_up(
+    runtime: Runtime, name: str, port: int, plan: LabDeployment | None, *, keep_failed: bool = True
+) -> LabClient:
+    """Start the lab and deploy.
+
+    A lab whose deployment fails stays up, so that it can be looked at, unless `keep_failed` is false. Ctrl-C
+    and SIGTERM take down what was started here, and nothing else.
+    """
+    from fwdlab.cli.client import LabClient
+    from fwdlab.errors import LabError
+    from fwdlab.process import start
+    from fwdlab.process.state import LabDirectory
+
+    directory = LabDirectory(name, runtime.environ)
+    state: LabState | None = None
+    with Progress(runtime) as progress:
+        begin = runtime.clock()
+        try:
+            progress.step("Starting the lab")
+            state = start.start(directory, port=port, environ=runtime.environ)
+            client = LabClient(state, directory.ca_bundle)
+            progress.done(f"Lab '{name}' answers at {state.base_url} ({runtime.clock() - begin:.1f} s)")
+            return client if plan is None else _deploy(runtime, directory, client, plan, progress)
+        except KeyboardInterrupt:
+            if state is not None:
+                _take_down(directory)
+            progress.failed(
+                f"Interrupted: lab '{name}' {'was not started' if state is None else 'is gone again'}"
+            )
+            raise
+        except LabError as error:
+            if state is None:
+                raise
+            if not keep_failed:
+                _take_down(directory)
+                raise
+            option = "" if name == "lab" else f" --name {name}"
+            advice = f"The lab stays, to be looked at; end it with `fwdctl lab down{option}`."
+            raise LabError(error.code, error.message, f"{error.suggestion} {advice}".strip()) from error
+
+
+def _take_down(directory: LabDirectory) -> None:
+    from fwdlab.errors import LabError
+    from fwdlab.process import start
+
+    with contextlib.suppress(LabError):  # it has ended by itself
+        start.stop(directory)
+
+
+def _deploy(
+    runtime: Runtime, directory: LabDirectory, client: LabClient, plan: LabDeployment, progress: Progress
+) -> LabClient:
+    """Deploy into a running lab, wait until it is healthy, stop the jump boxes; a client with the outputs."""
+    from fwdlab.cli import setup
+    from fwdlab.cli.client import LabClient
+
+    begin = runtime.clock()
+    progress.step("Deploying the template")
+    outputs = client.deploy(
+        plan.name,
+        plan.template,
+        plan.parameters,
+        plan.location,
+        progress=lambda text: progress.step(f"Deploying: {text}"),
+    )
+    client.control("POST", "/lab/outputs", setup.environment_of(outputs))
+    client = LabClient(directory.load(), directory.ca_bundle)
+    progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
+    if "FWD_TOPOLOGY" in client.state.outputs:
+        _wait(runtime, client, progress, begin)
+    stopped = client.control("POST", "/lab/stop-boxes")["stopped"]
+    if stopped:
+        progress.done(f"Jump boxes stopped: {', '.join(stopped)}")
+    return client
+
+
+def _wait(runtime: Runtime, client: LabClient, progress: Progress, begin: float) -> None:
+    """Wait for the template's forwarders; another template has none."""
+    progress.step("Waiting for the load balancer's health probes")
+    if wait_until_healthy(runtime, client):
+        progress.done(f"Every forwarder is healthy ({runtime.clock() - begin:.1f} s)")
+    else:
+        progress.warning("Some backends are not healthy; see 'fwdctl lab status'")
+
+
+def _up_result(client: LabClient, name: str) -> Result:
+    state = client.state
+    option = "" if name == "lab" else f" --name {name}"
+
+    def table(console: Console) -> None:
+        what = "fwdctl probe spoke" if "FWD_TOPOLOGY" in state.outputs else "az or azd"
+        say(console, f'\nNext:  eval "$(fwdctl lab env{option})"  and then  {what}')
+
+    data = {"name": name, "endpoint": state.base_url, "outputs": state.outputs}
+    return Result(data=data, table=table)
+
+
+@app.command(
+    epilog=epilog(
+        """
+        eval "$(fwdctl lab env)"
+        fwdctl_lab_off             restore the shell's own settings
+        """
+    )
+)
+def env(
+    *,
+    name: NameOption = "lab",
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Print what a shell needs so that az, azd and fwdctl in it use the lab."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            state = client_of(name, runtime).state
+        variables = variables_of(state)
+        return Result(
+            data={"variables": variables},
+            table=lambda console: _print_shell(console, variables, runtime),
+        )
+
+    invoke("lab env", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def variables_of(state: LabState) -> dict[str, str]:
+    """Everything that az, azd and fwdctl need, and the outputs of the template that `lab up` deployed."""
+    return {**state.environment, **state.outputs, "FWDCTL_LAB": state.name}
+
+
+def _print_shell(console: Console, variables: dict[str, str], runtime: Runtime) -> None:
+    """Shell lines; the function that undoes them knows what the shell had before."""
+    lines = [f"export {key}={shlex.quote(value)}" for key, value in sorted(variables.items())]
+    if runtime.environ.get("FWDCTL_LAB") is None:
+        undo = [
+            f"export {key}={shlex.quote(runtime.environ[key])}" if key in runtime.environ else f"unset {key}"
+            for key in sorted(variables)
+        ]
+        lines.append("fwdctl_lab_off() {\n  " + "\n  ".join([*undo, "unset -f fwdctl_lab_off"]) + "\n}")
+    if console.file.isatty():
+        lines.append('# Let this shell use the lab:  eval "$(fwdctl lab env)"   and back:  fwdctl_lab_off')
+    console.file.write("\n".join(lines) + "\n")
+
+
+@app.command(epilog=epilog("fwdctl lab down"))
+def down(
+    *,
+    name: NameOption = "lab",
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """End the lab; nothing of it stays behind."""
+
+    def action(runtime: Runtime) -> Result:
+        from fwdlab.process import start
+        from fwdlab.process.state import LabDirectory
+
+        with lab_errors():
+            start.stop(LabDirectory(name, runtime.environ))
+        return Result(data={"name": name}, table=lambda console: say(console, f"Done: lab '{name}' is gone"))
+
+    invoke("lab down", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)

@@ -1,0 +1,182 @@
+"""`fwdctl lab status`, `log` and `shell`: look into a lab."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.output import OutputFormat, Result, encodable, grid, say
+from fwdlab.cli.common import NameOption, app, client_of, lab_errors
+from fwdlab.cli.complete import complete_node
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fwdctl.runtime import Runtime
+    from fwdlab.cli.client import LabClient
+    from fwdlab.process.state import LabState
+
+
+@app.command(epilog=epilog("fwdctl lab status -o json"))
+def status(
+    *,
+    name: NameOption = "lab",
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Show each node, its network, address and health, and the faults in force."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            client = client_of(name, runtime)
+            data = client.control("GET", "/lab/status")
+        return Result(data=data, table=lambda console: _print_status(console, client.state, data))
+
+    invoke("lab status", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> None:
+    # All names of the template end in the same token; without it a network's fits into 80 columns.
+    token = "-" + getattr(state, "outputs", {}).get("RESOURCE_TOKEN", "-")
+    say(console, f"Lab '{state.name}' at {state.base_url}\n")
+    grid(
+        console,
+        ["node", "network", "address", "state", "health"],
+        [
+            [
+                node["name"],
+                node["network"].removesuffix(token),
+                node["address"],
+                node["state"],
+                node["health"],
+            ]
+            for node in data["nodes"]
+        ],
+    )
+    for text in data["faults"]:
+        say(console, f"\nFault in force: {text}")
+    for text in data["warnings"]:
+        say(console, f"\nWarning: {_short(text)}")
+
+
+def _short(text: str) -> str:
+    """With each resource's name instead of its whole id."""
+    return re.sub(r"/subscriptions/\S*/([^/\s:,;]+)", r"\1", text)
+
+
+@app.command(epilog=epilog("fwdctl lab log --follow\nfwdctl lab log -o json"))
+def log(
+    *,
+    name: NameOption = "lab",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until Ctrl-C.")] = False,
+    output: OutputOption = OutputFormat.table,
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Print the requests that the lab has answered, oldest first; --follow prints JSON line by line."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            client = client_of(name, runtime)
+            page = client.control("GET", "/lab/log?after=0")
+            while follow:
+                _print_requests(runtime, page["requests"], output)
+                page = client.control("GET", f"/lab/log?after={page['last']}&wait=20", seconds=30)
+        return Result(
+            data={"requests": page["requests"]},
+            table=lambda _: _print_requests(runtime, page["requests"], output),
+        )
+
+    invoke("lab log", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _print_requests(runtime: Runtime, requests: list[dict[str, Any]], output: OutputFormat) -> None:
+    for request in requests:
+        if output is OutputFormat.json:
+            runtime.stdout.write(json.dumps(request) + "\n")
+        else:
+            runtime.stdout.write(encodable(_line(request), runtime.stdout) + "\n")
+    runtime.stdout.flush()
+
+
+def _line(entry: dict[str, Any]) -> str:
+    """A request, or something else that happened, such as a host that the proxy refused."""
+    if "event" in entry:
+        own = {"n", "time", "event"}
+        rest = "  ".join(f"{key}={value}" for key, value in entry.items() if key not in own)
+        return f"{entry['event']:<22} {rest}"
+    query = f"?{entry['query']}" if entry.get("query") else ""
+    return f"{entry['status']} {entry['ms']:>7.1f} ms  {entry['method']:<6} {entry['path']}{query}"
+
+
+@app.command(epilog=epilog("fwdctl lab shell fwd000000\nfwdctl lab shell fwd000000 -- iptables-save -c"))
+def shell(
+    node: Annotated[
+        str,
+        typer.Argument(metavar="NODE", autocompletion=complete_node, help="A name from 'fwdctl lab status'."),
+    ],
+    command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
+    *,
+    name: NameOption = "lab",
+    cwd: CwdOption = None,
+    debug: DebugOption = False,
+    no_prompt: NoPromptOption = False,
+) -> None:
+    """Open a terminal in a node, or run one command there."""
+
+    def action(runtime: Runtime) -> Result:
+        with lab_errors():
+            client = client_of(name, runtime)
+            if command:
+                return _run_in(runtime, client, node, command)
+            if not sys.stdin.isatty():
+                raise FwdctlError(
+                    "terminal_needed",
+                    "A shell needs a terminal.",
+                    f"Give a command: `fwdctl lab shell {node} -- COMMAND`.",
+                    exit_code=ExitCode.USAGE,
+                )
+            return Result(data=None, exit_code=_open_shell(client, node))
+
+    invoke("lab shell", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
+
+
+def _run_in(runtime: Runtime, client: LabClient, node: str, command: list[str]) -> Result:
+    done = client.control("POST", "/lab/run", {"node": node, "argv": command}, seconds=60)
+    runtime.stdout.write(encodable(done["stdout"], runtime.stdout))
+    runtime.stderr.write(encodable(done["stderr"], runtime.stderr))
+    return Result(data=None, exit_code=done["returncode"])
+
+
+def _open_shell(client: LabClient, node: str) -> int:
+    """A shell in the node, on a terminal of the node's own.
+
+    The shell must lead a session that it can see: the user's has its leader outside the node, and a shell
+    fails when it hands such a terminal back at its end. script(1) opens the terminal and passes on its size
+    and the exit code.
+    """
+    import shutil
+    import subprocess
+
+    if shutil.which("script") is None:
+        raise FwdctlError(
+            "lab_requirement_missing",
+            "A shell in a node needs the program `script`, which is not on PATH.",
+            f"Install util-linux (Debian: bsdutils), or use `fwdctl lab shell {node} -- COMMAND`.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    pid = client.control("GET", f"/lab/node?name={quote(node)}")["pid"]
+    enter = ["nsenter", "--target", str(pid), "--user", "--preserve-credentials", "--mount", "--net", "--uts"]
+    terminal = ["script", "--quiet", "--return", "--command", "exec /bin/sh -i", "/dev/null"]
+    code = subprocess.run([*enter, "--ipc", "--pid", *terminal], check=False).returncode
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,1 @@
+"""One running lab: its parts put together, and its own endpoints."""

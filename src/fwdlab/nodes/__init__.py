@@ -1,0 +1,1 @@
+"""Nodes: the namespaces of one machine, and the processes in it."""

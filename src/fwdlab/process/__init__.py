@@ -1,0 +1,1 @@
+"""The lab's background process: namespaces, start, end, files."""
