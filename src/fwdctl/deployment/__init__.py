@@ -57,7 +57,12 @@ class Spoke:
 
 @dataclass(frozen=True)
 class Forward:
-    """A port that is forwarded; `targets` are `ip:port`, none where nobody has told."""
+    """A port that is forwarded.
+
+    Attributes:
+        targets: `ip:port` each, none where nobody has told.
+        identity_header: HTTP header in which a server says who it is; empty where servers do not.
+    """
 
     name: str
     port: int
@@ -65,6 +70,7 @@ class Forward:
     balance: str = "roundRobin"
     check: str = "tcp"
     check_path: str = "/"
+    identity_header: str = ""
 
 
 @dataclass(frozen=True)
@@ -277,6 +283,7 @@ def _forward(entry: Mapping[str, Any]) -> Forward:
         str(entry.get("balance", "roundRobin")),
         check,
         str(entry.get("checkPath") or "/"),
+        str(entry.get("identityHeader") or ""),
     )
 
 
