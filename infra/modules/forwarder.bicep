@@ -56,7 +56,7 @@ resource loadBalancer 'Microsoft.Network/loadBalancers@2025-05-01' = {
   properties: {
     frontendIPConfigurations: [
       {
-        // One frontend for all forwards: a link service with a second one does not carry it.
+        // One frontend for all forwards: a link service supports only one.
         name: frontendName
         zones: availabilityZones
         properties: {
@@ -74,8 +74,8 @@ resource loadBalancer 'Microsoft.Network/loadBalancers@2025-05-01' = {
     ]
     probes: [
       for forward in forwards: {
-        // Answered by the agent on the instance itself. A probe that were forwarded to a target would let one failing
-        // target take every instance out.
+        // The agent on the instance answers. If a probe were forwarded to a target, one failing target would make
+        // every instance unhealthy.
         name: forward.name
         properties: {
           protocol: 'Http'
@@ -110,7 +110,7 @@ resource loadBalancer 'Microsoft.Network/loadBalancers@2025-05-01' = {
           disableOutboundSnat: true
           enableFloatingIP: false
           enableTcpReset: true
-          // The private link service lets go of an idle connection after 4 to 5 minutes in any case.
+          // The private link service ends an idle connection after 4 to 5 minutes in any case.
           idleTimeoutInMinutes: 5
         }
       }
@@ -153,8 +153,8 @@ resource scaleSet 'Microsoft.Compute/virtualMachineScaleSets@2025-04-01' = {
     orchestrationMode: 'Uniform'
     overprovision: false
     singlePlacementGroup: true
-    // Manual: a new cloud-init reaches an instance only by a reimage, which no upgrade mode does. fwdctl rolls it out
-    // one instance at a time, and until then the instances rightly do not count as on the latest model.
+    // Manual: a new cloud-init reaches an instance only by a reimage, which no upgrade mode does. Until an instance
+    // is updated and reimaged, Azure shows that it is not on the latest model.
     upgradePolicy: {
       mode: 'Manual'
       rollingUpgradePolicy: {
@@ -252,7 +252,7 @@ resource scaleSet 'Microsoft.Compute/virtualMachineScaleSets@2025-04-01' = {
               typeHandlerVersion: '1.0'
               autoUpgradeMinorVersion: true
               enableAutomaticUpgrade: true
-              // /live speaks for the agent only. An outage of the targets must not make Azure repair the instances.
+              // /live is about the agent only. An outage of the targets must not make Azure repair the instances.
               settings: {
                 protocol: 'http'
                 port: forwarder.healthPort

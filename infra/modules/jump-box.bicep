@@ -29,7 +29,7 @@ resource containerGroup 'Microsoft.ContainerInstance/containerGroups@2025-09-01'
   properties: {
     osType: 'Linux'
     sku: 'Standard'
-    // With Never the group ends with its command, which is the cost guard: Always would start it anew.
+    // Never: the group ends when its command ends, so that it costs nothing more. Always would start it again.
     restartPolicy: 'Never'
     subnetIds: [
       {

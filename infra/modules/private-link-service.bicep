@@ -24,7 +24,7 @@ resource linkService 'Microsoft.Network/privateLinkServices@2025-05-01' = {
   location: location
   tags: tags
   properties: {
-    // A proxy header would travel on to the targets, which do not expect it.
+    // A proxy header would reach the targets, which do not expect one.
     enableProxyProtocol: false
     loadBalancerFrontendIpConfigurations: [
       {
