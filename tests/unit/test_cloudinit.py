@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +18,12 @@ if TYPE_CHECKING:
 
 INFRA = ROOT / "infra"
 PARAMETERS = parameters.load(INFRA / "main.parameters.json", INFRA / "main.json", {})
+
+
+def with_forward(**changes: Any) -> parameters.Parameters:
+    """The template's own parameters with a change in their only forward."""
+    [forward] = PARAMETERS.forwards
+    return PARAMETERS.model_copy(update={"forwards": (forward.model_copy(update=changes),)})
 
 
 @pytest.fixture
@@ -76,8 +81,7 @@ def test_first_two_lines_and_the_environments_names() -> None:
 def test_the_hash_follows_template_configuration_and_program_only(template: Template) -> None:
     first = cloudinit.render(template, PARAMETERS)
     assert cloudinit.render(template, PARAMETERS) == first
-    forward = replace(PARAMETERS.forwards[0], port=8001)
-    other = cloudinit.render(template, replace(PARAMETERS, forwards=(forward,)))
+    other = cloudinit.render(template, with_forward(port=8001))
     assert other.forwarder.config_hash != first.forwarder.config_hash
     assert other.onprem == first.onprem
     seen = {first.forwarder.config_hash}
@@ -86,6 +90,11 @@ def test_the_hash_follows_template_configuration_and_program_only(template: Temp
             stream.write("# changed\n")
         seen.add(cloudinit.render(template, PARAMETERS).forwarder.config_hash)
     assert len(seen) == 3
+
+
+def test_the_agent_is_not_told_how_servers_name_themselves(template: Template) -> None:
+    named = with_forward(identity_header="X-Served-By")
+    assert cloudinit.render(template, named) == cloudinit.render(template, PARAMETERS)
 
 
 def rejected(template: Template) -> FwdctlError:

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from fwdctl.errors import FwdctlError
 from fwdctl.template import parameters
-from fwdctl.template.parameters.fields import ParametersError
+from fwdctl.template.parameters import ParametersError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,18 @@ def test_defaults_come_from_the_compiled_template(tmp_path: Path) -> None:
 
 def test_a_forwards_defaults_are_filled_in(tmp_path: Path) -> None:
     forward = load(tmp_path, forwards=[FORWARD]).forwards[0]
-    assert forward.to_json() == {**FORWARD, "balance": "roundRobin", "check": "tcp", "checkPath": "/"}
+    assert forward.model_dump(mode="json", by_alias=True) == {
+        **FORWARD,
+        "balance": "roundRobin",
+        "check": "tcp",
+        "checkPath": "/",
+        "identityHeader": None,
+    }
+
+
+def test_a_forward_may_name_the_header_in_which_servers_say_who_they_are(tmp_path: Path) -> None:
+    forward = {**FORWARD, "check": "http", "identityHeader": "X-Served-By"}
+    assert load(tmp_path, forwards=[forward]).forwards[0].identity_header == "X-Served-By"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +137,19 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"forwards": [{**FORWARD, "balance": {}}]}, "forwards[0].balance", "{} is unknown"),
     ({"forwards": [{**FORWARD, "check": "icmp"}]}, "forwards[0].check", '"icmp" is unknown'),
     ({"forwards": [{**FORWARD, "checkPath": "x y"}]}, "forwards[0].checkPath", "is not a path"),
+    ({"forwards": [{**FORWARD, "check": "http", "identityHeader": "X Served"}]}, "forwards[0].identityHeader", '"X Served" is not a header name'),
+    ({"forwards": [{**FORWARD, "check": "http", "identityHeader": "é"}]}, "forwards[0].identityHeader", "is not a header name"),
+    ({"forwards": [{**FORWARD, "check": "tls", "identityHeader": "Server"}]}, "forwards[0].identityHeader", 'with the check "http" only'),
+    ({"forwards": [{**FORWARD, "identityHeader": "Server"}]}, "forwards[0].identityHeader", 'forwards[0].check is "tcp"'),
     ({"forwards": [{**FORWARD, "target": []}]}, "forwards[0].target", "not a known key"),
+    ({"forwards": [{"port": 1, "target": []}]}, "forwards[0].target", "not a known key"),
+    ({"forwards": [{**FORWARD, "name": "w" * 41}]}, "forwards[0].name", "is longer than 40 characters"),
+    ({"forwards": {"web": 8000}}, "forwards", '{"web": 8000} is not a list'),
+    ({"forwards": [{**FORWARD, "port": 80.0}]}, "forwards[0].port", "80.0 is not a whole number"),
+    ({"forwards": [{**FORWARD, "targets": [5]}]}, "forwards[0].targets[0]", "5 is not ADDRESS:PORT"),
+    ({"forwards": [{**FORWARD, "targets": ["192.168.42.65:" + "9" * 5000]}]}, "forwards[0].targets[0]", "is not ADDRESS:PORT"),
+    ({"spokes": original("spokes", endpointAddress=167841028)}, "spokes[0].endpointAddress", "is not an IPv4 address"),
+    ({"deployOnPremServers": "true"}, "deployOnPremServers", "neither true nor false"),
     ({"forwards": [{**FORWARD, "targets": []}]}, "forwards[0].targets", "is empty"),
     ({"forwards": [{**FORWARD, "targets": ["192.168.42.65"]}]}, "forwards[0].targets[0]", "is not ADDRESS:PORT"),
     ({"forwards": [{**FORWARD, "targets": ["db.corp:1433"]}]}, "forwards[0].targets[0]", "'db.corp' is a host name"),
@@ -149,7 +172,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
 @pytest.mark.parametrize(
     ("changes", "path", "text"), BAD, ids=[f"{path}-{text[:20]}" for _, path, text in BAD]
 )
-def test_bad_values_are_named_with_place_and_mend(
+def test_bad_values_are_named_with_place_and_suggestion(
     tmp_path: Path, changes: dict[str, Any], path: str, text: str
 ) -> None:
     with pytest.raises(ParametersError) as caught:
@@ -175,6 +198,12 @@ def test_all_problems_are_collected_and_counted(tmp_path: Path) -> None:
     assert caught.value.message.endswith("0 is not between 1 and 65535 (and 3 more problems)")
 
 
+def test_a_misspelt_key_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(ParametersError) as caught:
+        load(tmp_path, forwards=[{"name": "a", "port": 1, "target": []}])
+    assert caught.value.suggestion == "Did you mean 'targets'?"
+
+
 @pytest.mark.parametrize(
     ("text", "message", "code"),
     [
@@ -184,6 +213,7 @@ def test_all_problems_are_collected_and_counted(tmp_path: Path) -> None:
         ("[]", "parameters: is missing or not an object", 2),
         ('{"parameters": {"hub": 3}}', "hub: has no 'value'", 2),
         (b"\xff\xfe", "cannot be read", 2),
+        ('\ufeff{"parameters": {}}', "line 1, column 1: not JSON: Unexpected UTF-8 BOM", 2),
         (None, "does not exist", 3),
     ],
 )

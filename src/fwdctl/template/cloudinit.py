@@ -41,13 +41,11 @@ class CloudInit:
     @property
     def encoded(self) -> str:
         """Base64, as ARM's customData wants it."""
-        return base64.b64encode(self.text.encode()).decode("ascii")
+        return _base64(self.text)
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """Both cloud-inits."""
-
     forwarder: CloudInit
     onprem: CloudInit
 
@@ -81,13 +79,16 @@ def render(template: Template, parameters: Parameters) -> Rendered:
 
 
 def forwarder_config(parameters: Parameters) -> dict[str, Any]:
-    """`/etc/fwdctl/forwarder.json` without its hash."""
+    """`/etc/fwdctl/forwarder.json` without its hash, and without what the agent has no use for."""
     hub = parameters.hub
+    unused = {"identity_header"}
     return {
         "version": 1,
         "healthPort": parameters.forwarder.health_port,
         "inbound": [str(hub.shared_subnet_prefix), str(hub.jump_subnet_prefix)],
-        "forwards": [forward.to_json() for forward in parameters.forwards],
+        "forwards": [
+            forward.model_dump(mode="json", by_alias=True, exclude=unused) for forward in parameters.forwards
+        ],
     }
 
 
@@ -166,13 +167,13 @@ def _check_yaml(file: Path, rendered: str) -> None:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
         problem = getattr(error, "problem", None) or "unreadable"
-        raise _invalid(file, f"{where}not YAML: {problem}", "Mend that place.") from error
+        raise _invalid(file, f"{where}not YAML: {problem}", "Correct that place.") from error
     if not isinstance(document, dict):
         raise _invalid(file, "is not a YAML mapping", "Start with a key such as write_files:.")
 
 
-def _invalid(file: Path, text: str, mend: str) -> FwdctlError:
-    return FwdctlError("cloud_init_invalid", f"{file}: {text}.", mend, exit_code=ExitCode.USAGE)
+def _invalid(file: Path, text: str, suggestion: str) -> FwdctlError:
+    return FwdctlError("cloud_init_invalid", f"{file}: {text}.", suggestion, exit_code=ExitCode.USAGE)
 
 
 def _json(config: dict[str, Any]) -> str:

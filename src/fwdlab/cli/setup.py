@@ -11,8 +11,7 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.template import cloudinit
 from fwdctl.template.files import Template, find_template
 from fwdctl.template.parameters import load as load_parameters
-from fwdctl.template.parameters.fields import ParametersError, Problem
-from fwdctl.template.parameters.file import read_values
+from fwdctl.template.parameters import read_values
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,10 +59,7 @@ def prepare(runtime: Runtime, compiled: Path | None, parameters: Path | None) ->
     values = {"AZURE_ENV_NAME": ENVIRONMENT_NAME, "AZURE_LOCATION": LOCATION}
     if "cloudInitForwarder" in template.get("parameters", {}):
         values |= _rendered(own, file, compiled, values)
-    problems: list[Problem] = []
-    filled = read_values(file, compiled, None, values, problems) if parameters or file.is_file() else {}
-    if problems:
-        raise ParametersError(file, tuple(problems))
+    filled = read_values(file, compiled, None, values) if parameters or file.is_file() else {}
     return LabDeployment(
         f"{ENVIRONMENT_NAME}-1",
         LOCATION,

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.template.parameters.fields import ParametersError, Problem
+from fwdctl.template.parameters.problems import ParametersError, Problem, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+# drone/envsubst 1.0.3, which azd uses: all forms give the default for an unset and for an empty variable.
+_VARIABLE = re.compile(r"\$\{(\w+)(?::?[-=]([^}]*))?\}")
+
+
+class _UnusableError(Exception):
+    """A parameter without a usable value: what is wrong with it and what to do."""
 
 
 def read_values(
-    file: Path,
-    compiled: Path,
-    wanted: tuple[str, ...] | None,
-    environment: Mapping[str, str],
-    problems: list[Problem],
+    file: Path, compiled: Path, wanted: Sequence[str] | None, environment: Mapping[str, str]
 ) -> dict[str, Any]:
     """The value of each wanted parameter: the file's after substitution, else the template's default.
 
@@ -29,36 +31,25 @@ def read_values(
         compiled: the compiled template, for defaults and names.
         wanted: names of the parameters to read, None for those that the file gives.
         environment: values for `${NAME}`.
-        problems: takes what is wrong with single parameters.
 
     Raises:
+        ParametersError: something is wrong with single parameters (2).
         FwdctlError: a file is missing (3), not JSON or without parameters (2).
     """
-    declared = _object(compiled, _read_json(compiled), "parameters", {})
-    given = _object(file, _read_json(file), "parameters")
-    _check_names(given, declared, problems)
-    values = {}
-    for name in given if wanted is None else wanted:
-        declaration = declared.get(name, {})
-        value = declaration.get("defaultValue")
-        entry = given.get(name)
-        if isinstance(entry, dict) and "value" in entry:
-            substituted = _substitute(name, entry["value"], declaration.get("type"), environment, problems)
-            value = value if substituted is None else substituted
-        elif entry is not None:
-            problems.append(Problem(name, "has no 'value'", f'Write "{name}": {{"value": ...}}.'))
-        if value is None:
-            problems.append(Problem(name, "is not set and has no default", f"Add {name}."))
-        values[name] = value
-    return values
-
-
-def _check_names(given: dict[str, Any], declared: dict[str, Any], problems: list[Problem]) -> None:
+    declared, given = _parameters(compiled, {}), _parameters(file)
+    problems, values = [], {}
     for name in given:
         if name not in declared:
-            close = difflib.get_close_matches(name, declared, 1)
-            mend = f"Did you mean '{close[0]}'?" if close else "Delete it, or declare it in main.bicep."
-            problems.append(Problem(name, "is not a parameter of the template", mend))
+            suggestion = did_you_mean(name, declared, "Delete it, or declare it in main.bicep.")
+            problems.append(Problem(name, "is not a parameter of the template", suggestion))
+    for name in given if wanted is None else wanted:
+        try:
+            values[name] = _value(name, given.get(name), declared.get(name, {}), environment)
+        except _UnusableError as error:
+            problems.append(Problem(name, *error.args))
+    if problems:
+        raise ParametersError(file, problems)
+    return values
 
 
 def read_text(file: Path) -> str:
@@ -85,67 +76,57 @@ def read_text(file: Path) -> str:
         ) from error
 
 
+def _parameters(file: Path, default: Any = None) -> dict[str, Any]:
+    """The `parameters` of a JSON document."""
+    document = _read_json(file)
+    value = document.get("parameters", default) if isinstance(document, dict) else None
+    if isinstance(value, dict):
+        return value
+    suggestion = 'Write {"parameters": {"NAME": {"value": ...}}}.'
+    raise ParametersError(file, [Problem("parameters", "is missing or not an object", suggestion)])
+
+
 def _read_json(file: Path) -> Any:
     text = read_text(file)
-    if text.startswith("\ufeff"):
-        raise FwdctlError(
-            "parameters_not_json",
-            f"{file} begins with a byte order mark, which azd does not read.",
-            "Save it as UTF-8 without one.",
-            exit_code=ExitCode.USAGE,
-        )
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise FwdctlError(
             "parameters_not_json",
             f"{file}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}.",
-            "Mend that place; JSON has no comments and no comma after the last element.",
+            "Correct that place; JSON has no byte order mark, no comments, no last comma.",
             exit_code=ExitCode.USAGE,
         ) from error
 
 
-def _object(file: Path, document: Any, key: str, default: Any = None) -> dict[str, Any]:
-    value = document.get(key, default) if isinstance(document, dict) else None
-    if isinstance(value, dict):
-        return value
-    problem = Problem(key, "is missing or not an object", 'Write {"parameters": {"NAME": {"value": ...}}}.')
-    raise ParametersError(file, (problem,))
+def _value(name: str, entry: Any, declaration: dict[str, Any], environment: Mapping[str, str]) -> Any:
+    if entry is not None and not (isinstance(entry, dict) and "value" in entry):
+        raise _UnusableError("has no 'value'", f'Write "{name}": {{"value": ...}}.')
+    value = _substitute(entry["value"], declaration.get("type"), environment) if entry else None
+    if value is None:
+        value = declaration.get("defaultValue")
+    if value is None:
+        raise _UnusableError("is not set and has no default", f"Add {name}.")
+    return value
 
 
-# drone/envsubst 1.0.3, which azd uses: all forms give the default for an unset and for an empty variable.
-_VARIABLE = re.compile(r"\$\{(\w+)(?::?[-=]([^}]*))?\}")
-
-
-def _substitute(
-    name: str, value: Any, kind: str | None, environment: Mapping[str, str], problems: list[Problem]
-) -> Any:
+def _substitute(value: Any, kind: str | None, environment: Mapping[str, str]) -> Any:
     """Put the environment's values for `${NAME}`, as azd does: inside the JSON text of the value.
 
     Returns None where the value becomes empty; azd leaves the parameter out then.
     """
-    text = json.dumps(value, ensure_ascii=False)
+    plain = isinstance(value, str)
+    text = value if plain else json.dumps(value, ensure_ascii=False)
     if "${" not in text:
         return value
-    plain = isinstance(value, str)
-    text = _VARIABLE.sub(lambda found: environment.get(found[1]) or found[2] or "", value if plain else text)
+    text = _VARIABLE.sub(lambda found: environment.get(found[1]) or found[2] or "", text)
     if "${" in text:
-        problems.append(
-            Problem(name, "holds a ${...} that is not understood", "Use ${NAME} or ${NAME=default}.")
-        )
-        return None
-    if not text:
-        return None
-    if plain and kind in {"string", None}:
-        return text
+        raise _UnusableError("holds a ${...} that is not understood", "Use ${NAME} or ${NAME=default}.")
+    if not text or (plain and kind in {"string", None}):
+        return text or None
     try:
         return json.loads(text)
-    except ValueError:
-        problems.append(
-            Problem(
-                name,
-                "is not JSON after its ${...} were replaced",
-                "Check those values of the azd environment.",
-            )
-        )
-        return None
+    except ValueError as error:
+        raise _UnusableError(
+            "is not JSON after its ${...} were replaced", "Check those values of the azd environment."
+        ) from error

@@ -1,0 +1,219 @@
+"""The parameters as models: which keys there are, their types and ranges."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from fwdctl.template.parameters.problems import did_you_mean, shown, wrong
+
+HIGHEST_PORT = 65_535
+
+
+def _text(pattern: str, words: str) -> PlainValidator:
+    """A string that matches a pattern as a whole; `words` say what the pattern asks for."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise wrong(f"{shown(value)} is not {words}", f"Write {words}.")
+        return value
+
+    return PlainValidator(check)
+
+
+def _check_range(value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise wrong(f"{value} is not between {least} and {most}", f"Write a number from {least} to {most}.")
+    return value
+
+
+def _between(least: int, most: int) -> AfterValidator:
+    return AfterValidator(partial(_check_range, least=least, most=most))
+
+
+def _check_filled(items: tuple[Any, ...]) -> tuple[Any, ...]:
+    # Not by pydantic's min_length, which calls a list empty too when none of its elements is valid.
+    if not items:
+        raise wrong("is empty", "List at least one.")
+    return items
+
+
+def _address(value: Any) -> IPv4Address:
+    try:
+        return IPv4Address(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise wrong(f"{shown(value)} is not an IPv4 address", "Write one such as 192.168.42.65.") from error
+
+
+def _network(value: Any) -> IPv4Network:
+    """An IPv4 range in CIDR notation without host bits, as Azure asks, from /8 to /29."""
+    try:
+        network = IPv4Network(value if isinstance(value, str) else "", strict=False)
+    except ValueError as error:
+        raise wrong(f"{shown(value)} is not an IPv4 range", "Write one such as 10.0.1.0/24.") from error
+    if str(network) != value:
+        raise wrong(f"{shown(value)} is not written as Azure asks", f"Write {network}.")
+    if not 8 <= network.prefixlen <= 29:  # noqa: PLR2004 - Azure's limits for a subnet and a private range
+        raise wrong(f"{value} has the wrong size", "Azure takes /8 to /29 here.")
+    return network
+
+
+class Target(NamedTuple):
+    """Where a forward goes; written `ADDRESS:PORT`."""
+
+    address: IPv4Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}"
+
+
+def _target(value: Any) -> Target:
+    parts = re.fullmatch(r"(.*):([0-9]{1,9})", value) if isinstance(value, str) else None
+    if parts is None:
+        raise wrong(f"{shown(value)} is not ADDRESS:PORT", "Write it such as 192.168.42.65:8000.")
+    host, port = parts[1], int(parts[2])
+    if re.search("[A-Za-z]", host) and ":" not in host:
+        problem = f"'{host}' is a host name; the forwarder's kernel rules know addresses only"
+        raise wrong(problem, "Write the server's IPv4 address.")
+    return Target(_address(host), _check_range(port, 1, HIGHEST_PORT))
+
+
+_LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
+_NAME = _text("[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name of lower-case letters, digits and hyphens")
+_ZONE = _text(rf"{_LABEL}(\.{_LABEL})+", "a DNS zone of at least two labels")
+_PATH = _text("/[!-~]*", "a path such as /health, without blanks")
+_HEADER = _text("[A-Za-z0-9-]+", "a header name of letters, digits and hyphens")
+_FILLED = AfterValidator(_check_filled)
+
+Text = Annotated[str, _text("(?s).+", "text that is not empty")]
+Name = Annotated[str, _NAME, Field(max_length=40)]
+Zone = Annotated[str, _ZONE, Field(max_length=253)]
+Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
+Address = Annotated[IPv4Address, PlainValidator(_address)]
+Network = Annotated[IPv4Network, PlainValidator(_network)]
+TargetText = Annotated[Target, PlainValidator(_target), PlainSerializer(str)]
+
+
+class Part(BaseModel):
+    """An object of the parameters file."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, value: Any) -> Any:
+        known = {field.alias or "": field.is_required() for field in cls.model_fields.values()}
+        required = [name for name, needed in known.items() if needed]
+        if not isinstance(value, dict):
+            raise wrong(f"{shown(value)} is not an object", f"Write {{...}} with {', '.join(required)}.")
+        if unknown := [name for name in value if name not in known]:
+            suggestion = did_you_mean(unknown[0], known, f"Known: {', '.join(known)}.")
+            raise wrong("is not a known key", suggestion, unknown[0])
+        if missing := ", ".join(name for name in required if name not in value):
+            raise wrong(f"lacks {missing}", f"Add {missing}.")
+        return value
+
+
+class NetworkPart(Part):
+    """A network with its subnets."""
+
+    address_prefix: Network
+
+    @property
+    def subnets(self) -> dict[str, IPv4Network]:
+        """By their key in the parameters file."""
+        names = [name for name in type(self).model_fields if name.endswith("_subnet_prefix")]
+        return {to_camel(name): getattr(self, name) for name in names}
+
+
+class Hub(NetworkPart):
+    shared_subnet_prefix: Network
+    jump_subnet_prefix: Network
+
+
+class Spoke(NetworkPart):
+    name: Annotated[str, _NAME, Field(max_length=20)]
+    cp_subnet_prefix: Network
+    apps_subnet_prefix: Network
+    jump_subnet_prefix: Network
+    linked_subnet_prefix: Network
+    endpoint_address: Address
+    dns_zone_name: Zone | None = None
+
+
+class Server(Part):
+    name: Name
+    address: Address
+    port: Port
+
+
+class Corp(Part):
+    address_prefix: Network
+    servers: tuple[Server, ...]
+
+
+class Forward(Part):
+    """One TCP port that is forwarded.
+
+    Attributes:
+        identity_header: HTTP header in which a server says who it is.
+    """
+
+    name: Name
+    port: Port
+    targets: Annotated[tuple[TargetText, ...], _FILLED]
+    balance: Literal["roundRobin", "sourceHash"] = "roundRobin"
+    check: Literal["tcp", "http", "tls", "none"] = "tcp"
+    check_path: Annotated[str, _PATH] = "/"
+    identity_header: Annotated[str, _HEADER] | None = None
+
+
+class Image(Part):
+    publisher: Text
+    offer: Text
+    sku: Text
+    version: Text
+
+
+class Forwarder(Part):
+    instance_count: Annotated[StrictInt, _between(1, 100)]
+    vm_size: Text
+    image: Image
+    health_port: Annotated[StrictInt, _between(1024, HIGHEST_PORT)]
+    allow_ssh: StrictBool
+    automatic_os_upgrade: StrictBool = False
+
+
+class Jump(Part):
+    image: Text
+    lifetime_seconds: Annotated[StrictInt, _between(60, 2_147_483_647)]
+
+
+class Parameters(Part):
+    """Everything in the parameters file that fwdctl reads; values that only Bicep reads are left to Bicep."""
+
+    hub: Hub
+    corp: Corp
+    deploy_on_prem_servers: StrictBool
+    spokes: Annotated[tuple[Spoke, ...], _FILLED]
+    forwards: Annotated[tuple[Forward, ...], _FILLED]
+    dns_zone_name: Zone
+    host_name: Annotated[str, _NAME, Field(max_length=63)]
+    forwarder: Forwarder
+    jump: Jump
