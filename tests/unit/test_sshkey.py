@@ -137,6 +137,10 @@ def test_a_private_key_in_the_variable_is_not_repeated(home: Path) -> None:
         (b"\x00\xff\x00", "ssh_key_malformed", "does not start with a key type"),
         ("ssh-ed25519 AAAA!!! x", "ssh_key_malformed", "is damaged"),
         (ED25519[:-8], "ssh_key_malformed", "is damaged"),
+        (f"{ED25519}AAAA", "ssh_key_malformed", "is damaged"),
+        (f"{ED25519[:40]}!*{ED25519[40:]}", "ssh_key_malformed", "is damaged"),
+        (f"ssh-rsa {blob(b'ssh-rsa', b'', b'')}", "ssh_key_malformed", "is damaged"),
+        (f"ssh-ed25519-cert-v01@openssh.com {ED25519[12:]}", "ssh_key_unsupported", "ssh-rsa only"),
         (f"ssh-rsa {ED25519.split()[1]}", "ssh_key_malformed", "is damaged"),
         ("ssh-ed25519", "ssh_key_malformed", "is damaged"),
         (rsa(1024), "ssh_key_unsupported", "RSA key of 1024 bits"),
@@ -176,21 +180,31 @@ def test_an_offer_that_is_turned_down(home: Path, answer: str) -> None:
     assert os.listdir(home.parent / "dev") == []  # noqa: PTH208
 
 
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
 @pytest.mark.parametrize("answer", ["\n", "y\n", "Yes\n"])
 def test_an_offer_that_is_taken(home: Path, answer: str) -> None:
     key = resolve(home, terminal=True, answer=answer)
     private = home.parent / "dev" / "id_ed25519"
     assert key.line.startswith("ssh-ed25519 ")
     assert key.line.endswith(" fwdctl-dev")
+    assert key.source == f"{private}.pub"
     assert stat.S_IMODE(private.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_openssh_reads_a_key_that_was_made(home: Path) -> None:
+    line = resolve(home, terminal=True, answer="y\n").line
+    private = home.parent / "dev" / "id_ed25519"
     derived = subprocess.run(
         ["ssh-keygen", "-y", "-f", str(private)], capture_output=True, text=True, check=True, timeout=30
     )
-    assert derived.stdout.split()[1] == key.line.split()[1]
+    assert derived.stdout.split()[:2] == line.split()[:2]
 
 
-def test_an_offer_without_ssh_keygen(home: Path) -> None:
+def test_a_private_key_that_is_there_is_not_overwritten(home: Path) -> None:
+    private = home.parent / "dev" / "id_ed25519"
+    private.write_text("precious")
     with pytest.raises(FwdctlError) as caught:
-        resolve(home, {"PATH": str(home)}, terminal=True, answer="y\n")
-    assert (caught.value.code, caught.value.exit_code) == ("ssh_keygen_not_found", 3)
+        resolve(home, terminal=True, answer="y\n")
+    assert (caught.value.code, caught.value.exit_code) == ("ssh_key_not_written", 1)
+    assert f"{private}: File exists." in caught.value.message
+    assert private.read_text() == "precious"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import errno
+import os
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_public_key,
+)
 
 from fwdctl.errors import ExitCode, FwdctlError
 
@@ -22,9 +29,8 @@ if TYPE_CHECKING:
 NAMES = ("id_ed25519.pub", "id_rsa.pub")
 SHORTEST_RSA = 2048
 LARGEST_FILE = 16_384
-KEYGEN_TIMEOUT = 30.0
 HEAD = 64
-ED25519_KEY = 32
+"""Bytes that tell a private key from a public one."""
 # Microsoft Learn, virtual machines, linux/mac-create-ssh-keys: RSA from 2048 bits and Ed25519, no others.
 TYPES = ("ssh-ed25519", "ssh-rsa")
 
@@ -68,14 +74,11 @@ def resolve(runtime: Runtime, values: Mapping[str, str], folder: Path, base: Pat
         if file.is_file():
             return SshKey(read(file), str(file))
     if runtime.may_prompt and _agrees(runtime, folder):
-        file = generate(runtime, folder)
+        file = generate(folder)
         return SshKey(read(file), str(file))
-    raise _error(
-        "ssh_key_not_found",
-        f"No SSH public key: neither SSH_PUBLIC_KEY_FILE is set nor is there one of {', '.join(NAMES)} in "
-        f"{home / '.ssh'}.",
-        "Run `ssh-keygen -t ed25519`, or `azd env set SSH_PUBLIC_KEY_FILE FILE`.",
-    )
+    text = f"neither SSH_PUBLIC_KEY_FILE is set nor is there one of {', '.join(NAMES)} in {home / '.ssh'}"
+    suggestion = "Run `ssh-keygen -t ed25519`, or `azd env set SSH_PUBLIC_KEY_FILE FILE`."
+    raise _error("ssh_key_not_found", f"No SSH public key: {text}.", suggestion)
 
 
 def read(file: Path, name: str = "") -> str:
@@ -95,52 +98,37 @@ def read(file: Path, name: str = "") -> str:
         with file.open("rb", buffering=0) as stream:
             head = stream.read(HEAD) or b""
             if b"PRIVATE KEY" in head or head.startswith(b"PuTTY-User-Key-File"):
-                raise _private(shown, file)
+                raise _private(shown, file.name)
             content = head + (stream.read(LARGEST_FILE) or b"")
     except FileNotFoundError as error:
-        raise _error(
-            "ssh_key_not_found",
-            f"The SSH public key file {shown} does not exist.",
-            "Correct it with `azd env set SSH_PUBLIC_KEY_FILE FILE`, or make a key with `ssh-keygen`.",
-        ) from error
+        text = f"The SSH public key file {shown} does not exist."
+        suggestion = (
+            "Correct it with `azd env set SSH_PUBLIC_KEY_FILE FILE`, or make a key with `ssh-keygen`."
+        )
+        raise _error("ssh_key_not_found", text, suggestion) from error
     except OSError as error:
-        raise _error(
-            "ssh_key_unreadable",
-            f"The SSH public key file {shown} cannot be read: {error.strerror}.",
-            "Make it readable, or name another.",
-        ) from error
+        text = f"The SSH public key file {shown} cannot be read: {error.strerror}."
+        raise _error("ssh_key_unreadable", text, "Make it readable, or name another.") from error
     return _check(content.decode("utf-8", "replace"), shown)
-
-
-def _private(shown: str, file: Path) -> FwdctlError:
-    return _error(
-        "ssh_key_private",
-        f"{shown} is a private key; nothing of it was used.",
-        f"Name the public key, usually {file.name}.pub.",
-    )
 
 
 def _check(content: str, shown: str) -> str:
     """One public key, checked and with a harmless comment."""
     if "PRIVATE KEY" in content[:HEAD]:
-        raise _private(shown, Path("KEY"))
+        raise _private(shown, "KEY")
     if content.startswith(("---- BEGIN SSH2 PUBLIC KEY", "-----BEGIN")):
+        text = f"{shown} is a public key, but not in OpenSSH's one-line form."
         raise _error(
-            "ssh_key_malformed",
-            f"{shown} is a public key, but not in OpenSSH's one-line form.",
-            "Convert it with `ssh-keygen -i -f FILE` (PEM: add `-m PKCS8`).",
+            "ssh_key_malformed", text, "Convert it with `ssh-keygen -i -f FILE` (PEM: add `-m PKCS8`)."
         )
     lines = [line.strip() for line in content.splitlines() if line.strip() and not line.startswith("#")]
     if len(lines) != 1:
-        raise _error(
-            "ssh_key_malformed",
-            f"{shown} holds {len(lines)} lines; one public key is needed.",
-            "Name another file.",
-        )
+        text = f"{shown} holds {len(lines)} lines; one public key is needed."
+        raise _error("ssh_key_malformed", text, "Name another file.")
     kind, _, rest = lines[0].partition(" ")
     encoded, _, comment = rest.strip().partition(" ")
     _check_type(kind, shown)
-    _check_blob(kind, encoded, shown)
+    _check_key(kind, encoded, shown)
     safe = re.sub(r"[^A-Za-z0-9@._-]+", "-", comment.strip()).strip("-")
     return " ".join(part for part in (kind, encoded, safe) if part)
 
@@ -149,53 +137,28 @@ def _check_type(kind: str, shown: str) -> None:
     if kind in TYPES:
         return
     if re.fullmatch(r"(sk-)?(ecdsa|ssh)-[a-z0-9@.-]+", kind):
-        raise _error(
-            "ssh_key_unsupported",
-            f"{shown} is a key of type {kind}; Azure takes ssh-ed25519 and ssh-rsa only.",
-            "Make one with `ssh-keygen -t ed25519` and name it in SSH_PUBLIC_KEY_FILE.",
-        )
-    raise _error(
-        "ssh_key_malformed",
-        f"{shown} does not start with a key type such as ssh-ed25519.",
-        "Name a public key in OpenSSH's form: TYPE BASE64 COMMENT.",
-    )
+        text = f"{shown} is a key of type {kind}; Azure takes {' and '.join(TYPES)} only."
+        suggestion = "Make one with `ssh-keygen -t ed25519` and name it in SSH_PUBLIC_KEY_FILE."
+        raise _error("ssh_key_unsupported", text, suggestion)
+    text = f"{shown} does not start with a key type such as ssh-ed25519."
+    raise _error("ssh_key_malformed", text, "Name a public key in OpenSSH's form: TYPE BASE64 COMMENT.")
 
 
-def _check_blob(kind: str, encoded: str, shown: str) -> None:
-    """The base64 holds the type and key that the line announces (RFC 4253, section 6.6; RFC 8709)."""
+def _check_key(kind: str, encoded: str, shown: str) -> None:
+    """The base64 holds a key of the type that the line announces, of a size that Azure takes."""
+    line = f"{kind} {encoded}"
     try:
-        fields = _fields(base64.b64decode(encoded, validate=True))
-    except (binascii.Error, ValueError):
-        fields = []
-    whole = {"ssh-ed25519": 2, "ssh-rsa": 3}[kind]
-    if len(fields) != whole or fields[0] != kind.encode():
-        broken = True
-    else:
-        broken = kind == "ssh-ed25519" and len(fields[1]) != ED25519_KEY
-    if broken:
-        raise _error(
-            "ssh_key_malformed",
-            f"{shown} is damaged: its base64 is not a key of type {kind}.",
-            "Copy the public key again, as one line.",
-        )
-    if kind == "ssh-rsa" and (bits := int.from_bytes(fields[2], "big").bit_length()) < SHORTEST_RSA:
-        raise _error(
-            "ssh_key_unsupported",
-            f"{shown} is an RSA key of {bits} bits; Azure takes {SHORTEST_RSA} or more.",
-            "Make one with `ssh-keygen -t ed25519`.",
-        )
-
-
-def _fields(blob: bytes) -> list[bytes]:
-    """Split length-prefixed fields; ValueError where a length does not fit."""
-    fields = []
-    while blob:
-        size = int.from_bytes(blob[:4], "big")
-        if len(blob) < 4 + size:
-            raise ValueError
-        fields.append(blob[4 : 4 + size])
-        blob = blob[4 + size :]
-    return fields
+        key = load_ssh_public_key(line.encode())
+        # Written anew and compared, because the loader skips characters that are no base64.
+        whole = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() == line
+    except ValueError:
+        whole = False
+    if not whole:
+        text = f"{shown} is damaged: its base64 is not a key of type {kind}."
+        raise _error("ssh_key_malformed", text, "Copy the public key again, as one line.")
+    if isinstance(key, RSAPublicKey) and key.key_size < SHORTEST_RSA:
+        text = f"{shown} is an RSA key of {key.key_size} bits; Azure takes {SHORTEST_RSA} or more."
+        raise _error("ssh_key_unsupported", text, "Make one with `ssh-keygen -t ed25519`.")
 
 
 def _agrees(runtime: Runtime, folder: Path) -> bool:
@@ -205,37 +168,32 @@ def _agrees(runtime: Runtime, folder: Path) -> bool:
     return answer != "" and answer.strip().lower() in {"", "y", "yes"}
 
 
-def generate(runtime: Runtime, folder: Path) -> Path:
+def generate(folder: Path) -> Path:
     """Make an Ed25519 key without passphrase in the environment's folder, which azd keeps out of git.
 
     Returns:
         The public key's file.
 
     Raises:
-        FwdctlError: ssh-keygen is missing (3) or fails (1).
+        FwdctlError: a file cannot be written, or there is a private key already (1).
     """
-    keygen = shutil.which("ssh-keygen", path=runtime.environ.get("PATH"))
-    if keygen is None:
-        raise FwdctlError(
-            "ssh_keygen_not_found",
-            "ssh-keygen is not on PATH.",
-            "Install OpenSSH, or name a public key in SSH_PUBLIC_KEY_FILE.",
-            exit_code=ExitCode.NOT_FOUND,
-        )
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     file = folder / "id_ed25519"
-    command = [keygen, "-q", "-t", "ed25519", "-N", "", "-C", f"fwdctl-{folder.name}", "-f", str(file)]
     try:
-        subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=KEYGEN_TIMEOUT, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", None) or b"").decode("utf-8", "replace")
-        raise FwdctlError(
-            "ssh_keygen_failed",
-            f"ssh-keygen failed: {' '.join(said.split()) or error}",
-            "Name a public key in SSH_PUBLIC_KEY_FILE.",
-        ) from error
-    return file.with_name("id_ed25519.pub")
+        with open(file, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as stream:
+            stream.write(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+        file.with_suffix(".pub").write_bytes(public + f" fwdctl-{folder.name}\n".encode())
+    except OSError as error:
+        text = f"No SSH key was made: {error.filename}: {error.strerror}."
+        suggestion = "Name a public key in SSH_PUBLIC_KEY_FILE."
+        raise FwdctlError("ssh_key_not_written", text, suggestion) from error
+    return file.with_suffix(".pub")
+
+
+def _private(shown: str, name: str) -> FwdctlError:
+    text = f"{shown} is a private key; nothing of it was used."
+    return _error("ssh_key_private", text, f"Name the public key, usually {name}.pub.")
 
 
 def _error(code: str, message: str, suggestion: str) -> FwdctlError:
