@@ -10,7 +10,8 @@ import re
 import threading
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TextIO
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from fwdctl.errors import ExitCode, FwdctlError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.status import Status
-    from rich.text import Text
 
     from fwdctl.runtime import Runtime
 
@@ -30,6 +30,12 @@ GAP = 3
 """Blanks between the columns of a table."""
 TEXT_WIDTH = 16
 """What a column of several words keeps next to others, if it can."""
+
+# C0 but tab and line feed, DEL, C1; soft hyphen, marks of direction, zero widths, line separators, tags.
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\U000e0000-\U000e007f]"
+)
 
 
 class OutputFormat(StrEnum):
@@ -83,7 +89,7 @@ def render(runtime: Runtime, command: str, result: Result, fmt: OutputFormat) ->
 
 
 def render_error(runtime: Runtime, command: str, error: FwdctlError, fmt: OutputFormat) -> int:
-    """Print a failure: `ERROR:` and the mend on stderr; for JSON and JUnit the document too."""
+    """Print a failure: `ERROR:` and the suggestion on stderr; for JSON and JUnit the document too."""
     _print_error(runtime, error)
     if fmt is OutputFormat.json:
         status = "inconclusive" if error.exit_code == ExitCode.INCONCLUSIVE else "failed"
@@ -96,10 +102,9 @@ def render_error(runtime: Runtime, command: str, error: FwdctlError, fmt: Output
 
 def _print_error(runtime: Runtime, error: FwdctlError) -> None:
     red, plain = ("\x1b[31m", "\x1b[0m") if runtime.colour(runtime.stderr) else ("", "")
-    lines = [f"{red}ERROR: {error.message}{plain}"]
+    runtime.stderr.write(f"{red}ERROR: {printable(error.message, runtime.stderr)}{plain}\n")
     if error.suggestion:
-        lines.append(f"Suggestion: {error.suggestion}")
-    runtime.stderr.write(encodable("\n".join(lines) + "\n", runtime.stderr))
+        runtime.stderr.write(f"Suggestion: {printable(error.suggestion, runtime.stderr)}\n")
     runtime.stderr.flush()
 
 
@@ -148,6 +153,15 @@ def encodable(text: str, stream: TextIO) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def printable(text: str, stream: TextIO) -> str:
+    r"""Text from anywhere, as a line of ours may show it: a terminal obeys nothing in it.
+
+    Control characters and those that change the direction of writing become visible, such as `\x1b`; line
+    ends and tabs stay. (JSON is ASCII, and JUnit goes through `xml_text`.)
+    """
+    return encodable(_INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text), stream)
+
+
 def console(runtime: Runtime, stream: TextIO) -> Console:
     """A rich console that follows the runtime: colour, the terminal's width, no markup surprises.
 
@@ -174,7 +188,7 @@ def console(runtime: Runtime, stream: TextIO) -> Console:
 
 def say(console: Console, text: str) -> None:
     """Print a line as it is: text is never markup, never wrapped, and no encoding refuses it."""
-    console.print(encodable(text, console.file), soft_wrap=True)  # type: ignore[arg-type]
+    console.print(printable(text, console.file), soft_wrap=True)  # type: ignore[arg-type]
 
 
 def grid(console: Console, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -183,34 +197,38 @@ def grid(console: Console, headings: Sequence[str], rows: Iterable[Sequence[obje
     Values are text, never markup. On a narrow terminal columns of several words wrap, names stay whole; where
     names leave the last column too little, it stands below them.
     """
+    from rich.cells import cell_len
     from rich.text import Text
 
-    def text(cell: object) -> Text:
-        shown = "-" if cell is None or cell == "" else str(cell)
-        return Text(encodable(shown, console.file))  # type: ignore[arg-type]
-
-    table = [[text(heading.upper()) for heading in headings], *([text(cell) for cell in row] for row in rows)]
+    # Not rich's Table: at 80 columns it breaks words that could have moved, and cuts what must not wrap.
+    stream = console.file
+    table = [[heading.upper() for heading in headings]]
+    for row in rows:
+        cells = ("-" if cell is None or cell == "" else str(cell) for cell in row)
+        table.append([printable(cell, stream) for cell in cells])  # type: ignore[arg-type]
     widths, below = _column_widths(table, console.width)
     for row in table:
-        cells = [cell.wrap(console, width, overflow="fold") for cell, width in zip(row, widths, strict=True)]
-        under = [f"  {line.plain.rstrip()}" for line in cells.pop()] if below else []
-        for number in range(max(map(len, cells))):
-            parts = [lines[number] if number < len(lines) else Text() for lines in cells]
-            for part, width in zip(parts, widths, strict=False):
-                part.rstrip()
-                part.pad_right(width - part.cell_len)
-            console.file.write((" " * GAP).join(part.plain for part in parts).rstrip() + "\n")
+        wrapped = [
+            [line.plain.rstrip() for line in Text(cell).wrap(console, width, overflow="fold")]
+            for cell, width in zip(row, widths, strict=True)
+        ]
+        under = wrapped.pop() if below else []
+        for parts in zip_longest(*wrapped, fillvalue=""):
+            padded = [
+                part + " " * (width - cell_len(part)) for part, width in zip(parts, widths, strict=False)
+            ]
+            stream.write((" " * GAP).join(padded).rstrip() + "\n")
         for line in under:
-            console.file.write(line + "\n")
+            stream.write(f"  {line}\n")
 
 
-def _column_widths(table: Sequence[Sequence[Text]], width: int) -> tuple[list[int], bool]:
+def _column_widths(table: Sequence[Sequence[str]], width: int) -> tuple[list[int], bool]:
     """How wide each column may be, and whether the last one stands below the others."""
     from rich.cells import cell_len
 
     columns = list(zip(*table, strict=True))
-    natural = [max(cell.cell_len for cell in column) for column in columns]
-    words = [max(cell_len(word) for cell in column for word in cell.plain.split()) for column in columns]
+    natural = [max(map(cell_len, column)) for column in columns]
+    words = [max(cell_len(word) for cell in column for word in cell.split()) for column in columns]
     room = width - GAP * (len(columns) - 1)
     comfortable = [min(n, max(w, TEXT_WIDTH)) for w, n in zip(words, natural, strict=True)]
     for floor in (comfortable, words):
@@ -248,7 +266,7 @@ class Progress:
         self._lock = threading.Lock()
         self._line_open = False
 
-    def __enter__(self) -> Progress:  # noqa: PYI034 - Self needs Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -275,27 +293,27 @@ class Progress:
             text: what.
             elapsed: seconds since it began, for the spinner.
         """
+        text = printable(text, self._stream)
         with self._lock:
             if self._console is None:
                 if text not in self._told:
                     self._told.add(text)
                     self._line(f"{text} ...")
                 return
-            if elapsed is not None:
-                text += f", {elapsed:.0f} s"
+            from rich.text import Text  # a string would be read as markup
+
+            shown = Text(text if elapsed is None else f"{text}, {elapsed:.0f} s")
             self._close_line()
             if self._status is None:
-                self._status = self._console.status(text)
+                self._status = self._console.status(shown)
                 self._status.start()
             else:
-                self._status.update(text)
+                self._status.update(shown)
 
     def done(self, text: str) -> None:
-        """A step that worked."""
         self._mark("\u2713", "Done", "32", text)
 
     def failed(self, text: str) -> None:
-        """A step that did not work."""
         self._mark("x", "Failed", "31", text)
 
     def warning(self, text: str) -> None:
@@ -307,15 +325,15 @@ class Progress:
         self._mark("-", "Skipped", "90", text)
 
     def _mark(self, sign: str, word: str, colour: str, text: str) -> None:
+        if encodable(sign, self._stream) != sign:
+            sign = "+"
+        mark = f"({sign}) {word}:"
         if self._live:
-            line = f"  \x1b[{colour}m({sign}) {word}:\x1b[0m {text}"
-        else:
-            line = f"  ({'+' if encodable(sign, self._stream) != sign else sign}) {word}: {text}"
+            mark = f"\x1b[{colour}m{mark}\x1b[0m"
         with self._lock:
-            self._line(line)
+            self._line(f"  {mark} {printable(text, self._stream)}")
 
     def _line(self, text: str) -> None:
-        text = encodable(text, self._stream)
         if self._console is not None and self._status is not None:
             from rich.text import Text
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import OutputFormat, Progress, Result, console, grid, render, render_error, say
+from fwdctl.output import OutputFormat, Progress, Result, console, grid, printable, render, render_error, say
 from support.frame import Stream, make_runtime
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-ERROR = FwdctlError("a_code", "It is <broken>.", "Mend it.", exit_code=ExitCode.BROKEN)
+ERROR = FwdctlError("a_code", "It is <broken>.", "Repair it.", exit_code=ExitCode.BROKEN)
 
 
 def rows(console: Console) -> None:
@@ -100,34 +100,34 @@ def test_json_envelope(tmp_path: Path) -> None:
         "status": "failed",
         "exitCode": 4,
         "data": {"é": 1},
-        "errors": [{"code": "a_code", "message": "It is <broken>.", "suggestion": "Mend it."}],
+        "errors": [{"code": "a_code", "message": "It is <broken>.", "suggestion": "Repair it."}],
     }
-    assert runtime.stderr.getvalue() == "ERROR: It is <broken>.\nSuggestion: Mend it.\n"
+    assert runtime.stderr.getvalue() == "ERROR: It is <broken>.\nSuggestion: Repair it.\n"
 
 
 @pytest.mark.parametrize("fmt", list(OutputFormat))
 def test_an_error_has_the_same_exit_code_and_lines_in_every_format(tmp_path: Path, fmt: OutputFormat) -> None:
     runtime = make_runtime(tmp_path)
     assert render_error(runtime, "probe", ERROR, fmt) == ExitCode.BROKEN
-    assert runtime.stderr.getvalue() == "ERROR: It is <broken>.\nSuggestion: Mend it.\n"
+    assert runtime.stderr.getvalue() == "ERROR: It is <broken>.\nSuggestion: Repair it.\n"
 
 
-def test_an_error_as_junit_is_xml_with_code_and_mend(tmp_path: Path) -> None:
+def test_an_error_as_junit_is_xml_with_code_and_suggestion(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
     render_error(runtime, "probe spoke", ERROR, OutputFormat.junit)
     error = ET.fromstring(runtime.stdout.getvalue()).find(".//error")  # noqa: S314 - our own text
     assert error is not None
-    assert error.attrib == {"type": "a_code", "message": "It is <broken>. Mend it."}
+    assert error.attrib == {"type": "a_code", "message": "It is <broken>. Repair it."}
 
 
 def test_an_error_as_junit_is_xml_in_every_encoding(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
-    render_error(runtime, "probe", FwdctlError("c", "10 \u2013 20 漢\x01", "Mend it."), OutputFormat.junit)
+    render_error(runtime, "probe", FwdctlError("c", "10 \u2013 20 漢\x01", "Repair it."), OutputFormat.junit)
     text = runtime.stdout.getvalue()
     assert text.isascii()
     error = ET.fromstring(text.encode()).find(".//error")  # noqa: S314 - our own text
     assert error is not None
-    assert error.get("message") == "10 \u2013 20 漢? Mend it."
+    assert error.get("message") == "10 \u2013 20 漢? Repair it."
 
 
 def test_a_line_is_whole_and_never_fails(tmp_path: Path) -> None:
@@ -136,6 +136,64 @@ def test_a_line_is_whole_and_never_fails(tmp_path: Path) -> None:
     say(console(runtime, stdout), "[b]" + "x" * 30 + " 漢")
     stdout.seek(0)
     assert stdout.read() == "[b]" + "x" * 30 + " \\u6f22\n"
+
+
+HOSTILE = {
+    "escape": ("\x1b", "\\x1b"),
+    "colour": ("\x1b[31m", "\\x1b[31m"),
+    "one-byte-control-sequence": ("\x9b2J", "\\x9b2J"),
+    "title": ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+    "one-byte-title": ("\x9d0;title\x9c", "\\x9d0;title\\x9c"),
+    "bell": ("\x07", "\\x07"),
+    "backspace": ("\x08", "\\x08"),
+    "carriage-return": ("\r", "\\r"),
+    "null": ("\x00", "\\x00"),
+    "delete": ("\x7f", "\\x7f"),
+    "right-to-left-override": ("\u202e", "\\u202e"),
+    "isolate": ("\u2066", "\\u2066"),
+    "arabic-letter-mark": ("\u061c", "\\u061c"),
+    "zero-width-space": ("\u200b", "\\u200b"),
+    "line-separator": ("\u2028", "\\u2028"),
+    "tag": ("\U000e0041", "\\U000e0041"),
+}
+
+
+@pytest.mark.parametrize(("text", "shown"), HOSTILE.values(), ids=HOSTILE)
+def test_a_terminal_obeys_nothing_that_came_from_outside(tmp_path: Path, text: str, shown: str) -> None:
+    value = f"ok{text}漢"
+    runtime = make_runtime(tmp_path)
+    stdout = console(runtime, runtime.stdout)
+    grid(stdout, ("Name", "State"), [("box", value)])
+    say(stdout, value)
+    render_error(runtime, "x", FwdctlError("c", value, value), OutputFormat.table)
+    with Progress(runtime) as progress:
+        progress.step(value)
+        progress.failed(value)
+    safe = f"ok{shown}漢"
+    assert runtime.stdout.getvalue() == f"NAME   STATE\nbox    {safe}\n{safe}\n"
+    assert runtime.stderr.getvalue() == (
+        f"ERROR: {safe}\nSuggestion: {safe}\n{safe} ...\n  (x) Failed: {safe}\n"
+    )
+
+
+def test_a_spinner_obeys_neither_markup_nor_what_came_from_outside(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path, {"TERM": "xterm"}, terminal=True)
+    with Progress(runtime) as progress:
+        progress.step("[bold]box[/] \x1b]0;title\x07")
+        progress.step("[red]box[/] \x1b]0;title\x07", 1.0)
+        progress.done("[x] \x1b]0;title\x07")
+    text = runtime.stderr.getvalue()
+    assert "[red]box[/] \\x1b]0;title\\x07, 1 s" in text
+    assert "[x] \\x1b]0;title\\x07" in text
+    assert "\x1b]" not in text
+    assert "\x07" not in text
+
+
+def test_line_ends_and_tabs_stay(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    say(console(runtime, runtime.stdout), "a\nb")
+    assert runtime.stdout.getvalue() == "a\nb\n"
+    assert printable("a\tb", runtime.stdout) == "a\tb"
 
 
 def test_junit_is_refused_where_there_is_none(tmp_path: Path) -> None:
