@@ -17,7 +17,7 @@ from fwdctl.cli.app import GROUPS, app
 from fwdctl.cli.options import CURRENT, Invocation
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, render_error
-from fwdctl.runtime import Runtime, UnwritableError, mend_streams
+from fwdctl.runtime import Runtime, UnwritableError, replace_closed_streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,14 +37,14 @@ def main(argv: Sequence[str] | None = None, runtime: Runtime | None = None) -> i
 
 
 def run() -> NoReturn:
-    """The program: `main`, without what costs time and is of no use to a process that lives for a second.
+    """The program: `main`, without collecting garbage and without exit handlers.
 
-    Collecting garbage while modules load and taking them apart at the end cost a warm probe a tenth. Nothing
-    here relies on exit handlers: what has to be undone is undone before `main` returns.
+    Both cost a warm probe a tenth of its time. Nothing relies on exit handlers: what has to be undone is
+    undone before `main` returns.
     """
     gc.disable()
     ended_by = _end_in_order()
-    mend_streams()
+    replace_closed_streams()
     code = main()
     if ended_by and code == ExitCode.INTERRUPTED:
         code = 128 + ended_by[0]  # as the shell tells that a signal ended a program
@@ -134,17 +134,13 @@ def _reader_left(error: Exception) -> bool:
 def _usage(error: typer.TyperException) -> FwdctlError:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "fwdctl"
-    mend = f"See `{where} --help`."
+    suggestion = f"See `{where} --help`."
     # Typer keeps the class to itself.
     parameters = context.command.params if context is not None else ()
     if type(error).__name__ == "NoSuchOption" and any(each.name == "command" for each in parameters):
-        mend = f"Put `--` before a command that has options of its own, or see `{where} --help`."
-    return FwdctlError(
-        "usage",
-        " ".join(error.format_message().split()),
-        mend,
-        exit_code=ExitCode.USAGE,
-    )
+        suggestion = f"Put `--` before a command that has options of its own, or see `{where} --help`."
+    message = " ".join(error.format_message().split())
+    return FwdctlError("usage", message, suggestion, exit_code=ExitCode.USAGE)
 
 
 def _give_up_stdout(runtime: Runtime) -> int:

@@ -28,7 +28,7 @@ class FwdctlError(Exception):
     Args:
         code: constant in snake_case, part of the JSON contract.
         message: what is wrong and where, one line.
-        suggestion: how to mend it, one line; empty when nothing can be advised.
+        suggestion: what to do about it, one line; empty when nothing can be advised.
         exit_code: the exit code; usage errors are 2, missing things 3, and so on.
     """
 

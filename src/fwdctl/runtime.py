@@ -32,7 +32,7 @@ class _Output(io.FileIO):
             raise UnwritableError(error.errno, error.strerror) from error
 
 
-def mend_streams() -> None:
+def replace_closed_streams() -> None:
     """Give the process streams that can be used, where its parent has closed some; the lowest number first.
 
     Python has None for a stream that was closed before the start, and the next file that is opened would get

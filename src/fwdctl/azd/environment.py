@@ -61,14 +61,9 @@ class AzdEnvironment:
         Raises:
             FwdctlError: some are missing: the environment is not provisioned (exit code 3).
         """
-        missing = [name for name in names if not self.values.get(name)]
-        if missing:
-            raise FwdctlError(
-                "not_provisioned",
-                f"The azd environment '{self.name}' is not provisioned: {', '.join(missing)} not set.",
-                "Run `azd provision` (or `azd up`), which sets them.",
-                exit_code=ExitCode.NOT_FOUND,
-            )
+        if missing := ", ".join(name for name in names if not self.values.get(name)):
+            text = f"The azd environment '{self.name}' is not provisioned: {missing} not set."
+            raise _error("not_provisioned", text, "Run `azd provision` (or `azd up`), which sets them.")
 
 
 def find_project(start: Path) -> Path:
@@ -81,21 +76,16 @@ def find_project(start: Path) -> Path:
     for folder in (here, *here.parents):
         if (folder / "azure.yaml").is_file() or (folder / "azure.yml").is_file():
             return folder
-    raise FwdctlError(
-        "azd_project_not_found",
-        f"No azd project: neither {here} nor a folder above it holds azure.yaml.",
-        "Change to the project's folder or name it with --cwd; without a project, name a --resource-group.",
-        exit_code=ExitCode.NOT_FOUND,
+    text = f"No azd project: neither {here} nor a folder above it holds azure.yaml."
+    suggestion = (
+        "Change to the project's folder or name it with --cwd; without a project, name a --resource-group."
     )
+    raise _error("azd_project_not_found", text, suggestion)
 
 
 def list_environments(project: Path) -> list[str]:
     """Names of the project's environments, sorted."""
-    try:
-        entries = sorted((project / ".azure").iterdir())
-    except FileNotFoundError:
-        return []
-    return [entry.name for entry in entries if (entry / ".env").is_file()]
+    return sorted(file.parent.name for file in (project / ".azure").glob("*/.env") if file.is_file())
 
 
 def choose(project: Path, environ: Mapping[str, str], wanted: str | None = None) -> str:
@@ -114,18 +104,14 @@ def choose(project: Path, environ: Mapping[str, str], wanted: str | None = None)
         return name
     listed = f"There are: {', '.join(known)}." if known else "There is none yet."
     if name:
-        raise FwdctlError(
-            "azd_environment_not_found",
-            f"The azd environment '{name}' (from {source}) does not exist in {project}.",
-            f"{listed} Choose one with --environment, or make it with `azd env new {name}`.",
-            exit_code=ExitCode.NOT_FOUND,
-        )
-    raise FwdctlError(
-        "azd_environment_not_chosen",
-        f"No azd environment is selected in {project}.",
-        f"{listed} Choose one with `azd env select` or --environment, or make one with `azd env new`.",
-        exit_code=ExitCode.NOT_FOUND,
+        text = f"The azd environment '{name}' (from {source}) does not exist in {project}."
+        suggestion = f"{listed} Choose one with --environment, or make it with `azd env new {name}`."
+        raise _error("azd_environment_not_found", text, suggestion)
+    text = f"No azd environment is selected in {project}."
+    suggestion = (
+        f"{listed} Choose one with `azd env select` or --environment, or make one with `azd env new`."
     )
+    raise _error("azd_environment_not_chosen", text, suggestion)
 
 
 def _default_environment(project: Path) -> str:
@@ -135,12 +121,8 @@ def _default_environment(project: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, ValueError) as error:
-        raise FwdctlError(
-            "azd_config_unreadable",
-            f"{path} cannot be read: {error}",
-            "Mend or delete it and run `azd env select NAME`.",
-            exit_code=ExitCode.NOT_FOUND,
-        ) from error
+        suggestion = "Correct or delete it and run `azd env select NAME`."
+        raise _error("azd_config_unreadable", f"{path} cannot be read: {error}", suggestion) from error
     name = document.get("defaultEnvironment") if isinstance(document, dict) else None
     return name if isinstance(name, str) else ""
 
@@ -169,12 +151,10 @@ def read_values(path: Path) -> dict[str, str]:
         with path.open(encoding="utf-8") as stream:
             values = dotenv_values(stream=stream, interpolate=False)
     except (OSError, UnicodeDecodeError) as error:
-        raise FwdctlError(
-            "azd_environment_unreadable",
-            f"{path} cannot be read: {error}",
-            "Mend the file, or make the environment anew with `azd env new` and `azd env refresh`.",
-            exit_code=ExitCode.NOT_FOUND,
-        ) from error
+        suggestion = (
+            "Correct the file, or make the environment again with `azd env new` and `azd env refresh`."
+        )
+        raise _error("azd_environment_unreadable", f"{path} cannot be read: {error}", suggestion) from error
     return {name: _LEFT_ESCAPED.sub(r"\1", value or "") for name, value in values.items()}
 
 
@@ -206,32 +186,34 @@ def run_azd(runtime: Runtime, *arguments: str) -> str:
     """
     azd = shutil.which("azd", path=runtime.environ.get("PATH"))
     if azd is None:
-        raise FwdctlError(
-            "azd_not_found",
-            "The Azure Developer CLI `azd` is not on PATH.",
-            "Install it: https://aka.ms/azd-install",
-            exit_code=ExitCode.NOT_FOUND,
-        )
-    name, mend = f"azd {' '.join(arguments[:2])}", "Try `azd env get-values` by hand."
+        text = "The Azure Developer CLI `azd` is not on PATH."
+        raise _error("azd_not_found", text, "Install it: https://aka.ms/azd-install")
+    name, suggestion = f"azd {' '.join(arguments[:2])}", "Try `azd env get-values` by hand."
     try:
-        answer = subprocess.run(
+        done = subprocess.run(
             [azd, *arguments],
             env=dict(runtime.environ),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=AZD_TIMEOUT,
             check=False,
+            encoding="utf-8",
+            errors="replace",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise FwdctlError("azd_failed", f"`{name}` did not run: {error}", mend) from error
-    if answer.returncode != 0:
-        said = " ".join((answer.stderr + answer.stdout).decode("utf-8", "replace").split())
-        text = f"`{name}` ended with exit code {answer.returncode}: {said}"
-        raise FwdctlError("azd_failed", text, mend)
-    return answer.stdout.decode("utf-8", "replace")
+        raise FwdctlError("azd_failed", f"`{name}` did not run: {error}", suggestion) from error
+    if done.returncode != 0:
+        said = " ".join((done.stderr + done.stdout).split())
+        text = f"`{name}` ended with exit code {done.returncode}: {said}"
+        raise FwdctlError("azd_failed", text, suggestion)
+    return done.stdout
 
 
 def escape(value: str) -> str:
     """A value as godotenv 1.5.1, which azd reads with, expects it between double quotes."""
     escaped = re.sub(r'([\\"!$`])', r"\\\1", value)
     return escaped.replace("\n", r"\n").replace("\r", r"\r")
+
+
+def _error(code: str, message: str, suggestion: str) -> FwdctlError:
+    return FwdctlError(code, message, suggestion, exit_code=ExitCode.NOT_FOUND)

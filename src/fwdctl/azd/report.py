@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fwdctl.azd import environment as azd_environment
@@ -21,28 +20,15 @@ _SECRET = re.compile(r"KEY|SECRET|PASSWORD|TOKEN|CLOUD_INIT|CREDENTIAL|CONNECTIO
 _NO_SECRET = {"RESOURCE_TOKEN", "SSH_PUBLIC_KEY_FILE"}
 
 
-@dataclass(frozen=True)
-class Need:
-    """A value that the environment must hold.
-
-    Attributes:
-        name: of the value.
-        step: the command that sets it.
-    """
-
-    name: str
-    step: str
-
-
-NEEDS = (
-    Need("AZURE_SUBSCRIPTION_ID", "azd env set AZURE_SUBSCRIPTION_ID ID"),
-    Need("AZURE_LOCATION", "azd env set AZURE_LOCATION REGION"),
-    *(
-        Need(name, "azd hooks run preprovision")
-        for name in ("SSH_PUBLIC_KEY", "CLOUD_INIT_FWD", "CLOUD_INIT_ONPREM")
-    ),
-    *(Need(name, "azd provision") for name in azd_environment.OUTPUTS),
-)
+NEEDS = {
+    "AZURE_SUBSCRIPTION_ID": "azd env set AZURE_SUBSCRIPTION_ID ID",
+    "AZURE_LOCATION": "azd env set AZURE_LOCATION REGION",
+    "SSH_PUBLIC_KEY": "azd hooks run preprovision",
+    "CLOUD_INIT_FWD": "azd hooks run preprovision",
+    "CLOUD_INIT_ONPREM": "azd hooks run preprovision",
+    **dict.fromkeys(azd_environment.OUTPUTS, "azd provision"),
+}
+"""Values that the environment must hold, and the command that sets each."""
 
 
 def shorten(name: str, value: str) -> str:
@@ -76,40 +62,31 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
         FwdctlError: no project or no environment (3).
     """
     environment = azd_environment.load(runtime, wanted)
-    rows = [(need.name, _state(runtime, environment, need), need.step) for need in NEEDS]
-    missing = [(name, step) for name, state, step in rows if state == "missing"]
+    checks = [
+        {"name": name, "state": _state(runtime, environment, name), "setBy": step}
+        for name, step in NEEDS.items()
+    ]
+    missing = [check for check in checks if check["state"] == "missing"]
 
     def table(console: Console) -> None:
-        grid(
-            console,
-            ("Name", "State", "Set by"),
-            [(name, state, step if state == "missing" else "") for name, state, step in rows],
-        )
+        rows = [(c["name"], c["state"], c["setBy"] if c["state"] == "missing" else "") for c in checks]
+        grid(console, ("Name", "State", "Set by"), rows)
 
     runtime.stderr.write(f"azd environment '{environment.name}' in {environment.project}\n")
-    errors: tuple[FwdctlError, ...] = ()
-    if missing:
-        text = f"The azd environment '{environment.name}' lacks {len(missing)} of {len(rows)} values."
-        first = f"Run `{missing[0][1]}`" + ("; `azd up` takes every step." if len(missing) > 1 else ".")
-        errors = (FwdctlError("not_provisioned", text, first, exit_code=ExitCode.NOT_FOUND),)
-    return Result(
-        data=_data(environment)
-        | {
-            "checks": [{"name": name, "state": state, "setBy": step} for name, state, step in rows],
-            "missing": [name for name, _ in missing],
-        },
-        status="failed" if missing else "succeeded",
-        exit_code=ExitCode.NOT_FOUND if missing else ExitCode.OK,
-        table=table,
-        errors=errors,
-    )
+    data = _data(environment) | {"checks": checks, "missing": [check["name"] for check in missing]}
+    if not missing:
+        return Result(data, table=table)
+    text = f"The azd environment '{environment.name}' lacks {len(missing)} of {len(checks)} values."
+    suggestion = f"Run `{missing[0]['setBy']}`" + ("; `azd up` takes every step." if missing[1:] else ".")
+    error = FwdctlError("not_provisioned", text, suggestion, exit_code=ExitCode.NOT_FOUND)
+    return Result(data, "failed", error.exit_code, table=table, errors=(error,))
 
 
-def _state(runtime: Runtime, environment: AzdEnvironment, need: Need) -> str:
-    if environment.values.get(need.name):
+def _state(runtime: Runtime, environment: AzdEnvironment, name: str) -> str:
+    if environment.values.get(name):
         return "set"
     # azd takes the subscription and the location from the process environment too.
-    if need.name.startswith("AZURE_") and runtime.environ.get(need.name):
+    if name.startswith("AZURE_") and runtime.environ.get(name):
         return "process"
     return "missing"
 
