@@ -89,7 +89,6 @@ class Runtime:
 
     @property
     def stdin_bytes(self) -> BinaryIO:
-        """Standard input as bytes."""
         return self.stdin.buffer
 
     @property

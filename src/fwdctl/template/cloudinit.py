@@ -109,13 +109,9 @@ def _render(file: Path, program_file: Path, config: dict[str, Any], markers: tup
     _check_markers(file, text, values)
     rendered = _MARKER.sub(lambda found: values[found[0]], text)
     _check_yaml(file, rendered)
-    size = len(rendered.encode())
-    if size > LARGEST:
-        raise _invalid(
-            file,
-            f"rendered to {size:,} bytes; Azure takes at most {LARGEST:,}",
-            f"Shorten {program_file.name} or the list of forwards.",
-        )
+    if (size := len(rendered.encode())) > LARGEST:
+        problem = f"rendered to {size:,} bytes; Azure takes at most {LARGEST:,}"
+        raise _invalid(file, problem, f"Shorten {program_file.name} or the list of forwards.")
     return CloudInit(rendered, config_hash)
 
 
@@ -124,28 +120,22 @@ def _read(file: Path) -> str:
     before, ended, _ = text.partition("\r")
     if ended:
         line = before.count("\n") + 1
-        raise _invalid(
-            file,
-            f"line {line} ends with a carriage return (CRLF), which breaks it on a Linux machine",
-            "Save it with LF line ends; with git: `git config core.autocrlf input`, then check it out again.",
+        problem = f"line {line} ends with a carriage return (CRLF), which breaks it on a Linux machine"
+        suggestion = (
+            "Save it with LF line ends; with git: `git config core.autocrlf input`, then check it out again."
         )
+        raise _invalid(file, problem, suggestion)
     return text
 
 
 def _check_start(file: Path, text: str) -> None:
-    first, _, rest = text.partition("\n")
-    if first != FIRST_LINE:
-        raise _invalid(
-            file,
-            f"the first line is not {FIRST_LINE}, so cloud-init would ignore the file",
-            f"Make {FIRST_LINE} the first line, with nothing before or after it.",
-        )
-    if rest.partition("\n")[0] != f"{HASH_LINE}@@CONFIG_HASH@@":
-        raise _invalid(
-            file,
-            "the second line is not the one that the template reads the configuration's hash from",
-            f"Make it `{HASH_LINE}@@CONFIG_HASH@@`.",
-        )
+    lines = text.split("\n", 2)
+    if lines[0] != FIRST_LINE:
+        problem = f"the first line is not {FIRST_LINE}, so cloud-init would ignore the file"
+        raise _invalid(file, problem, f"Make {FIRST_LINE} the first line, with nothing before or after it.")
+    if lines[1:2] != [f"{HASH_LINE}@@CONFIG_HASH@@"]:
+        problem = "the second line is not the one that the template reads the configuration's hash from"
+        raise _invalid(file, problem, f"Make it `{HASH_LINE}@@CONFIG_HASH@@`.")
 
 
 def _check_markers(file: Path, text: str, values: dict[str, str]) -> None:
@@ -153,9 +143,8 @@ def _check_markers(file: Path, text: str, values: dict[str, str]) -> None:
     if unknown := sorted(found - values.keys()):
         raise _invalid(file, f"{unknown[0]} is not a known marker", f"Known: {', '.join(sorted(values))}.")
     if missing := sorted(values.keys() - found):
-        raise _invalid(
-            file, f"{missing[0]} is missing, so the machine would not get it", f"Put {missing[0]} back."
-        )
+        problem = f"{missing[0]} is missing, so the machine would not get it"
+        raise _invalid(file, problem, f"Put {missing[0]} back.")
 
 
 def _check_yaml(file: Path, rendered: str) -> None:
@@ -172,8 +161,8 @@ def _check_yaml(file: Path, rendered: str) -> None:
         raise _invalid(file, "is not a YAML mapping", "Start with a key such as write_files:.")
 
 
-def _invalid(file: Path, text: str, suggestion: str) -> FwdctlError:
-    return FwdctlError("cloud_init_invalid", f"{file}: {text}.", suggestion, exit_code=ExitCode.USAGE)
+def _invalid(file: Path, problem: str, suggestion: str) -> FwdctlError:
+    return FwdctlError("cloud_init_invalid", f"{file}: {problem}.", suggestion, exit_code=ExitCode.USAGE)
 
 
 def _json(config: dict[str, Any]) -> str:

@@ -12,11 +12,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Template:
-    """The folder `infra`.
-
-    Attributes:
-        infra: the folder itself.
-    """
+    """The files of a folder `infra`."""
 
     infra: Path
 
@@ -27,12 +23,10 @@ class Template:
 
     @property
     def compiled(self) -> Path:
-        """The ARM template that the Bicep compiles to."""
         return self.infra / "main.json"
 
     @property
     def cloud_init(self) -> Path:
-        """The folder of both cloud-init templates and the programs that they carry."""
         return self.infra / "cloud-init"
 
 
@@ -45,18 +39,13 @@ def find_template(project: Path | None = None) -> Template:
     Raises:
         FwdctlError: there is none: a broken installation (exit code 3).
     """
-    places = [
-        *([project / "infra"] if project is not None else []),
-        _PACKAGE / "_template" / "infra",
-        _PACKAGE.parent.parent / "infra",
-    ]
+    places = [_PACKAGE / "_template" / "infra", _PACKAGE.parent.parent / "infra"]
+    if project is not None:
+        places.insert(0, project / "infra")
     for place in places:
         found = Template(place)
         if found.parameters.is_file() or found.cloud_init.is_dir():  # whoever reads tells what is missing
             return found
-    raise FwdctlError(
-        "template_not_found",
-        f"No template in {' or '.join(str(place) for place in places)}.",
-        "Work in a project made with `azd init --template`, or install fwdctl again.",
-        exit_code=ExitCode.NOT_FOUND,
-    )
+    text = f"No template in {' or '.join(map(str, places))}."
+    suggestion = "Work in a project made with `azd init --template`, or install fwdctl again."
+    raise FwdctlError("template_not_found", text, suggestion, exit_code=ExitCode.NOT_FOUND)

@@ -61,42 +61,28 @@ def read_text(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8")
     except FileNotFoundError as error:
-        raise FwdctlError(
-            "file_not_found",
-            f"{file} does not exist.",
-            "Correct its name; a file of the template is restored from version control.",
-            exit_code=ExitCode.NOT_FOUND,
-        ) from error
+        suggestion = "Correct its name; a file of the template is restored from version control."
+        code = ExitCode.NOT_FOUND
+        raise FwdctlError("file_not_found", f"{file} does not exist.", suggestion, exit_code=code) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise FwdctlError(
-            "file_unreadable",
-            f"{file} cannot be read: {error}",
-            "Make it a readable file in UTF-8.",
-            exit_code=ExitCode.USAGE,
-        ) from error
+        text = f"{file} cannot be read: {error}"
+        suggestion = "Make it a readable file in UTF-8."
+        raise FwdctlError("file_unreadable", text, suggestion, exit_code=ExitCode.USAGE) from error
 
 
 def _parameters(file: Path, default: Any = None) -> dict[str, Any]:
     """The `parameters` of a JSON document."""
-    document = _read_json(file)
+    try:
+        document = json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        text = f"{file}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}."
+        suggestion = "Correct that place; JSON has no byte order mark, no comments, no last comma."
+        raise FwdctlError("parameters_not_json", text, suggestion, exit_code=ExitCode.USAGE) from error
     value = document.get("parameters", default) if isinstance(document, dict) else None
     if isinstance(value, dict):
         return value
     suggestion = 'Write {"parameters": {"NAME": {"value": ...}}}.'
     raise ParametersError(file, [Problem("parameters", "is missing or not an object", suggestion)])
-
-
-def _read_json(file: Path) -> Any:
-    text = read_text(file)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise FwdctlError(
-            "parameters_not_json",
-            f"{file}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}.",
-            "Correct that place; JSON has no byte order mark, no comments, no last comma.",
-            exit_code=ExitCode.USAGE,
-        ) from error
 
 
 def _value(name: str, entry: Any, declaration: dict[str, Any], environment: Mapping[str, str]) -> Any:
@@ -127,6 +113,5 @@ def _substitute(value: Any, kind: str | None, environment: Mapping[str, str]) ->
     try:
         return json.loads(text)
     except ValueError as error:
-        raise _UnusableError(
-            "is not JSON after its ${...} were replaced", "Check those values of the azd environment."
-        ) from error
+        suggestion = "Check those values of the azd environment."
+        raise _UnusableError("is not JSON after its ${...} were replaced", suggestion) from error
