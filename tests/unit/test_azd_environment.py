@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fwdctl.azd import environment as azd_environment
 from fwdctl.errors import FwdctlError
 from support.fake_program import write_program
-from support.frame import make_runtime, project
+from support.frame import make_runtime, project, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -164,6 +164,13 @@ def test_a_value_that_azd_would_spoil_is_refused(tmp_path: Path) -> None:
     environment = azd_environment.load(runtime)
     with pytest.raises(FwdctlError, match="azd cannot keep A"):
         azd_environment.set_values(runtime, environment, {"A": "x\\"})
+
+
+def test_a_terminal_obeys_no_value_of_the_environment(tmp_path: Path) -> None:
+    ran = run(make_runtime(project(tmp_path, 'A="x\x1b]0;title\x07"\n')), "env", "show")
+    assert ran.code == 0
+    assert "x\\x1b]0;title\\x07" in ran.stdout
+    assert "\x1b" not in ran.stdout
 
 
 @pytest.mark.azd

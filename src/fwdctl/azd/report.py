@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.azd import environment as azd_environment
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import Result, grid
+from fwdctl.output import Result, grid, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +51,7 @@ def show(runtime: Runtime, wanted: str | None = None) -> Result:
     def table(console: Console) -> None:
         grid(console, ("Name", "Value"), [(name, _cut(value)) for name, value in values.items()])
 
-    runtime.stderr.write(f"azd environment '{environment.name}' in {environment.project}\n")
+    _say_which(runtime, environment)
     return Result(data=_data(environment) | {"values": values}, table=table)
 
 
@@ -72,7 +72,7 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
         rows = [(c["name"], c["state"], c["setBy"] if c["state"] == "missing" else "") for c in checks]
         grid(console, ("Name", "State", "Set by"), rows)
 
-    runtime.stderr.write(f"azd environment '{environment.name}' in {environment.project}\n")
+    _say_which(runtime, environment)
     data = _data(environment) | {"checks": checks, "missing": [check["name"] for check in missing]}
     if not missing:
         return Result(data, table=table)
@@ -80,6 +80,11 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
     suggestion = f"Run `{missing[0]['setBy']}`" + ("; `azd up` takes every step." if missing[1:] else ".")
     error = FwdctlError("not_provisioned", text, suggestion, exit_code=ExitCode.NOT_FOUND)
     return Result(data, "failed", error.exit_code, table=table, errors=(error,))
+
+
+def _say_which(runtime: Runtime, environment: AzdEnvironment) -> None:
+    text = f"azd environment '{environment.name}' in {environment.project}\n"
+    runtime.stderr.write(printable(text, runtime.stderr))
 
 
 def _state(runtime: Runtime, environment: AzdEnvironment, name: str) -> str:

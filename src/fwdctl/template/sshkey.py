@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.output import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,7 +163,8 @@ def _check_key(kind: str, encoded: str, shown: str) -> None:
 
 
 def _agrees(runtime: Runtime, folder: Path) -> bool:
-    runtime.stderr.write(f"There is no SSH public key. Make one in {folder}? [Y/n] ")
+    question = f"There is no SSH public key. Make one in {folder}? [Y/n] "
+    runtime.stderr.write(printable(question, runtime.stderr))
     runtime.stderr.flush()
     answer = runtime.stdin.readline()
     return answer != "" and answer.strip().lower() in {"", "y", "yes"}
