@@ -13,8 +13,11 @@ import termios
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from fwdlab.arm.api import ArmApi
 from fwdlab.arm.auth import Credentials
+from fwdlab.arm.errors import ArmError
 from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
@@ -23,7 +26,7 @@ from fwdlab.clients.certs import Certificates, ensure_certificates
 from fwdlab.clients.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Coroutine, Mapping, Sequence
     from pathlib import Path
 
     from fwdlab.model import ProbeHealth
@@ -115,6 +118,13 @@ class FakeDataPlane:
 def new_api(plane: FakeDataPlane | None = None) -> ArmApi:
     """A control plane without resources."""
     return ArmApi(Store(), plane or FakeDataPlane(), subscription_id=SUBSCRIPTION, tenant_id=TENANT)
+
+
+async def refused(work: Coroutine[Any, Any, Any]) -> ArmError:
+    """The error that some work must end in."""
+    with pytest.raises(ArmError) as caught:
+        await work
+    return caught.value
 
 
 @dataclass

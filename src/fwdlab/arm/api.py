@@ -11,8 +11,8 @@ from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, parse_path
 from fwdlab.arm.locations import LOCATIONS
 from fwdlab.arm.services.base import LabSettings, World, normal_location
-from fwdlab.arm.services.container_instance import GROUP as CONTAINER_GROUP
-from fwdlab.arm.services.container_instance import ContainerGroups
+from fwdlab.arm.services.container_instance.container_groups import GROUP as CONTAINER_GROUP
+from fwdlab.arm.services.container_instance.container_groups import ContainerGroups
 from fwdlab.arm.store import group_not_found, not_found
 from fwdlab.errors import LabError
 

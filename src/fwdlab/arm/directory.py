@@ -9,7 +9,7 @@ from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import Answer
 from fwdlab.arm.ids import GROUP_TYPE
 from fwdlab.arm.locations import LOCATIONS, location_documents
-from fwdlab.arm.services.resources import matches, parse_filter
+from fwdlab.arm.services.resources.filters import matches, parse_filter
 from fwdlab.arm.store import group_not_found
 
 if TYPE_CHECKING:

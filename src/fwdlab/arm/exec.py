@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.services.container_instance import Containers
+from fwdlab.arm.services.container_instance.container_groups import Containers
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:

@@ -172,3 +172,19 @@ def _scope_id(scope: str) -> ResourceId:
 def same(one: str | None, other: str | None) -> bool:
     """Whether two ids name the same resource; never for a missing one."""
     return one is not None and other is not None and one.lower() == other.lower()
+
+
+def reference_id(value: object) -> str:
+    """The id in a reference `{"id": …}`, empty when there is none."""
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def reference_key(value: object) -> str:
+    """The id in a reference as ids are compared: in lower case."""
+    return reference_id(value).lower()
+
+
+def refers(value: object, wanted: str) -> bool:
+    """Whether a reference leads to that resource."""
+    return same(reference_id(value), wanted)

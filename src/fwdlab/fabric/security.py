@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from fwdlab.arm.services.network.security_groups import default_rules
 from fwdlab.fabric.wanted import Protocol, SecurityChain, SecurityRule, Side, short_hash
 from fwdlab.nodes.nodes import PLATFORM_ADDRESS
 
@@ -17,19 +18,6 @@ Direction = Literal["Inbound", "Outbound"]
 _PLATFORM = f"{PLATFORM_ADDRESS}/32"
 _NOWHERE = Side((), negated=False)
 _PROTOCOLS = {"*": "*", "tcp": "tcp", "udp": "udp", "icmp": "icmp"}
-# name, priority, source, destination, access: the rules that every group has.
-_DEFAULTS: dict[Direction, tuple[tuple[str, int, str, str, bool], ...]] = {
-    "Inbound": (
-        ("AllowVnetInBound", 65000, "VirtualNetwork", "VirtualNetwork", True),
-        ("AllowAzureLoadBalancerInBound", 65001, "AzureLoadBalancer", "*", True),
-        ("DenyAllInBound", 65500, "*", "*", False),
-    ),
-    "Outbound": (
-        ("AllowVnetOutBound", 65000, "VirtualNetwork", "VirtualNetwork", True),
-        ("AllowInternetOutBound", 65001, "*", "Internet", True),
-        ("DenyAllOutBound", 65500, "*", "*", False),
-    ),
-}
 
 
 def chain(
@@ -44,18 +32,14 @@ def chain(
         warnings: told what the lab does not honour.
     """
     ordered: list[tuple[int, SecurityRule]] = []
-    for rule in group.get("properties", {}).get("securityRules", []):
+    own = group.get("properties", {}).get("securityRules", [])
+    for rule in [*own, *default_rules(group["id"])]:
         properties = rule.get("properties", {})
         if str(properties.get("direction", "")).lower() != direction.lower():
             continue
         planned = _rule(rule["name"], properties, network, f"{group['id']}: rule {rule['name']}", warnings)
         if planned is not None:
             ordered.append((int(properties.get("priority", 65000)), planned))
-    for name, priority, source, destination, allow in _DEFAULTS[direction]:
-        origin = _side([source], network, name, warnings)
-        ordered.append(
-            (priority, SecurityRule(name, allow, "*", origin, _side([destination], network, name, warnings)))
-        )
     ordered.sort(key=lambda entry: entry[0])
     name = f"nsg_{short_hash(group['id'])}_{direction[:3].lower()}_{network.number}"
     return SecurityChain(name, tuple(rule for _, rule in ordered))

@@ -8,12 +8,14 @@ part.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.ids import ResourceId, same
+from fwdlab.arm.ids import ResourceId
 from fwdlab.arm.operations import Operations, Outcome
+from fwdlab.arm.services.shapes import Place, body, normal
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -21,7 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Mapping
 
     from fwdlab.arm.ports import DataPlane
+    from fwdlab.arm.services.shapes import Shape
     from fwdlab.arm.store import Store
+
+    Entries: TypeAlias = list[dict[str, Any]]
+    Actions: TypeAlias = Mapping[str, Callable[[ResourceId, Any], Outcome]]
+    Views: TypeAlias = Mapping[str, Callable[[ResourceId], Any]]
 
 _READ_ONLY = frozenset({"id", "name", "type", "etag", "systemData"})
 
@@ -88,42 +95,63 @@ class Provider:
     Attributes:
         type: full type in Azure's casing.
         tracked: whether it has a location and tags of its own.
+        shape: what its body must be, with its defaults.
         carry: properties that stay from the resource as it is when a PUT leaves them out.
-        actions: what POST on a word below the resource does.
-        views: what GET on a word below the resource answers.
+        derived: properties that are worked out when they are read; what a client sends is dropped.
     """
 
     type: ClassVar[str] = ""
     tracked: ClassVar[bool] = True
+    shape: ClassVar[Shape] = body()
     carry: ClassVar[tuple[str, ...]] = ()
+    derived: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.store = world.store
-        self.actions: Mapping[str, Callable[[ResourceId, Any], Outcome]] = {}
-        self.views: Mapping[str, Callable[[ResourceId], Any]] = {}
 
-    def check(self, resource_id: ResourceId, body: dict[str, Any]) -> None:
+    @cached_property
+    def actions(self) -> Actions:
+        """What POST on a word below the resource does."""
+        return {}
+
+    @cached_property
+    def views(self) -> Views:
+        """What GET on a word below the resource answers."""
+        return {}
+
+    def check(self, resource_id: ResourceId, sent: dict[str, Any]) -> None:
         """Refuse what is wrong whatever else exists."""
+        self.validate(resource_id, normal(self.shape, sent, Place(resource_id.text, self.type)))
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        """Refuse what a shape cannot tell, whatever else exists."""
+
+    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+        """Work out read-only properties, in place; refuse what does not fit to what exists."""
 
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
-        """Work out read-only properties; `document` is a fresh copy that may be changed and kept."""
-        return self.resource(document, old)
+        """The resource to store; it keeps secrets and node of the one it replaces."""
+        self.complete(document, old)
+        made = Resource(document["id"], self.type, document)
+        return made if old is None else replace(made, secrets=dict(old.secrets), node=old.node)
 
-    def put(self, resource_id: ResourceId, body: dict[str, Any]) -> Resource:
+    def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
         """Create or replace."""
-        self.check(resource_id, body)
         old = self.store.get(resource_id.text)
-        resource = self.build(self.draft(resource_id, body, old), old)
+        document = self.draft(resource_id, sent, old)
+        self.validate(resource_id, document)
+        if resource_id.parent is not None:
+            self.parent(resource_id)
+        resource = self.build(document, old)
         self.store.put(resource)
         return resource
 
-    def patch(self, resource_id: ResourceId, body: dict[str, Any]) -> Resource:
+    def patch(self, resource_id: ResourceId, change: dict[str, Any]) -> Resource:
         """Merge into what is there, then replace."""
-        old = self.store.require(resource_id.text)
-        merged = merge(self.rendered(old), body)
-        if "tags" in body:
-            merged["tags"] = body["tags"]
+        merged = merge(self.get(resource_id), change)
+        if "tags" in change:
+            merged["tags"] = change["tags"]
         return self.put(resource_id, merged)
 
     def get(self, resource_id: ResourceId) -> dict[str, Any]:
@@ -134,10 +162,14 @@ class Provider:
         """A copy of the document with what is derived at reading time."""
         return copy.deepcopy(resource.document)
 
+    def below(self, key: str, kind: str | None = None) -> list[Resource]:
+        """What stands below an id, of one type or of all."""
+        prefix = key.lower() + "/"
+        return [one for one in self.store.list(type=kind) if one.id.lower().startswith(prefix)]
+
     def list(self, scope: ResourceId) -> list[dict[str, Any]]:
         """All of this type below a scope or parent."""
-        prefix = scope.key + "/"
-        return [self.rendered(r) for r in self.store.list(type=self.type) if r.id.lower().startswith(prefix)]
+        return [self.rendered(one) for one in self.below(scope.key, self.type)]
 
     def delete(self, resource_id: ResourceId) -> Outcome:
         """Remove; 204 when there was nothing, as ARM answers."""
@@ -147,71 +179,100 @@ class Provider:
         self.store.delete(resource_id.text)
         return Outcome(200)
 
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """Refuse to remove what is in use; let go of what it holds."""
+
+    def release(self, resource_id: ResourceId) -> None:
+        """Let go of what it holds of other groups, when its own group goes with all in it."""
+
     def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
         """What of a stored document has no effect in the lab, `ID: what`; the data plane has its own."""
         del document
         yield from ()
 
-    def before_delete(self, resource_id: ResourceId) -> None:
-        """Refuse to remove what is in use; let go of what it holds."""
+    def parent(self, resource_id: ResourceId) -> Resource:
+        """The resource that a child stands under.
 
-    def draft(self, resource_id: ResourceId, body: dict[str, Any], old: Resource | None) -> dict[str, Any]:
-        """The document as sent, with id, name and type as ARM answers them."""
+        Raises:
+            ArmError: 404 `ParentResourceNotFound`.
+        """
+        found = self.store.get(str(resource_id.parent))
+        if found is None:
+            raise ArmError(
+                404,
+                "ParentResourceNotFound",
+                "Failed to perform operation on nested resource. "
+                f"The parent resource '{resource_id.parent}' is not found.",
+            )
+        return found
+
+    def draft(self, resource_id: ResourceId, sent: dict[str, Any], old: Resource | None) -> dict[str, Any]:
+        """The document as sent, in the type's shape, with id, name and type as ARM answers them."""
         known = ResourceId.parse(old.id) if old is not None else resource_id
-        document: dict[str, Any] = {"id": known.text, "name": known.name, "type": self.type}
-        document.update({k: copy.deepcopy(v) for k, v in body.items() if k not in _READ_ONLY})
+        kept = {k: v for k, v in old.properties.items() if k in self.carry} if old is not None else {}
+        document: dict[str, Any] = {k: v for k, v in sent.items() if k not in _READ_ONLY}
+        if isinstance(document.setdefault("properties", {}), dict):
+            own = {k: v for k, v in document["properties"].items() if k not in self.derived}
+            document["properties"] = {**kept, **own}
+        document = normal(self.shape, document, Place(known.text, self.type))
         if "location" in document:
             document["location"] = normal_location(document["location"])
-        properties = document.setdefault("properties", {})
-        for name in self.carry:
-            if old is not None and name not in properties and name in old.properties:
-                properties[name] = copy.deepcopy(old.properties[name])
-        properties["provisioningState"] = "Succeeded"
-        return document
+        document["properties"]["provisioningState"] = "Succeeded"
+        return {"id": known.text, "name": known.name, "type": self.type, **document}
 
-    def resource(self, document: dict[str, Any], old: Resource | None) -> Resource:
-        """A resource of this type that keeps secrets and node of the one it replaces."""
-        return Resource(
-            id=document["id"],
-            type=self.type,
-            document=document,
-            secrets=dict(old.secrets) if old is not None else {},
-            node=old.node if old is not None else None,
-        )
+
+class ReadOnly(Provider):
+    """A type whose resources come and go with others.
+
+    Attributes:
+        refusal: status, code and text (`{id}` is filled in) of the answer to PUT.
+    """
+
+    tracked = False
+    refusal: ClassVar[tuple[int, str, str]] = (405, "MethodNotAllowed", "{id} cannot be written.")
+
+    def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
+        del sent
+        status, code, message = self.refusal
+        raise ArmError(status, code, message.format(id=resource_id))
 
 
 class Embedded(Provider):
     """A child type that ARM keeps in its parent's document, e.g. a subnet.
 
-    Attributes:
-        collection: the parent's property that lists them.
-        parent_type: the parent's full type.
+    The last word of the type is the parent's property that lists them.
     """
 
     tracked = False
-    collection: ClassVar[str] = ""
-    parent_type: ClassVar[str] = ""
 
-    def put(self, resource_id: ResourceId, body: dict[str, Any]) -> Resource:
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.parent_type, _, self.collection = self.type.rpartition("/")
+
+    def check(self, resource_id: ResourceId, sent: dict[str, Any]) -> None:
+        """Nothing: it is checked as part of its parent."""
+
+    def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
         """Replace one entry of the parent's list, through the parent's own provider."""
-        self.check(resource_id, body)
-        parent_id, parent = self._parent(resource_id)
-        document = copy.deepcopy(parent.document)
-        entries = document["properties"].setdefault(self.collection, [])
-        entry = {**copy.deepcopy(body), "name": resource_id.name}
+        entries = self._entries(resource_id)
+        entry = {**sent, "name": resource_id.name}
         position = index_of(entries, resource_id.name)
         if position is None:
             entries.append(entry)
         else:
             entries[position] = entry
-        self.world.provider(self.parent_type).put(parent_id, document)
-        return self._entry(resource_id)
+        self._put_parent(resource_id, entries)
+        shown = self.get(resource_id)
+        return Resource(shown["id"], self.type, shown)
 
     def get(self, resource_id: ResourceId) -> dict[str, Any]:
         """The entry as the parent shows it."""
-        parent_id, _ = self._parent(resource_id)
-        shown = self.world.provider(self.parent_type).get(parent_id)
-        return self._find(shown, resource_id)
+        shown = self.world.provider(self.parent_type).rendered(self.parent(resource_id))
+        entries: list[dict[str, Any]] = shown["properties"].get(self.collection, [])
+        position = index_of(entries, resource_id.name)
+        if position is None:
+            raise ArmError(404, "NotFound", f"Resource {resource_id} not found.")
+        return entries[position]
 
     def list(self, scope: ResourceId) -> list[dict[str, Any]]:
         """All entries of one parent."""
@@ -220,81 +281,34 @@ class Embedded(Provider):
 
     def delete(self, resource_id: ResourceId) -> Outcome:
         """Take one entry out of the parent's list."""
-        parent_id, parent = self._parent(resource_id)
-        document = copy.deepcopy(parent.document)
-        entries = document["properties"].get(self.collection, [])
+        entries = self._entries(resource_id)
         position = index_of(entries, resource_id.name)
         if position is None:
             return Outcome(204)
-        self.before_delete(resource_id)
         del entries[position]
-        self.world.provider(self.parent_type).put(parent_id, document)
+        self._put_parent(resource_id, entries)
         return Outcome(200)
 
-    def patch(self, resource_id: ResourceId, body: dict[str, Any]) -> Resource:
-        """Merge into the entry, then replace it."""
-        return self.put(resource_id, merge(self.get(resource_id), body))
+    def _entries(self, resource_id: ResourceId) -> Entries:
+        return [*self.parent(resource_id).properties.get(self.collection, [])]
 
-    def _parent(self, resource_id: ResourceId) -> tuple[ResourceId, Resource]:
-        parent_id = resource_id.parent
-        if parent_id is None:
-            raise ArmError(404, "NotFound", f"'{resource_id}' has no parent.")
-        parent = self.store.get(parent_id.text)
-        if parent is None:
-            raise ArmError(
-                404,
-                "ParentResourceNotFound",
-                "Failed to perform operation on nested resource. "
-                f"The parent resource '{parent_id.text}' is not found.",
-            )
-        return parent_id, parent
-
-    def _find(self, shown: dict[str, Any], resource_id: ResourceId) -> dict[str, Any]:
-        entries = shown["properties"].get(self.collection, [])
-        position = index_of(entries, resource_id.name)
-        if position is None:
-            raise ArmError(404, "NotFound", f"Resource {resource_id} not found.")
-        found: dict[str, Any] = entries[position]
-        return found
-
-    def _entry(self, resource_id: ResourceId) -> Resource:
-        found = self.get(resource_id)
-        return Resource(found["id"], self.type, found)
+    def _put_parent(self, resource_id: ResourceId, entries: Entries) -> None:
+        document = with_properties(self.parent(resource_id), **{self.collection: entries}).document
+        self.world.provider(self.parent_type).put(ResourceId.parse(document["id"]), document)
 
 
-def embed(
-    document: dict[str, Any],
-    collection: str,
-    kind: str,
-    old: Resource | None = None,
-    keep: tuple[str, ...] = (),
-) -> list[dict[str, Any]]:
-    """Give the entries of a list in a document their ids, types and state, in place.
+Kind = TypeVar("Kind", bound=Provider)
 
-    Args:
-        document: the parent's, with its id.
-        collection: the property that lists them; added when absent.
-        kind: full type of an entry.
-        old: the parent as it was.
-        keep: read-only properties of an entry that stay from the entry of that name before.
-    """
-    entries: list[dict[str, Any]] = document["properties"].setdefault(collection, [])
-    before = old.properties.get(collection, []) if old is not None else []
-    for entry in entries:
-        name = entry.get("name")
-        if not isinstance(name, str) or not name:
-            raise ArmError(400, "InvalidRequestFormat", f"An entry of '{collection}' has no name.")
-        entry["id"] = f"{document['id']}/{kind.rsplit('/', 1)[-1]}/{name}"
-        entry["type"] = kind
-        properties = entry.setdefault("properties", {})
-        properties["provisioningState"] = "Succeeded"
-        position = index_of(before, name)
-        if position is not None:
-            earlier = before[position].get("properties", {})
-            for key in keep:
-                if key not in properties and key in earlier:
-                    properties[key] = copy.deepcopy(earlier[key])
-    return entries
+
+def of_type(base: type[Kind], kind: str, **attributes: Any) -> type[Kind]:
+    """A provider class for one more type, which differs from `base` in its name alone or in `attributes`."""
+    return type(base.__name__, (base,), {"type": kind, **attributes})
+
+
+def with_properties(resource: Resource, **changes: Any) -> Resource:
+    """A resource with other properties; None removes one."""
+    properties = {k: v for k, v in {**resource.properties, **changes}.items() if v is not None}
+    return replace(resource, document={**resource.document, "properties": properties})
 
 
 def index_of(entries: list[dict[str, Any]], name: str) -> int | None:
@@ -321,21 +335,11 @@ def normal_location(location: Any) -> Any:
     return location.replace(" ", "").lower() if isinstance(location, str) else location
 
 
-def reference_id(value: Any) -> str:
-    """The id in a reference `{"id": …}`, empty when there is none."""
-    found = value.get("id", "") if isinstance(value, dict) else ""
-    return found if isinstance(found, str) else ""
-
-
-def references(document: dict[str, Any], wanted: str) -> bool:
-    """Whether a document mentions that id, or anything below it, as a value."""
-    below = wanted.lower() + "/"
-
-    def search(value: Any) -> bool:
-        if isinstance(value, str):
-            return same(value, wanted) or value.lower().startswith(below)
-        if isinstance(value, dict):
-            return any(search(v) for v in value.values())
-        return isinstance(value, list) and any(search(v) for v in value)
-
-    return search(document.get("properties", {}))
+def missing_reference(wanted: str, user: str) -> ArmError:
+    """The network provider's answer to a reference to something that does not exist."""
+    return ArmError(
+        400,
+        "InvalidResourceReference",
+        f"Resource {wanted} referenced by resource {user} was not found. Please make sure that the "
+        "referenced resource exists, and that both resources are in the same region.",
+    )

@@ -9,16 +9,25 @@ from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.ids import ResourceId, same
-from fwdlab.arm.services.base import index_of, reference_id
+from fwdlab.arm.ids import ResourceId, reference_id, same
+from fwdlab.arm.services.base import index_of, missing_reference
+from fwdlab.arm.services.shapes import Shape, flag, items, reference, text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
 
 _RESERVED_FIRST = 4
+IP_CONFIGURATION: Mapping[str, Shape] = {
+    "primary": flag(),
+    "subnet": reference(),
+    "publicIPAddress": reference(),
+    "privateIPAddress": text(),
+    "privateIPAllocationMethod": text(None, "Dynamic", "Static"),
+    "loadBalancerBackendAddressPools": items(reference()),
+}
 
 
 def subnet_of(store: Store, subnet_id: str, user: str) -> dict[str, Any]:
@@ -37,17 +46,6 @@ def subnet_of(store: Store, subnet_id: str, user: str) -> dict[str, Any]:
     if position is None:
         raise missing_reference(subnet_id, user)
     return entries[position]
-
-
-def missing_reference(wanted: str, user: str) -> ArmError:
-    """The network provider's answer to a reference to something that does not exist."""
-    return ArmError(
-        400,
-        "InvalidResourceReference",
-        f"Resource {wanted} referenced by resource {user} was not found. Please make sure that the "
-        "referenced "
-        "resource exists, and that both resources are in the same region.",
-    )
 
 
 def prefix_of(subnet: dict[str, Any]) -> IPv4Network:
@@ -119,7 +117,7 @@ def allocate_all(
 
 def static_or_former(properties: dict[str, Any], former: dict[str, Any]) -> str | None:
     """The address to ask for: the static one, or the one that a dynamic configuration has had."""
-    if str(properties.get("privateIPAllocationMethod", "")).lower() == "static":
+    if properties["privateIPAllocationMethod"] == "Static":
         wanted: str | None = properties.get("privateIPAddress")
         return wanted
     if same(reference_id(former.get("subnet")), reference_id(properties.get("subnet"))):

@@ -1,0 +1,140 @@
+"""What machines and the instances of scale sets share: power, customData, host names, their node."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import uuid
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import reference_id, same
+from fwdlab.arm.operations import Outcome
+from fwdlab.arm.services.base import Provider
+from fwdlab.model import NodeSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fwdlab.arm.ids import ResourceId
+    from fwdlab.arm.services.base import Actions, Views
+    from fwdlab.arm.store import Store
+    from fwdlab.model import Resource
+
+CUSTOM_DATA_LIMIT = 65535
+# What each operation leaves behind, and whether the machine boots fresh.
+POWER: Mapping[str, tuple[str, bool]] = {
+    "start": ("running", False),
+    "restart": ("running", True),
+    "redeploy": ("running", True),
+    "reimage": ("running", True),
+    "poweroff": ("stopped", False),
+    "deallocate": ("deallocated", False),
+}
+_LABEL = re.compile(r"[^a-z0-9-]+")
+
+
+class Machine(Provider):
+    """Something that boots; the lab keeps no disks, so that every boot runs the customData again."""
+
+    @cached_property
+    def actions(self) -> Actions:
+        def act(state: str, *, fresh: bool) -> Any:
+            def on_one(resource_id: ResourceId, _body: Any) -> Outcome:
+                self.power(self.store.require(resource_id.text), state, fresh=fresh)
+                return Outcome(200)
+
+            return on_one
+
+        return {word: act(state, fresh=fresh) for word, (state, fresh) in POWER.items()}
+
+    @cached_property
+    def views(self) -> Views:
+        return {"instanceview": self._view}
+
+    def power(self, machine: Resource, state: str, *, fresh: bool = False) -> None:
+        """Start, stop or restart."""
+        node = machine.node
+        if state != "running":
+            node = None
+        elif node is None or fresh:
+            node = self.node(machine, new_boot_id())
+        self.store.put(replace(machine, secrets={**machine.secrets, "powerState": state}, node=node))
+
+    def node(self, machine: Resource, boot_id: str) -> NodeSpec:
+        """What the data plane runs for a machine: by the first of its interface's IP configurations."""
+        nic = self.store.require(interface_of(machine)).properties
+        entries = [entry["properties"] for entry in nic["ipConfigurations"]]
+        entry = next((entry for entry in entries if entry.get("primary")), entries[0])
+        pools = entry.get("loadBalancerBackendAddressPools", [])
+        return NodeSpec(
+            name=node_name(self.store, machine.properties["osProfile"]["computerName"], machine.id),
+            kind="machine",
+            subnet_id=reference_id(entry.get("subnet")),
+            address=entry["privateIPAddress"],
+            boot_id=boot_id,
+            resource_id=machine.id,
+            custom_data=machine.secrets["customData"],
+            backend_pool_ids=tuple(reference_id(pool) for pool in pools),
+            security_group_id=reference_id(nic.get("networkSecurityGroup")) or None,
+        )
+
+    def _view(self, resource_id: ResourceId) -> dict[str, Any]:
+        machine = self.store.require(resource_id.text)
+        state = machine.secrets["powerState"]
+        ready = (
+            ("Succeeded", "Info", "Ready") if state == "running" else ("Unavailable", "Warning", "Not Ready")
+        )
+        agent = {"code": f"ProvisioningState/{ready[0]}", "level": ready[1], "displayStatus": ready[2]}
+        return {
+            "computerName": machine.properties["osProfile"]["computerName"],
+            "vmAgent": {"vmAgentVersion": "lab", "statuses": [agent], "extensionHandlers": []},
+            "disks": [],
+            "statuses": [
+                PROVISIONED,
+                {"code": f"PowerState/{state}", "level": "Info", "displayStatus": f"VM {state}"},
+            ],
+        }
+
+
+PROVISIONED = {
+    "code": "ProvisioningState/succeeded",
+    "level": "Info",
+    "displayStatus": "Provisioning succeeded",
+}
+
+
+def interface_of(machine: Resource) -> str:
+    """Id of its one interface."""
+    return reference_id(machine.properties["networkProfile"]["networkInterfaces"][0])
+
+
+def new_boot_id() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+def check_custom_data(profile: dict[str, Any]) -> None:
+    """Refuse what Azure refuses: not base64, or more than 65535 bytes decoded (custom-data docs)."""
+    try:
+        size = len(base64.b64decode(profile.get("customData", ""), validate=True))
+    except (binascii.Error, ValueError):
+        refusal = "Custom data must be a valid Base64 string."
+    else:
+        if size <= CUSTOM_DATA_LIMIT:
+            return
+        refusal = f"Custom data in OSProfile must not exceed {CUSTOM_DATA_LIMIT} bytes; it has {size}."
+    raise ArmError(400, "InvalidParameter", refusal, target="osProfile.customData")
+
+
+def node_name(store: Store, wanted: str, resource_id: str) -> str:
+    """A host name that no other node has; the same resource gets the same name again."""
+    base = _LABEL.sub("-", wanted.lower()).strip("-")[:50] or "node"
+    for resource in store.list():
+        node = resource.node
+        if node is not None and node.name == base and not same(resource.id, resource_id):
+            return f"{base}-{hashlib.sha256(resource_id.lower().encode()).hexdigest()[:4]}"
+    return base

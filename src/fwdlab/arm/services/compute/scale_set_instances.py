@@ -1,0 +1,139 @@
+"""The instances of uniform scale sets, and their interfaces: created and removed by their scale set only."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.ids import ResourceId
+from fwdlab.arm.services.base import ReadOnly, of_type
+from fwdlab.arm.services.compute.machines import Machine
+from fwdlab.arm.services.network.interfaces import SCALE_SET_NIC, allocate_interface
+from fwdlab.model import Resource
+
+if TYPE_CHECKING:
+    from fwdlab.arm.services.base import Actions, Views
+
+VMSS = "Microsoft.Compute/virtualMachineScaleSets"
+INSTANCE = f"{VMSS}/virtualMachines"
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_REFUSAL = (405, "LabInstanceReadOnly", "{id}: change the scale set and upgrade the instance.")
+
+
+def host_name(prefix: str, number: int) -> str:
+    """Host name of an instance: prefix and six base-36 digits (ACD vmss instance-ids).
+
+    >>> host_name("fwd", 37)
+    'fwd000011'
+    """
+    digits = ""
+    for _ in range(6):
+        number, digit = divmod(number, 36)
+        digits = _DIGITS[digit] + digits
+    return prefix + digits
+
+
+class Instances(ReadOnly, Machine):
+    type = INSTANCE
+    refusal = _REFUSAL
+
+    @cached_property
+    def actions(self) -> Actions:
+        known = super().actions
+        return {**known, "reimageall": known["reimage"]}
+
+    @cached_property
+    def views(self) -> Views:
+        return {**super().views, "networkinterfaces": self.interfaces}
+
+    def of(self, scale_set: Resource) -> list[Resource]:
+        """The instances of a scale set, by number."""
+        return sorted(self.below(scale_set.id, INSTANCE), key=lambda one: int(one.name))
+
+    def interfaces(self, resource_id: ResourceId) -> dict[str, Any]:
+        """The interfaces below an instance or a scale set."""
+        return {"value": [copy.deepcopy(nic.document) for nic in self.below(resource_id.key, SCALE_SET_NIC)]}
+
+    def create(self, scale_set: Resource, number: int) -> None:
+        """Add an instance of the current model."""
+        own_id = ResourceId.parse(scale_set.id).child("virtualMachines", str(number))
+        zones = scale_set.document.get("zones") or []
+        profile = copy.deepcopy(scale_set.properties["virtualMachineProfile"]["osProfile"])
+        profile["computerName"] = host_name(profile.pop("computerNamePrefix"), number)
+        nic = {"id": self._put_interface(scale_set, own_id), "properties": {"primary": True}}
+        document: dict[str, Any] = {
+            "id": own_id.text,
+            "name": f"{scale_set.name}_{number}",
+            "type": INSTANCE,
+            "instanceId": str(number),
+            "location": scale_set.document.get("location", ""),
+            "tags": dict(scale_set.document.get("tags") or {}),
+            "sku": {k: v for k, v in scale_set.document["sku"].items() if k != "capacity"},
+            **({"zones": [zones[number % len(zones)]]} if zones else {}),
+            "properties": {
+                "latestModelApplied": True,
+                "vmId": str(uuid.uuid4()),
+                "provisioningState": "Succeeded",
+                "osProfile": profile,
+                "networkProfile": {"networkInterfaces": [nic]},
+                "modelDefinitionApplied": "VirtualMachineScaleSet",
+            },
+        }
+        self.power(Resource(own_id.text, INSTANCE, document, _model_of(scale_set)), "running")
+
+    def _put_interface(self, scale_set: Resource, own_id: ResourceId) -> str:
+        """Make or renew the instance's interface from the scale set's current model."""
+        profile = scale_set.properties["virtualMachineProfile"]["networkProfile"]
+        wanted = copy.deepcopy(profile["networkInterfaceConfigurations"][0])
+        nic_id = own_id.child("networkInterfaces", wanted["name"])
+        properties = wanted["properties"]
+        (entry,) = properties["ipConfigurations"]
+        entry["id"] = nic_id.child("ipConfigurations", entry["name"]).text
+        old = self.store.get(nic_id.text)
+        former = old.properties["ipConfigurations"] if old is not None else []
+        allocate_interface(self.store, [entry], former, nic_id.text)
+        properties |= {"provisioningState": "Succeeded", "virtualMachine": {"id": own_id.text}}
+        document = {"id": nic_id.text, "name": nic_id.name, "type": SCALE_SET_NIC, "properties": properties}
+        self.store.put(Resource(nic_id.text, SCALE_SET_NIC, document))
+        return nic_id.text
+
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """With whether it has the scale set's model."""
+        document = super().rendered(resource)
+        scale_set = self.parent(ResourceId.parse(resource.id))
+        document["properties"]["latestModelApplied"] = resource.secrets["model"] == scale_set.secrets["model"]
+        return document
+
+    def upgrade(self, instance: Resource) -> None:
+        """Apply the scale set's model; customData waits for a reimage."""
+        own_id = ResourceId.parse(instance.id)
+        scale_set = self.parent(own_id)
+        self._put_interface(scale_set, own_id)
+        document = {**instance.document, "tags": dict(scale_set.document.get("tags") or {})}
+        secrets = {**instance.secrets, **_model_of(scale_set)}
+        upgraded = replace(instance, document=document, secrets=secrets)
+        if instance.node is not None:
+            before, now = instance.node, self.node(upgraded, instance.node.boot_id)
+            upgraded.node = replace(now, name=before.name, custom_data=before.custom_data)
+        self.store.put(upgraded)
+
+    def remove(self, instance: Resource) -> None:
+        self.delete(ResourceId.parse(instance.id))
+
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """The scale set's capacity shrinks with it."""
+        scale_set = self.parent(resource_id)
+        sku = scale_set.document["sku"]
+        shrunk = {**sku, "capacity": max(0, sku["capacity"] - 1)}
+        self.store.put(replace(scale_set, document={**scale_set.document, "sku": shrunk}))
+
+
+def _model_of(scale_set: Resource) -> dict[str, Any]:
+    """What an instance has of its scale set's secrets."""
+    return {name: scale_set.secrets[name] for name in ("model", "customData")}
+
+
+PROVIDERS = (Instances, of_type(ReadOnly, SCALE_SET_NIC, refusal=_REFUSAL))

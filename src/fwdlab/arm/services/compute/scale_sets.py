@@ -1,0 +1,227 @@
+"""Uniform scale sets."""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.operations import Outcome
+from fwdlab.arm.services.base import Provider, of_type
+from fwdlab.arm.services.compute.machines import POWER, PROVISIONED, check_custom_data
+from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Instances
+from fwdlab.arm.services.network.addresses import IP_CONFIGURATION
+from fwdlab.arm.services.shapes import (
+    Place,
+    body,
+    flag,
+    items,
+    named,
+    normal,
+    number,
+    optional,
+    record,
+    reference,
+    text,
+)
+from fwdlab.model import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fwdlab.arm.ids import ResourceId
+    from fwdlab.arm.services.base import Actions, Views
+
+# An instance's host name has six characters more (for Windows: Azure/azure-xplat-cli#2761).
+_PREFIX_LIMITS = {"Linux": 58, "Windows": 9}
+_CAPACITY = number(
+    within=range(1001), code="InvalidParameter", message="The sku capacity '{value}' is invalid."
+)
+_INTERFACES = named(
+    primary=flag(),
+    networkSecurityGroup=reference(),
+    enableIPForwarding=flag(),
+    ipConfigurations=named(**IP_CONFIGURATION),
+)
+
+
+class ScaleSets(Provider):
+    """Orchestration mode Uniform.
+
+    A changed model (tags, profile, customData) reaches new instances at once; existing ones get its network
+    settings by `manualupgrade` (or at once with upgrade policy Automatic or Rolling) and its customData only
+    by `reimage` after that (ACD custom-data).
+    """
+
+    type = VMSS
+    # `az vmss scale` PUTs the sku alone
+    carry = ("virtualMachineProfile", "upgradePolicy", "orchestrationMode")
+    shape = body(
+        {"sku": optional(name=text(), capacity=_CAPACITY), "zones": items(text())},
+        orchestrationMode=text("Uniform"),
+        upgradePolicy=record(mode=text("Manual", "Manual", "Automatic", "Rolling")),
+        virtualMachineProfile=optional(
+            osProfile=record(
+                computerNamePrefix=text(),
+                customData=text(),
+                adminPassword=text(),
+                windowsConfiguration=optional(),
+            ),
+            networkProfile=record(networkInterfaceConfigurations=_INTERFACES),
+        ),
+    )
+
+    @cached_property
+    def instances(self) -> Instances:
+        found = self.world.provider(INSTANCE)
+        assert isinstance(found, Instances)  # noqa: S101 - the registry says so
+        return found
+
+    @cached_property
+    def actions(self) -> Actions:
+        words = {**POWER, "reimageall": POWER["reimage"]}
+        return {
+            **{word: self._for_each(self._power(*change)) for word, change in words.items()},
+            "manualupgrade": self._for_each(self.instances.upgrade),
+            "delete": self._for_each(self.instances.remove),
+        }
+
+    @cached_property
+    def views(self) -> Views:
+        nothing: Views = dict.fromkeys(
+            ("skus", "osupgradehistory", "rollingupgrades"), lambda _: {"value": []}
+        )
+        return {
+            **nothing,
+            "instanceview": self._view,
+            "networkinterfaces": self.instances.interfaces,
+        }
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        properties = document["properties"]
+        if properties["orchestrationMode"] != "Uniform":
+            raise ArmError(
+                400,
+                "LabOrchestrationModeNotSupported",
+                f"{resource_id}: the lab knows Uniform only, not '{properties['orchestrationMode']}'.",
+            )
+        profile = properties.get("virtualMachineProfile")
+        if profile is not None:
+            _check_os_profile(profile["osProfile"])
+            _check_interfaces(profile["networkProfile"]["networkInterfaceConfigurations"], resource_id)
+
+    def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
+        """Keep the secrets, count the model's versions, bring the instances to the capacity."""
+        properties = document["properties"]
+        if "virtualMachineProfile" not in properties:
+            message = "Required parameter 'virtualMachineProfile' is missing (null)."
+            raise ArmError(400, "InvalidParameter", message)
+        profile = properties["virtualMachineProfile"]["osProfile"]
+        profile.pop("adminPassword", None)
+        profile.setdefault("computerNamePrefix", document["name"][:9])
+        properties["uniqueId"] = old.properties["uniqueId"] if old is not None else str(uuid.uuid4())
+        for name in ("zones", "sku"):
+            if old is not None and name in old.document:
+                document.setdefault(name, copy.deepcopy(old.document[name]))
+        document.setdefault("sku", {}).setdefault("capacity", 1)
+        fresh: dict[str, Any] = {"next": 0, "model": 0, "customData": ""}
+        secrets = dict(old.secrets) if old is not None else fresh
+        secrets["customData"] = profile.pop("customData", None) or secrets["customData"]
+        if old is not None and _model(document, secrets) != _model(old.document, old.secrets):
+            secrets["model"] += 1
+        scale_set = Resource(document["id"], VMSS, document, secrets)
+        self.store.put(scale_set)
+        scale_set = self._to_capacity(scale_set)
+        if properties["upgradePolicy"]["mode"] != "Manual":
+            for instance in self.instances.of(scale_set):
+                self.instances.upgrade(instance)
+        return scale_set
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        for policy in ("automaticRepairsPolicy", "scaleInPolicy"):
+            if document["properties"].get(policy):
+                yield f"{document['id']}: {policy} has no effect in the lab"
+
+    def _to_capacity(self, scale_set: Resource) -> Resource:
+        existing = self.instances.of(scale_set)
+        wanted = scale_set.document["sku"]["capacity"]
+        for instance in existing[wanted:]:
+            self.store.delete(instance.id)
+        first = scale_set.secrets["next"]
+        after = first + max(0, wanted - len(existing))
+        for number_ in range(first, after):
+            self.instances.create(scale_set, number_)
+        return replace(scale_set, secrets={**scale_set.secrets, "next": after})
+
+    def _power(self, state: str, fresh: bool) -> Callable[[Resource], None]:  # noqa: FBT001 - of a table
+        return lambda instance: self.instances.power(instance, state, fresh=fresh)
+
+    def _for_each(self, change: Callable[[Resource], None]) -> Callable[[ResourceId, Any], Outcome]:
+        def act(resource_id: ResourceId, sent: Any) -> Outcome:
+            chosen = normal(_CHOSEN, sent or {}, Place(resource_id.text, VMSS))["instanceIds"] or ["*"]
+            known = {one.name: one for one in self.instances.of(self.store.require(resource_id.text))}
+            for name in known if "*" in chosen else chosen:
+                if name not in known:
+                    raise ArmError(
+                        400,
+                        "InvalidParameter",
+                        f"The provided instanceId {name} is not an active Virtual Machine Scale Set VM "
+                        "instanceId.",
+                        target="instanceIds",
+                    )
+                change(known[name])
+            return Outcome(200)
+
+        return act
+
+    def _view(self, resource_id: ResourceId) -> dict[str, Any]:
+        instances = self.instances.of(self.store.require(resource_id.text))
+        states = [f"PowerState/{one.secrets['powerState']}" for one in instances]
+        summary = [{"code": "ProvisioningState/succeeded", "count": len(instances)}]
+        summary += [{"code": code, "count": states.count(code)} for code in sorted(set(states))]
+        return {
+            "virtualMachine": {"statusesSummary": summary},
+            "statuses": [PROVISIONED],
+            "extensions": [],
+        }
+
+
+_CHOSEN = record(instanceIds=items(text(), default=[]))
+
+
+def _model(document: dict[str, Any], secrets: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        document.get("tags") or {},
+        document["properties"]["virtualMachineProfile"],
+        document["sku"].get("name"),
+        secrets["customData"],
+    )
+
+
+def _check_os_profile(profile: dict[str, Any]) -> None:
+    check_custom_data(profile)
+    system = "Windows" if "windowsConfiguration" in profile else "Linux"
+    limit = _PREFIX_LIMITS[system]
+    if len(profile.get("computerNamePrefix", "")) > limit:
+        raise ArmError(
+            400,
+            "InvalidParameter",
+            f"{system} computer name prefix cannot be more than {limit} characters long.",
+            target="osProfile.computerNamePrefix",
+        )
+
+
+def _check_interfaces(interfaces: list[dict[str, Any]], owner: ResourceId) -> None:
+    if len(interfaces) != 1 or len(interfaces[0]["properties"]["ipConfigurations"]) != 1:
+        raise ArmError(
+            400,
+            "LabOneNetworkInterfaceOnly",
+            f"{owner} must have one network interface configuration with one IP configuration in the lab.",
+        )
+
+
+# Extensions are recorded, never run.
+PROVIDERS = (ScaleSets, of_type(Provider, f"{VMSS}/extensions", tracked=False))

@@ -1,0 +1,94 @@
+"""Single virtual machines."""
+
+from __future__ import annotations
+
+import uuid
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import ResourceId, reference_id, same
+from fwdlab.arm.operations import Outcome
+from fwdlab.arm.services.base import Provider, missing_reference, of_type, with_properties
+from fwdlab.arm.services.compute.machines import Machine, check_custom_data, interface_of, new_boot_id
+from fwdlab.arm.services.network.interfaces import NIC, nic_in_use
+from fwdlab.arm.services.shapes import body, items, record, reference, text
+from fwdlab.model import Resource
+
+if TYPE_CHECKING:
+    from fwdlab.arm.services.base import Actions
+
+VM = "Microsoft.Compute/virtualMachines"
+
+
+class VirtualMachines(Machine):
+    type = VM
+    carry = ("osProfile",)
+    shape = body(
+        osProfile=record(computerName=text(), customData=text(), adminPassword=text()),
+        networkProfile=record(networkInterfaces=items(reference(), default=[])),
+    )
+
+    @cached_property
+    def actions(self) -> Actions:
+        return {**super().actions, "reapply": lambda *_: Outcome(200)}
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        properties = document["properties"]
+        check_custom_data(properties["osProfile"])
+        interfaces = properties["networkProfile"]["networkInterfaces"]
+        if len(interfaces) != 1:
+            raise ArmError(
+                400,
+                "LabOneNetworkInterfaceOnly",
+                f"{resource_id} has {len(interfaces)} network interfaces in networkProfile; the lab supports "
+                "one.",
+            )
+
+    def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
+        """Bind the interface and boot."""
+        properties = document["properties"]
+        profile = properties["osProfile"]
+        custom_data = profile.pop("customData", None)
+        profile.pop("adminPassword", None)
+        profile.setdefault("computerName", document["name"])
+        fresh = {"powerState": "running", "customData": custom_data or ""}
+        secrets = dict(old.secrets) if old is not None else fresh
+        if custom_data not in (None, secrets["customData"]):
+            raise ArmError(
+                409,
+                "PropertyChangeNotAllowed",
+                "Changing property 'osProfile.customData' is not allowed.",
+                target="osProfile.customData",
+            )
+        properties["vmId"] = old.properties["vmId"] if old is not None else str(uuid.uuid4())
+        machine = Resource(document["id"], VM, document, secrets)
+        self._bind(machine)
+        if old is not None and not same(interface_of(old), interface_of(machine)):
+            self._release(interface_of(old))
+        if secrets["powerState"] == "running":
+            boot_id = old.node.boot_id if old is not None and old.node is not None else new_boot_id()
+            machine.node = self.node(machine, boot_id)
+        return machine
+
+    def _bind(self, machine: Resource) -> None:
+        nic = self.store.get(interface_of(machine))
+        if nic is None or nic.type != NIC:
+            raise missing_reference(interface_of(machine), machine.id)
+        holder = reference_id(nic.properties.get("virtualMachine"))
+        if holder and not same(holder, machine.id):
+            raise nic_in_use(nic.id, holder)
+        self.store.put(with_properties(nic, virtualMachine={"id": holder or machine.id}))
+
+    def _release(self, nic_id: str) -> None:
+        nic = self.store.get(nic_id)
+        if nic is not None:
+            self.store.put(with_properties(nic, virtualMachine=None))
+
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """Let the interface go."""
+        self._release(interface_of(self.store.require(resource_id.text)))
+
+
+# Extensions are recorded, never run.
+PROVIDERS = (VirtualMachines, of_type(Provider, f"{VM}/extensions"))

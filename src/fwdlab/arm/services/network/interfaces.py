@@ -1,0 +1,142 @@
+"""Network interfaces."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import ResourceId, reference_id
+from fwdlab.arm.services.base import Provider, index_of, missing_reference
+from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
+from fwdlab.arm.services.shapes import Shape, body, flag, parts, reference
+from fwdlab.model import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdlab.arm.store import Store
+
+NIC = "Microsoft.Network/networkInterfaces"
+SCALE_SET_NIC = "Microsoft.Compute/virtualMachineScaleSets/virtualMachines/networkInterfaces"
+_USERS = ("virtualMachine", "privateEndpoint", "privateLinkService")
+_DNS: dict[str, list[str]] = {"dnsServers": [], "appliedDnsServers": []}
+
+
+class NetworkInterfaces(Provider):
+    type = NIC
+    carry = (*_USERS, "macAddress")
+    shape = body(
+        ipConfigurations=parts(**IP_CONFIGURATION),
+        networkSecurityGroup=reference(),
+        enableIPForwarding=flag(default=False),
+        enableAcceleratedNetworking=flag(default=False),
+        dnsSettings=Shape(dict, _DNS),
+    )
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        if not document["properties"]["ipConfigurations"]:
+            message = f"{resource_id} has no IP configuration."
+            raise ArmError(400, "NetworkInterfaceMustHaveOneIpConfiguration", message)
+
+    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+        properties = document["properties"]
+        former = old.properties["ipConfigurations"] if old is not None else []
+        allocate_interface(self.store, properties["ipConfigurations"], former, document["id"])
+        random = uuid.uuid4().hex.upper()
+        if old is None:
+            properties["macAddress"] = f"00-0D-3A-{random[:2]}-{random[2:4]}-{random[4:6]}"
+
+    def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
+        """Replace, and let the machine that has it follow."""
+        resource = super().put(resource_id, sent)
+        machine = self.store.get(reference_id(resource.properties.get("virtualMachine")))
+        if machine is not None:
+            self.world.provider(machine.type).put(ResourceId.parse(machine.id), machine.document)
+        return resource
+
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """Refuse while a machine, endpoint or link service has it."""
+        properties = self.store.require(resource_id.text).properties
+        for user in filter(None, (reference_id(properties.get(key)) for key in _USERS)):
+            raise nic_in_use(
+                resource_id.text,
+                user,
+                " In order to delete the network interface, it must be dissociated from the resource.",
+            )
+
+
+def nic_in_use(nic: str, user: str, more: str = "") -> ArmError:
+    return ArmError(400, "NicInUse", f"Network Interface {nic} is used by existing resource {user}.{more}")
+
+
+def configurations(store: Store) -> Iterator[dict[str, Any]]:
+    """The IP configurations of all interfaces."""
+    for kind in (NIC, SCALE_SET_NIC):
+        for nic in store.list(type=kind):
+            yield from nic.properties["ipConfigurations"]
+
+
+def allocate_interface(
+    store: Store, entries: list[dict[str, Any]], former: list[dict[str, Any]], owner: str
+) -> None:
+    """Complete the IP configurations of an interface, in place, and check what they refer to."""
+    for position, entry in enumerate(entries):
+        entry["properties"].setdefault("primary", position == 0)
+        for pool in entry["properties"].get("loadBalancerBackendAddressPools", []):
+            check_part(store, reference_id(pool), entry["id"])
+    allocate_all(store, entries, former, owner)
+
+
+def check_part(store: Store, part_id: str, user: str) -> Resource:
+    """The resource that has a part of that id, e.g. the load balancer of a pool.
+
+    Raises:
+        ArmError: 400 `InvalidResourceReference`, for a user's reference to what is not there.
+    """
+    owner_id, _, rest = part_id.rpartition("/")[0].rpartition("/")
+    owner = store.get(owner_id)
+    name = part_id.rpartition("/")[2]
+    if owner is None or index_of(owner.properties.get(rest, []), name) is None:
+        raise missing_reference(part_id, user)
+    return owner
+
+
+def put_read_only(
+    store: Store, nic_id: str, owner: dict[str, Any], entries: list[dict[str, Any]], role: str
+) -> None:
+    """Store the interface of an endpoint or link service.
+
+    Args:
+        store: where everything stands.
+        nic_id: its id.
+        owner: the document of the endpoint or link service.
+        entries: its IP configurations: name and properties.
+        role: how the interface names its owner, e.g. `privateEndpoint`.
+    """
+    document: dict[str, Any] = {
+        "id": nic_id,
+        "name": nic_id.rpartition("/")[2],
+        "type": NIC,
+        "location": owner.get("location", ""),
+        "tags": {},
+        "properties": {
+            "provisioningState": "Succeeded",
+            "ipConfigurations": [
+                {
+                    "id": f"{nic_id}/ipConfigurations/{entry['name']}",
+                    "name": entry["name"],
+                    "type": f"{NIC}/ipConfigurations",
+                    "properties": {**entry["properties"], "provisioningState": "Succeeded"},
+                }
+                for entry in entries
+            ],
+            role: {"id": owner["id"]},
+            "enableIPForwarding": False,
+            "dnsSettings": _DNS,
+        },
+    }
+    store.put(Resource(nic_id, NIC, document))
+
+
+PROVIDERS = (NetworkInterfaces,)

@@ -1,0 +1,152 @@
+"""Private DNS zones, their records and their links to networks."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import ResourceId, reference_id, refers, same
+from fwdlab.arm.services.base import Provider, missing_reference, of_type
+from fwdlab.arm.services.shapes import body, flag, items, number, optional, reference, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdlab.arm.services.base import Views
+    from fwdlab.model import Resource
+
+ZONE = "Microsoft.Network/privateDnsZones"
+LINK = f"{ZONE}/virtualNetworkLinks"
+_RECORD_TYPES = ("A", "AAAA", "CNAME", "MX", "PTR", "SOA", "SRV", "TXT")
+_FIRST_SOA = {
+    "email": "azureprivatedns-host.microsoft.com",
+    "expireTime": 2419200,
+    "host": "azureprivatedns.net",
+    "minimumTtl": 10,
+    "refreshTime": 3600,
+    "retryTime": 300,
+    "serialNumber": 1,
+}
+
+
+class Zones(Provider):
+    type = ZONE
+
+    @cached_property
+    def views(self) -> Views:
+        return {"all": self._all, "recordsets": self._all}
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        """A zone is a global resource (privateDnsZones are created in location `global`)."""
+        location = document.get("location", "global")
+        if location.lower() != "global":
+            raise ArmError(
+                400,
+                "LocationNotAvailableForResourceType",
+                f"The provided location '{location}' is not available for resource type '{ZONE}'. List of "
+                "available regions for the resource type is 'global'.",
+            )
+        if "." not in resource_id.name.strip("."):
+            message = f"'{resource_id.name}' is not a domain name of two labels or more."
+            raise ArmError(400, "BadRequest", message)
+
+    def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
+        """Create or replace; a new zone has its start-of-authority record."""
+        new = self.store.get(resource_id.text) is None
+        zone = super().put(resource_id, sent)
+        if new:
+            record = {"properties": {"ttl": 3600, "soaRecord": _FIRST_SOA}}
+            self.world.provider(f"{ZONE}/SOA").put(resource_id.child("SOA", "@"), record)
+        return zone
+
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """With the counters."""
+        document = super().rendered(resource)
+        links = len(self.below(resource.id, LINK))
+        document["properties"] |= {
+            "numberOfRecordSets": len(self.below(resource.id)) - links,
+            "maxNumberOfRecordSets": 25000,
+            "numberOfVirtualNetworkLinks": links,
+            "maxNumberOfVirtualNetworkLinks": 1000,
+        }
+        return document
+
+    def _all(self, resource_id: ResourceId) -> dict[str, Any]:
+        self.store.require(resource_id.text)
+        kinds = [self.world.provider(f"{ZONE}/{kind}") for kind in _RECORD_TYPES]
+        return {"value": [record for kind in kinds for record in kind.list(resource_id)]}
+
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """Refuse while networks are linked, as the service does."""
+        for link in self.below(resource_id.key, LINK):
+            raise ArmError(
+                409,
+                "CannotDeleteResource",
+                "Can not delete resource before nested resources are deleted.",
+                target=link.id,
+            )
+
+
+class RecordSets(Provider):
+    """The record sets of one record type."""
+
+    tracked = False
+    shape = body(
+        ttl=number(),
+        TTL=number(),
+        aRecords=items(optional(ipv4Address=text(required=True, code="BadRequest"))),
+    )
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        """Addresses must be addresses."""
+        for record in document["properties"].get("aRecords", []):
+            try:
+                IPv4Address(record["ipv4Address"])
+            except ValueError:
+                message = (
+                    f"The value '{record['ipv4Address']}' for the A record {resource_id.name} is not valid."
+                )
+                raise ArmError(400, "BadRequest", message) from None
+
+    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+        """Add the full name."""
+        del old
+        zone, name = ResourceId.parse(document["id"]).names
+        properties = document["properties"]
+        del properties["provisioningState"]
+        properties["fqdn"] = f"{zone}." if name == "@" else f"{name}.{zone}."
+        properties.setdefault("ttl", properties.pop("TTL", 3600))
+        properties["isAutoRegistered"] = False
+        document.pop("location", None)
+
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """The start of authority stays."""
+        if self.type.endswith("/SOA"):
+            raise ArmError(400, "BadRequest", f"The record set {resource_id} cannot be deleted.")
+
+
+class Links(Provider):
+    type = LINK
+    shape = body(virtualNetwork=reference(), registrationEnabled=flag(default=False))
+
+    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+        """A network is linked to a zone once."""
+        del old
+        properties = document["properties"]
+        network = reference_id(properties.get("virtualNetwork"))
+        if self.store.get(network) is None:
+            raise missing_reference(network, document["id"])
+        for link in self.below(str(ResourceId.parse(document["id"]).parent), LINK):
+            if refers(link.properties["virtualNetwork"], network) and not same(link.id, document["id"]):
+                message = f"Virtual network {network} is already linked to this zone by {link.id}."
+                raise ArmError(409, "Conflict", message)
+        properties["virtualNetworkLinkState"] = "Completed"
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        if document["properties"]["registrationEnabled"]:
+            yield f"{document['id']}: machines are not registered automatically in the lab"
+
+
+PROVIDERS = (Zones, Links, *(of_type(RecordSets, f"{ZONE}/{kind}") for kind in _RECORD_TYPES))

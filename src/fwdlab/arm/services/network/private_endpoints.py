@@ -1,0 +1,157 @@
+"""Private endpoints: the consumer's side of a connection, with an address of its own."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import ResourceId, reference_id, same
+from fwdlab.arm.services.base import Provider, missing_reference
+from fwdlab.arm.services.network.addresses import allocate, static_or_former
+from fwdlab.arm.services.network.interfaces import put_read_only
+from fwdlab.arm.services.network.private_link_services import (
+    CONNECTION_LISTS,
+    PLS,
+    drop_connection,
+    interface_id,
+    link_state,
+    set_connection,
+)
+from fwdlab.arm.services.shapes import Shape, body, items, named, parts, reference, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdlab.model import Resource
+
+PE = "Microsoft.Network/privateEndpoints"
+_CONNECTION = parts(privateLinkServiceId=text(), groupIds=items(text(), default=[]), requestMessage=text())
+
+
+class PrivateEndpoints(Provider):
+    type = PE
+    shape = body(
+        subnet=reference(),
+        privateLinkServiceConnections=_CONNECTION,
+        manualPrivateLinkServiceConnections=_CONNECTION,
+        ipConfigurations=named(privateIPAddress=text()),
+        customNetworkInterfaceName=Shape(str, ""),
+    )
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        if len(list(connections(document))) != 1:
+            raise ArmError(
+                400,
+                "InvalidRequestFormat",
+                f"{resource_id} must have exactly one connection in {' or '.join(CONNECTION_LISTS)}.",
+            )
+
+    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+        """Take an address, make the interface, ask for the connection."""
+        address = self._put_interface(document, old)
+        properties = document["properties"]
+        connection = next(connections(document))
+        service = self._target(connection)
+        known = _known_state(old, connection)
+        state = known or link_state("Approved", "")
+        if service.type == PLS:
+            manual = connection in properties["manualPrivateLinkServiceConnections"]
+            state = known or self._first_state(service, connection["properties"], manual=manual)
+            properties["customDnsConfigs"] = [
+                {"fqdn": name, "ipAddresses": [address]} for name in service.properties["fqdns"]
+            ]
+            if known is None:
+                set_connection(self.store, service, _connection(service, document, state))
+        properties.setdefault("customDnsConfigs", [])
+        connection["properties"]["privateLinkServiceConnectionState"] = state
+
+    def _put_interface(self, document: dict[str, Any], old: Resource | None) -> str:
+        """Make or renew the endpoint's interface and say its address."""
+        properties = document["properties"]
+        name = properties["customNetworkInterfaceName"] or f"{document['name']}.nic.{uuid.uuid4()}"
+        nic_id = old.properties["networkInterfaces"][0]["id"] if old else interface_id(document, name)
+        static = properties["ipConfigurations"][:1]
+        wanted = static[0]["properties"].get("privateIPAddress") if static else None
+        subnet = reference_id(properties.get("subnet"))
+        own: dict[str, Any] = {
+            "privateIPAllocationMethod": "Static" if wanted else "Dynamic",
+            "subnet": {"id": subnet},
+            "primary": True,
+            "privateIPAddressVersion": "IPv4",
+            "privateLinkConnectionProperties": {"groupId": "", "requiredMemberName": "", "fqdns": []},
+        }
+        entry_name = f"privateEndpointIpConfig.{uuid.uuid4()}"
+        nic = self.store.get(nic_id)
+        if nic is not None:
+            former = nic.properties["ipConfigurations"][0]
+            entry_name = former["name"]
+            wanted = wanted or static_or_former(own, former["properties"])
+        address = allocate(self.store, subnet, wanted, document["id"], nic_id)
+        own["privateIPAddress"] = address
+        entry = {"name": entry_name, "properties": own}
+        put_read_only(self.store, nic_id, document, [entry], "privateEndpoint")
+        properties["networkInterfaces"] = [{"id": nic_id}]
+        return address
+
+    def _target(self, connection: dict[str, Any]) -> Resource:
+        """The service that is asked, by its id or its alias."""
+        wanted = connection["properties"].get("privateLinkServiceId", "")
+        found = self.store.get(wanted)
+        if found is None:
+            found = next((s for s in self.store.list(type=PLS) if same(s.properties["alias"], wanted)), None)
+        if found is None:
+            raise missing_reference(wanted, connection["id"])
+        return found
+
+    def _first_state(self, service: Resource, properties: dict[str, Any], *, manual: bool) -> dict[str, Any]:
+        """Approved when the caller may approve, or the subscription is in autoApproval (azure-docs, FAQ)."""
+        automatic = [one.lower() for one in service.properties["autoApproval"]["subscriptions"]]
+        if not manual or "*" in automatic or self.world.subscription_id.lower() in automatic:
+            return link_state("Approved", "")
+        return link_state("Pending", properties.get("requestMessage", ""))
+
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """Take the connection and the interface along."""
+        endpoint = self.store.require(resource_id.text)
+        for service in self.store.list(type=PLS):
+            drop_connection(self.store, service, endpoint.id)
+        for nic in endpoint.properties["networkInterfaces"]:
+            self.store.delete(nic["id"])
+
+    release = before_delete
+
+
+def connections(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """An endpoint's connections, of both lists."""
+    for name in CONNECTION_LISTS:
+        yield from document["properties"][name]
+
+
+def _known_state(old: Resource | None, connection: dict[str, Any]) -> dict[str, Any] | None:
+    """The state of an endpoint's connection with that service, when it had one before."""
+    for entry in connections(old.document) if old is not None else ():
+        before, now = entry["properties"], connection["properties"]
+        if same(before.get("privateLinkServiceId"), now.get("privateLinkServiceId")):
+            state: dict[str, Any] = before["privateLinkServiceConnectionState"]
+            return state
+    return None
+
+
+def _connection(service: Resource, document: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+    name = f"{document['name']}.{uuid.uuid4()}"
+    return {
+        "name": name,
+        "id": f"{service.id}/privateEndpointConnections/{name}",
+        "type": f"{PLS}/privateEndpointConnections",
+        "properties": {
+            "provisioningState": "Succeeded",
+            "privateEndpoint": {"id": document["id"]},
+            "privateLinkServiceConnectionState": dict(state),
+            "linkIdentifier": str(uuid.uuid4().int % 2**32),
+            "privateEndpointLocation": document.get("location", ""),
+        },
+    }
+
+
+PROVIDERS = (PrivateEndpoints,)

@@ -1,0 +1,111 @@
+"""Network security groups with their rules."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import refers
+from fwdlab.arm.services.base import Embedded, Provider, of_type
+from fwdlab.arm.services.network.virtual_networks import VNET
+from fwdlab.arm.services.shapes import Shape, body, items, number, parts, text
+
+if TYPE_CHECKING:
+    from fwdlab.arm.ids import ResourceId
+    from fwdlab.model import Resource
+
+NSG = "Microsoft.Network/networkSecurityGroups"
+_PROTOCOLS = ("Tcp", "Udp", "Icmp", "Esp", "Ah", "*")
+# name, priority, direction, source, destination, access: the rules that every group ends with
+# (learn.microsoft.com, network-security-groups-overview).
+_DEFAULT_RULES = (
+    ("AllowVnetInBound", 65000, "Inbound", "VirtualNetwork", "VirtualNetwork", "Allow"),
+    ("AllowAzureLoadBalancerInBound", 65001, "Inbound", "AzureLoadBalancer", "*", "Allow"),
+    ("DenyAllInBound", 65500, "Inbound", "*", "*", "Deny"),
+    ("AllowVnetOutBound", 65000, "Outbound", "VirtualNetwork", "VirtualNetwork", "Allow"),
+    ("AllowInternetOutBound", 65001, "Outbound", "*", "Internet", "Allow"),
+    ("DenyAllOutBound", 65500, "Outbound", "*", "*", "Deny"),
+)
+
+
+def default_rules(group_id: str) -> list[dict[str, Any]]:
+    """The `defaultSecurityRules` of a group."""
+    return [
+        {
+            "name": name,
+            "id": f"{group_id}/defaultSecurityRules/{name}",
+            "type": f"{NSG}/defaultSecurityRules",
+            "properties": {
+                "provisioningState": "Succeeded",
+                "protocol": "*",
+                "sourcePortRange": "*",
+                "destinationPortRange": "*",
+                "sourceAddressPrefix": source,
+                "destinationAddressPrefix": destination,
+                "access": access,
+                "priority": priority,
+                "direction": direction,
+            },
+        }
+        for name, priority, direction, source, destination, access in _DEFAULT_RULES
+    ]
+
+
+def _choice(*choices: str) -> Shape:
+    return text(None, *choices, required=True, code="SecurityRuleInvalid")
+
+
+class SecurityGroups(Provider):
+    type = NSG
+    carry = ("securityRules",)
+    shape = body(
+        securityRules=parts(
+            access=_choice("Allow", "Deny"),
+            direction=_choice("Inbound", "Outbound"),
+            protocol=_choice(*_PROTOCOLS),
+            priority=number(
+                within=range(100, 4097),
+                required=True,
+                code="SecurityRuleInvalidPriority",
+                message="Security rule has invalid Priority. Value provided: {value} Allowed range 100-4096.",
+            ),
+            sourceAddressPrefixes=items(text()),
+            destinationAddressPrefixes=items(text()),
+            sourcePortRanges=items(text()),
+            destinationPortRanges=items(text()),
+        )
+    )
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        """No two rules of a direction have one priority."""
+        del resource_id
+        taken: dict[tuple[str, int], str] = {}
+        for rule in document["properties"]["securityRules"]:
+            key = (rule["properties"]["direction"], rule["properties"]["priority"])
+            if key in taken:
+                raise ArmError(
+                    400,
+                    "SecurityRuleConflict",
+                    f"Security rule {rule['name']} conflicts with rule {taken[key]}. Rules cannot have the "
+                    "same Priority and Direction.",
+                )
+            taken[key] = rule["name"]
+
+    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+        del old
+        document["properties"]["defaultSecurityRules"] = default_rules(document["id"])
+
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """Refuse while a subnet has it."""
+        for network in self.store.list(type=VNET):
+            for subnet in network.properties["subnets"]:
+                if refers(subnet["properties"].get("networkSecurityGroup"), resource_id.text):
+                    raise ArmError(
+                        400,
+                        "InUseNetworkSecurityGroupCannotBeDeleted",
+                        f"Network security group {resource_id} cannot be deleted because it is in use by the "
+                        f"following resources: {subnet['id']}.",
+                    )
+
+
+PROVIDERS = (SecurityGroups, of_type(Embedded, f"{NSG}/securityRules"))

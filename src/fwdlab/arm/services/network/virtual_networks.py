@@ -1,0 +1,229 @@
+"""Virtual networks with their subnets and peerings."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from ipaddress import IPv4Network, ip_network
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import ResourceId, reference_id, refers, same
+from fwdlab.arm.services.base import Embedded, Provider, index_of, missing_reference, of_type
+from fwdlab.arm.services.network.addresses import prefix_of, used_addresses
+from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdlab.model import Resource
+
+VNET = "Microsoft.Network/virtualNetworks"
+
+
+class VirtualNetworks(Provider):
+    type = VNET
+    # Since 2023 a PUT without `subnets` leaves the subnets as they are
+    # (learn.microsoft.com, virtual-network/update-virtual-network-subnet).
+    carry = ("subnets", "virtualNetworkPeerings")
+    shape = body(
+        addressSpace=record(addressPrefixes=items(text(), default=[])),
+        dhcpOptions=optional(dnsServers=items(text())),
+        enableDdosProtection=flag(default=False),
+        subnets=parts(
+            addressPrefix=text(),
+            addressPrefixes=items(text()),
+            delegations=parts(serviceName=text()),
+            networkSecurityGroup=reference(),
+            natGateway=reference(),
+            routeTable=reference(),
+            serviceEndpoints=items(optional()),
+            privateEndpointNetworkPolicies=text("Disabled"),
+            privateLinkServiceNetworkPolicies=text("Enabled"),
+        ),
+        virtualNetworkPeerings=parts(
+            remoteVirtualNetwork=reference(),
+            allowVirtualNetworkAccess=flag(default=True),
+            allowForwardedTraffic=flag(default=False),
+            allowGatewayTransit=flag(default=False),
+            useRemoteGateways=flag(default=False),
+        ),
+    )
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        """Ranges are ranges, subnets lie inside and apart."""
+        properties = document["properties"]
+        space = [_range(prefix, resource_id) for prefix in properties["addressSpace"]["addressPrefixes"]]
+        if not space:
+            raise ArmError(
+                400,
+                "InvalidRequestFormat",
+                f"Virtual network {resource_id} has no properties.addressSpace.addressPrefixes.",
+            )
+        seen: list[tuple[str, IPv4Network]] = []
+        for subnet in properties["subnets"]:
+            for prefix in _prefixes(subnet):
+                network = _range(prefix, resource_id)
+                _check_subnet(subnet["name"], network, space, seen, resource_id)
+                seen.append((subnet["name"], network))
+
+    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+        """Follow the references; refuse to lose a subnet in use."""
+        properties = document["properties"]
+        for subnet in properties["subnets"]:
+            for key in ("networkSecurityGroup", "natGateway", "routeTable"):
+                wanted = reference_id(subnet["properties"].get(key))
+                if wanted and self.store.get(wanted) is None:
+                    raise missing_reference(wanted, subnet["id"])
+        for peering in properties["virtualNetworkPeerings"]:
+            self._complete_peering(peering, document)
+        if old is not None:
+            self._keep_used(properties["subnets"], old)
+        self._tell_peers(document["id"], properties)
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        properties = document["properties"]
+        for subnet in properties["subnets"]:
+            if subnet["properties"].get("serviceEndpoints"):
+                yield f"{subnet['id']}: service endpoints have no effect in the lab"
+        if properties.get("dhcpOptions", {}).get("dnsServers"):
+            yield f"{document['id']}: custom DNS servers have no effect in the lab"
+
+    def _complete_peering(self, peering: dict[str, Any], document: dict[str, Any]) -> None:
+        properties = peering["properties"]
+        remote_id = reference_id(properties.get("remoteVirtualNetwork"))
+        remote = self.store.get(remote_id)
+        if remote is None:
+            raise missing_reference(remote_id, peering["id"])
+        _refuse_overlap(peering["id"], document["properties"]["addressSpace"], remote)
+        properties["remoteAddressSpace"] = remote.properties["addressSpace"]
+        _set_state(properties, connected=bool(_towards(remote.properties, document["id"])), alone="Initiated")
+
+    def _tell_peers(self, own_id: str, properties: dict[str, Any]) -> None:
+        """Both halves of a peering say Connected, or the one that is left says Disconnected."""
+        for network in self.store.list(type=VNET):
+            if same(network.id, own_id) or not _towards(network.properties, own_id):
+                continue
+            connected = bool(_towards(properties, network.id))
+            changed = copy.deepcopy(network.document)
+            for peering in _towards(changed["properties"], own_id):
+                was = peering["properties"]["peeringState"]
+                alone = "Initiated" if was == "Initiated" else "Disconnected"
+                _set_state(peering["properties"], connected=connected, alone=alone)
+            self.store.put(replace(network, document=changed))
+
+    def _keep_used(self, subnets: list[dict[str, Any]], old: Resource) -> None:
+        for subnet in old.properties["subnets"]:
+            position = index_of(subnets, subnet["name"])
+            if position is None:
+                self._refuse_used(subnet)
+            elif any(
+                address not in prefix_of(subnets[position])
+                for address in used_addresses(self.store, subnet["id"])
+            ):
+                raise ArmError(
+                    400,
+                    "InUsePrefixCannotBeDeleted",
+                    f"IpPrefix {prefix_of(subnet)} on Subnet {subnet['name']} has active allocations and "
+                    "cannot be deleted.",
+                )
+
+    def _refuse_used(self, subnet: dict[str, Any]) -> None:
+        users = ", ".join(sorted(set(used_addresses(self.store, subnet["id"]).values())))
+        if users:
+            raise ArmError(
+                400,
+                "InUseSubnetCannotBeDeleted",
+                f"Subnet {subnet['name']} is in use by {users} and cannot be deleted. In order to delete the "
+                "subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.",
+            )
+
+    def before_delete(self, resource_id: ResourceId) -> None:
+        for subnet in self.store.require(resource_id.text).properties["subnets"]:
+            self._refuse_used(subnet)
+        self.release(resource_id)
+
+    def release(self, resource_id: ResourceId) -> None:
+        """Let the other halves of its peerings say Disconnected."""
+        self._tell_peers(resource_id.text, {})
+
+
+def _towards(properties: dict[str, Any], network_id: str) -> list[dict[str, Any]]:
+    """A network's peerings with another one."""
+    return [
+        peering
+        for peering in properties.get("virtualNetworkPeerings", [])
+        if refers(peering["properties"].get("remoteVirtualNetwork"), network_id)
+    ]
+
+
+def _set_state(properties: dict[str, Any], *, connected: bool, alone: str) -> None:
+    properties["peeringState"] = "Connected" if connected else alone
+    properties["peeringSyncLevel"] = "FullyInSync" if connected else "RemoteNotInSync"
+
+
+def _refuse_overlap(peering_id: str, space: dict[str, Any], remote: Resource) -> None:
+    mine = [ip_network(prefix) for prefix in space["addressPrefixes"]]
+    theirs = [ip_network(prefix) for prefix in remote.properties["addressSpace"]["addressPrefixes"]]
+    if any(one.overlaps(other) for one, other in product(mine, theirs)):
+        raise ArmError(
+            400,
+            "VnetAddressSpacesOverlap",
+            f"Cannot create or update peering {peering_id}. Virtual networks cannot be peered because their "
+            f"address spaces overlap. Remote virtual network: {remote.id}.",
+        )
+
+
+def _prefixes(subnet: dict[str, Any]) -> list[str]:
+    single = subnet["properties"].get("addressPrefix")
+    found: list[str] = [single] if single else subnet["properties"].get("addressPrefixes", [])
+    if not found:
+        raise ArmError(400, "InvalidRequestFormat", f"Subnet '{subnet['name']}' has no address prefix.")
+    return found
+
+
+def _range(prefix: str, owner: ResourceId) -> IPv4Network:
+    try:
+        network = ip_network(prefix)
+    except ValueError:
+        raise ArmError(
+            400,
+            "InvalidCIDRNotation",
+            f"The address prefix {prefix} in resource {owner} is not a valid CIDR notation: an address and a "
+            "length without host bits.",
+        ) from None
+    if not isinstance(network, IPv4Network):
+        message = f"The lab knows IPv4 only, not '{prefix}' of {owner}."
+        raise ArmError(400, "LabAddressFamilyNotSupported", message)
+    return network
+
+
+def _check_subnet(
+    name: str,
+    network: IPv4Network,
+    space: list[IPv4Network],
+    seen: list[tuple[str, IPv4Network]],
+    owner: ResourceId,
+) -> None:
+    if not any(network.subnet_of(outer) for outer in space):
+        raise ArmError(
+            400,
+            "NetcfgInvalidSubnet",
+            f"Subnet '{name}' is not valid because its IP address range is outside the IP address range of "
+            f"virtual network '{owner.names[0]}'.",
+        )
+    for other, taken in seen:
+        if network.overlaps(taken) and other != name:
+            raise ArmError(
+                400,
+                "NetcfgSubnetRangesOverlap",
+                f"Subnet '{name}' is not valid because it overlaps with '{other}'.",
+            )
+
+
+PROVIDERS = (
+    VirtualNetworks,
+    of_type(Embedded, f"{VNET}/subnets"),
+    of_type(Embedded, f"{VNET}/virtualNetworkPeerings"),
+)

@@ -1,0 +1,75 @@
+"""Resource groups."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import GROUP_TYPE, ResourceId
+from fwdlab.arm.operations import Operation, Outcome
+from fwdlab.arm.services.base import Provider, with_properties
+from fwdlab.arm.store import group_not_found
+
+if TYPE_CHECKING:
+    from fwdlab.model import Resource
+
+_NAME = re.compile(r"[-\w.()]{0,89}[-\w()]")
+
+
+class Groups(Provider):
+    type = GROUP_TYPE
+
+    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+        """The name's alphabet (ARM naming rules)."""
+        del document
+        if not _NAME.fullmatch(resource_id.name):
+            raise ArmError(
+                400,
+                "InvalidResourceGroup",
+                f"The provided resource group name '{resource_id.name}' has these invalid characters or is "
+                "too long.",
+            )
+
+    def list(self, scope: ResourceId) -> list[dict[str, Any]]:
+        """All groups of the subscription."""
+        del scope
+        return [self.rendered(group) for group in self.store.list(type=GROUP_TYPE)]
+
+    def delete(self, resource_id: ResourceId) -> Outcome:
+        """Remove the group and all in it: 202 with `Location`, then 200."""
+        group = self.store.get(resource_id.text)
+        if group is None:
+            raise group_not_found(resource_id.name)
+        operation = Operation(
+            "location",
+            f"/subscriptions/{resource_id.subscription}/operationresults",
+            retry_after=self.world.settings.retry_after,
+        )
+        seconds = self.world.settings.delete_seconds
+        if seconds > 0:
+            self.store.put(with_properties(group, provisioningState="Deleting"))
+            self.world.spawn(self._remove_later(group, operation, seconds))
+        else:
+            self._remove(group)
+            operation.succeed()
+        return Outcome(202, None, operation)
+
+    async def _remove_later(self, group: Resource, operation: Operation, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        with self.store.batch():
+            self._remove(group)
+        await self.world.data_plane.settled(self.store.revision)
+        operation.succeed()
+
+    def _remove(self, group: Resource) -> None:
+        """Let go of what other groups' resources hold, then drop everything below the group."""
+        for resource in self.store.list(group=group.name):
+            self.world.provider(resource.type).release(ResourceId.parse(resource.id))
+        self.store.delete(group.id)
+        for tell in self.world.group_deleted:
+            tell(group.id)
+
+
+PROVIDERS = (Groups,)

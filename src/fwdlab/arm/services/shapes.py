@@ -1,0 +1,199 @@
+"""The shapes of ARM bodies as data: what a property must be, and what it is when it is left out.
+
+`normal` reads a body by its shape. It refuses a value of the wrong kind, out of range or missing, puts in the
+defaults, writes choices and numbers as the service answers them, and gives the parts of a resource that have
+an id of their own (a subnet, a probe) id, type and state. Properties that a shape does not name pass as they
+are: ARM documents are larger than what the lab looks at.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from fwdlab.arm.errors import ArmError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KINDS: dict[type, str] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    dict: "an object",
+    list: "an array",
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What one JSON value must be.
+
+    Attributes:
+        kind: its Python type.
+        default: what stands for a value that is left out; None for nothing.
+        required: whether it may be left out.
+        choices: what a text may be, compared without case.
+        within: what a number may be.
+        code: ARM's code for a missing value and for one that is no choice or out of range.
+        message: the text that goes with it; `{place}`, `{value}` and `{choices}` are filled in.
+        fields: of an object.
+        each: of an array's items.
+        parts: whether the items are resources below this one, with id, type and provisioning state.
+    """
+
+    kind: type
+    default: Any = None
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    within: range | None = None
+    code: str = "InvalidRequestFormat"
+    message: str = ""
+    fields: Mapping[str, Shape] = field(default_factory=dict)
+    each: Shape | None = None
+    parts: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands: the innermost resource or part, its type, and the path below it."""
+
+    id: str
+    type: str
+    path: str = ""
+
+    def below(self, name: str) -> Place:
+        return Place(self.id, self.type, f"{self.path}.{name}".lstrip("."))
+
+    def part(self, name: str) -> Place:
+        collection = self.path.rpartition(".")[2]
+        return Place(f"{self.id}/{collection}/{name}", f"{self.type}/{collection}")
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.path}"
+
+
+def text(
+    default: str | None = None,
+    *choices: str,
+    required: bool = False,
+    code: str = "InvalidRequestFormat",
+    message: str = "",
+) -> Shape:
+    return Shape(str, default, required, choices, code=code, message=message)
+
+
+def number(
+    default: int | None = None,
+    within: range | None = None,
+    *,
+    required: bool = False,
+    code: str = "InvalidRequestFormat",
+    message: str = "",
+) -> Shape:
+    return Shape(int, default, required, within=within, code=code, message=message)
+
+
+def flag(*, default: bool | None = None) -> Shape:
+    return Shape(bool, default)
+
+
+def optional(**fields: Shape) -> Shape:
+    """An object that stays away when it is left out."""
+    return Shape(dict, fields=fields)
+
+
+def record(**fields: Shape) -> Shape:
+    """An object that is there, with its own defaults, also when it is left out."""
+    return Shape(dict, {}, fields=fields)
+
+
+def reference() -> Shape:
+    """`{"id": …}`, which may be left out; whether it leads anywhere is the provider's to say."""
+    return optional(id=text())
+
+
+def items(each: Shape, *, default: list[Any] | None = None) -> Shape:
+    return Shape(list, default, each=each)
+
+
+def named(**properties: Shape) -> Shape:
+    """A list of `{"name": …, "properties": {…}}`; empty when it is left out."""
+    entry = optional(name=text(required=True), properties=record(**properties))
+    return Shape(list, [], each=entry)
+
+
+def parts(**properties: Shape) -> Shape:
+    """As `named`, of what has an id below the resource's own."""
+    return Shape(list, [], each=named(**properties).each, parts=True)
+
+
+def body(top: Mapping[str, Shape] | None = None, /, **properties: Shape) -> Shape:
+    """A resource's whole body: properties, and what a type has beside them, e.g. its sku."""
+    common = {"location": text(), "tags": optional(), "properties": record(**properties)}
+    return Shape(dict, {}, fields={**common, **(top or {})})
+
+
+def normal(shape: Shape, value: Any, place: Place) -> Any:
+    """A copy of a value as its shape wants it.
+
+    Raises:
+        ArmError: 400, with the shape's code or `InvalidRequestFormat`.
+    """
+    value = _converted(shape, value)
+    if not isinstance(value, shape.kind) or (shape.kind is int and isinstance(value, bool)):
+        refusal = f"Cannot parse the request. {place} must be {_KINDS[shape.kind]}."
+        raise ArmError(400, "InvalidRequestFormat", refusal, target=place.path or None)
+    if isinstance(value, dict):
+        return _object(shape, value, place)
+    if isinstance(value, list):
+        return [_item(shape, item, place, position) for position, item in enumerate(value)]
+    if (shape.choices and value not in shape.choices) or (shape.within and value not in shape.within):
+        _refuse(shape, value, place)
+    return value
+
+
+def _converted(shape: Shape, value: Any) -> Any:
+    """A number given as a string, a string given as a number, a choice in another casing."""
+    if shape.kind is int and isinstance(value, str) and value.isdecimal():
+        return int(value)
+    if shape.kind is str and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str):
+        return next((one for one in shape.choices if one.lower() == value.lower()), value)
+    return value
+
+
+def _object(shape: Shape, value: dict[str, Any], place: Place) -> dict[str, Any]:
+    made = {name: copy.deepcopy(own) for name, own in value.items() if name not in shape.fields}
+    for name, wanted in shape.fields.items():
+        given = value.get(name)
+        if given is None:
+            given = copy.deepcopy(wanted.default)
+        if given is not None:
+            made[name] = normal(wanted, given, place.below(name))
+        elif wanted.required:
+            _refuse(wanted, None, place.below(name))
+    return made
+
+
+def _item(shape: Shape, value: Any, place: Place, position: int) -> Any:
+    where = Place(place.id, place.type, f"{place.path}[{position}]")
+    if shape.each is None:
+        return copy.deepcopy(value)
+    if not shape.parts or not isinstance(value, dict) or not value.get("name"):
+        return normal(shape.each, value, where)
+    own = place.part(str(value["name"]))
+    made: dict[str, Any] = normal(shape.each, value, own)
+    made["id"], made["type"] = own.id, own.type
+    made["properties"]["provisioningState"] = "Succeeded"
+    return made
+
+
+def _refuse(shape: Shape, value: Any, place: Place) -> NoReturn:
+    choices = ", ".join(shape.choices)
+    message = shape.message or ("{place} must be one of {choices}, not '{value}'." if choices else "")
+    message = message or ("{place} is missing." if value is None else "{place} cannot be {value}.")
+    filled = message.format(place=place, value=value, choices=choices)
+    raise ArmError(400, shape.code, filled, target=place.path or None)

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fwdlab.arm.services.compute.scale_set_instances import host_name
+from support.controlplane import NETWORK, PROVIDERS, refused, scale_set_body
+
+if TYPE_CHECKING:
+    from fwdlab.arm.api import ArmApi
+    from fwdlab.model import NodeSpec
+
+VMSS = f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/fwd"
+SHARED = {"id": f"{NETWORK}/virtualNetworks/hub/subnets/shared"}
+POOL = {"id": f"{NETWORK}/loadBalancers/lb/backendAddressPools/forwarders"}
+
+
+def text(content: str) -> str:
+    return base64.b64encode(content.encode()).decode()
+
+
+def machines(api: ArmApi) -> dict[str, NodeSpec]:
+    return {node.name: node for node in api.store.snapshot().nodes if node.kind == "machine"}
+
+
+def changed(**profile: Any) -> dict[str, Any]:
+    body = scale_set_body(SHARED, POOL)
+    body["properties"]["virtualMachineProfile"]["osProfile"] |= profile
+    return body
+
+
+async def latest(api: ArmApi) -> list[bool]:
+    listed = await api.list(f"{VMSS}/virtualMachines")
+    return [instance["properties"]["latestModelApplied"] for instance in listed]
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(0, "fwd000000"), (9, "fwd000009"), (10, "fwd00000a"), (36, "fwd000010")]
+)
+def test_host_names_count_in_base_36(number: int, expected: str) -> None:
+    assert host_name("fwd", number) == expected
+
+
+async def test_a_scale_set_runs_its_capacity(api: ArmApi) -> None:
+    nodes = machines(api)
+    assert list(nodes) == ["fwd000000", "fwd000001", "fwd000002"]
+    first = nodes["fwd000000"]
+    assert (first.address, first.backend_pool_ids) == ("10.0.1.5", (POOL["id"],))
+    assert first.custom_data == "I2Nsb3VkLWNvbmZpZwo="
+    listed = await api.list(f"{VMSS}/virtualMachines")
+    assert [i["instanceId"] for i in listed] == ["0", "1", "2"]
+    assert [i["zones"] for i in listed] == [["1"], ["2"], ["3"]]
+    assert "customData" not in str(await api.get(VMSS))
+
+
+async def test_scaling_takes_the_youngest_and_never_reuses_a_number(api: ArmApi) -> None:
+    await api.put(VMSS, {"location": "westeurope", "sku": {"name": "B", "capacity": 2}})
+    assert list(machines(api)) == ["fwd000000", "fwd000001"]
+    await api.patch(VMSS, {"sku": {"capacity": 3}})
+    assert list(machines(api)) == ["fwd000000", "fwd000001", "fwd000003"]
+    await api.action(VMSS, "delete", {"instanceIds": ["0"]})
+    assert (await api.get(VMSS))["sku"]["capacity"] == 2
+    await api.delete(f"{VMSS}/virtualMachines/1")
+    assert list(machines(api)) == ["fwd000003"]
+    assert (await api.get(VMSS))["sku"]["capacity"] == 1
+
+
+async def test_new_custom_data_needs_an_upgrade_and_a_reimage(api: ArmApi) -> None:
+    before = machines(api)
+    await api.put(VMSS, changed(customData=text("#cloud-config\n#2\n")))
+    assert machines(api) == before
+    assert await latest(api) == [False, False, False]
+    await api.action(VMSS, "reimage", {"instanceIds": ["0"]})  # of the old model: not upgraded yet
+    once = machines(api)["fwd000000"]
+    assert once.boot_id != before["fwd000000"].boot_id
+    assert once.custom_data == before["fwd000000"].custom_data
+    await api.action(VMSS, "manualupgrade", {"instanceIds": ["0", "1"]})
+    assert await latest(api) == [True, True, False]
+    assert machines(api)["fwd000000"] == once
+    await api.action(f"{VMSS}/virtualMachines/0", "reimage")
+    twice = machines(api)["fwd000000"]
+    assert twice.boot_id != once.boot_id
+    assert twice.custom_data == text("#cloud-config\n#2\n")
+    assert twice.address == once.address
+    assert machines(api)["fwd000001"] == before["fwd000001"]
+
+
+async def test_tags_are_part_of_the_model_and_an_unchanged_put_is_none(api: ArmApi) -> None:
+    revision = api.store.revision
+    await api.put(VMSS, changed())
+    assert api.store.revision == revision
+    await api.put(VMSS, {**changed(), "tags": {"fwdctl-config-hash": "1"}})
+    assert await latest(api) == [False, False, False]
+
+
+async def test_automatic_upgrades_reach_instances_at_once_but_boot_nothing(api: ArmApi) -> None:
+    before = {name: node.boot_id for name, node in machines(api).items()}
+    body = changed()
+    body["properties"]["upgradePolicy"]["mode"] = "Automatic"
+    interface = body["properties"]["virtualMachineProfile"]["networkProfile"][
+        "networkInterfaceConfigurations"
+    ][0]
+    interface["properties"]["ipConfigurations"][0]["properties"]["loadBalancerBackendAddressPools"] = []
+    await api.put(VMSS, body)
+    assert await latest(api) == [True, True, True]
+    assert {name: node.boot_id for name, node in machines(api).items()} == before
+    assert {node.backend_pool_ids for node in machines(api).values()} == {()}
+
+
+async def test_power_states(api: ArmApi) -> None:
+    await api.action(VMSS, "deallocate", {"instanceIds": ["1"]})
+    assert "fwd000001" not in machines(api)
+    view = await api.read(f"{VMSS}/instanceView")
+    counts = {s["code"]: s["count"] for s in view["virtualMachine"]["statusesSummary"]}
+    assert counts["PowerState/deallocated"] == 1
+    one = await api.read(f"{VMSS}/virtualMachines/1/instanceView")
+    assert one["computerName"] == "fwd000001"
+    await api.action(VMSS, "start", {"instanceIds": ["*"]})
+    assert len(machines(api)) == 3
+    error = await refused(api.action(VMSS, "start", {"instanceIds": ["7"]}))
+    assert error.code == "InvalidParameter"
+
+
+@pytest.mark.parametrize(
+    ("profile", "target"),
+    [
+        ({"customData": "not base64!"}, "osProfile.customData"),
+        ({"customData": base64.b64encode(b"x" * 65536).decode()}, "osProfile.customData"),
+        ({"computerNamePrefix": "x" * 59}, "osProfile.computerNamePrefix"),
+        ({"computerNamePrefix": "x" * 10, "windowsConfiguration": {}}, "osProfile.computerNamePrefix"),
+    ],
+)
+async def test_bad_profiles_are_refused_before_anything_changes(
+    api: ArmApi, profile: dict[str, Any], target: str
+) -> None:
+    revision = api.store.revision
+    for work in (api.put(VMSS, changed(**profile)), api.check(VMSS, changed(**profile))):
+        error = await refused(work)
+        assert (error.status, error.target) == (400, target)
+    assert api.store.revision == revision
+
+
+async def test_a_linux_name_may_have_58_characters_before_the_instances_own(api: ArmApi) -> None:
+    own = f"{VMSS}-2"
+    made = await api.put(own, changed(computerNamePrefix="x" * 58))
+    assert made["properties"]["virtualMachineProfile"]["osProfile"]["computerNamePrefix"] == "x" * 58
+    instance = await api.get(f"{own}/virtualMachines/0")
+    assert instance["properties"]["osProfile"]["computerName"] == "x" * 58 + "000000"
+
+
+async def test_the_largest_custom_data_passes(api: ArmApi) -> None:
+    await api.put(VMSS, changed(customData=base64.b64encode(b"x" * 65535).decode()))
+
+
+async def test_a_flexible_scale_set_is_refused_by_name(api: ArmApi) -> None:
+    body = changed()
+    body["properties"]["orchestrationMode"] = "Flexible"
+    assert (await refused(api.put(VMSS, body))).code == "LabOrchestrationModeNotSupported"
+    assert (await refused(api.put(f"{VMSS}/virtualMachines/9", {}))).code == "LabInstanceReadOnly"
+
+
+async def with_machine(api: ArmApi, name: str = "server65", **profile: Any) -> str:
+    nic = f"{NETWORK}/networkInterfaces/nic-{name}"
+    configuration = {"name": "ip", "properties": {"subnet": SHARED}}
+    await api.put(nic, {"location": "westeurope", "properties": {"ipConfigurations": [configuration]}})
+    machine = f"{PROVIDERS}/Microsoft.Compute/virtualMachines/vm-{name}"
+    os_profile = {"computerName": name, "customData": text("#cloud-config\n"), **profile}
+    body = {
+        "location": "westeurope",
+        "properties": {"osProfile": os_profile, "networkProfile": {"networkInterfaces": [{"id": nic}]}},
+    }
+    await api.put(machine, body)
+    return machine
+
+
+async def test_a_machine_is_the_node_of_its_interface(api: ArmApi) -> None:
+    machine = await with_machine(api, adminPassword="secret")
+    node = machines(api)["server65"]
+    assert node.address == "10.0.1.9"
+    shown = str(await api.get(machine))
+    assert "secret" not in shown
+    assert "customData" not in shown
+    nic = await api.get(f"{NETWORK}/networkInterfaces/nic-server65")
+    nic["properties"]["ipConfigurations"][0]["properties"]["loadBalancerBackendAddressPools"] = [POOL]
+    await api.put(nic["id"], nic)
+    live = machines(api)["server65"]
+    assert live.backend_pool_ids == (POOL["id"],)
+    assert (live.boot_id, live.address) == (node.boot_id, node.address)
+
+
+async def test_a_machines_custom_data_never_changes(api: ArmApi) -> None:
+    machine = await with_machine(api)
+    await with_machine(api)
+    error = await refused(with_machine(api, customData=text("#cloud-config\n#2\n")))
+    assert (error.status, error.code) == (409, "PropertyChangeNotAllowed")
+    document = await api.get(machine)
+    await api.put(machine, document)
+    assert machines(api)["server65"].custom_data == text("#cloud-config\n")
+
+
+async def test_a_machine_is_stopped_and_started(api: ArmApi) -> None:
+    machine = await with_machine(api)
+    boot = machines(api)["server65"].boot_id
+    await api.action(machine, "deallocate")
+    assert "server65" not in machines(api)
+    await with_machine(api)
+    assert "server65" not in machines(api)
+    await api.action(machine, "start")
+    again = machines(api)["server65"]
+    assert (again.boot_id != boot, again.address) == (True, "10.0.1.9")
+    await api.action(machine, "start")
+    assert machines(api)["server65"] == again
+    await api.action(machine, "restart")
+    assert machines(api)["server65"].boot_id != again.boot_id
+
+
+async def test_an_interface_belongs_to_one_machine_and_is_freed_with_it(api: ArmApi) -> None:
+    machine = await with_machine(api)
+    body = await api.get(machine)
+    assert (await refused(api.put(f"{machine}-2", body))).code == "NicInUse"
+    nic = f"{NETWORK}/networkInterfaces/nic-server65"
+    assert (await refused(api.delete(nic))).code == "NicInUse"
+    await api.delete(machine)
+    assert (await api.delete(nic)).status == 200
+
+
+async def test_equal_host_names_become_different_nodes(api: ArmApi) -> None:
+    await with_machine(api)
+    await with_machine(api, "other", computerName="server65")
+    names = [name for name in machines(api) if name.startswith("server65")]
+    assert len(names) == 2
