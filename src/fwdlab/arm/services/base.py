@@ -20,16 +20,15 @@ from fwdlab.model import Resource
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from fwdlab.arm.ports import DataPlane
     from fwdlab.arm.services.shapes import Shape
     from fwdlab.arm.store import Store
 
-    Entries: TypeAlias = list[dict[str, Any]]
-    Actions: TypeAlias = Mapping[str, Callable[[ResourceId, Any], Outcome]]
-    Views: TypeAlias = Mapping[str, Callable[[ResourceId], Any]]
-
+Entries: TypeAlias = "list[dict[str, Any]]"
+Actions: TypeAlias = "Mapping[str, Callable[[ResourceId, Any], Outcome]]"
+Views: TypeAlias = "Mapping[str, Callable[[ResourceId], Any]]"
 _READ_ONLY = frozenset({"id", "name", "type", "etag", "systemData"})
 
 
@@ -80,8 +79,7 @@ class World:
         """
         found = self.providers.get(kind.lower())
         if found is None:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LabResourceTypeNotSupported",
                 f"The lab has no resource type '{kind}'. Supported types are listed in docs/lab.md.",
                 target=kind,
@@ -185,10 +183,9 @@ class Provider:
     def release(self, resource_id: ResourceId) -> None:
         """Let go of what it holds of other groups, when its own group goes with all in it."""
 
-    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+    def not_honoured(self, _document: dict[str, Any]) -> Iterable[str]:
         """What of a stored document has no effect in the lab, `ID: what`; the data plane has its own."""
-        del document
-        yield from ()
+        return ()
 
     def parent(self, resource_id: ResourceId) -> Resource:
         """The resource that a child stands under.
@@ -231,8 +228,7 @@ class ReadOnly(Provider):
     tracked = False
     refusal: ClassVar[tuple[int, str, str]] = (405, "MethodNotAllowed", "{id} cannot be written.")
 
-    def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
-        del sent
+    def put(self, resource_id: ResourceId, _sent: dict[str, Any]) -> Resource:
         status, code, message = self.refusal
         raise ArmError(status, code, message.format(id=resource_id))
 
@@ -335,10 +331,13 @@ def normal_location(location: Any) -> Any:
     return location.replace(" ", "").lower() if isinstance(location, str) else location
 
 
+def bad_request(code: str, message: str, *, target: str | None = None) -> ArmError:
+    return ArmError(400, code, message, target=target)
+
+
 def missing_reference(wanted: str, user: str) -> ArmError:
     """The network provider's answer to a reference to something that does not exist."""
-    return ArmError(
-        400,
+    return bad_request(
         "InvalidResourceReference",
         f"Resource {wanted} referenced by resource {user} was not found. Please make sure that the "
         "referenced resource exists, and that both resources are in the same region.",

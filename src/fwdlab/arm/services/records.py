@@ -7,12 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Provider, of_type
+from fwdlab.arm.services.base import Actions, Provider, of_type
 from fwdlab.arm.services.shapes import Shape, body, number
 
 if TYPE_CHECKING:
     from fwdlab.arm.ids import ResourceId
-    from fwdlab.arm.services.base import Actions
     from fwdlab.model import Resource
 
 _TRACKED = (
@@ -46,8 +45,7 @@ class Workspaces(Provider):
     def actions(self) -> Actions:
         return {"sharedkeys": self._keys, "listkeys": self._keys}
 
-    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
-        del old
+    def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         document["properties"].setdefault("customerId", str(uuid.uuid4()))
 
     def _keys(self, resource_id: ResourceId, _body: Any) -> Outcome:
@@ -62,8 +60,7 @@ class Identities(Provider):
     type = "Microsoft.ManagedIdentity/userAssignedIdentities"
     carry = ("principalId", "clientId")
 
-    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
-        del old
+    def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         for name in self.carry:
             document["properties"].setdefault(name, str(uuid.uuid4()))
         document["properties"]["tenantId"] = self.world.tenant_id

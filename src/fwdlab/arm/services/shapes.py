@@ -74,25 +74,12 @@ class Place:
         return f"{self.id}: {self.path}"
 
 
-def text(
-    default: str | None = None,
-    *choices: str,
-    required: bool = False,
-    code: str = "InvalidRequestFormat",
-    message: str = "",
-) -> Shape:
-    return Shape(str, default, required, choices, code=code, message=message)
+def text(default: str | None = None, *choices: str, **more: Any) -> Shape:
+    return Shape(str, default, choices=choices, **more)
 
 
-def number(
-    default: int | None = None,
-    within: range | None = None,
-    *,
-    required: bool = False,
-    code: str = "InvalidRequestFormat",
-    message: str = "",
-) -> Shape:
-    return Shape(int, default, required, within=within, code=code, message=message)
+def number(default: int | None = None, within: range | None = None, **more: Any) -> Shape:
+    return Shape(int, default, within=within, **more)
 
 
 def flag(*, default: bool | None = None) -> Shape:

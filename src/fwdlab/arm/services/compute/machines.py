@@ -11,17 +11,15 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import reference_id, same
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Provider
+from fwdlab.arm.services.base import Actions, Provider, Views, bad_request
 from fwdlab.model import NodeSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fwdlab.arm.ids import ResourceId
-    from fwdlab.arm.services.base import Actions, Views
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
 
@@ -127,7 +125,7 @@ def check_custom_data(profile: dict[str, Any]) -> None:
         if size <= CUSTOM_DATA_LIMIT:
             return
         refusal = f"Custom data in OSProfile must not exceed {CUSTOM_DATA_LIMIT} bytes; it has {size}."
-    raise ArmError(400, "InvalidParameter", refusal, target="osProfile.customData")
+    raise bad_request("InvalidParameter", refusal, target="osProfile.customData")
 
 
 def node_name(store: Store, wanted: str, resource_id: str) -> str:

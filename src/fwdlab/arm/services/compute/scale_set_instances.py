@@ -6,16 +6,13 @@ import copy
 import uuid
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fwdlab.arm.ids import ResourceId
-from fwdlab.arm.services.base import ReadOnly, of_type
+from fwdlab.arm.services.base import Actions, ReadOnly, Views, of_type
 from fwdlab.arm.services.compute.machines import Machine
 from fwdlab.arm.services.network.interfaces import SCALE_SET_NIC, allocate_interface
 from fwdlab.model import Resource
-
-if TYPE_CHECKING:
-    from fwdlab.arm.services.base import Actions, Views
 
 VMSS = "Microsoft.Compute/virtualMachineScaleSets"
 INSTANCE = f"{VMSS}/virtualMachines"

@@ -8,9 +8,8 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Provider, of_type
+from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, of_type
 from fwdlab.arm.services.compute.machines import POWER, PROVISIONED, check_custom_data
 from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Instances
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fwdlab.arm.ids import ResourceId
-    from fwdlab.arm.services.base import Actions, Views
 
 # An instance's host name has six characters more (for Windows: Azure/azure-xplat-cli#2761).
 _PREFIX_LIMITS = {"Linux": 58, "Windows": 9}
@@ -103,8 +101,7 @@ class ScaleSets(Provider):
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
         properties = document["properties"]
         if properties["orchestrationMode"] != "Uniform":
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LabOrchestrationModeNotSupported",
                 f"{resource_id}: the lab knows Uniform only, not '{properties['orchestrationMode']}'.",
             )
@@ -117,8 +114,9 @@ class ScaleSets(Provider):
         """Keep the secrets, count the model's versions, bring the instances to the capacity."""
         properties = document["properties"]
         if "virtualMachineProfile" not in properties:
-            message = "Required parameter 'virtualMachineProfile' is missing (null)."
-            raise ArmError(400, "InvalidParameter", message)
+            raise bad_request(
+                "InvalidParameter", "Required parameter 'virtualMachineProfile' is missing (null)."
+            )
         profile = properties["virtualMachineProfile"]["osProfile"]
         profile.pop("adminPassword", None)
         profile.setdefault("computerNamePrefix", document["name"][:9])
@@ -165,8 +163,7 @@ class ScaleSets(Provider):
             known = {one.name: one for one in self.instances.of(self.store.require(resource_id.text))}
             for name in known if "*" in chosen else chosen:
                 if name not in known:
-                    raise ArmError(
-                        400,
+                    raise bad_request(
                         "InvalidParameter",
                         f"The provided instanceId {name} is not an active Virtual Machine Scale Set VM "
                         "instanceId.",
@@ -206,8 +203,7 @@ def _check_os_profile(profile: dict[str, Any]) -> None:
     system = "Windows" if "windowsConfiguration" in profile else "Linux"
     limit = _PREFIX_LIMITS[system]
     if len(profile.get("computerNamePrefix", "")) > limit:
-        raise ArmError(
-            400,
+        raise bad_request(
             "InvalidParameter",
             f"{system} computer name prefix cannot be more than {limit} characters long.",
             target="osProfile.computerNamePrefix",
@@ -216,8 +212,7 @@ def _check_os_profile(profile: dict[str, Any]) -> None:
 
 def _check_interfaces(interfaces: list[dict[str, Any]], owner: ResourceId) -> None:
     if len(interfaces) != 1 or len(interfaces[0]["properties"]["ipConfigurations"]) != 1:
-        raise ArmError(
-            400,
+        raise bad_request(
             "LabOneNetworkInterfaceOnly",
             f"{owner} must have one network interface configuration with one IP configuration in the lab.",
         )

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import uuid
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, same
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Provider, missing_reference, of_type, with_properties
+from fwdlab.arm.services.base import (
+    Actions,
+    Provider,
+    bad_request,
+    missing_reference,
+    of_type,
+    with_properties,
+)
 from fwdlab.arm.services.compute.machines import Machine, check_custom_data, interface_of, new_boot_id
 from fwdlab.arm.services.network.interfaces import NIC, nic_in_use
 from fwdlab.arm.services.shapes import body, items, record, reference, text
 from fwdlab.model import Resource
-
-if TYPE_CHECKING:
-    from fwdlab.arm.services.base import Actions
 
 VM = "Microsoft.Compute/virtualMachines"
 
@@ -38,8 +42,7 @@ class VirtualMachines(Machine):
         check_custom_data(properties["osProfile"])
         interfaces = properties["networkProfile"]["networkInterfaces"]
         if len(interfaces) != 1:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LabOneNetworkInterfaceOnly",
                 f"{resource_id} has {len(interfaces)} network interfaces in networkProfile; the lab supports "
                 "one.",

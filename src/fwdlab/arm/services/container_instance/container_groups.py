@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id
 from fwdlab.arm.operations import Operation, Outcome, timestamp
-from fwdlab.arm.services.base import Embedded, Provider, index_of
+from fwdlab.arm.services.base import Actions, Embedded, Provider, Views, bad_request, index_of
 from fwdlab.arm.services.compute.machines import new_boot_id, node_name
 from fwdlab.arm.services.network.addresses import allocate, subnet_of
 from fwdlab.arm.services.shapes import body, items, named, optional, reference, text
@@ -21,7 +21,6 @@ from fwdlab.model import NodeSpec, Resource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fwdlab.arm.services.base import Actions, Views
 
 GROUP = "Microsoft.ContainerInstance/containerGroups"
 _POLICIES = ("Always", "OnFailure", "Never")
@@ -69,14 +68,12 @@ class ContainerGroups(Provider):
         properties = document["properties"]
         count = len(properties["containers"])
         if count != 1:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LabOneContainerOnly",
                 f"{resource_id} has {count} containers; the lab supports one in a group.",
             )
         if not properties["subnetIds"]:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LabContainerGroupNeedsSubnet",
                 f"{resource_id} has no subnetIds; the lab has no public container groups.",
             )
@@ -131,8 +128,7 @@ class ContainerGroups(Provider):
         delegations = subnet_of(self.store, subnet_id, user)["properties"]["delegations"]
         services = [one["properties"].get("serviceName", "").lower() for one in delegations]
         if GROUP.lower() not in services:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "SubnetMissingRequiredDelegation",
                 f"Subnet {subnet_id} requires the delegation {GROUP} to be used by {user}.",
             )
@@ -194,7 +190,7 @@ class ContainerGroups(Provider):
 
     def _refuse_by_fault(self) -> None:
         if self.world.settings.start_error is not None:
-            raise ArmError(400, *self.world.settings.start_error)
+            raise bad_request(*self.world.settings.start_error)
 
     def _stop(self, resource_id: ResourceId, _body: Any) -> Outcome:
         """Discard the containers; no effect on a group that has ended by itself (azure-docs, stop-start)."""
@@ -262,8 +258,7 @@ class Containers(Embedded):
         except LabError as error:  # it ended this very moment
             raise ArmError(404, "ContainerLogNotAvailable", error.message) from error
 
-    def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
-        del sent
+    def put(self, resource_id: ResourceId, _sent: dict[str, Any]) -> Resource:
         raise ArmError(405, "MethodNotAllowed", f"{resource_id} is changed through its container group.")
 
     def delete(self, resource_id: ResourceId) -> Outcome:

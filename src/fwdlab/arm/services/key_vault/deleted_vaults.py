@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.operations import Operation, Outcome
-from fwdlab.arm.services.base import ReadOnly, normal_location
+from fwdlab.arm.services.base import Actions, ReadOnly, normal_location
 
 if TYPE_CHECKING:
     from fwdlab.arm.ids import ResourceId
-    from fwdlab.arm.services.base import Actions
     from fwdlab.model import Resource
 
 DELETED_VAULT = "Microsoft.KeyVault/locations/deletedVaults"
@@ -61,8 +60,7 @@ class DeletedVaults(ReadOnly):
 
     type = DELETED_VAULTS
 
-    def list(self, scope: ResourceId) -> list[dict[str, Any]]:
-        del scope
+    def list(self, _scope: ResourceId) -> list[dict[str, Any]]:
         return [self.rendered(vault) for vault in self.store.list(type=DELETED_VAULT)]
 
 

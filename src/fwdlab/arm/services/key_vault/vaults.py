@@ -9,7 +9,7 @@ from typing import Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, same
-from fwdlab.arm.services.base import Provider, with_properties
+from fwdlab.arm.services.base import Provider, bad_request, with_properties
 from fwdlab.arm.services.key_vault.deleted_vaults import DELETED_VAULT, DELETED_VAULTS, deleted_id, second
 from fwdlab.arm.services.network.private_endpoints import PE, connections
 from fwdlab.arm.services.shapes import Place, Shape, body, flag, items, normal, number, optional, text
@@ -57,9 +57,8 @@ class Vaults(Provider):
             return self._recover(resource_id, str(sent.get("location", "")))
         return super().put(resource_id, sent)
 
-    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+    def validate(self, _id: ResourceId, document: dict[str, Any]) -> None:
         """Nobody can opt out any more (azure-docs, key-vault/general/soft-delete-change)."""
-        del resource_id
         properties = document["properties"]
         if not properties["enableSoftDelete"]:
             raise _refused(
@@ -131,8 +130,7 @@ class Vaults(Provider):
     def _recover(self, resource_id: ResourceId, location: str) -> Resource:
         deleted = self.store.get(deleted_id(resource_id, location))
         if deleted is None or not same(deleted.properties["vaultId"], resource_id.text):
-            raise ArmError(
-                400,
+            raise bad_request(
                 "SoftDeletedVaultDoesNotExist",
                 "A soft deleted vault with the given name does not exist. Ensure that the name for the vault "
                 "that is being attempted to recover is in a recoverable state. For more information on soft "
@@ -146,8 +144,7 @@ class Vaults(Provider):
     def _check_name(self, own: ResourceId, location: str) -> None:
         name = own.name
         if not _NAME.fullmatch(name):
-            raise ArmError(
-                400,
+            raise bad_request(
                 "VaultNameNotValid",
                 f"The vault name '{name}' is invalid. A vault's name must be between 3-24 alphanumeric "
                 "characters. The name must begin with a letter, end with a letter or digit, and not contain "
@@ -177,7 +174,7 @@ class Vaults(Provider):
 
 
 def _refused(message: str) -> ArmError:
-    return ArmError(400, "BadRequest", message)
+    return bad_request("BadRequest", message)
 
 
 class AccessPolicies(Provider):
@@ -190,7 +187,7 @@ class AccessPolicies(Provider):
         """Merge by tenant and object; `add` lets a policy's permissions grow, `replace` sets them."""
         verb = resource_id.name.lower()
         if verb not in {"add", "replace", "remove"}:
-            raise ArmError(400, "BadRequest", f"'{resource_id.name}' is none of add, replace and remove.")
+            raise bad_request("BadRequest", f"'{resource_id.name}' is none of add, replace and remove.")
         shape = body(accessPolicies=items(optional() if verb == "remove" else _POLICY, default=[]))
         given = normal(shape, sent, Place(resource_id.text, self.type))["properties"]["accessPolicies"]
         vault = self.store.require(str(resource_id.parent))

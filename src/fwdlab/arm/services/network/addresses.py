@@ -8,9 +8,8 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, same
-from fwdlab.arm.services.base import index_of, missing_reference
+from fwdlab.arm.services.base import bad_request, index_of, missing_reference
 from fwdlab.arm.services.shapes import Shape, flag, items, reference, text
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def prefix_of(subnet: dict[str, Any]) -> IPv4Network:
     text = properties.get("addressPrefix") or properties["addressPrefixes"][0]
     network = ip_network(text)
     if not isinstance(network, IPv4Network):
-        raise ArmError(400, "LabAddressFamilyNotSupported", f"The lab knows IPv4 only, not '{text}'.")
+        raise bad_request("LabAddressFamilyNotSupported", f"The lab knows IPv4 only, not '{text}'.")
     return network
 
 
@@ -164,8 +163,7 @@ def _lowest(network: IPv4Network, taken: dict[IPv4Address, str]) -> str:
     for number in range(first, int(network.broadcast_address)):
         if (address := IPv4Address(number)) not in taken:
             return str(address)
-    raise ArmError(
-        400,
+    raise bad_request(
         "SubnetIsFull",
         f"A subnet with address prefix {network} does not have enough capacity for 1 IP addresses.",
     )
@@ -177,23 +175,20 @@ def _static(
     try:
         address = ip_address(wanted)
     except ValueError:
-        raise ArmError(400, "InvalidIPAddressFormat", f"'{wanted}' of {user} is not an IP address.") from None
+        raise bad_request("InvalidIPAddressFormat", f"'{wanted}' of {user} is not an IP address.") from None
     if not isinstance(address, IPv4Address) or address not in network:
-        raise ArmError(
-            400,
+        raise bad_request(
             "PrivateIPAddressNotInSubnet",
             f"Private static IP address {wanted} does not belong to the range of subnet prefix {network}.",
         )
     offset = int(address) - int(network.network_address)
     if offset < _RESERVED_FIRST or address == network.broadcast_address:
-        raise ArmError(
-            400,
+        raise bad_request(
             "PrivateIPAddressInReservedRange",
             f"Private static IP address {wanted} falls within reserved IP range of subnet prefix {network}.",
         )
     if address in taken:
-        raise ArmError(
-            400,
+        raise bad_request(
             "PrivateIPAddressIsAllocated",
             f"IP configuration {user} is using the private IP address {wanted} which is already allocated to "
             f"resource {taken[address]}.",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id
-from fwdlab.arm.services.base import Provider, index_of, missing_reference
+from fwdlab.arm.services.base import Provider, bad_request, index_of, missing_reference
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.shapes import Shape, body, flag, parts, reference
 from fwdlab.model import Resource
@@ -15,6 +14,7 @@ from fwdlab.model import Resource
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fwdlab.arm.errors import ArmError
     from fwdlab.arm.store import Store
 
 NIC = "Microsoft.Network/networkInterfaces"
@@ -36,8 +36,9 @@ class NetworkInterfaces(Provider):
 
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
         if not document["properties"]["ipConfigurations"]:
-            message = f"{resource_id} has no IP configuration."
-            raise ArmError(400, "NetworkInterfaceMustHaveOneIpConfiguration", message)
+            raise bad_request(
+                "NetworkInterfaceMustHaveOneIpConfiguration", f"{resource_id} has no IP configuration."
+            )
 
     def complete(self, document: dict[str, Any], old: Resource | None) -> None:
         properties = document["properties"]
@@ -67,7 +68,7 @@ class NetworkInterfaces(Provider):
 
 
 def nic_in_use(nic: str, user: str, more: str = "") -> ArmError:
-    return ArmError(400, "NicInUse", f"Network Interface {nic} is used by existing resource {user}.{more}")
+    return bad_request("NicInUse", f"Network Interface {nic} is used by existing resource {user}.{more}")
 
 
 def configurations(store: Store) -> Iterator[dict[str, Any]]:

@@ -6,10 +6,9 @@ import ipaddress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, refers, same
 from fwdlab.arm.operations import Operation, Outcome
-from fwdlab.arm.services.base import Embedded, Provider, missing_reference, of_type
+from fwdlab.arm.services.base import Actions, Embedded, Provider, bad_request, missing_reference, of_type
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.network.interfaces import configurations
 from fwdlab.arm.services.shapes import body, flag, items, named, number, parts, record, reference, text
@@ -17,7 +16,6 @@ from fwdlab.arm.services.shapes import body, flag, items, named, number, parts, 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from fwdlab.arm.services.base import Actions
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
 
@@ -73,9 +71,8 @@ class LoadBalancers(Provider):
         inboundNatPools=parts(),
     )
 
-    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+    def validate(self, _id: ResourceId, document: dict[str, Any]) -> None:
         """Probes have a path, backend addresses are addresses."""
-        del resource_id
         properties = document["properties"]
         for pool in properties["backendAddressPools"]:
             for entry in pool["properties"]["loadBalancerBackendAddresses"]:
@@ -83,8 +80,10 @@ class LoadBalancers(Provider):
         for probe in properties["probes"]:
             protocol = probe["properties"]["protocol"]
             if protocol != "Tcp" and not probe["properties"].get("requestPath"):
-                message = f"{probe['id']}: an {protocol.upper()} probe needs a requestPath."
-                raise ArmError(400, "ProbeRequestPathIsMissing", message)
+                raise bad_request(
+                    "ProbeRequestPathIsMissing",
+                    f"{probe['id']}: an {protocol.upper()} probe needs a requestPath.",
+                )
 
     def complete(self, document: dict[str, Any], old: Resource | None) -> None:
         """Allocate frontends, follow the references between the parts, drop what is derived."""
@@ -104,8 +103,7 @@ class LoadBalancers(Provider):
         private = [f for f in frontends if reference_id(f["properties"].get("subnet"))]
         for frontend in frontends:
             if frontend not in private and not reference_id(frontend["properties"].get("publicIPAddress")):
-                raise ArmError(
-                    400,
+                raise bad_request(
                     "LoadBalancerFrontendIPConfigurationMustReferenceSubnetOrPublicIP",
                     f"{frontend['id']} refers to neither a subnet nor a public address.",
                 )
@@ -136,8 +134,7 @@ class LoadBalancers(Provider):
         for service in self.store.list(type="Microsoft.Network/privateLinkServices"):
             for frontend in service.properties["loadBalancerFrontendIpConfigurations"]:
                 if reference_id(frontend).lower().startswith(resource_id.key + "/"):
-                    raise ArmError(
-                        400,
+                    raise bad_request(
                         "LabLoadBalancerInUse",
                         f"Cannot delete load balancer {resource_id} since it is referenced by private link "
                         f"service {service.id}.",
@@ -149,8 +146,9 @@ def _check_address(address: str | None, pool_id: str) -> None:
         if address:
             ipaddress.ip_address(address)
     except ValueError:
-        message = f"{pool_id}: '{address}' is not an IP address."
-        raise ArmError(400, "LabInvalidBackendAddress", message) from None
+        raise bad_request(
+            "LabInvalidBackendAddress", f"{pool_id}: '{address}' is not an IP address."
+        ) from None
 
 
 def _say_pools_twice(rule: dict[str, Any]) -> None:
@@ -180,8 +178,7 @@ def _refuse_equal_rules(rules: list[dict[str, Any]]) -> None:
         port = entry.get("frontendPort", 0)
         place = (reference_id(entry["frontendIPConfiguration"]).lower(), entry.get("protocol", ""), port)
         if place in seen:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "RulesUseSameFrontendPortProtocolAndIPConfig",
                 f"Load balancing rules {seen[place]} and {rule['name']} with the same frontend IP "
                 f"configuration use the same frontend port {port} and protocol.",
@@ -231,8 +228,7 @@ class Rules(Embedded):
         balancer = self.store.require(str(resource_id.parent))
         probe = reference_id(rule.get("probe"))
         if not probe:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LoadBalancingRuleHealthNeedsProbe",
                 f"Load balancing rule {resource_id} has no probe, so there is no health status to report.",
             )

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, refers, same
-from fwdlab.arm.services.base import Provider, missing_reference, of_type
+from fwdlab.arm.services.base import Provider, Views, bad_request, missing_reference, of_type
 from fwdlab.arm.services.shapes import body, flag, items, number, optional, reference, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fwdlab.arm.services.base import Views
     from fwdlab.model import Resource
 
 ZONE = "Microsoft.Network/privateDnsZones"
@@ -42,15 +41,15 @@ class Zones(Provider):
         """A zone is a global resource (privateDnsZones are created in location `global`)."""
         location = document.get("location", "global")
         if location.lower() != "global":
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LocationNotAvailableForResourceType",
                 f"The provided location '{location}' is not available for resource type '{ZONE}'. List of "
                 "available regions for the resource type is 'global'.",
             )
         if "." not in resource_id.name.strip("."):
-            message = f"'{resource_id.name}' is not a domain name of two labels or more."
-            raise ArmError(400, "BadRequest", message)
+            raise bad_request(
+                "BadRequest", f"'{resource_id.name}' is not a domain name of two labels or more."
+            )
 
     def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
         """Create or replace; a new zone has its start-of-authority record."""
@@ -108,11 +107,10 @@ class RecordSets(Provider):
                 message = (
                     f"The value '{record['ipv4Address']}' for the A record {resource_id.name} is not valid."
                 )
-                raise ArmError(400, "BadRequest", message) from None
+                raise bad_request("BadRequest", message) from None
 
-    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+    def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         """Add the full name."""
-        del old
         zone, name = ResourceId.parse(document["id"]).names
         properties = document["properties"]
         del properties["provisioningState"]
@@ -124,16 +122,15 @@ class RecordSets(Provider):
     def before_delete(self, resource_id: ResourceId) -> None:
         """The start of authority stays."""
         if self.type.endswith("/SOA"):
-            raise ArmError(400, "BadRequest", f"The record set {resource_id} cannot be deleted.")
+            raise bad_request("BadRequest", f"The record set {resource_id} cannot be deleted.")
 
 
 class Links(Provider):
     type = LINK
     shape = body(virtualNetwork=reference(), registrationEnabled=flag(default=False))
 
-    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+    def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         """A network is linked to a zone once."""
-        del old
         properties = document["properties"]
         network = reference_id(properties.get("virtualNetwork"))
         if self.store.get(network) is None:

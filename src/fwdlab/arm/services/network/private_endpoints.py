@@ -5,9 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, same
-from fwdlab.arm.services.base import Provider, missing_reference
+from fwdlab.arm.services.base import Provider, bad_request, missing_reference
 from fwdlab.arm.services.network.addresses import allocate, static_or_former
 from fwdlab.arm.services.network.interfaces import put_read_only
 from fwdlab.arm.services.network.private_link_services import (
@@ -41,8 +40,7 @@ class PrivateEndpoints(Provider):
 
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
         if len(list(connections(document))) != 1:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "InvalidRequestFormat",
                 f"{resource_id} must have exactly one connection in {' or '.join(CONNECTION_LISTS)}.",
             )

@@ -6,10 +6,17 @@ import copy
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, refers
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Embedded, Provider, index_of, merge, missing_reference, with_properties
+from fwdlab.arm.services.base import (
+    Embedded,
+    Provider,
+    bad_request,
+    index_of,
+    merge,
+    missing_reference,
+    with_properties,
+)
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all, subnet_of
 from fwdlab.arm.services.network.interfaces import NIC, check_part, put_read_only
 from fwdlab.arm.services.network.load_balancers import LB
@@ -39,14 +46,14 @@ class PrivateLinkServices(Provider):
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
         properties = document["properties"]
         if not properties["loadBalancerFrontendIpConfigurations"]:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LabPrivateLinkServiceNeedsLoadBalancer",
                 f"{resource_id}: the lab knows private link services on a load balancer frontend only.",
             )
         if not properties["ipConfigurations"]:
-            message = f"{resource_id} has no ipConfigurations."
-            raise ArmError(400, "PrivateLinkServiceWithoutIpConfiguration", message)
+            raise bad_request(
+                "PrivateLinkServiceWithoutIpConfiguration", f"{resource_id} has no ipConfigurations."
+            )
 
     def complete(self, document: dict[str, Any], old: Resource | None) -> None:
         """Check the load balancer and the subnet's policies, take NAT addresses, make the alias."""
@@ -73,8 +80,7 @@ class PrivateLinkServices(Provider):
         subnet_id = reference_id(entry["properties"].get("subnet"))
         subnet = subnet_of(self.store, subnet_id, entry["id"])
         if subnet["properties"]["privateLinkServiceNetworkPolicies"] != "Disabled":
-            raise ArmError(
-                400,
+            raise bad_request(
                 "PrivateLinkServiceCannotBeCreatedInSubnetThatHasNetworkPoliciesEnabled",
                 f"Private link service {owner} cannot be created in a subnet {subnet_id} since it has "
                 "private link service network policies enabled.",
@@ -84,8 +90,7 @@ class PrivateLinkServices(Provider):
         """Refuse while endpoints are connected (private-link-service-overview; the code is the lab's own)."""
         service = self.store.require(resource_id.text)
         if service.properties["privateEndpointConnections"]:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "LabPrivateLinkServiceInUse",
                 f"Private link service {resource_id} cannot be deleted while it has private endpoint "
                 "connections.",
@@ -106,8 +111,7 @@ def _check_balancer(balancer: Resource, user: str) -> None:
         raise missing_reference(balancer.id, user)
     sku = balancer.document["sku"]["name"]
     if sku.lower() != "standard":
-        raise ArmError(
-            400,
+        raise bad_request(
             "LabPrivateLinkServiceNeedsStandardLoadBalancer",
             f"A private link service needs a Standard load balancer; {balancer.id} is {sku}.",
         )
@@ -116,8 +120,7 @@ def _check_balancer(balancer: Resource, user: str) -> None:
             entry = address["properties"]
             if entry.get("ipAddress") and not entry.get("networkInterfaceIPConfiguration"):
                 # code and message: azure-docs#75134
-                raise ArmError(
-                    400,
+                raise bad_request(
                     "PrivateLinkServiceIsNotSupportedForIPBasedLoadBalancer",
                     f"Private link service is not supported for load balancer {balancer.id} with backend "
                     "addresses set by (virtualNetwork, ipAddress) or (subnet, ipAddress).",
@@ -136,8 +139,7 @@ class Connections(Embedded):
         own = sent.get("properties")
         wanted = own.get("privateLinkServiceConnectionState") if isinstance(own, dict) else None
         if not isinstance(wanted, dict) or wanted.get("status") not in _STATES:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "InvalidRequestFormat",
                 f"privateLinkServiceConnectionState.status must be one of {', '.join(_STATES)}.",
             )

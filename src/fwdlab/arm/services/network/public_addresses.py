@@ -5,8 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
-from fwdlab.arm.services.base import Provider
+from fwdlab.arm.services.base import Provider, bad_request
 from fwdlab.arm.services.shapes import Shape, body, number, text
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ class PublicAddresses(Provider):
         for address in _RANGE.hosts():
             if str(address) not in taken:
                 return str(address)
-        raise ArmError(400, "PublicIPCountLimitReached", "The lab has no public address left.")
+        raise bad_request("PublicIPCountLimitReached", "The lab has no public address left.")
 
 
 PROVIDERS = (PublicAddresses,)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import refers
-from fwdlab.arm.services.base import Embedded, Provider, of_type
+from fwdlab.arm.services.base import Embedded, Provider, bad_request, of_type
 from fwdlab.arm.services.network.virtual_networks import VNET
 from fwdlab.arm.services.shapes import Shape, body, items, number, parts, text
 
@@ -76,23 +75,20 @@ class SecurityGroups(Provider):
         )
     )
 
-    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+    def validate(self, _id: ResourceId, document: dict[str, Any]) -> None:
         """No two rules of a direction have one priority."""
-        del resource_id
         taken: dict[tuple[str, int], str] = {}
         for rule in document["properties"]["securityRules"]:
             key = (rule["properties"]["direction"], rule["properties"]["priority"])
             if key in taken:
-                raise ArmError(
-                    400,
+                raise bad_request(
                     "SecurityRuleConflict",
                     f"Security rule {rule['name']} conflicts with rule {taken[key]}. Rules cannot have the "
                     "same Priority and Direction.",
                 )
             taken[key] = rule["name"]
 
-    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
-        del old
+    def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         document["properties"]["defaultSecurityRules"] = default_rules(document["id"])
 
     def before_delete(self, resource_id: ResourceId) -> None:
@@ -100,8 +96,7 @@ class SecurityGroups(Provider):
         for network in self.store.list(type=VNET):
             for subnet in network.properties["subnets"]:
                 if refers(subnet["properties"].get("networkSecurityGroup"), resource_id.text):
-                    raise ArmError(
-                        400,
+                    raise bad_request(
                         "InUseNetworkSecurityGroupCannotBeDeleted",
                         f"Network security group {resource_id} cannot be deleted because it is in use by the "
                         f"following resources: {subnet['id']}.",

@@ -8,9 +8,8 @@ from ipaddress import IPv4Network, ip_network
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, refers, same
-from fwdlab.arm.services.base import Embedded, Provider, index_of, missing_reference, of_type
+from fwdlab.arm.services.base import Embedded, Provider, bad_request, index_of, missing_reference, of_type
 from fwdlab.arm.services.network.addresses import prefix_of, used_addresses
 from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
 
@@ -56,8 +55,7 @@ class VirtualNetworks(Provider):
         properties = document["properties"]
         space = [_range(prefix, resource_id) for prefix in properties["addressSpace"]["addressPrefixes"]]
         if not space:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "InvalidRequestFormat",
                 f"Virtual network {resource_id} has no properties.addressSpace.addressPrefixes.",
             )
@@ -122,8 +120,7 @@ class VirtualNetworks(Provider):
                 address not in prefix_of(subnets[position])
                 for address in used_addresses(self.store, subnet["id"])
             ):
-                raise ArmError(
-                    400,
+                raise bad_request(
                     "InUsePrefixCannotBeDeleted",
                     f"IpPrefix {prefix_of(subnet)} on Subnet {subnet['name']} has active allocations and "
                     "cannot be deleted.",
@@ -132,8 +129,7 @@ class VirtualNetworks(Provider):
     def _refuse_used(self, subnet: dict[str, Any]) -> None:
         users = ", ".join(sorted(set(used_addresses(self.store, subnet["id"]).values())))
         if users:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "InUseSubnetCannotBeDeleted",
                 f"Subnet {subnet['name']} is in use by {users} and cannot be deleted. In order to delete the "
                 "subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.",
@@ -167,8 +163,7 @@ def _refuse_overlap(peering_id: str, space: dict[str, Any], remote: Resource) ->
     mine = [ip_network(prefix) for prefix in space["addressPrefixes"]]
     theirs = [ip_network(prefix) for prefix in remote.properties["addressSpace"]["addressPrefixes"]]
     if any(one.overlaps(other) for one, other in product(mine, theirs)):
-        raise ArmError(
-            400,
+        raise bad_request(
             "VnetAddressSpacesOverlap",
             f"Cannot create or update peering {peering_id}. Virtual networks cannot be peered because their "
             f"address spaces overlap. Remote virtual network: {remote.id}.",
@@ -179,7 +174,7 @@ def _prefixes(subnet: dict[str, Any]) -> list[str]:
     single = subnet["properties"].get("addressPrefix")
     found: list[str] = [single] if single else subnet["properties"].get("addressPrefixes", [])
     if not found:
-        raise ArmError(400, "InvalidRequestFormat", f"Subnet '{subnet['name']}' has no address prefix.")
+        raise bad_request("InvalidRequestFormat", f"Subnet '{subnet['name']}' has no address prefix.")
     return found
 
 
@@ -187,15 +182,15 @@ def _range(prefix: str, owner: ResourceId) -> IPv4Network:
     try:
         network = ip_network(prefix)
     except ValueError:
-        raise ArmError(
-            400,
+        raise bad_request(
             "InvalidCIDRNotation",
             f"The address prefix {prefix} in resource {owner} is not a valid CIDR notation: an address and a "
             "length without host bits.",
         ) from None
     if not isinstance(network, IPv4Network):
-        message = f"The lab knows IPv4 only, not '{prefix}' of {owner}."
-        raise ArmError(400, "LabAddressFamilyNotSupported", message)
+        raise bad_request(
+            "LabAddressFamilyNotSupported", f"The lab knows IPv4 only, not '{prefix}' of {owner}."
+        )
     return network
 
 
@@ -207,16 +202,14 @@ def _check_subnet(
     owner: ResourceId,
 ) -> None:
     if not any(network.subnet_of(outer) for outer in space):
-        raise ArmError(
-            400,
+        raise bad_request(
             "NetcfgInvalidSubnet",
             f"Subnet '{name}' is not valid because its IP address range is outside the IP address range of "
             f"virtual network '{owner.names[0]}'.",
         )
     for other, taken in seen:
         if network.overlaps(taken) and other != name:
-            raise ArmError(
-                400,
+            raise bad_request(
                 "NetcfgSubnetRangesOverlap",
                 f"Subnet '{name}' is not valid because it overlaps with '{other}'.",
             )

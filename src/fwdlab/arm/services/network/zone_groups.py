@@ -23,9 +23,8 @@ class ZoneGroups(Provider):
     tracked = False
     shape = body(privateDnsZoneConfigs=parts(privateDnsZoneId=Shape(str, "")))
 
-    def complete(self, document: dict[str, Any], old: Resource | None) -> None:
+    def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         """Write the records of a Key Vault's endpoint into its zone."""
-        del old
         endpoint = self.parent(ResourceId.parse(document["id"]))
         for entry in document["properties"]["privateDnsZoneConfigs"]:
             zone_id = entry["properties"]["privateDnsZoneId"]

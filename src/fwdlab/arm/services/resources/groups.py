@@ -6,10 +6,9 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE, ResourceId
 from fwdlab.arm.operations import Operation, Outcome
-from fwdlab.arm.services.base import Provider, with_properties
+from fwdlab.arm.services.base import Provider, bad_request, with_properties
 from fwdlab.arm.store import group_not_found
 
 if TYPE_CHECKING:
@@ -21,20 +20,17 @@ _NAME = re.compile(r"[-\w.()]{0,89}[-\w()]")
 class Groups(Provider):
     type = GROUP_TYPE
 
-    def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
+    def validate(self, resource_id: ResourceId, _document: dict[str, Any]) -> None:
         """The name's alphabet (ARM naming rules)."""
-        del document
         if not _NAME.fullmatch(resource_id.name):
-            raise ArmError(
-                400,
+            raise bad_request(
                 "InvalidResourceGroup",
                 f"The provided resource group name '{resource_id.name}' has these invalid characters or is "
                 "too long.",
             )
 
-    def list(self, scope: ResourceId) -> list[dict[str, Any]]:
+    def list(self, _scope: ResourceId) -> list[dict[str, Any]]:
         """All groups of the subscription."""
-        del scope
         return [self.rendered(group) for group in self.store.list(type=GROUP_TYPE)]
 
     def delete(self, resource_id: ResourceId) -> Outcome:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Provider
+from fwdlab.arm.services.base import Provider, bad_request
 from fwdlab.arm.services.shapes import Place, body, normal, record
 from fwdlab.model import Resource
 
@@ -37,7 +36,7 @@ class Tags(Provider):
         elif operation == "delete":
             now = {k: v for k, v in now.items() if given.get(k) != v}
         else:
-            raise ArmError(400, "InvalidRequestContent", "The operation must be Merge, Replace or Delete.")
+            raise bad_request("InvalidRequestContent", "The operation must be Merge, Replace or Delete.")
         return self._write(resource_id, now)
 
     def get(self, resource_id: ResourceId) -> dict[str, Any]:
