@@ -79,6 +79,16 @@ async def test_a_subnet_in_use_stays(api: ArmApi) -> None:
     assert (await api.get(HUB))["properties"]["subnets"][0]["properties"]["addressPrefix"] == "10.0.1.0/26"
 
 
+@pytest.mark.parametrize("end", ["subnets/none", "virtualNetworkPeerings/shared", ""])
+async def test_an_address_needs_a_subnet(api: ArmApi, end: str) -> None:
+    await api.put(f"{NETWORK}/networkInterfaces/n", nic())
+    body = nic()
+    body["properties"]["ipConfigurations"][0]["properties"]["subnet"] = {"id": f"{HUB}/{end}"}
+    assert (await refused(api.put(f"{NETWORK}/networkInterfaces/m", body))).code == "InvalidResourceReference"
+    body["properties"]["ipConfigurations"][0]["properties"]["subnet"] = {"id": SHARED["id"].lower()}
+    assert addresses(await api.put(f"{NETWORK}/networkInterfaces/m", body)) == ["10.0.1.10"]
+
+
 async def test_a_subnet_refers_to_what_exists(api: ArmApi) -> None:
     missing = {"id": f"{NETWORK}/networkSecurityGroups/none"}
     body = {"properties": {"addressPrefix": "10.0.1.192/26", "networkSecurityGroup": missing}}

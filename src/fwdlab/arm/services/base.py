@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.ids import ResourceId
+from fwdlab.arm.ids import ResourceId, same
 from fwdlab.arm.operations import Operations, Outcome
-from fwdlab.arm.services.shapes import Place, body, normal
+from fwdlab.arm.services.shapes import Place, body, normal, without_effect
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -183,9 +183,9 @@ class Provider:
     def release(self, resource_id: ResourceId) -> None:
         """Let go of what it holds of other groups, when its own group goes with all in it."""
 
-    def not_honoured(self, _document: dict[str, Any]) -> Iterable[str]:
+    def not_honoured(self, document: dict[str, Any]) -> Iterable[str]:
         """What of a stored document has no effect in the lab, `ID: what`; the data plane has its own."""
-        return ()
+        return without_effect(self.shape, document, document["id"])
 
     def parent(self, resource_id: ResourceId) -> Resource:
         """The resource that a child stands under.
@@ -333,6 +333,21 @@ def normal_location(location: Any) -> Any:
 
 def bad_request(code: str, message: str, *, target: str | None = None) -> ArmError:
     return ArmError(400, code, message, target=target)
+
+
+def part_of(store: Store, collection: str, part_id: str, user: str) -> tuple[Resource, dict[str, Any]]:
+    """A resource and its part of that id, e.g. a network and one of its `subnets`.
+
+    Raises:
+        ArmError: 400 `InvalidResourceReference`, for a user's reference to what is not there.
+    """
+    owner_id, _, given = part_id.rpartition("/")[0].rpartition("/")
+    owner = store.get(owner_id)
+    entries = owner.properties.get(collection, []) if owner is not None and same(given, collection) else []
+    position = index_of(entries, part_id.rpartition("/")[2])
+    if owner is None or position is None:
+        raise missing_reference(part_id, user)
+    return owner, entries[position]
 
 
 def missing_reference(wanted: str, user: str) -> ArmError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fwdlab.arm.errors import ArmError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 _KINDS: dict[type, str] = {
     str: "a string",
@@ -40,6 +40,7 @@ class Shape:
         message: the text that goes with it; `{place}`, `{value}` and `{choices}` are filled in.
         fields: of an object.
         each: of an array's items.
+        ignored: what is said of a value that has no effect in the lab.
         parts: whether the items are resources below this one, with id, type and provisioning state.
     """
 
@@ -53,6 +54,7 @@ class Shape:
     fields: Mapping[str, Shape] = field(default_factory=dict)
     each: Shape | None = None
     parts: bool = False
+    ignored: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ def number(default: int | None = None, within: range | None = None, **more: Any)
     return Shape(int, default, within=within, **more)
 
 
-def flag(*, default: bool | None = None) -> Shape:
-    return Shape(bool, default)
+def flag(*, default: bool | None = None, **more: Any) -> Shape:
+    return Shape(bool, default, **more)
 
 
 def optional(**fields: Shape) -> Shape:
@@ -101,8 +103,8 @@ def reference() -> Shape:
     return optional(id=text())
 
 
-def items(each: Shape, *, default: list[Any] | None = None) -> Shape:
-    return Shape(list, default, each=each)
+def items(each: Shape, *, default: list[Any] | None = None, **more: Any) -> Shape:
+    return Shape(list, default, each=each, **more)
 
 
 def named(**properties: Shape) -> Shape:
@@ -139,6 +141,18 @@ def normal(shape: Shape, value: Any, place: Place) -> Any:
     if (shape.choices and value not in shape.choices) or (shape.within and value not in shape.within):
         _refuse(shape, value, place)
     return value
+
+
+def without_effect(shape: Shape, value: Any, owner: str) -> Iterator[str]:
+    """What of a stored value the lab ignores, each with the id of the resource or part it belongs to."""
+    if shape.ignored and value:
+        yield f"{owner}: {shape.ignored}"
+    if isinstance(value, dict):
+        for name, wanted in shape.fields.items():
+            yield from without_effect(wanted, value.get(name), value.get("id", owner))
+    elif isinstance(value, list) and shape.each is not None:
+        for item in value:
+            yield from without_effect(shape.each, item, owner)
 
 
 def _converted(shape: Shape, value: Any) -> Any:

@@ -15,6 +15,7 @@ from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Inst
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION
 from fwdlab.arm.services.shapes import (
     Place,
+    Shape,
     body,
     flag,
     items,
@@ -29,7 +30,7 @@ from fwdlab.arm.services.shapes import (
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from fwdlab.arm.ids import ResourceId
 
@@ -59,6 +60,8 @@ class ScaleSets(Provider):
     carry = ("virtualMachineProfile", "upgradePolicy", "orchestrationMode")
     shape = body(
         {"sku": optional(name=text(), capacity=_CAPACITY), "zones": items(text())},
+        automaticRepairsPolicy=Shape(dict, ignored="automaticRepairsPolicy has no effect in the lab"),
+        scaleInPolicy=Shape(dict, ignored="scaleInPolicy has no effect in the lab"),
         orchestrationMode=text("Uniform"),
         upgradePolicy=record(mode=text("Manual", "Manual", "Automatic", "Rolling")),
         virtualMachineProfile=optional(
@@ -137,11 +140,6 @@ class ScaleSets(Provider):
             for instance in self.instances.of(scale_set):
                 self.instances.upgrade(instance)
         return scale_set
-
-    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
-        for policy in ("automaticRepairsPolicy", "scaleInPolicy"):
-            if document["properties"].get(policy):
-                yield f"{document['id']}: {policy} has no effect in the lab"
 
     def _to_capacity(self, scale_set: Resource) -> Resource:
         existing = self.instances.of(scale_set)

@@ -6,21 +6,17 @@ import asyncio
 import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id
 from fwdlab.arm.operations import Operation, Outcome, timestamp
-from fwdlab.arm.services.base import Actions, Embedded, Provider, Views, bad_request, index_of
+from fwdlab.arm.services.base import Actions, Embedded, Provider, Views, bad_request, index_of, part_of
 from fwdlab.arm.services.compute.machines import new_boot_id, node_name
-from fwdlab.arm.services.network.addresses import allocate, subnet_of
+from fwdlab.arm.services.network.addresses import allocate
 from fwdlab.arm.services.shapes import body, items, named, optional, reference, text
 from fwdlab.errors import LabError
 from fwdlab.model import NodeSpec, Resource
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 GROUP = "Microsoft.ContainerInstance/containerGroups"
 _POLICIES = ("Always", "OnFailure", "Never")
@@ -53,7 +49,8 @@ class ContainerGroups(Provider):
                 optional(name=text(required=True), value=text(), secureValue=text()), default=[]
             ),
         ),
-        initContainers=items(optional(), default=[]),
+        initContainers=items(optional(), default=[], ignored="init containers have no effect in the lab"),
+        volumes=items(optional(), ignored="volumes have no effect in the lab"),
         subnetIds=items(reference(), default=[]),
         ipAddress=optional(ports=items(optional())),
         diagnostics=optional(logAnalytics=optional(workspaceKey=text())),
@@ -93,10 +90,6 @@ class ContainerGroups(Provider):
         document["properties"]["containers"][0]["properties"]["instanceView"] = copy.deepcopy(before)
         return replace(group, node=old.node)
 
-    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
-        if document["properties"]["initContainers"] or document["properties"].get("volumes"):
-            yield f"{document['id']}: init containers and volumes have no effect in the lab"
-
     def _running(self, group: Resource) -> Resource:
         """The group with a fresh boot: a new node, perhaps with another address, as in the service."""
         document = copy.deepcopy(group.document)
@@ -125,7 +118,8 @@ class ContainerGroups(Provider):
 
     def _check_delegation(self, subnet_id: str, user: str) -> None:
         """A group's subnet must be delegated (azure-docs, container-instances virtual-network-concepts)."""
-        delegations = subnet_of(self.store, subnet_id, user)["properties"]["delegations"]
+        _, subnet = part_of(self.store, "subnets", subnet_id, user)
+        delegations = subnet["properties"]["delegations"]
         services = [one["properties"].get("serviceName", "").lower() for one in delegations]
         if GROUP.lower() not in services:
             raise bad_request(

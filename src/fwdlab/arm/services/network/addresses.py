@@ -5,11 +5,11 @@ Azure keeps the first four addresses and the last one of a subnet and hands out 
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import ResourceId, reference_id, same
-from fwdlab.arm.services.base import bad_request, index_of, missing_reference
+from fwdlab.arm.ids import reference_id, same
+from fwdlab.arm.services.base import bad_request, index_of, part_of
 from fwdlab.arm.services.shapes import Shape, flag, items, reference, text
 
 if TYPE_CHECKING:
@@ -29,32 +29,9 @@ IP_CONFIGURATION: Mapping[str, Shape] = {
 }
 
 
-def subnet_of(store: Store, subnet_id: str, user: str) -> dict[str, Any]:
-    """The subnet's entry in its network's document.
-
-    Raises:
-        ArmError: 400 `InvalidResourceReference` when it does not exist.
-    """
-    try:
-        parsed = ResourceId.parse(subnet_id)
-    except ValueError:
-        raise missing_reference(subnet_id, user) from None
-    network = store.get(parsed.parent.text) if parsed.parent is not None else None
-    entries: list[dict[str, Any]] = network.properties.get("subnets", []) if network is not None else []
-    position = index_of(entries, parsed.name)
-    if position is None:
-        raise missing_reference(subnet_id, user)
-    return entries[position]
-
-
 def prefix_of(subnet: dict[str, Any]) -> IPv4Network:
-    """A subnet's IPv4 range."""
     properties = subnet["properties"]
-    text = properties.get("addressPrefix") or properties["addressPrefixes"][0]
-    network = ip_network(text)
-    if not isinstance(network, IPv4Network):
-        raise bad_request("LabAddressFamilyNotSupported", f"The lab knows IPv4 only, not '{text}'.")
-    return network
+    return IPv4Network(properties.get("addressPrefix") or properties["addressPrefixes"][0])
 
 
 def used_addresses(store: Store, subnet_id: str) -> dict[IPv4Address, str]:
@@ -147,7 +124,7 @@ def allocate(
     Raises:
         ArmError: 400 with the network provider's codes: outside the subnet, reserved, taken, subnet full.
     """
-    subnet = subnet_of(store, subnet_id, user)
+    _, subnet = part_of(store, "subnets", subnet_id, user)
     network = prefix_of(subnet)
     taken = {
         address: holder
@@ -173,10 +150,10 @@ def _static(
     network: IPv4Network, wanted: str, taken: dict[IPv4Address, str], user: str, subnet: dict[str, Any]
 ) -> str:
     try:
-        address = ip_address(wanted)
+        address = IPv4Address(wanted)
     except ValueError:
         raise bad_request("InvalidIPAddressFormat", f"'{wanted}' of {user} is not an IP address.") from None
-    if not isinstance(address, IPv4Address) or address not in network:
+    if address not in network:
         raise bad_request(
             "PrivateIPAddressNotInSubnet",
             f"Private static IP address {wanted} does not belong to the range of subnet prefix {network}.",

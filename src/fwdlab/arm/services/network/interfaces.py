@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id
-from fwdlab.arm.services.base import Provider, bad_request, index_of, missing_reference
+from fwdlab.arm.services.base import Provider, bad_request, part_of
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.shapes import Shape, body, flag, parts, reference
 from fwdlab.model import Resource
@@ -85,22 +85,8 @@ def allocate_interface(
     for position, entry in enumerate(entries):
         entry["properties"].setdefault("primary", position == 0)
         for pool in entry["properties"].get("loadBalancerBackendAddressPools", []):
-            check_part(store, reference_id(pool), entry["id"])
+            part_of(store, "backendAddressPools", reference_id(pool), entry["id"])
     allocate_all(store, entries, former, owner)
-
-
-def check_part(store: Store, part_id: str, user: str) -> Resource:
-    """The resource that has a part of that id, e.g. the load balancer of a pool.
-
-    Raises:
-        ArmError: 400 `InvalidResourceReference`, for a user's reference to what is not there.
-    """
-    owner_id, _, rest = part_id.rpartition("/")[0].rpartition("/")
-    owner = store.get(owner_id)
-    name = part_id.rpartition("/")[2]
-    if owner is None or index_of(owner.properties.get(rest, []), name) is None:
-        raise missing_reference(part_id, user)
-    return owner
 
 
 def put_read_only(

@@ -12,8 +12,6 @@ from fwdlab.arm.services.base import Provider, Views, bad_request, missing_refer
 from fwdlab.arm.services.shapes import body, flag, items, number, optional, reference, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fwdlab.model import Resource
 
 ZONE = "Microsoft.Network/privateDnsZones"
@@ -127,7 +125,12 @@ class RecordSets(Provider):
 
 class Links(Provider):
     type = LINK
-    shape = body(virtualNetwork=reference(), registrationEnabled=flag(default=False))
+    shape = body(
+        virtualNetwork=reference(),
+        registrationEnabled=flag(
+            default=False, ignored="machines are not registered automatically in the lab"
+        ),
+    )
 
     def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         """A network is linked to a zone once."""
@@ -140,10 +143,6 @@ class Links(Provider):
                 message = f"Virtual network {network} is already linked to this zone by {link.id}."
                 raise ArmError(409, "Conflict", message)
         properties["virtualNetworkLinkState"] = "Completed"
-
-    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
-        if document["properties"]["registrationEnabled"]:
-            yield f"{document['id']}: machines are not registered automatically in the lab"
 
 
 PROVIDERS = (Zones, Links, *(of_type(RecordSets, f"{ZONE}/{kind}") for kind in _RECORD_TYPES))

@@ -15,10 +15,11 @@ from fwdlab.arm.services.base import (
     index_of,
     merge,
     missing_reference,
+    part_of,
     with_properties,
 )
-from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all, subnet_of
-from fwdlab.arm.services.network.interfaces import NIC, check_part, put_read_only
+from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
+from fwdlab.arm.services.network.interfaces import NIC, put_read_only
 from fwdlab.arm.services.network.load_balancers import LB
 from fwdlab.arm.services.shapes import body, flag, items, parts, record, reference, text
 from fwdlab.model import Resource
@@ -59,7 +60,9 @@ class PrivateLinkServices(Provider):
         """Check the load balancer and the subnet's policies, take NAT addresses, make the alias."""
         properties = document["properties"]
         for frontend in properties["loadBalancerFrontendIpConfigurations"]:
-            _check_balancer(check_part(self.store, reference_id(frontend), document["id"]), document["id"])
+            wanted = reference_id(frontend)
+            balancer, _ = part_of(self.store, "frontendIPConfigurations", wanted, document["id"])
+            _check_balancer(balancer, document["id"])
         for position, entry in enumerate(properties["ipConfigurations"]):
             self._check_subnet(entry, document["id"])
             entry["properties"].setdefault("primary", position == 0)
@@ -78,7 +81,7 @@ class PrivateLinkServices(Provider):
 
     def _check_subnet(self, entry: dict[str, Any], owner: str) -> None:
         subnet_id = reference_id(entry["properties"].get("subnet"))
-        subnet = subnet_of(self.store, subnet_id, entry["id"])
+        _, subnet = part_of(self.store, "subnets", subnet_id, entry["id"])
         if subnet["properties"]["privateLinkServiceNetworkPolicies"] != "Disabled":
             raise bad_request(
                 "PrivateLinkServiceCannotBeCreatedInSubnetThatHasNetworkPoliciesEnabled",

@@ -14,8 +14,6 @@ from fwdlab.arm.services.network.addresses import prefix_of, used_addresses
 from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fwdlab.model import Resource
 
 VNET = "Microsoft.Network/virtualNetworks"
@@ -28,7 +26,9 @@ class VirtualNetworks(Provider):
     carry = ("subnets", "virtualNetworkPeerings")
     shape = body(
         addressSpace=record(addressPrefixes=items(text(), default=[])),
-        dhcpOptions=optional(dnsServers=items(text())),
+        dhcpOptions=optional(
+            dnsServers=items(text(), ignored="custom DNS servers have no effect in the lab")
+        ),
         enableDdosProtection=flag(default=False),
         subnets=parts(
             addressPrefix=text(),
@@ -37,7 +37,7 @@ class VirtualNetworks(Provider):
             networkSecurityGroup=reference(),
             natGateway=reference(),
             routeTable=reference(),
-            serviceEndpoints=items(optional()),
+            serviceEndpoints=items(optional(), ignored="service endpoints have no effect in the lab"),
             privateEndpointNetworkPolicies=text("Disabled"),
             privateLinkServiceNetworkPolicies=text("Enabled"),
         ),
@@ -79,14 +79,6 @@ class VirtualNetworks(Provider):
         if old is not None:
             self._keep_used(properties["subnets"], old)
         self._tell_peers(document["id"], properties)
-
-    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
-        properties = document["properties"]
-        for subnet in properties["subnets"]:
-            if subnet["properties"].get("serviceEndpoints"):
-                yield f"{subnet['id']}: service endpoints have no effect in the lab"
-        if properties.get("dhcpOptions", {}).get("dnsServers"):
-            yield f"{document['id']}: custom DNS servers have no effect in the lab"
 
     def _complete_peering(self, peering: dict[str, Any], document: dict[str, Any]) -> None:
         properties = peering["properties"]
