@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 SUBSCRIPTION_TYPE = "Microsoft.Resources/subscriptions"
 GROUP_TYPE = "Microsoft.Resources/resourceGroups"
@@ -169,22 +169,22 @@ def _scope_id(scope: str) -> ResourceId:
     return path.resource
 
 
-def same(one: str | None, other: str | None) -> bool:
-    """Whether two ids name the same resource; never for a missing one."""
-    return one is not None and other is not None and one.lower() == other.lower()
-
-
-def reference_id(value: object) -> str:
+def reference_id(value: Any) -> str:
     """The id in a reference `{"id": …}`, empty when there is none."""
     found = value.get("id") if isinstance(value, dict) else None
     return found if isinstance(found, str) else ""
 
 
-def reference_key(value: object) -> str:
-    """The id in a reference as ids are compared: in lower case."""
+def reference_key(value: Any) -> str:
+    """What references are compared by."""
     return reference_id(value).lower()
 
 
-def refers(value: object, wanted: str) -> bool:
+def same(one: str | None, other: str | None) -> bool:
+    """Whether two ids name the same resource; never for a missing one."""
+    return one is not None and other is not None and one.lower() == other.lower()
+
+
+def refers(value: Any, wanted: str) -> bool:
     """Whether a reference leads to that resource."""
     return same(reference_id(value), wanted)

@@ -6,7 +6,6 @@ import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fwdlab.arm.ids import reference_key as reference
 from fwdlab.fabric import names, pools, security
 from fwdlab.fabric.wanted import (
     Balance,
@@ -39,6 +38,11 @@ def plan(snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth]) -> Fabric:
         health: latest verdicts; a member without one counts as not healthy.
     """
     return _Planner(snapshot, health).fabric()
+
+
+def reference(value: Any) -> str:
+    """Lower-case id in `{"id": ...}`, empty when there is none."""
+    return str((value or {}).get("id") or "").lower()
 
 
 def parent(resource_id: str) -> str:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import reference_key as reference
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -59,7 +57,11 @@ def _listed(balancer: Document, pool_ids: Collection[str]) -> Iterator[tuple[str
         properties = pool.get("properties", {})
         for entry in properties.get("loadBalancerBackendAddresses", []):
             own = entry.get("properties", {})
-            subnet = reference(own.get("subnet"))
-            network = reference(own.get("virtualNetwork")) or reference(properties.get("virtualNetwork"))
+            subnet = _reference(own.get("subnet"))
+            network = _reference(own.get("virtualNetwork")) or _reference(properties.get("virtualNetwork"))
             if own.get("ipAddress"):
                 yield pool["name"], own["ipAddress"], network or subnet.partition("/subnets/")[0]
+
+
+def _reference(value: Any) -> str:
+    return str((value or {}).get("id") or "").lower()

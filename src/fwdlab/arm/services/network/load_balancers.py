@@ -6,7 +6,7 @@ import ipaddress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import ResourceId, reference_id, refers, same
+from fwdlab.arm.ids import ResourceId, reference_id, reference_key, refers, same
 from fwdlab.arm.operations import Operation, Outcome
 from fwdlab.arm.services.base import Actions, Embedded, Provider, bad_request, missing_reference, of_type
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
@@ -133,7 +133,7 @@ class LoadBalancers(Provider):
         """Refuse while a private link service stands on it (the code is the lab's own)."""
         for service in self.store.list(type="Microsoft.Network/privateLinkServices"):
             for frontend in service.properties["loadBalancerFrontendIpConfigurations"]:
-                if reference_id(frontend).lower().startswith(resource_id.key + "/"):
+                if reference_key(frontend).startswith(resource_id.key + "/"):
                     raise bad_request(
                         "LabLoadBalancerInUse",
                         f"Cannot delete load balancer {resource_id} since it is referenced by private link "
@@ -176,7 +176,7 @@ def _refuse_equal_rules(rules: list[dict[str, Any]]) -> None:
     for rule in rules:
         entry = rule["properties"]
         port = entry.get("frontendPort", 0)
-        place = (reference_id(entry["frontendIPConfiguration"]).lower(), entry.get("protocol", ""), port)
+        place = (reference_key(entry["frontendIPConfiguration"]), entry.get("protocol", ""), port)
         if place in seen:
             raise bad_request(
                 "RulesUseSameFrontendPortProtocolAndIPConfig",
@@ -190,7 +190,7 @@ def _members(store: Store, pools: Collection[str]) -> Iterator[dict[str, Any]]:
     """IP configurations of all interfaces in any of the pools (lower-case ids)."""
     for entry in configurations(store):
         joined = entry["properties"].get("loadBalancerBackendAddressPools", [])
-        if any(reference_id(pool).lower() in pools for pool in joined):
+        if any(reference_key(pool) in pools for pool in joined):
             yield entry
 
 
@@ -210,7 +210,7 @@ def _at_addresses(store: Store, balancer: Resource, pools: Collection[str]) -> I
 
 def _network_of(configuration: dict[str, Any]) -> str:
     """Lower-case id of the network of an IP configuration's subnet, empty without one."""
-    return reference_id(configuration["properties"].get("subnet")).lower().partition("/subnets/")[0]
+    return reference_key(configuration["properties"].get("subnet")).partition("/subnets/")[0]
 
 
 class Rules(Embedded):
@@ -232,7 +232,7 @@ class Rules(Embedded):
                 "LoadBalancingRuleHealthNeedsProbe",
                 f"Load balancing rule {resource_id} has no probe, so there is no health status to report.",
             )
-        pools = {reference_id(pool).lower() for pool in rule["backendAddressPools"]}
+        pools = {reference_key(pool) for pool in rule["backendAddressPools"]}
         members = [*_members(self.store, pools), *_at_addresses(self.store, balancer, pools)]
         owners = {entry["properties"].get("privateIPAddress"): entry["id"] for entry in members}
         found = [
