@@ -69,6 +69,7 @@ async def test_locations_are_normalised_known_and_final() -> None:
         (f"{NETWORK}/virtualNetworks", 400, "InvalidResourceId"),
         ("nonsense", 404, "NotFound"),
         (f"{NETWORK}/virtualNetworks/none/subnets/s", 404, "ParentResourceNotFound"),
+        (f"{NETWORK}/routeTables/none/routes/r", 404, "ParentResourceNotFound"),
     ],
 )
 async def test_ids_that_lead_nowhere(empty_api: ArmApi, resource_id: str, status: int, code: str) -> None:

@@ -126,3 +126,15 @@ async def test_a_value_of_the_wrong_kind_is_the_clients_error(
     error = await refused(api.put(resource_id, {"location": "westeurope", "properties": properties}))
     assert (error.status, error.code) == (400, "InvalidRequestFormat")
     assert api.store.revision == revision
+
+
+@pytest.mark.parametrize("sent", ["x", ["0"], {"instanceIds": "0"}, {"instanceIds": [{}]}])
+async def test_the_body_of_an_action_has_a_shape_too(api: ArmApi, sent: Any) -> None:
+    error = await refused(api.post(VMSS, "reimage", sent))
+    assert (error.status, error.code) == (400, "InvalidRequestFormat")
+
+
+async def test_a_change_of_the_wrong_kind_is_refused(api: ArmApi) -> None:
+    for path in (f"{NETWORK}/virtualNetworks/hub", f"{NETWORK}/virtualNetworks/hub/subnets/shared"):
+        error = await refused(api.patch(path, {"properties": []}))
+        assert (error.status, error.code) == (400, "InvalidRequestFormat")

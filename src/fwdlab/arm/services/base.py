@@ -7,6 +7,7 @@ part.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,13 +15,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, same
-from fwdlab.arm.operations import Operations, Outcome
+from fwdlab.arm.operations import Operation, Operations, Outcome
 from fwdlab.arm.services.shapes import Place, body, normal, without_effect
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fwdlab.arm.ports import DataPlane
     from fwdlab.arm.services.shapes import Shape
@@ -63,13 +63,22 @@ class World:
     providers: dict[str, Provider] = field(default_factory=dict)
     group_deleted: list[Callable[[str], None]] = field(default_factory=list)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Run something in the background until `ArmApi.close`."""
-        import asyncio
-
-        task = asyncio.get_running_loop().create_task(work)
+    def perform(self, work: Callable[[], None], operation: Operation, seconds: float) -> None:
+        """Do what an operation is about, at once or in the background after some seconds."""
+        if seconds <= 0:
+            work()
+            _end(operation)
+            return
+        task = asyncio.get_running_loop().create_task(self._perform_later(work, operation, seconds))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    async def _perform_later(self, work: Callable[[], None], operation: Operation, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        with self.store.batch():
+            work()
+        await self.data_plane.settled(self.store.revision)
+        _end(operation)
 
     def provider(self, kind: str) -> Provider:
         """The provider of a type.
@@ -85,6 +94,11 @@ class World:
                 target=kind,
             )
         return found
+
+
+def _end(operation: Operation) -> None:
+    if not operation.done:
+        operation.succeed()
 
 
 class Provider:

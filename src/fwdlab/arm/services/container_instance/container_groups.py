@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 from dataclasses import replace
 from functools import cached_property
@@ -150,21 +149,8 @@ class ContainerGroups(Provider):
         operation.document = {"id": f"{group.id}/operations/{operation.id}", "properties": {"events": []}}
         self.store.put(replace(group, document=_in_state(group.document, "Pending"), node=None))
         seconds = self.world.settings.start_seconds
-        if seconds > 0:
-            self.world.spawn(self._boot_later(group.id, operation, seconds))
-        else:
-            self._finish_boot(group.id, operation)
-            if not operation.done:
-                operation.succeed()
+        self.world.perform(lambda: self._finish_boot(group.id, operation), operation, seconds)
         return Outcome(204, None, operation)
-
-    async def _boot_later(self, group_id: str, operation: Operation, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        with self.store.batch():
-            self._finish_boot(group_id, operation)
-        await self.world.data_plane.settled(self.store.revision)
-        if not operation.done:
-            operation.succeed()
 
     def _finish_boot(self, group_id: str, operation: Operation) -> None:
         """Bring a pending group up, or to where the fault says; one stopped or deleted meanwhile stays so."""

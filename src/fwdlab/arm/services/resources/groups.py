@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -43,21 +42,9 @@ class Groups(Provider):
             f"/subscriptions/{resource_id.subscription}/operationresults",
             retry_after=self.world.settings.retry_after,
         )
-        seconds = self.world.settings.delete_seconds
-        if seconds > 0:
-            self.store.put(with_properties(group, provisioningState="Deleting"))
-            self.world.spawn(self._remove_later(group, operation, seconds))
-        else:
-            self._remove(group)
-            operation.succeed()
+        self.store.put(with_properties(group, provisioningState="Deleting"))
+        self.world.perform(lambda: self._remove(group), operation, self.world.settings.delete_seconds)
         return Outcome(202, None, operation)
-
-    async def _remove_later(self, group: Resource, operation: Operation, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        with self.store.batch():
-            self._remove(group)
-        await self.world.data_plane.settled(self.store.revision)
-        operation.succeed()
 
     def _remove(self, group: Resource) -> None:
         """Let go of what other groups' resources hold, then drop everything below the group."""
