@@ -117,6 +117,9 @@ async def test_power_states(api: ArmApi) -> None:
     assert counts["PowerState/deallocated"] == 1
     one = await api.read(f"{VMSS}/virtualMachines/1/instanceView")
     assert one["computerName"] == "fwd000001"
+    assert one["vmAgent"]["statuses"][0]["displayStatus"] == "Not Ready"
+    ready = (await api.read(f"{VMSS}/virtualMachines/0/instanceView"))["vmAgent"]["statuses"][0]
+    assert ready == {"code": "ProvisioningState/succeeded", "level": "Info", "displayStatus": "Ready"}
     await api.action(VMSS, "start", {"instanceIds": ["*"]})
     assert len(machines(api)) == 3
     error = await refused(api.action(VMSS, "start", {"instanceIds": ["7"]}))

@@ -33,6 +33,11 @@ POWER: Mapping[str, tuple[str, bool]] = {
     "poweroff": ("stopped", False),
     "deallocate": ("deallocated", False),
 }
+PROVISIONED = {
+    "code": "ProvisioningState/succeeded",
+    "level": "Info",
+    "displayStatus": "Provisioning succeeded",
+}
 _LABEL = re.compile(r"[^a-z0-9-]+")
 
 
@@ -85,7 +90,7 @@ class Machine(Provider):
         machine = self.store.require(resource_id.text)
         state = machine.secrets["powerState"]
         ready = (
-            ("Succeeded", "Info", "Ready") if state == "running" else ("Unavailable", "Warning", "Not Ready")
+            ("succeeded", "Info", "Ready") if state == "running" else ("Unavailable", "Warning", "Not Ready")
         )
         agent = {"code": f"ProvisioningState/{ready[0]}", "level": ready[1], "displayStatus": ready[2]}
         return {
@@ -97,13 +102,6 @@ class Machine(Provider):
                 {"code": f"PowerState/{state}", "level": "Info", "displayStatus": f"VM {state}"},
             ],
         }
-
-
-PROVISIONED = {
-    "code": "ProvisioningState/succeeded",
-    "level": "Info",
-    "displayStatus": "Provisioning succeeded",
-}
 
 
 def interface_of(machine: Resource) -> str:
