@@ -138,3 +138,18 @@ async def test_a_change_of_the_wrong_kind_is_refused(api: ArmApi) -> None:
     for path in (f"{NETWORK}/virtualNetworks/hub", f"{NETWORK}/virtualNetworks/hub/subnets/shared"):
         error = await refused(api.patch(path, {"properties": []}))
         assert (error.status, error.code) == (400, "InvalidRequestFormat")
+
+
+async def test_what_has_no_effect_is_said_with_whose_it_is(api: ArmApi) -> None:
+    assert api.warnings == ()
+    zone = f"{NETWORK}/privateDnsZones/corp.internal"
+    spoke = {"id": f"{NETWORK}/virtualNetworks/spoke"}
+    link = {"virtualNetwork": spoke, "registrationEnabled": True}
+    await api.put(f"{zone}/virtualNetworkLinks/l", {"location": "global", "properties": link})
+    await api.patch(VMSS, {"properties": {"scaleInPolicy": {"rules": ["OldestVM"]}}})
+    await api.patch(BOX, {"properties": {"volumes": [{"name": "v"}]}})
+    assert set(api.warnings) == {
+        f"{zone}/virtualNetworkLinks/l: machines are not registered automatically in the lab",
+        f"{VMSS}: scaleInPolicy has no effect in the lab",
+        f"{BOX}: volumes have no effect in the lab",
+    }

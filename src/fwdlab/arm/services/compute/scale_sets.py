@@ -148,8 +148,8 @@ class ScaleSets(Provider):
             self.store.delete(instance.id)
         first = scale_set.secrets["next"]
         after = first + max(0, wanted - len(existing))
-        for number_ in range(first, after):
-            self.instances.create(scale_set, number_)
+        for added in range(first, after):
+            self.instances.create(scale_set, added)
         return replace(scale_set, secrets={**scale_set.secrets, "next": after})
 
     def _power(self, state: str, fresh: bool) -> Callable[[Resource], None]:  # noqa: FBT001 - of a table
