@@ -71,6 +71,7 @@ param forwards forwardType[] = [
     balance: 'roundRobin'
     check: 'http'
     checkPath: '/'
+    identityHeader: 'X-Fwdctl-Server'
   }
 ]
 

@@ -206,5 +206,6 @@ output forwards forwardTopologyType[] = [
     balance: forward.?balance ?? 'roundRobin'
     check: forward.?check ?? 'tcp'
     checkPath: forward.?checkPath ?? '/'
+    identityHeader: forward.?identityHeader ?? ''
   }
 ]

@@ -101,6 +101,10 @@ type forwardType = {
 
   @description('Path of the GET when check is http. Default /.')
   checkPath: string?
+
+  @description('HTTP response header in which each server names itself, e.g. X-Served-By. A probe reads it to say which servers answered. Default none.')
+  @maxLength(100)
+  identityHeader: string?
 }
 
 @export()
@@ -235,6 +239,9 @@ type forwardTopologyType = {
 
   @description('Path of the GET when check is http.')
   checkPath: string
+
+  @description('HTTP response header in which each server names itself; empty where there is none.')
+  identityHeader: string
 }
 
 @export()
