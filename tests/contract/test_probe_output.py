@@ -50,14 +50,108 @@ def test_all_boxes_and_samples(world: World) -> None:
     assert world.shells.connections == 2
 
 
-def test_one_missing_server_is_a_warning(world: World) -> None:
+def forwarders(world: World, **frontend: Any) -> None:
+    """A load balancer with two forwarders behind it, whose agents listen on port 18099."""
+    rule = {"name": "web", "properties": {"frontendPort": 8000, "probe": {"id": "/lb/probes/web"}}}
+    probe = {"name": "web", "properties": {"port": 18099}}
+    balancer = {"loadBalancingRules": [rule], "probes": [probe], **frontend}
+    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", {"name": "lbi", "properties": balancer})
+    health = [{"ipAddress": f"10.0.1.{last}", "state": "Up"} for last in (6, 7)]
+    world.arm.on(
+        "POST",
+        f"{NETWORK}/loadBalancers/lbi/loadBalancingRules/web/health",
+        {"loadBalancerBackendAddresses": health},
+    )
+
+
+def without_header(world: World, check: str) -> None:
+    """Servers that do not say who they are; TCP is tested with curl, which is told what to say."""
+    (world.cwd / "tools" / "bash").unlink()
+    (forward,) = world.topology["forwards"]
+    forward.update(check=check, identityHeader="")
+
+
+def hub_stopped(world: World) -> None:
+    world.arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Stopped"))
+
+
+def test_one_missing_server_is_a_warning_that_names_it(world: World) -> None:
     world.shells.environ["SERVERS"] = "1"
-    world.arm.on("GET", f"{NETWORK}/networkInterfaces", {"value": []})
+    forwarders(world)
     assert world.run("probe", "spoke", "-o", "json") == 0
     (path,) = world.envelope["data"]["paths"]
     assert path["verdict"] == "pass"
     assert path["samples"]["made"] == 4 + 12
-    assert [warning["code"] for warning in path["warnings"]] == ["TARGET_DOWN"]
+    assert [(warning["code"], warning["evidence"]) for warning in path["warnings"]] == [
+        (
+            "TARGET_DOWN",
+            "1 of 2 servers answer through spoke/web; target 192.168.42.66:8000 takes no connection",
+        )
+    ]
+
+
+def test_only_the_hub_can_name_a_missing_server(world: World) -> None:
+    world.shells.environ["SERVERS"] = "1"
+    hub_stopped(world)
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    (path,) = world.envelope["data"]["paths"]
+    (warning,) = path["warnings"]
+    assert (warning["code"], warning["next"]) == ("TARGET_DOWN", "fwdctl probe hub")
+    assert warning["evidence"].endswith("only the hub can tell which is missing")
+
+
+@pytest.mark.parametrize("check", ["tcp", "http", "tls"])
+@pytest.mark.parametrize("which", ["spoke", "hub"])
+def test_counters_tell_which_targets_answer_whatever_the_protocol(
+    world: World, check: str, which: str
+) -> None:
+    without_header(world, check)
+    forwarders(world)
+    assert world.run("probe", which, "-o", "json") == 0
+    path = world.envelope["data"]["paths"][-1]
+    assert (path["path"], path["servers"], path["serversExpected"]) == (f"{which}/web", {}, 2)
+    assert path["checks"][-1] == {
+        "check": "targets",
+        "verdict": "pass",
+        "reason": "2 of 2 targets took connections: 192.168.42.65:8000, 192.168.42.66:8000",
+    }
+
+
+def test_a_target_without_connections_is_a_warning(world: World) -> None:
+    world.shells.environ["SERVERS"] = "1"
+    without_header(world, "tcp")
+    forwarders(world)
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    (path,) = world.envelope["data"]["paths"]
+    assert path["reason"] == "1 of 2 targets took connections: 192.168.42.65:8000"
+    assert path["samples"]["made"] == 4 + 12
+    (warning,) = path["warnings"]
+    assert warning["code"] == "TARGET_DOWN"
+    assert "192.168.42.66:8000" in warning["evidence"]
+
+
+def test_what_was_not_asked_is_said_and_is_no_pass(world: World) -> None:
+    without_header(world, "tcp")
+    hub_stopped(world)
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    (path,) = world.envelope["data"]["paths"]
+    assert path["checks"][-1] == {
+        "check": "targets",
+        "verdict": "skip",
+        "reason": "which servers answer was not asked: the hub's jump box does not run",
+    }
+    assert (path["verdict"], path["warnings"]) == ("pass", [])
+    assert world.run("probe", "spoke") == 0
+    assert "which servers answer was not asked: the hub's jump box does not run" in world.stdout.decode()
+
+
+def test_counters_that_cannot_be_read_are_no_pass(world: World) -> None:
+    without_header(world, "tcp")
+    world.arm.fail("GET", f"{NETWORK}/loadBalancers/lbi", 403, "AuthorizationFailed")
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    (path,) = world.envelope["data"]["paths"]
+    assert path["checks"][-1]["verdict"] == "skip"
+    assert path["checks"][-1]["reason"].startswith("which servers answer was not asked: ")
 
 
 def broken(world: World) -> None:
@@ -105,16 +199,8 @@ def in_the_hub(world: World, *networks: dict[str, Any]) -> None:
     broken(world)
     world.shells.environ["MODE"] = "silent"
     world.arm.on("GET", f"{NETWORK}/virtualNetworks", {"value": list(networks)})
-    rule = {"name": "web", "properties": {"frontendPort": 8000, "probe": {"id": "/lb/probes/web"}}}
     frontend = {"properties": {"subnet": {"id": "/net/hub/subnets/shared"}}}
-    properties = {"loadBalancingRules": [rule], "frontendIPConfigurations": [frontend]}
-    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", {"name": "lbi", "properties": properties})
-    health = [{"ipAddress": f"10.0.1.{last}", "state": "Up"} for last in (6, 7)]
-    world.arm.on(
-        "POST",
-        f"{NETWORK}/loadBalancers/lbi/loadBalancingRules/web/health",
-        {"loadBalancerBackendAddresses": health},
-    )
+    forwarders(world, frontendIPConfigurations=[frontend])
 
 
 def test_a_removed_peering_is_the_one_cause_on_every_path(world: World) -> None:

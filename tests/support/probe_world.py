@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from support.fake_arm import FakeArm
 
 
-TOPOLOGY = {
+TOPOLOGY: dict[str, Any] = {
     "version": 1,
     "resourceGroup": "rg-dev",
     "hub": {"jump": "ci-hub", "container": "jump", "loadBalancer": {"name": "lbi", "address": "10.0.1.5"}},
@@ -37,19 +38,30 @@ TOPOLOGY = {
             "port": 8000,
             "targets": ["192.168.42.65:8000", "192.168.42.66:8000"],
             "check": "http",
+            "identityHeader": "X-Served-By",
         }
     ],
 }
 
-# A counter in a file lets the answers alternate as round robin does; mkdir is atomic between processes.
+# Directories count the connections, so that the answers alternate as round robin does; mkdir is atomic between
+# processes. One forwarder's agent counts them too, the other one has nothing to do.
 CURL = r"""#!/bin/sh
+status() {
+  t='"address": "192.168.42.6%s:8000", "state": "up", "connections": %s'
+  printf "{\"forwards\": [{\"name\": \"web\", \"targets\": [{$t}, {$t}]}]}\n" 5 "$1" 6 "$2"
+}
 for url; do :; done
+n=0; while [ -d "$0.$n" ]; do n=$((n+1)); done
+case $url in
+  *10.0.1.6:18099/status) status $(((n + SERVERS - 1) / SERVERS)) $((n - (n + SERVERS - 1) / SERVERS)); exit ;;
+  *10.0.1.7:18099/status) status 0 0; exit ;;
+esac
 case $url in *192.168.42.66*) fixed=server66 ;; *192.168.42.65*) fixed=server65 ;; *) fixed= ;; esac
 i=0; while ! mkdir "$0.$i" 2>/dev/null; do i=$((i+1)); done
 server=server$((65 + i % SERVERS)); [ -z "$fixed" ] || server=$fixed
 if [ "$MODE" = silent ]; then echo 'curl: (28) timed out'; printf '\n@000 0.0 0.0 '; exit 28; fi
 if [ "$MODE" = refused ]; then echo 'curl: (7) Connection refused'; printf '\n@000 0.0 0.0 '; exit 7; fi
-printf 'HTTP/1.0 200 OK\r\nX-Fwdctl-Server: %s\r\n\r\n\n@200 0.001 0.0 10.1.17.4' "$server"
+printf 'HTTP/1.0 200 OK\r\nX-Served-By: %s\r\n\r\n\n@200 0.001 0.002 10.1.17.4' "$server"
 """
 
 GETENT = "#!/bin/sh\necho '10.1.17.4 STREAM server.corp.internal'\n"
@@ -64,13 +76,14 @@ class World:
     cwd: Path
     stream: type[io.TextIOWrapper] = io.TextIOWrapper
     environ: dict[str, str] = field(default_factory=dict)
+    topology: dict[str, Any] = field(default_factory=lambda: copy.deepcopy(TOPOLOGY))
 
     def run(self, *argv: str, stdin: bytes = b"", encoding: str = "utf-8") -> int:
         self.out, self.err = (
             stream(io.BytesIO(), encoding=encoding, newline="\n")
             for stream in (self.stream, io.TextIOWrapper)
         )
-        environ = {**self.environ, "RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
+        environ = {**self.environ, "RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(self.topology)}
         source = io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8")
         runtime = Runtime(
             environ=environ,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from fwdctl.channel import Channel, Request, Ticket, wire
+from fwdctl.channel import Channel, Request, Ticket, framing
 from fwdctl.channel import run as module
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_a_command_that_hangs_has_its_whole_time_after_the_start(monkeypatch: py
     box = Box(hangs)
     assert run(box, monkeypatch, timeout=45.0).state == "timeout"
     assert (box.starts, box.now) == (1, START_SECONDS + 45.0)
-    assert box.sent.endswith(wire.KILL)
+    assert box.sent.endswith(framing.KILL)
 
 
 def test_time_that_ends_before_the_program_was_sent_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:

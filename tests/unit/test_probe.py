@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -18,12 +19,12 @@ from fwdctl.deployment import Box, Deployment, Forward, Hub
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.judge import judge, skipped
 from fwdctl.probe.junit import junit
-from fwdctl.probe.model import Broken, Finding, Path, PathResult, Sample, Sight
+from fwdctl.probe.model import Broken, Finding, Observation, Path, PathResult, Sample
 from fwdctl.probe.parse import IncompleteError, parse, sample
 from fwdctl.probe.plan import plan
-from fwdctl.probe.runner import exit_code, lacks_servers
+from fwdctl.probe.run import exit_code
 from fwdctl.probe.script import script
-from support.probe_paths import BOX, GOOD, PATH, SPOKE, WEB, sight
+from support.probe_paths import BOX, GOOD, PATH, SPOKE, WEB, observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,9 @@ def test_plan_of_everything() -> None:
         (WEB, 9, 9, 2),
         (WEB, 1, 1, 0),
         (Forward("web", 1, ("a:1", "b:1"), "sourceHash", "http"), 0, 4, 0),
-        (Forward("db", 1433, ("a:1", "b:1")), 0, 1, 0),
+        (Forward("db", 1433, ("a:1", "b:1")), 0, 4, 2),
+        (Forward("db", 1433, ("a:1",)), 0, 2, 1),
+        (Forward("db", 1433), 0, 1, 0),
         (Forward("db", 1433, ("a:1", "b:1"), check="none"), 5, 0, 0),
         (Forward("web", 80, check="http"), 0, 1, 0),
     ],
@@ -85,7 +88,8 @@ def test_nothing_forwarded() -> None:
 class Web(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(503 if self.path == "/sick" else 200)
-        self.send_header("X-Fwdctl-Server", "server65")
+        self.send_header("x-served-by", "server 65\t\x1b[1m")
+        self.send_header("X-Other-X-Served-By", "somebody else")
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
@@ -129,14 +133,19 @@ def run(paths: list[Path], tools: str, tmp_path: Any) -> list[PathResult]:
 @pytest.mark.skipif(os.name != "posix", reason="runs /bin/sh")
 @pytest.mark.parametrize("tools", ["curl", "wget", "python3", "curl timeout"])
 def test_http_with_each_tool(web: int, closed: int, tools: str, tmp_path: Any) -> None:
-    well, sick = Forward("web", web, check="http"), Forward("web", web, check="http", check_path="/sick")
+    well = Forward("web", web, check="http", identity_header="X-Served-By")
+    sick = replace(well, check_path="/sick", identity_header="")
     paths = [
         Path("1", "target", BOX, well, "127.0.0.1", web, samples=3, expected=2),
         Path("2", "target", BOX, sick, "127.0.0.1", web),
         Path("3", "target", BOX, well, "127.0.0.1", closed),
     ]
     good, bad, gone = run(paths, tools, tmp_path)
-    assert (good.verdict, good.servers) == ("pass", {"server65": 3})
+    (name,) = good.servers
+    assert (good.verdict, good.servers[name]) == ("pass", 3)
+    assert name.startswith("server 65")
+    assert name.isprintable()
+    assert bad.servers == {}
     assert tools.split(maxsplit=1)[0] in good.findings[0].reason
     assert (bad.verdict, bad.findings[-1].check) == ("fail", "protocol")
     assert "503" in bad.reason
@@ -225,29 +234,43 @@ def test_what_tools_say(line: str, expected: Sample | str) -> None:
 @pytest.mark.parametrize(
     ("seen", "verdict", "checks"),
     [
-        (sight(GOOD, OTHER, GOOD, OTHER), "pass", ["name", "tcp", "protocol", "targets"]),
-        (sight(GOOD, REFUSED, GOOD, REFUSED), "pass", ["name", "tcp", "protocol", "targets"]),
-        (sight(*[REFUSED] * 4), "fail", ["name", "tcp"]),
-        (sight(*[SICK] * 4), "fail", ["name", "tcp", "protocol"]),
-        (sight(GOOD, GOOD, GOOD), "inconclusive", ["name", "tcp"]),
-        (sight(addresses=(), status=2), "fail", ["name"]),
-        (sight(addresses=("10.9.9.9",)), "fail", ["name"]),
-        (sight(addresses=("10.1.17.4", "10.9.9.9")), "fail", ["name"]),
-        (sight(addresses=(), status=124), "inconclusive", ["name"]),
-        (Sight(), "inconclusive", ["name"]),
+        (observed(GOOD, OTHER, GOOD, OTHER), "pass", ["name", "tcp", "protocol", "targets"]),
+        (observed(GOOD, REFUSED, GOOD, REFUSED), "pass", ["name", "tcp", "protocol", "targets"]),
+        (observed(*[REFUSED] * 4), "fail", ["name", "tcp"]),
+        (observed(*[SICK] * 4), "fail", ["name", "tcp", "protocol"]),
+        (observed(GOOD, GOOD, GOOD), "inconclusive", ["name", "tcp"]),
+        (observed(addresses=(), status=2), "fail", ["name"]),
+        (observed(addresses=("10.9.9.9",)), "fail", ["name"]),
+        (observed(addresses=("10.1.17.4", "10.9.9.9")), "fail", ["name"]),
+        (observed(addresses=(), status=124), "inconclusive", ["name"]),
+        (Observation(), "inconclusive", ["name"]),
     ],
 )
-def test_verdicts_stop_at_the_first_failure(seen: Sight, verdict: str, checks: list[str]) -> None:
+def test_verdicts_stop_at_the_first_failure(seen: Observation, verdict: str, checks: list[str]) -> None:
     result = judge(PATH, seen)
     assert (result.verdict, [finding.check for finding in result.findings]) == (verdict, checks)
     assert all(finding.reason for finding in result.findings)
 
 
 def test_failed_connections_are_told_on_a_path_that_passes() -> None:
-    result = judge(PATH, sight(GOOD, REFUSED, GOOD, REFUSED))
+    result = judge(PATH, observed(GOOD, REFUSED, GOOD, REFUSED))
     assert "1 of 2 servers answered: a; 2 of 4 connections failed" in result.reason
-    assert lacks_servers(result)
-    assert not lacks_servers(judge(PATH, sight(GOOD, OTHER, GOOD, OTHER)))
+    assert result.lacks_servers
+    assert not judge(PATH, observed(GOOD, OTHER, GOOD, OTHER)).lacks_servers
+
+
+@pytest.mark.parametrize(
+    ("forward", "reason"),
+    [
+        (replace(WEB, identity_header=""), "which servers answer was not asked"),
+        (Forward("db", 1433, WEB.targets), "which servers answer was not asked"),
+        (WEB, "no answer has the header X-Who"),
+    ],
+)
+def test_a_path_that_does_not_tell_its_servers_says_so_and_passes(forward: Forward, reason: str) -> None:
+    result = judge(replace(PATH, forward=forward), observed(*[answered("curl")] * 4))
+    assert (result.verdict, result.lacks_servers) == ("pass", False)
+    assert result.findings[-1] == Finding("targets", "skip", reason)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +290,7 @@ def test_exit_codes(verdicts: list[Any], code: int) -> None:
 def test_junit() -> None:
     broken = Broken("target", "TARGET_DOWN", "no <answer> \x01", "fwdctl probe hub")
     results = [
-        judge(PATH, sight(GOOD, OTHER, GOOD, OTHER)),
+        judge(PATH, observed(GOOD, OTHER, GOOD, OTHER)),
         PathResult(PATH, (Finding("tcp", "fail", "it & fails"),), broken=broken),
         skipped(PATH, "cut", "inconclusive"),
         skipped(PATH, "not known"),

@@ -1,6 +1,6 @@
 """Run one command in a container over the exec web socket: arguments, streams and status exactly as they are.
 
-`Channel.run(Request) -> Outcome` is all that callers need; `wire` explains how, `socket` opens it.
+`Channel.run(Request) -> Outcome` is all that callers need; `framing` explains how, `socket` opens it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from fwdctl.channel import wire
+from fwdctl.channel import framing
 from fwdctl.channel.socket import ClosedError, Socket, Ticket
 from fwdctl.errors import ExitCode, FwdctlError
 
@@ -81,7 +81,6 @@ class Channel:
         start: begins an exec of `/bin/sh` and returns where to pick it up.
         connect: opens the socket, password sent.
         cancelled: asked twice a second; True ends the remote command and raises `interrupted`.
-        meanwhile: called once, when the first command runs and there is nothing to do but wait.
     """
 
     def __init__(
@@ -89,12 +88,10 @@ class Channel:
         start: Callable[[], Ticket],
         connect: Callable[[Ticket], Socket],
         cancelled: Callable[[], bool] = lambda: False,
-        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self._start = start
         self._connect = connect
         self._cancelled = cancelled
-        self._meanwhile = meanwhile
 
     def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
         """Run a command and wait for its end.
@@ -113,7 +110,7 @@ class Channel:
         left = float("inf") if request.timeout is None else request.timeout
         python = repeated = False
         while True:
-            program = wire.program(argv, python=python)
+            program = framing.program(argv, python=python)
             socket = self._connect(self._start())
             began = time.monotonic()
             talk = _Conversation(socket, program, output, began + left, self._cancelled)
@@ -127,9 +124,8 @@ class Channel:
                 return outcome
 
     def _hold(self, talk: _Conversation, socket: Socket, stdin: bytes | BinaryIO | None) -> Outcome:
-        meanwhile, self._meanwhile = self._meanwhile, lambda: None
         try:
-            return talk.hold(stdin, meanwhile)
+            return talk.hold(stdin)
         except BaseException:
             # Ctrl-C, or our reader went away: what we started must not go on running.
             talk.kill()
@@ -159,13 +155,13 @@ class _Conversation:
         self._kept = {"o": bytearray(), "e": bytearray()}
         self._output = output or self._keep
         self._deadline = deadline
-        self._frames = wire.Frames(secrets.token_hex(6))
+        self._frames = framing.Frames(secrets.token_hex(6))
         self._program = program
         self._heard = False
         self._may_run = False
         self._feeder: _Feeder | None = None
 
-    def hold(self, stdin: bytes | BinaryIO | None, meanwhile: Callable[[], None]) -> Outcome:
+    def hold(self, stdin: bytes | BinaryIO | None) -> Outcome:
         """Talk until the command has ended or nothing more can be learnt."""
         try:
             refusal = self._begin(has_stdin=stdin is not None)
@@ -173,11 +169,10 @@ class _Conversation:
                 return refusal
             if stdin is not None:
                 self._feeder = _Feeder(stdin, self._send, self._frames)
-            meanwhile()
             self._until(lambda: self._frames.status is not None, None)
         except ClosedError:
             return self._given_up("cut", "the connection was cut")
-        except wire.DamagedError as error:
+        except framing.DamagedError as error:
             return self._given_up("damaged", f"output was lost on the way: {error}")
         except _TimeIsUpError:
             return self._given_up("timeout", "its time limit has passed")
@@ -187,20 +182,20 @@ class _Conversation:
             if self._feeder is not None:
                 self._feeder.stop()
         with suppress(ClosedError):
-            self._socket.send(wire.LEAVE)
+            self._socket.send(framing.LEAVE)
         return self._outcome("completed")
 
     def _begin(self, *, has_stdin: bool) -> Outcome | None:
         """Greet and send the program; an outcome where it did not start."""
         frames = self._frames
         self._until(lambda: self._heard, PROMPT_WAIT)
-        self._send(wire.greeting(frames.nonce, len(self._program)))
+        self._send(framing.greeting(frames.nonce, len(self._program)))
         if not self._until(lambda: frames.ready, ANSWER_WAIT):
             return self._outcome("not_started", "the shell in the container does not answer")
         self._may_run = True
-        self._send(wire.program_lines(self._program))
+        self._send(framing.program_lines(self._program))
         if not has_stdin:
-            self._send(wire.END_OF_STDIN)
+            self._send(framing.END_OF_STDIN)
         if not self._until(lambda: frames.started or bool(frames.refused), ANSWER_WAIT):
             return self._given_up("damaged", "the container did not say whether the command runs")
         if frames.refused == "unsupported":
@@ -214,7 +209,7 @@ class _Conversation:
         if self._feeder is not None:
             self._feeder.stop()
         with suppress(ClosedError):
-            self._socket.send(b"\n" + wire.KILL)
+            self._socket.send(b"\n" + framing.KILL)
 
     def _given_up(self, state: State, detail: str) -> Outcome:
         self.kill()
@@ -225,7 +220,7 @@ class _Conversation:
         return Outcome(state, status, bytes(self._kept["o"]), bytes(self._kept["e"]), detail)
 
     def _send(self, data: bytes) -> None:
-        for message in wire.messages(data):
+        for message in framing.messages(data):
             self._socket.send(message)
 
     def _until(self, done: Callable[[], bool], patience: float | None) -> bool:
@@ -267,7 +262,9 @@ class _StdinError(Exception):
 class _Feeder:
     """Passes stdin on in a thread, a few lines ahead of what the box has acknowledged."""
 
-    def __init__(self, stdin: bytes | BinaryIO, send: Callable[[bytes], None], frames: wire.Frames) -> None:
+    def __init__(
+        self, stdin: bytes | BinaryIO, send: Callable[[bytes], None], frames: framing.Frames
+    ) -> None:
         self._stdin = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
         self._send = send
         self._frames = frames
@@ -304,13 +301,13 @@ class _Feeder:
     def _pass_on(self) -> None:
         sent = 0
         while chunk := _read(self._stdin):
-            for line in wire.stdin_lines(chunk):
+            for line in framing.stdin_lines(chunk):
                 if not self._may_send(sent):
                     return
                 self._send(line)
                 sent += 1
         if not self._stopped.is_set():
-            self._send(wire.END_OF_STDIN)
+            self._send(framing.END_OF_STDIN)
 
     def _may_send(self, sent: int) -> bool:
         with self._moved:

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from fwdctl.channel import wire
+from fwdctl.channel import framing
 from fwdctl.channel.socket import ClosedError
 from fwdctl.errors import ExitCode, FwdctlError
 
@@ -69,7 +69,7 @@ def _type(socket: Socket, stdin: int, ended: int) -> None:
         if not keys:
             return
         try:
-            for message in wire.messages(keys):
+            for message in framing.messages(keys):
                 socket.send(message)
         except ClosedError:
             return

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fwdctl.probe.model import Broken, Path, PathResult
-    from fwdctl.probe.runner import Prober
     from fwdctl.runtime import Runtime
 
 EXAMPLES = """
@@ -86,42 +85,35 @@ def probe_command(
 
     def action(runtime: Runtime) -> Result:
         from fwdctl.deployment import load
-        from fwdctl.probe.runner import Options, Prober
+        from fwdctl.probe.run import Options, probe
 
         deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
-        wait = _load_table if output is OutputFormat.table else Options.meanwhile
-        options = Options(which, samples or 0, timeout, keep_running, wait)
-        _prepare(runtime)
+        options = Options(which, samples or 0, timeout, keep_running)
+        _prepare(runtime, table=output is OutputFormat.table)
         with Progress(runtime) as progress:
-            results = Prober(runtime, arm, deployment, options, progress).run(_explained)
+            results = probe(runtime, arm, deployment, options, progress)
         return _result(runtime, deployment.resource_group, results)
 
     invoke(f"probe {which}", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
 
-def _explained(prober: Prober, results: list[PathResult]) -> list[PathResult]:
-    from fwdctl.probe.explain import explain  # needed on failures only
-
-    return explain(prober, results)
-
-
-def _prepare(runtime: Runtime) -> None:
-    """Load the web socket client while Azure is asked for the exec."""
+def _prepare(runtime: Runtime, *, table: bool) -> None:
+    """Import what is needed later while Azure and the box are at work."""
     from threading import Thread
 
-    from fwdctl.channel.socket import prepare
+    def load_modules() -> None:
+        from fwdctl.channel.socket import prepare
 
-    Thread(target=prepare, args=(runtime.environ,), name="fwdctl-imports", daemon=True).start()
+        prepare(runtime.environ)
+        if table:
+            from rich import console, text  # noqa: F401 - for their place in sys.modules
 
-
-def _load_table() -> None:
-    """Load what draws the table while the box works."""
-    from rich import console, text  # noqa: F401 - for their place in sys.modules
+    Thread(target=load_modules, name="fwdctl-imports", daemon=True).start()
 
 
 def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult]) -> Result:
     from fwdctl.probe.junit import junit
-    from fwdctl.probe.runner import exit_code
+    from fwdctl.probe.run import exit_code
 
     code = exit_code(results)
     words = {ExitCode.OK: "succeeded", ExitCode.BROKEN: "failed"}
@@ -161,6 +153,10 @@ def _to(path: Path) -> str:
 
 
 def _summary(result: PathResult) -> str:
+    """Why a path has its verdict, with what was not asked."""
+    last = result.findings[-1]
+    if result.verdict == "pass" and (last.check, last.verdict) == ("targets", "skip"):
+        return f"{result.reason}; {last.reason}"
     if result.verdict == "pass" and result.servers:
         counts = ", ".join(f"{name} x{count}" for name, count in result.servers.items())
         said, _, lost = result.reason.partition(";")
@@ -171,8 +167,8 @@ def _summary(result: PathResult) -> str:
 
 def _explain(console: Console, heading: str, broken: Broken) -> None:
     say(console, "")
-    for line in (f"{heading} ({broken.code})", f"  {broken.evidence}", f"{NEXT}{broken.following}"):
-        for part in _fitted(console, line, command=broken.following.startswith(COMMANDS)):
+    for line in (f"{heading} ({broken.code})", f"  {broken.evidence}", f"{NEXT}{broken.suggestion}"):
+        for part in _fitted(console, line, command=broken.suggestion.startswith(COMMANDS)):
             say(console, part)
 
 

@@ -39,7 +39,6 @@ class Session:
         progress: told about starts.
         may_start: whether a stopped box may be started.
         keep_running: leave a box running that was started here.
-        meanwhile: called once, while the box works.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Session:
         *,
         may_start: bool = True,
         keep_running: bool = False,
-        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self._runtime = runtime
         self._containers = Containers(arm, deployment.resource_group)
@@ -60,7 +58,6 @@ class Session:
         self._progress = progress
         self._may_start = may_start
         self._keep = keep_running
-        self._meanwhile = meanwhile
         self._started = self._starting = False
         self._cancelled = threading.Event()
 
@@ -90,7 +87,6 @@ class Session:
         from fwdctl.channel import Channel
         from fwdctl.channel.socket import connect
 
-        meanwhile, self._meanwhile = self._meanwhile, lambda: None
         environ, cancelled = self._runtime.environ, self._cancelled.is_set
 
         def admitted() -> Ticket:
@@ -99,7 +95,7 @@ class Session:
                 self._progress.clear()  # the command has the screen from here on
             return ticket
 
-        channel = Channel(admitted, lambda ticket: connect(ticket, environ), cancelled, meanwhile)
+        channel = Channel(admitted, lambda ticket: connect(ticket, environ), cancelled)
         return channel.run(request, output)
 
     def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fwdctl.probe.model import Finding, Path, PathResult, Sample, Sight
+from fwdctl.probe.model import Finding, Observation, Path, PathResult, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 NAME_UNKNOWN = 2
 NOT_THERE = 127
+NOT_ASKED = "which servers answer was not asked"
 WORDS = {
     "refused": "the connection is refused",
     "timeout": "no answer in time",
@@ -26,20 +28,21 @@ WORDS = {
 }
 
 
-def judge(path: Path, sight: Sight) -> PathResult:
+def judge(path: Path, observed: Observation) -> PathResult:
     """Verdicts for name, tcp, protocol and targets; what comes after a failure is left out."""
     if path.skip:
         return skipped(path, path.skip)
     findings: list[Finding] = []
     if path.address:
-        findings.append(_name(path, sight))
+        findings.append(_name(path, observed))
         if findings[-1].verdict != "pass":
-            return PathResult(path, tuple(findings), sight)
+            return PathResult(path, tuple(findings), observed)
     if path.kind == "none":
         findings.append(Finding("tcp", "skip", "the forward's check is none"))
-        return PathResult(path, tuple(findings), sight)
-    findings += _connections(path, sight.samples)
-    return PathResult(path, tuple(findings), sight)
+        return PathResult(path, tuple(findings), observed)
+    findings += _connections(path, observed.samples)
+    result = PathResult(path, tuple(findings), observed)
+    return _with_servers(result) if result.verdict == "pass" else result
 
 
 def skipped(path: Path, reason: str, verdict: Verdict = "skip") -> PathResult:
@@ -47,18 +50,20 @@ def skipped(path: Path, reason: str, verdict: Verdict = "skip") -> PathResult:
     return PathResult(path, (Finding("tcp", verdict, reason),))
 
 
-def _name(path: Path, sight: Sight) -> Finding:
-    if not sight.name_tool or sight.name_status == NOT_THERE:
+def _name(path: Path, observed: Observation) -> Finding:
+    if not observed.name_tool or observed.name_status == NOT_THERE:
         return Finding("name", "inconclusive", "the box has neither getent nor python3")
-    by = f"({sight.name_tool})"
-    if sight.addresses == (path.address,):
+    by = f"({observed.name_tool})"
+    if observed.addresses == (path.address,):
         return Finding("name", "pass", f"{path.host} is {path.address} {by}")
-    if sight.addresses:
-        found = ", ".join(sight.addresses)
+    if observed.addresses:
+        found = ", ".join(observed.addresses)
         return Finding("name", "fail", f"{path.host} is {found}, not the endpoint's {path.address} {by}")
-    if sight.name_status == NAME_UNKNOWN:
+    if observed.name_status == NAME_UNKNOWN:
         return Finding("name", "fail", f"{path.host} does not resolve {by}")
-    return Finding("name", "inconclusive", f"the look-up of {path.host} ended with {sight.name_status} {by}")
+    return Finding(
+        "name", "inconclusive", f"the look-up of {path.host} ended with {observed.name_status} {by}"
+    )
 
 
 def _connections(path: Path, samples: Sequence[Sample]) -> list[Finding]:
@@ -76,23 +81,39 @@ def _connections(path: Path, samples: Sequence[Sample]) -> list[Finding]:
     answered = [sample for sample in samples if sample.answered]
     if not answered:
         return [*findings, Finding("protocol", "fail", f"{where}: {_why(connected)}")]
-    tool = answered[0].tool
-    findings.append(Finding("protocol", "pass", f"{len(answered)} of {len(samples)} answered ({tool})"))
-    servers = sorted({sample.server for sample in answered if sample.server})
-    if path.kind == "http" and servers:
-        lost = len(samples) - len(answered)
-        failed = f"; {lost} of {len(samples)} connections failed" if lost else ""
-        findings.append(Finding("targets", "pass", _servers(path, servers) + failed))
-    elif path.expected > 1:
-        findings.append(Finding("targets", "skip", "the servers do not say who they are"))
-    return findings
+    said = f"{len(answered)} of {len(samples)} answered ({answered[0].tool})"
+    return [*findings, Finding("protocol", "pass", said)]
 
 
-def _servers(path: Path, servers: Sequence[str]) -> str:
-    names = ", ".join(servers)
+def _with_servers(result: PathResult) -> PathResult:
+    """The result with what the answers' header says about who answered."""
+    path, names = result.path, ", ".join(result.servers)
+    if names and path.expected > 1:
+        said = f"{len(result.servers)} of {path.expected} servers answered: {names}"
+        return with_targets(result, "pass", said, answering=len(result.servers))
+    if names:
+        return with_targets(result, "pass", f"answered by {names}")
     if path.expected > 1:
-        return f"{len(servers)} of {path.expected} servers answered: {names}"
-    return f"answered by {names}"
+        missing = f"no answer has the header {path.header}" if path.header else NOT_ASKED
+        return with_targets(result, "skip", missing)
+    return result
+
+
+def with_targets(
+    result: PathResult,
+    verdict: Verdict,
+    reason: str,
+    *,
+    answering: int | None = None,
+    idle: tuple[str, ...] = (),
+) -> PathResult:
+    """The result with another finding about which targets answered."""
+    lost, made = result.observation.lost, len(result.observation.samples)
+    if verdict == "pass" and lost:
+        reason += f"; {lost} of {made} connections failed"
+    findings = [finding for finding in result.findings if finding.check != "targets"]
+    findings.append(Finding("targets", verdict, reason))
+    return replace(result, findings=tuple(findings), answering=answering, idle=idle)
 
 
 def _why(samples: Sequence[Sample]) -> str:

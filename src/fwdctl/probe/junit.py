@@ -41,7 +41,7 @@ def _case(suite: ET.Element, box: str, result: PathResult) -> None:
         said = ET.SubElement(case, element, message=xml_text(result.reason))
         if broken is not None:
             said.set("type", broken.code)
-            said.text = xml_text(f"{broken.segment}: {broken.evidence}\nNext: {broken.following}")
+            said.text = xml_text(f"{broken.segment}: {broken.evidence}\nNext: {broken.suggestion}")
     lines = [f"{finding.check}: {finding.verdict}: {finding.reason}" for finding in result.findings]
     lines += [f"warning: {warning.code}: {warning.evidence}" for warning in result.warnings]
     ET.SubElement(case, "system-out").text = xml_text("\n".join(lines))

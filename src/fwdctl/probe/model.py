@@ -1,4 +1,4 @@
-"""What is asked on a path, what was seen, and what that means."""
+"""What is asked on a path, what was observed, and what that means."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 Verdict = Literal["pass", "fail", "skip", "inconclusive"]
 Kind = Literal["http", "tls", "tcp", "none"]
+Origin = Literal["spoke", "balancer", "target", "forwarder"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,13 @@ class Path:
         port: likewise.
         address: what the name has to resolve to; empty where no name is involved or nobody knows.
         samples: fresh connections to make; 0 where only the name is asked.
-        expected: servers that should answer in turn; 0 where unknown or where answers do not tell.
+        expected: servers that should answer in turn; 0 where that is unknown.
         skip: why nothing is tested; empty where it is.
         spoke: whose path; None in the hub.
     """
 
     label: str
-    origin: Literal["spoke", "balancer", "target", "forwarder"]
+    origin: Origin
     box: Box
     forward: Forward
     host: str
@@ -46,7 +47,17 @@ class Path:
     @property
     def kind(self) -> Kind:
         """How its protocol is checked."""
-        return self.forward.check  # type: ignore[return-value] # deployment.py admits these four only
+        return self.forward.check  # type: ignore[return-value] # deployment admits these four only
+
+    @property
+    def header(self) -> str:
+        """HTTP header in which a server names itself; empty where servers do not."""
+        return self.forward.identity_header if self.kind == "http" else ""
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether only the forwarders' counters can tell which targets answer."""
+        return self.expected > 1 and not self.header and not self.skip
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,8 @@ class Sample:
         tool: that made it.
         connected: TCP was established.
         answered: the protocol answered as it should (for plain TCP: connected).
-        server: from the header X-Fwdctl-Server, empty without one.
-        failure: empty, or one of refused, timeout, reset, unreachable, name, status, other.
+        server: from the forward's identity header, empty without one.
+        failure: empty, or one of refused, timeout, reset, unreachable, name, status, tool, other.
         text: what the tool said.
     """
 
@@ -71,7 +82,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """All that a box reported of one path; `name_tool` is empty where no name was asked."""
 
     name_tool: str = ""
@@ -84,15 +95,15 @@ class Sight:
         """Whether the box had none of the tools that were tried."""
         return self.name_tool == "none" or any(sample.failure == "tool" for sample in self.samples)
 
+    @property
+    def lost(self) -> int:
+        """Connections that failed."""
+        return sum(not sample.answered for sample in self.samples)
+
 
 @dataclass(frozen=True)
 class Finding:
-    """The verdict of one check.
-
-    Attributes:
-        check: name, tcp, protocol or targets.
-        verdict: with `reason`, one line.
-    """
+    """The verdict of one check, with a reason of one line."""
 
     check: Literal["name", "tcp", "protocol", "targets"]
     verdict: Verdict
@@ -104,25 +115,41 @@ class Broken:
     """Where a path is broken.
 
     Attributes:
-        segment: box, name, endpoint, link service, load balancer, forwarder, target, or unknown.
-        code: page in docs/codes.md.
+        segment: box, name, endpoint, load balancer, forwarder, route, target, or unknown.
+        code: section in docs/codes.md.
         evidence: what shows it, one line.
-        following: the next command to run.
+        suggestion: the next command to run, or what to look at.
     """
 
     segment: str
     code: str
     evidence: str
-    following: str
+    suggestion: str
+
+    def data(self) -> dict[str, str]:
+        """For the JSON envelope."""
+        return {
+            "segment": self.segment,
+            "code": self.code,
+            "evidence": self.evidence,
+            "next": self.suggestion,
+        }
 
 
 @dataclass(frozen=True)
 class PathResult:
-    """A path, its findings in order, and an explanation where it fails or something should be known."""
+    """A path, its findings in order, and an explanation where it fails or something should be known.
+
+    Attributes:
+        answering: how many servers answered, by header or counters; None where that is not known.
+        idle: targets that answered no connection, as far as they can be named.
+    """
 
     path: Path
     findings: tuple[Finding, ...]
-    sight: Sight = Sight()
+    observation: Observation = Observation()
+    answering: int | None = None
+    idle: tuple[str, ...] = ()
     broken: Broken | None = None
     warnings: tuple[Broken, ...] = ()
 
@@ -142,14 +169,24 @@ class PathResult:
         return (deciding[-1] if self.verdict == "pass" else deciding[0]).reason
 
     @property
+    def failed_check(self) -> str:
+        """The check at which the path failed; empty where it did not."""
+        return self.findings[-1].check if self.verdict == "fail" else ""
+
+    @property
+    def lacks_servers(self) -> bool:
+        """Whether the path works, but fewer servers answered than should."""
+        return self.verdict == "pass" and self.answering is not None and self.answering < self.path.expected
+
+    @property
     def servers(self) -> dict[str, int]:
         """Answers by server name."""
-        names = [sample.server for sample in self.sight.samples if sample.answered and sample.server]
+        names = [sample.server for sample in self.observation.samples if sample.answered and sample.server]
         return {name: names.count(name) for name in sorted(set(names))}
 
     def data(self) -> dict[str, Any]:
         """For the JSON envelope."""
-        path, samples = self.path, self.sight.samples
+        path, samples = self.path, self.observation.samples
         return {
             "path": path.label,
             "box": path.box.name,
@@ -159,18 +196,9 @@ class PathResult:
             "verdict": self.verdict,
             "reason": self.reason,
             "checks": [{"check": f.check, "verdict": f.verdict, "reason": f.reason} for f in self.findings],
-            "samples": {"made": len(samples), "answered": sum(sample.answered for sample in samples)},
+            "samples": {"made": len(samples), "answered": len(samples) - self.observation.lost},
             "servers": self.servers,
             "serversExpected": path.expected,
-            "broken": _broken(self.broken) if self.broken else None,
-            "warnings": [_broken(warning) for warning in self.warnings],
+            "broken": self.broken.data() if self.broken else None,
+            "warnings": [warning.data() for warning in self.warnings],
         }
-
-
-def _broken(broken: Broken) -> dict[str, str]:
-    return {
-        "segment": broken.segment,
-        "code": broken.code,
-        "evidence": broken.evidence,
-        "next": broken.following,
-    }

@@ -1,10 +1,10 @@
-"""What the script printed -> what was seen. Pure."""
+"""What the script printed -> what was observed. Pure."""
 
 from __future__ import annotations
 
 import re
 
-from fwdctl.probe.model import Sample, Sight
+from fwdctl.probe.model import Observation, Sample
 
 NOT_THERE = 127
 CURL_NO_HOST, CURL_REFUSED, CURL_TIMEOUT = 6, 7, 28
@@ -24,8 +24,8 @@ class IncompleteError(Exception):
     """The script's output is not whole, so nothing may be concluded from it."""
 
 
-def parse(text: str, count: int) -> list[Sight]:
-    """The sights of all paths, by index.
+def parse(text: str, count: int) -> list[Observation]:
+    """What was observed on each path, by index.
 
     Args:
         text: stdout of the script.
@@ -51,7 +51,8 @@ def parse(text: str, count: int) -> list[Sight]:
     except (ValueError, IndexError) as error:
         raise IncompleteError(f"a line makes no sense: {error}") from error
     return [
-        Sight(*names.get(index, ("", 0, ())), samples=tuple(samples.get(index, ()))) for index in range(count)
+        Observation(*names.get(index, ("", 0, ())), samples=tuple(samples.get(index, ())))
+        for index in range(count)
     ]
 
 
@@ -65,8 +66,9 @@ def sample(rest: str) -> Sample:
     r"""One connection from `KIND TOOL STATUS \t @CODE CONNECT TLS ADDRESS \t SERVER \t TEXT [\t STATUS]`."""
     head, *fields = rest.split("\t")
     kind, tool, status_text = head.split(" ")
-    measured, server, text, *own = [field.strip() for field in [*fields, "", "", ""][:4]]
-    status = int(own[0]) if own and own[0] else int(status_text)
+    measured, server, text, own = [field.strip() for field in [*fields, "", "", "", ""][:4]]
+    server = "".join(filter(str.isprintable, server))  # the server's own words, for a terminal
+    status = int(own) if tool == "python3" and own else int(status_text)
     if status == NOT_THERE:
         return Sample(tool, connected=False, answered=False, failure="tool", text=f"no tool for {kind}")
     code, connect, secured = _numbers(measured)

@@ -20,7 +20,7 @@ def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
     Args:
         deployment: complete.
         which: as typed.
-        samples: fresh connections for each path; 0 for twice the number of targets (HTTP), else one.
+        samples: fresh connections for each path; 0 for twice the number of targets.
 
     Raises:
         FwdctlError: there is no such box, or nothing is forwarded.
@@ -45,17 +45,17 @@ def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
 
 
 def _samples(forward: Forward, samples: int) -> tuple[int, int]:
-    """Connections to make, and servers that they should meet (known to HTTP only)."""
+    """Connections to make, and the servers that should answer them; few connections cannot meet all."""
     if forward.check == "none":
         return 0, 0
-    if forward.check != "http":
-        return samples or 1, 0
     targets = len(forward.targets)
-    return samples or max(1, 2 * targets), targets if forward.balance == "roundRobin" else 0
+    made = samples or max(1, 2 * targets)
+    expected = targets if forward.balance == "roundRobin" and made >= targets else 0
+    return made, expected
 
 
 def _spoke_path(spoke: Spoke, box: Box, forward: Forward, samples: int) -> Path:
-    count, expected = _samples(forward, samples)
+    made, expected = _samples(forward, samples)
     host = spoke.host_name or spoke.address
     return Path(
         f"{spoke.name}/{forward.name}",
@@ -65,15 +65,15 @@ def _spoke_path(spoke: Spoke, box: Box, forward: Forward, samples: int) -> Path:
         host,
         forward.port,
         address=spoke.address if spoke.host_name else "",
-        samples=count,
-        expected=expected if count >= expected else 0,
+        samples=made,
+        expected=expected,
         skip="" if host else "neither a name nor an endpoint is known",
         spoke=spoke,
     )
 
 
 def _hub_paths(deployment: Deployment, box: Box, forward: Forward, samples: int) -> list[Path]:
-    count, expected = _samples(forward, samples)
+    made, expected = _samples(forward, samples)
     address = deployment.hub.address
     targets = target_paths(box, forward) or [
         Path(
@@ -94,8 +94,8 @@ def _hub_paths(deployment: Deployment, box: Box, forward: Forward, samples: int)
         forward,
         address,
         forward.port,
-        samples=count,
-        expected=expected if count >= expected else 0,
+        samples=made,
+        expected=expected,
         skip="" if address else "the load balancer's address is not known",
     )
     return [*targets, balancer]

@@ -7,6 +7,8 @@ said, one line for each look-up and each connection, and judges nothing:
     name INDEX TOOL STATUS ADDRESS,ADDRESS,
     sample INDEX KIND TOOL STATUS \t @CODE CONNECT TLS ADDRESS \t SERVER \t TEXT
     end
+
+SERVER is the value of the header in which the forward's servers name themselves.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 _PYTHON = r"""
 import http.client, socket, ssl, sys, time
-kind, host, port, path, limit = sys.argv[1:]
+kind, host, port, path, header, limit = sys.argv[1:]
 code, opened, secured, peer, server, text, status = "000", 0.0, 0.0, "", "", "", 0
 began = time.monotonic()
 try:
@@ -37,7 +39,7 @@ try:
         talk.sock = link
         talk.request("GET", path, headers={"Connection": "close", "User-Agent": "fwdctl"})
         answer = talk.getresponse()
-        code, server = str(answer.status), answer.headers.get("X-Fwdctl-Server") or ""
+        code, server = str(answer.status), " ".join((header and answer.headers.get(header) or "").split())
 except socket.gaierror as error:
     status, text = 6, str(error)
 except (TimeoutError, socket.timeout):
@@ -51,7 +53,6 @@ _START = r"""
 has() { command -v "$1" >/dev/null 2>&1; }
 first() { f=none; for t; do has "$t" && { f=$t; return; }; done; }
 if has timeout; then limit() { timeout "$T" "$@"; }; else limit() { "$@"; }; fi
-tab=$(printf '\t')
 """
 
 _NAME = r"""
@@ -82,9 +83,9 @@ sample() {
 @BRANCHES@
     *) c=127 ;;
   esac
-  while IFS= read -r l; do
+  while read -r l; do
     case $l in
-      *[Xx]-[Ff]wdctl-[Ss]erver:*) s=${l#*: } ;;
+      $header:*) s=${l#*:} ;;
       @*) w=$l ;;
       *HTTP/[12]*) [ -n "$w" ] || w="@${l##*HTTP/}" ;;
       *refused*|*'timed out'*|*imeout*|*unreachable*|*route*|*eset*) e="$e$l " ;;
@@ -118,7 +119,7 @@ _BRANCHES = {
 """,
     "python": r"""
     *-python3)
-      o=$(python3 -c "$python" "$k" "$h" "$p" "$u" "$T" 2>&1 </dev/null); c=$?
+      o=$(python3 -c "$python" "$k" "$h" "$p" "$u" "$header_name" "$T" 2>&1 </dev/null); c=$?
       printf 'sample %s %s %s %s\t%s\n' "$i" "$k" "$t" "$c" "$o"
       return ;;
 """,
@@ -151,15 +152,26 @@ def script(paths: Sequence[Path], timeout: float, *, python: bool = False) -> st
     lines += [f"first {_TOOLS[kind]}{' python3' if python else ''}; {kind}=$f" for kind in kinds]
     branches = "".join(_BRANCHES[kind] for kind in [*kinds, *(["python"] if python else [])])
     lines.append(_lean(_SAMPLE.replace("@BRANCHES@", branches)))
+    header = None
     for index, path in enumerate(paths):
         if path.skip:
             continue
+        if path.header != header:
+            header = path.header
+            lines.append(f"header={shlex.quote(_any_case(header))} header_name={shlex.quote(header)}")
         host = shlex.quote(path.host)
         if path.address:
             lines.append(f"name {index} {host} &")
         where = f"{host} {path.port} {shlex.quote(path.forward.check_path)}"
         lines += [f"sample {index} {path.kind} {where} &"] * path.samples
     return "\n".join([*lines, "wait", "echo end", ""])
+
+
+def _any_case(header: str) -> str:
+    """A shell pattern for a header's name; what is special in a pattern becomes `?`."""
+    return "".join(
+        f"[{c.upper()}{c.lower()}]" if c.isalpha() else c if c.isdigit() or c == "-" else "?" for c in header
+    )
 
 
 def _lean(text: str) -> str:

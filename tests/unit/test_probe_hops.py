@@ -1,25 +1,45 @@
-"""Evidence: which segment a failed path is broken at."""
+"""Hops: which segment a failed path is broken at, and the order in which they are asked."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from fwdctl.deployment import Forward
-from fwdctl.probe import evidence, forwarder
+from fwdctl.deployment import Box, Deployment, Forward, Hub
+from fwdctl.errors import FwdctlError
+from fwdctl.probe import agents
+from fwdctl.probe.evidence import Evidence
+from fwdctl.probe.hops import balancer, endpoint, explain, forwarder, name, route
 from fwdctl.probe.judge import judge
-from fwdctl.probe.model import Path, Sample, Sight
-from support.probe_paths import BOX, GOOD, PATH, SPOKE, WEB, sight
+from fwdctl.probe.model import Observation, Path, Sample
+from support.probe_paths import BOX, PATH, SPOKE, WEB, observed
 
 
 class Facts:
     """The control plane's answers, as `Networks` gives them; anything not given is unexpected."""
 
     def __init__(self, **answers: Any) -> None:
-        for name, value in answers.items():
-            setattr(self, name, lambda *_, value=value: value)
+        for key, value in answers.items():
+            setattr(self, key, lambda *_, value=value: value)
+
+
+HUB = Hub(Box("hub", "ci-hub", "jump"), "lbi", "10.0.1.5")
+
+SILENT = Sample("curl", connected=False, answered=False, failure="timeout", text="timed out")
+
+FAILED = judge(PATH, observed(*[SILENT] * 4))
+
+
+def evidence(*, hub_runs: bool = False, **answers: Any) -> Evidence:
+    group = SimpleNamespace(running=hub_runs, address="10.0.1.68")
+    boxes = SimpleNamespace(starts=lambda _: False)
+    containers = SimpleNamespace(get=lambda _: group)
+    deployment = Deployment("rg", None, HUB, (SPOKE,), (WEB,), "x")
+    return Evidence(boxes, Facts(**answers), containers, deployment)  # type: ignore[arg-type]
 
 
 ENDPOINT = {"properties": {"subnet": {"id": "/net/vnet-spoke/subnets/linked"}}}
@@ -47,10 +67,11 @@ def record(*addresses: str) -> dict[str, Any]:
 def test_why_a_name_fails(
     zones: list[Any], links: list[Any], records: list[Any], seen: tuple[str, ...], code: str
 ) -> None:
-    facts = Facts(zones=zones, zone_links=links, zone_records=records, private_endpoint=ENDPOINT)
-    found = evidence.name(facts, "rg", SPOKE, judge(PATH, sight(addresses=seen, status=2)))  # type: ignore[arg-type]
+    facts = evidence(zones=zones, zone_links=links, zone_records=records, private_endpoint=ENDPOINT)
+    found = name.broken(facts, judge(PATH, observed(addresses=seen, status=2)))
+    assert found is not None
     assert (found.segment, found.code) == ("name", code)
-    assert found.following
+    assert found.suggestion
 
 
 ADD, REMOVE = (
@@ -70,17 +91,19 @@ ADD, REMOVE = (
 )
 def test_a_record_is_mended_until_it_holds_the_endpoint_only(held: list[str], typed: str) -> None:
     records = [record(*held)] if held else []
-    facts = Facts(zones=[ZONE], zone_links=[LINK], zone_records=records, private_endpoint=ENDPOINT)
-    found = evidence.name(facts, "rg", SPOKE, judge(PATH, sight(addresses=tuple(held), status=2)))  # type: ignore[arg-type]
-    assert found.following == typed
+    facts = evidence(zones=[ZONE], zone_links=[LINK], zone_records=records, private_endpoint=ENDPOINT)
+    found = name.broken(facts, judge(PATH, observed(addresses=tuple(held), status=2)))
+    assert found is not None
+    assert found.suggestion == typed
 
 
 def test_a_link_is_called_as_the_template_calls_it() -> None:
     network = "/subscriptions/s/resourceGroups/RG/providers/Microsoft.Network/virtualNetworks/vnet-Spoke-x"
-    endpoint = {"properties": {"subnet": {"id": f"{network}/subnets/linked"}}}
-    facts = Facts(zones=[ZONE], zone_links=[], zone_records=[], private_endpoint=endpoint)
-    found = evidence.name(facts, "rg", SPOKE, judge(PATH, sight(addresses=(), status=2)))  # type: ignore[arg-type]
-    assert found.following == (
+    document = {"properties": {"subnet": {"id": f"{network}/subnets/linked"}}}
+    facts = evidence(zones=[ZONE], zone_links=[], zone_records=[], private_endpoint=document)
+    found = name.broken(facts, judge(PATH, observed(addresses=(), status=2)))
+    assert found is not None
+    assert found.suggestion == (
         "az network private-dns link vnet create -g rg -z corp.internal -n vnet-Spoke-x "
         f"-v {network} -e false"
     )
@@ -98,13 +121,13 @@ def test_a_link_is_called_as_the_template_calls_it() -> None:
 def test_endpoint_states(status: str, code: str | None) -> None:
     state = {"privateLinkServiceConnectionState": {"status": status, "description": "why"}}
     document = {"id": "/pe/A", "properties": {"manualPrivateLinkServiceConnections": [{"properties": state}]}}
-    facts = Facts(private_endpoint=document, private_link_services=[])
-    found = evidence.endpoint(facts, "rg", SPOKE)  # type: ignore[arg-type]
+    facts = evidence(private_endpoint=document, private_link_services=[])
+    found = endpoint.broken(facts, FAILED)
     assert (found.code if found else None) == code
     if code == "PE_DISCONNECTED":
         assert found is not None
         assert (
-            found.following == "az network private-endpoint delete -g rg -n pep && azd provision --no-state"
+            found.suggestion == "az network private-endpoint delete -g rg -n pep && azd provision --no-state"
         )
 
 
@@ -114,30 +137,38 @@ def test_the_connection_to_approve_is_named_where_its_owner_asks() -> None:
     others = {"id": "/pls/c/b", "properties": {"privateEndpoint": {"id": "/pe/b"}}}
     own = {"id": "/pls/c/a", "properties": {"privateEndpoint": {"id": "/PE/a"}}}
     service = {"properties": {"privateEndpointConnections": [others, own]}}
-    facts = Facts(private_endpoint=document, private_link_services=[service])
-    found = evidence.endpoint(facts, "rg", SPOKE)  # type: ignore[arg-type]
+    facts = evidence(private_endpoint=document, private_link_services=[service])
+    found = endpoint.broken(facts, FAILED)
     assert found is not None
-    assert found.following == "az network private-endpoint-connection approve --id /pls/c/a"
+    assert found.suggestion == "az network private-endpoint-connection approve --id /pls/c/a"
 
 
 def test_rules_of_the_load_balancer() -> None:
     rule = {"name": "web", "properties": {"frontendPort": 8000, "probe": {"id": "/lb/probes/P"}}}
     probes = [{"name": "p", "properties": {"port": 18099}}]
-    balancer = {"name": "lbi", "properties": {"loadBalancingRules": [rule], "probes": probes}}
-    assert evidence.rule(balancer, WEB) == ("web", None)
-    assert evidence.health_port(balancer, "web") == 18099
-    _, found = evidence.rule(balancer, Forward("db", 1433))
+    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule], "probes": probes}}
+    facts = evidence(load_balancer=document)
+    assert balancer.lacks_rule(facts, FAILED) is None
+    assert facts.health_port(WEB) == 18099
+    found = balancer.lacks_rule(facts, replace(FAILED, path=replace(PATH, forward=Forward("db", 1433))))
     assert found is not None
-    assert (found.code, found.following) == ("LB_NO_RULE", "azd provision --no-state")
+    assert (found.code, found.suggestion) == ("LB_NO_RULE", "azd provision --no-state")
 
 
-def test_backends() -> None:
-    down = {"ipAddress": "10.0.1.6", "state": "Down", "reason": "Down_Probe_HttpStatusCodeError"}
-    found = evidence.unhealthy([down], hub_seen=False)
-    assert found is not None
-    assert (found.code, "Down_Probe_HttpStatusCodeError" in found.evidence) == ("LB_NO_HEALTHY_BACKEND", True)
-    assert evidence.unhealthy([down, {"ipAddress": "x", "state": "Up"}], hub_seen=True) is None
-    assert evidence.unhealthy([], hub_seen=True) is None
+DOWN = {"ipAddress": "10.0.1.6", "state": "Down", "reason": "Down_Probe_HttpStatusCodeError"}
+
+
+@pytest.mark.parametrize(
+    ("health", "broken"), [([DOWN], True), ([DOWN, {"ipAddress": "x", "state": "Up"}], False), ([], False)]
+)
+def test_backends(health: list[dict[str, Any]], *, broken: bool) -> None:
+    rule = {"name": "web", "properties": {"frontendPort": 8000, "probe": {"id": "/lb/probes/P"}}}
+    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule]}}
+    found = balancer.unhealthy(evidence(load_balancer=document, rule_health=health), FAILED)
+    assert (found is not None) == broken
+    if found is not None:
+        assert found.code == "LB_NO_HEALTHY_BACKEND"
+        assert "Down_Probe_HttpStatusCodeError" in found.evidence
 
 
 @pytest.mark.parametrize(("peered", "code"), [(True, None), (False, "ROUTE_NO_PEERING")])
@@ -149,29 +180,11 @@ def test_peering(*, peered: bool, code: str | None) -> None:
         {"id": "/net/corp", "name": "corp", "properties": {"addressSpace": {"addressPrefixes": ["192.168.42.0/24"]}}},
     ]  # fmt: skip
     frontend = {"properties": {"subnet": {"id": "/net/hub/subnets/shared"}}}
-    found = evidence.peering(networks, {"properties": {"frontendIPConfigurations": [frontend]}}, WEB.targets)
+    document = {"properties": {"frontendIPConfigurations": [frontend]}}
+    found = route.lacks_peering(evidence(load_balancer=document, virtual_networks=networks), FAILED)
     assert (found.code if found else None) == code
     if found is not None:  # azd skips a template that has not changed
-        assert found.following == "azd provision --no-state"
-
-
-def test_targets_that_never_answer_are_named_by_their_machines() -> None:
-    def nic(machine: str, address: str) -> dict[str, Any]:
-        entry = {"properties": {"privateIPAddress": address}}
-        return {"properties": {"virtualMachine": {"id": f"/vm/{machine}"}, "ipConfigurations": [entry]}}
-
-    class Machines(Facts):
-        def host_name(self, machine_id: str) -> str:
-            return machine_id.removeprefix("/vm/vm-")
-
-    machines = Machines(network_interfaces=[nic("vm-A", "192.168.42.65"), nic("vm-b", "192.168.42.66")])
-    result = judge(PATH, sight(GOOD, GOOD, GOOD, GOOD))
-    assert evidence.missing_targets(machines, result) == ["192.168.42.66:8000"]  # type: ignore[arg-type]
-    (warning,) = evidence.unnamed("1 of 2", ["192.168.42.66:8000"])
-    assert (warning.code, "192.168.42.66:8000" in warning.evidence) == ("TARGET_DOWN", True)
-    stranger = judge(PATH, sight(*[Sample("curl", connected=True, answered=True, server="z")] * 4))
-    assert evidence.missing_targets(machines, stranger) == []  # type: ignore[arg-type]
-    assert evidence.unnamed("1 of 2", [])[0].code == "TARGET_DOWN"
+        assert found.suggestion == "azd provision --no-state"
 
 
 def status(**changes: Any) -> dict[str, Any]:
@@ -224,22 +237,22 @@ DEAD = [{"address": target, "state": "down", "lastError": "timed out"} for targe
     ],
 )
 def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
-    reports = forwarder.parse(f"10.0.1.6 {json.dumps(report)}\n10.0.1.7 \n")
+    reports = agents.parse(f"10.0.1.6 {json.dumps(report)}\n10.0.1.7 \n")
     assert reports["10.0.1.7"] is None
-    found = forwarder.explain(reports, WEB, HEALTH)
+    found = forwarder.reported(reports, WEB, HEALTH)
     assert (found.code if found else None) == code
     if code and code.startswith("FWD"):
         assert found is not None
-        assert found.following == f"az vmss update-instances {SCALE_SET} 0 && az vmss reimage {SCALE_SET} 0"
+        assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0 && az vmss reimage {SCALE_SET} 0"
 
 
 def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
     alive = status()["forwards"][0]["targets"]
     halves = [status(forward={"targets": [DEAD[i], alive[1 - i]]}) for i in (0, 1)]
-    assert forwarder.explain({"10.0.1.6": halves[0], "10.0.1.7": halves[1]}, WEB, HEALTH) is None
+    assert forwarder.reported({"10.0.1.6": halves[0], "10.0.1.7": halves[1]}, WEB, HEALTH) is None
     none = status(forward={"targets": DEAD})
-    assert forwarder.explain({"10.0.1.6": halves[0], "10.0.1.7": none}, WEB, HEALTH) is None
-    found = forwarder.explain({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}, WEB, HEALTH)
+    assert forwarder.reported({"10.0.1.6": halves[0], "10.0.1.7": none}, WEB, HEALTH) is None
+    found = forwarder.reported({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}, WEB, HEALTH)
     assert found is not None
     assert found.code == "TARGET_DOWN"
     assert all(f"{target}: timed out" in found.evidence for target in WEB.targets)
@@ -251,7 +264,45 @@ def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
 def test_packets_to_a_forwarder(failure: str, code: str | None) -> None:
     path = Path("hub/web/10.0.1.6", "forwarder", BOX, WEB, "10.0.1.6", 8000)
     seen = Sample("curl", connected=not failure, answered=not failure, failure=failure, text="t")
-    found = forwarder.judge_direct([judge(path, Sight(samples=(seen,)))], HEALTH)
+    found = forwarder.observed([judge(path, Observation(samples=(seen,)))], HEALTH)
     assert (found.code if found else None) == code
     if found is not None:
-        assert found.following == f"az vmss update-instances {SCALE_SET} 0 && az vmss reimage {SCALE_SET} 0"
+        assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0 && az vmss reimage {SCALE_SET} 0"
+
+
+def test_there_is_one_order_and_its_first_answer_counts() -> None:
+    """The endpoint comes before the load balancer, whose state would be an answer as well."""
+    rejected = {"privateLinkServiceConnectionState": {"status": "Rejected"}}
+    document = {"properties": {"privateLinkServiceConnections": [{"properties": rejected}]}}
+    facts = evidence(private_endpoint=document, private_link_services=[], load_balancer={"name": "lbi"})
+    assert [result.broken and result.broken.code for result in explain(facts, [FAILED])] == ["PE_REJECTED"]
+
+
+def test_evidence_is_asked_once_for_all_paths() -> None:
+    asked: list[str] = []
+
+    def private_endpoint(name: str) -> dict[str, Any]:
+        asked.append(name)
+        state = {"privateLinkServiceConnectionState": {"status": "Rejected"}}
+        return {"properties": {"privateLinkServiceConnections": [{"properties": state}]}}
+
+    facts = evidence(private_link_services=[])
+    facts.networks.private_endpoint = private_endpoint  # type: ignore[method-assign]
+    found = explain(facts, [FAILED] * 5)
+    assert {result.broken.code for result in found if result.broken} == {"PE_REJECTED"}
+    assert asked == ["pep"]
+
+
+def test_a_failure_to_read_is_not_kept() -> None:
+    answers = iter([FwdctlError("arm_unavailable", "Not now."), [ZONE]])
+
+    def zones() -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    facts = evidence()
+    with pytest.raises(FwdctlError):
+        facts.read(zones)
+    assert facts.read(zones) == facts.read(zones) == [ZONE]

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fwdctl.channel import wire
+from fwdctl.channel import framing
 
 
 def cksum(*parts: bytes) -> int:
-    running = wire.Checksum()
+    running = framing.Checksum()
     for part in parts:
         running.add(part)
     return running.value
@@ -38,7 +38,7 @@ def test_cksum_is_posix(data: bytes) -> None:
 @given(st.binary(max_size=200))
 @settings(deadline=None, max_examples=40)
 def test_escape_is_undone_by_printf(data: bytes) -> None:
-    text = wire.escape(data)
+    text = framing.escape(data)
     assert all(" " <= char <= "~" for char in text)
     answer = subprocess.run(
         ["/bin/sh", "-c", 'printf %b "$1"', "sh", text], capture_output=True, check=True, timeout=10
@@ -47,12 +47,12 @@ def test_escape_is_undone_by_printf(data: bytes) -> None:
 
 
 def test_nothing_sent_is_longer_than_a_message_or_a_terminal_line() -> None:
-    text = wire.program((b"x" * 10_000,))
-    sent = wire.greeting("0123456789ab", len(text)) + wire.program_lines(text)
+    text = framing.program((b"x" * 10_000,))
+    sent = framing.greeting("0123456789ab", len(text)) + framing.program_lines(text)
     assert max(len(line) for line in sent.split(b"\n")) < 4095
-    assert max(len(message) for message in wire.messages(sent)) <= 40
-    assert b"".join(wire.messages(sent)) == sent
-    assert b"!" not in wire.greeting("n", 1)
+    assert max(len(message) for message in framing.messages(sent)) <= 40
+    assert b"".join(framing.messages(sent)) == sent
+    assert b"!" not in framing.greeting("n", 1)
 
 
 FRAMES = b"""noise
@@ -70,7 +70,7 @@ FRAMES = b"""noise
 @given(st.integers(1, 40))
 def test_frames_arrive_at_any_boundary(size: int) -> None:
     data = FRAMES.replace(b"1834268446", str(cksum(b"aGk=\n")).encode()).replace(b"\n", b"\r\n")
-    frames = wire.Frames("n")
+    frames = framing.Frames("n")
     outputs = [output for at in range(0, len(data), size) for output in frames.feed(data[at : at + size])]
     assert (frames.status, outputs) == (3, [("o", b"hi")])
 
@@ -79,15 +79,15 @@ def test_no_lost_byte_changes_a_result() -> None:
     """Every single byte in turn: it is noticed, or it did not matter."""
     data = FRAMES.replace(b"1834268446", str(cksum(b"aGk=\n")).encode()).replace(b"x 3 3", b"x 137 137")
     for at in range(len(data)):
-        frames = wire.Frames("n")
-        with suppress(wire.DamagedError):
+        frames = framing.Frames("n")
+        with suppress(framing.DamagedError):
             outputs = frames.feed(data[:at] + data[at + 1 :])
             if frames.status is not None:
                 assert (frames.status, outputs) == (137, [("o", b"hi")])
 
 
 def test_what_was_handed_on_is_not_held() -> None:
-    frames = wire.Frames("n")
+    frames = framing.Frames("n")
     frames.feed(b"@n r\n@n s b\n")
     line = base64.b64encode(bytes(57)).decode()
     tracemalloc.start()
@@ -101,8 +101,8 @@ def test_what_was_handed_on_is_not_held() -> None:
 
 
 def test_echoed_input_is_no_frame() -> None:
-    frames = wire.Frames("abc")
-    frames.feed(b"# " + wire.greeting("abc", 5).replace(b"\n", b"\r\n"))
+    frames = framing.Frames("abc")
+    frames.feed(b"# " + framing.greeting("abc", 5).replace(b"\n", b"\r\n"))
     assert not frames.ready
 
 
@@ -126,7 +126,7 @@ def test_echoed_input_is_no_frame() -> None:
     ],
 )
 def test_damaged_frames_are_noticed(line: bytes) -> None:
-    frames = wire.Frames("n")
+    frames = framing.Frames("n")
     frames.feed(b"@n r\n@n s b\n")
-    with pytest.raises(wire.DamagedError):
+    with pytest.raises(framing.DamagedError):
         frames.feed(line + b"\n")

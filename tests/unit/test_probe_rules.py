@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdctl.probe.security import Flow, denied
+from fwdctl.probe.hops.rules import Flow, denied
 
 if TYPE_CHECKING:
     from fwdctl.probe.model import Broken
@@ -113,7 +113,7 @@ def test_a_refused_flow_is_named_and_allowed_again(
         f"rule {name} of network security group nsg refuses port 8000 from {origin} "
         "to the forwarders (10.0.1.5, 10.0.1.6)"
     )
-    assert found.following == f"az network nsg rule update -g rg --nsg-name nsg -n {name} --access Allow"
+    assert found.suggestion == f"az network nsg rule update -g rg --nsg-name nsg -n {name} --access Allow"
 
 
 @pytest.mark.parametrize(("link", "jump"), [("Deny", "Allow"), ("Allow", "Deny")])
@@ -135,7 +135,7 @@ def test_before_a_rule_that_refuses_everything_comes_one_that_allows_the_flow(
 ) -> None:
     found = ask(flow, *rules)
     assert found is not None
-    assert found.following == (
+    assert found.suggestion == (
         f"az network nsg rule create -g rg --nsg-name nsg -n allow-8000-{priority} --priority {priority} "
         f"--access Allow --direction Inbound --protocol Tcp --source-address-prefixes {source} "
         "--destination-address-prefixes 10.0.1.0/26 --destination-port-ranges 8000"
@@ -145,4 +145,4 @@ def test_before_a_rule_that_refuses_everything_comes_one_that_allows_the_flow(
 def test_where_no_rule_fits_before_the_rules_are_listed() -> None:
     found = ask(FLOW, rule("no", 100, "Deny"))
     assert found is not None
-    assert found.following == "az network nsg rule list -g rg --nsg-name nsg -o table"
+    assert found.suggestion == "az network nsg rule list -g rg --nsg-name nsg -o table"

@@ -1,0 +1,34 @@
+"""Values in ARM's documents, which stand below `properties`, and ids, which are compared without case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Document = Mapping[str, Any]
+
+
+def value(document: Document, *keys: str | int) -> Any:
+    """A value below `properties`; None where a key or an item of a list is missing on the way."""
+    found: Any = document.get("properties")
+    for key in keys:
+        if isinstance(key, int):
+            found = found[key] if isinstance(found, Sequence) and len(found) > key else None
+        else:
+            found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def entries(document: Document, *keys: str) -> list[Document]:
+    """A list of documents below `properties`; several keys for lists that belong together."""
+    return [entry for key in keys for entry in value(document, key) or ()]
+
+
+def network_of(subnet_id: object) -> str:
+    """Id of the network that a subnet is in, as it is written there; empty without a subnet."""
+    return str(subnet_id or "").partition("/subnets/")[0]
+
+
+def same(one: object, other: object) -> bool:
+    """Whether two ids, or names, mean the same resource."""
+    return str(one or "").lower() == str(other or "").lower()

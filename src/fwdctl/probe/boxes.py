@@ -1,0 +1,106 @@
+"""What the probe asks of jump boxes: tests of paths, and single commands."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Self
+
+from fwdctl.channel import Request
+from fwdctl.jump.session import Session
+from fwdctl.probe.judge import judge, skipped
+from fwdctl.probe.parse import IncompleteError, parse
+from fwdctl.probe.script import script
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwdctl.azure.arm import Arm
+    from fwdctl.deployment import Box, Deployment
+    from fwdctl.output import Progress
+    from fwdctl.probe.model import Path, PathResult
+    from fwdctl.runtime import Runtime
+
+BOX_OVERHEAD = 30.0
+"""Seconds that a box may need beyond its checks before its run counts as hung."""
+
+
+class BoxClient:
+    """Jump boxes of one deployment, left as they were found. Use as a context manager.
+
+    Args:
+        runtime, arm, deployment, progress: for the sessions.
+        boxes: those that may be started; any other is asked only while it runs.
+        timeout: seconds for one connection.
+        keep_running: leave boxes running that were started.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        arm: Arm,
+        deployment: Deployment,
+        progress: Progress,
+        *,
+        boxes: Sequence[Box],
+        timeout: float,
+        keep_running: bool = False,
+    ) -> None:
+        def open_session(box: Box, *, may_start: bool) -> Session:
+            return Session(
+                runtime, arm, deployment, box, progress, may_start=may_start, keep_running=keep_running
+            )
+
+        self._open = open_session
+        self._timeout = timeout
+        self._sessions = {box.name: open_session(box, may_start=True) for box in boxes}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        for session in self._sessions.values():
+            self._stack.enter_context(session)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)  # type: ignore[arg-type]
+
+    def starts(self, box: Box) -> bool:
+        """Whether a box is started when it does not run."""
+        return box.name in self._sessions
+
+    def ask(self, box: Box, command: str) -> str:
+        """What a shell command prints; empty where that is not known.
+
+        Raises:
+            FwdctlError: the box does not run, does not start, or refuses exec.
+        """
+        request = Request(("/bin/sh", "-c", command), timeout=BOX_OVERHEAD, idempotent=True)
+        outcome = self._session(box).run(request)
+        return "" if outcome.inconclusive else outcome.stdout.decode("utf-8", "replace")
+
+    def test(self, paths: Sequence[Path]) -> list[PathResult]:
+        """Test paths of one box in one exec.
+
+        Raises:
+            FwdctlError: as `ask`.
+        """
+        if all(path.skip for path in paths):
+            return [skipped(path, path.skip) for path in paths]
+        results = self._test(paths, python=False)
+        lacking = any(result.observation.lacks_tool for result in results)
+        return self._test(paths, python=True) if lacking else results
+
+    def _test(self, paths: Sequence[Path], *, python: bool) -> list[PathResult]:
+        command = ("/bin/sh", "-c", script(paths, self._timeout, python=python))
+        request = Request(command, timeout=BOX_OVERHEAD + 3 * self._timeout, idempotent=True)
+        outcome = self._session(paths[0].box).run(request)
+        if outcome.inconclusive:
+            return [skipped(path, f"{outcome.detail}; try again", "inconclusive") for path in paths]
+        try:
+            observed = parse(outcome.stdout.decode("utf-8", "replace"), len(paths))
+        except IncompleteError as error:
+            reason = f"the box's report is incomplete: {error}"
+            return [skipped(path, reason, "inconclusive") for path in paths]
+        return [judge(path, each) for path, each in zip(paths, observed, strict=True)]
+
+    def _session(self, box: Box) -> Session:
+        return self._sessions.get(box.name) or self._open(box, may_start=False)

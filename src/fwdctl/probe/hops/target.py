@@ -1,0 +1,102 @@
+"""The targets: what they answer to the hub directly, and which are missing on a path that works."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fwdctl.errors import FwdctlError
+from fwdctl.probe.counters import Count, counted, with_count
+from fwdctl.probe.judge import judge
+from fwdctl.probe.model import Broken
+
+if TYPE_CHECKING:
+    from fwdctl.probe.evidence import Evidence
+    from fwdctl.probe.model import PathResult
+
+MORE_SAMPLES = 6
+"""Times the number of targets: connections made before a target is said to be missing."""
+
+
+def silent(evidence: Evidence, result: PathResult) -> Broken | None:
+    """The target of a direct test; or all targets, if none answers the hub."""
+    if result.path.origin == "target":
+        return _direct(result)
+    tests = evidence.targets(result.path.forward)
+    if not tests or any(test.verdict != "fail" for test in tests):
+        return None
+    first = _direct(tests[0])
+    if len(tests) == 1:
+        return first
+    names = ", ".join(f"{test.path.host}:{test.path.port}" for test in tests)
+    return Broken(
+        "target",
+        first.code,
+        f"no target answers the hub: {names}",
+        f"Check the servers {', '.join(dict.fromkeys(test.path.host for test in tests))}: are they on, "
+        "do they listen on these ports, do their firewalls admit the forwarders?",
+    )
+
+
+def unwell(evidence: Evidence, result: PathResult) -> Broken | None:
+    """The way is open, but what answers is not well."""
+    if result.failed_check != "protocol":
+        return None
+    forward = result.path.forward
+    logs = f"Check what the servers of forward '{forward.name}' say in their own logs."
+    suggestion = logs if evidence.targets(forward) else "fwdctl probe hub"
+    return Broken("target", "TARGET_UNWELL", result.reason, suggestion)
+
+
+def _direct(result: PathResult) -> Broken:
+    """A target that does not answer the hub directly."""
+    path = result.path
+    refused = any(sample.failure == "refused" for sample in result.observation.samples)
+    code = "TARGET_REFUSED" if refused else "TARGET_DOWN"
+    if result.failed_check == "protocol":
+        code = "TARGET_UNWELL"
+    place = f"{path.host}:{path.port}"
+    return Broken(
+        "target",
+        code,
+        f"target {place} of forward '{path.forward.name}': {result.reason.removeprefix(f'{place}: ')}",
+        f"Check the server {path.host}: is it on, does it listen on port {path.port}, "
+        "does its firewall admit the forwarders?",
+    )
+
+
+def missing(evidence: Evidence, result: PathResult) -> PathResult:
+    """A path that works, with a warning for each target that answers no connection.
+
+    More connections come before anybody is accused: a few can meet the same server by chance.
+    """
+    result = _sampled_again(evidence, result)
+    if not result.lacks_servers:
+        return result
+    direct = [test for test in evidence.targets(result.path.forward) if test.verdict == "fail"]
+    if direct:
+        return replace(result, warnings=tuple(_direct(test) for test in direct))
+    seen = f"{result.answering} of {result.path.expected} servers answer through {result.path.label}"
+    texts = [f"{seen}; target {text} takes no connection" for text in result.idle] or [
+        f"{seen}; only the hub can tell which is missing"
+    ]
+    return replace(
+        result, warnings=tuple(Broken("target", "TARGET_DOWN", text, "fwdctl probe hub") for text in texts)
+    )
+
+
+def _sampled_again(evidence: Evidence, result: PathResult) -> PathResult:
+    path = result.path
+    more = replace(path, samples=MORE_SAMPLES * path.expected, address="")
+    try:
+        [again], counts = counted(evidence, [path.forward], lambda: evidence.boxes.test([more]))
+    except FwdctlError:
+        return result
+    count = counts[path.forward.name]
+    samples = result.observation.samples + again.observation.samples
+    merged = judge(replace(path, samples=len(samples)), replace(result.observation, samples=samples))
+    if path.header:
+        idle = tuple(text for text in path.forward.targets if not count.unknown and not count.taken.get(text))
+        return replace(merged, idle=idle) if merged.lacks_servers else merged
+    earlier = {text: 1 for text in path.forward.targets if text not in result.idle}
+    return with_count(evidence, merged, Count(count.unknown, {**count.taken, **earlier}))

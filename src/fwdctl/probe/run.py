@@ -1,0 +1,120 @@
+"""Test the paths: boxes side by side, one exec each; explain what failed while the boxes still run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.jump.boxes import side_by_side
+from fwdctl.probe.boxes import BoxClient
+from fwdctl.probe.judge import skipped
+from fwdctl.probe.model import Broken, PathResult
+from fwdctl.probe.plan import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fwdctl.azure.arm import Arm
+    from fwdctl.deployment import Deployment
+    from fwdctl.output import Progress
+    from fwdctl.probe.evidence import Evidence
+    from fwdctl.probe.model import Path
+    from fwdctl.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to probe.
+
+    Attributes:
+        which: `hub`, `spoke`, `all` or a spoke's name.
+        samples: fresh connections for each path, 0 for as many as the targets suggest.
+        timeout: seconds for one connection.
+        keep_running: leave boxes running that were started.
+    """
+
+    which: str
+    samples: int = 0
+    timeout: float = 5.0
+    keep_running: bool = False
+
+
+def probe(
+    runtime: Runtime, arm: Arm, deployment: Deployment, options: Options, progress: Progress
+) -> list[PathResult]:
+    """Results in the order of the plan.
+
+    Raises:
+        FwdctlError: nothing could be tested at all: no login, no such box or group, no start.
+    """
+    paths = plan(deployment, options.which, options.samples)
+    boxes = list(dict.fromkeys(path.box for path in paths))
+    client = BoxClient(
+        runtime,
+        arm,
+        deployment,
+        progress,
+        boxes=boxes,
+        timeout=options.timeout,
+        keep_running=options.keep_running,
+    )
+
+    @cache
+    def evidence() -> Evidence:  # imported where it is needed: most probes pass without
+        from fwdctl.probe.evidence import Evidence
+
+        return Evidence.of(client, arm, deployment)
+
+    with client:
+        if any(path.is_counted for path in paths):
+            from fwdctl.probe.counters import count_targets
+
+            results = count_targets(evidence(), paths, lambda: _test(client, paths))
+        else:
+            results = _test(client, paths)
+        if any(result.verdict == "fail" or result.lacks_servers for result in results):
+            from fwdctl.probe.hops import explain
+
+            results = explain(evidence(), results)
+    return results
+
+
+def _test(client: BoxClient, paths: Sequence[Path]) -> list[PathResult]:
+    """Test all paths, each box's in one exec; a box that cannot be asked makes its own paths untested."""
+
+    def one(own: Sequence[Path]) -> list[PathResult] | FwdctlError:
+        try:
+            return client.test(own)
+        except FwdctlError as error:
+            if error.exit_code is ExitCode.INTERRUPTED:
+                raise
+            return error
+
+    boxes = dict.fromkeys(path.box for path in paths)
+    by_box = [[path for path in paths if path.box is box] for box in boxes]
+    outcomes = side_by_side(one, by_box)
+    errors = [outcome for outcome in outcomes if isinstance(outcome, FwdctlError)]
+    if len(errors) == len(outcomes):
+        raise errors[0]
+    return [
+        result
+        for own, outcome in zip(by_box, outcomes, strict=True)
+        for result in (_untested(own, outcome) if isinstance(outcome, FwdctlError) else outcome)
+    ]
+
+
+def _untested(paths: Sequence[Path], error: FwdctlError) -> list[PathResult]:
+    broken = Broken("box", error.code.upper(), error.message, error.suggestion)
+    return [replace(skipped(path, error.message, "inconclusive"), broken=broken) for path in paths]
+
+
+def exit_code(results: Sequence[PathResult]) -> ExitCode:
+    """4 when any path is broken, else 5 when any is inconclusive or nothing was tested, else 0."""
+    verdicts = {result.verdict for result in results}
+    if "fail" in verdicts:
+        return ExitCode.BROKEN
+    if "inconclusive" in verdicts or "pass" not in verdicts:
+        return ExitCode.INCONCLUSIVE
+    return ExitCode.OK
