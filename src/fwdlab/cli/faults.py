@@ -58,8 +58,7 @@ def break_(
             data=data,
             table=lambda console: say(
                 console,
-                f"(!) {data['name']}: {data['summary']}. A probe should "
-                + (f"say {data['code']}." if data["code"] else f"end with exit code {data['exitCode']}."),
+                f"(!) {data['name']}: {data['summary']}. Run `fwdctl probe spoke` to see what it says.",
             ),
         )
 
@@ -69,12 +68,10 @@ def break_(
 def _list_faults() -> Result:
     from fwdlab.faults import FAULTS
 
-    rows = [[fault.name, fault.summary, fault.code, str(fault.exit_code)] for fault in FAULTS.values()]
+    rows = [[fault.name, fault.summary] for fault in FAULTS.values()]
     return Result(
-        data={
-            "faults": [dict(zip(("name", "summary", "code", "exitCode"), row, strict=True)) for row in rows]
-        },
-        table=lambda console: grid(console, ["fault", "what it changes", "probe says", "exit"], rows),
+        data={"faults": [dict(zip(("name", "summary"), row, strict=True)) for row in rows]},
+        table=lambda console: grid(console, ["fault", "what it changes"], rows),
     )
 
 

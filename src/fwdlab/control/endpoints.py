@@ -146,7 +146,7 @@ class Control:
         bench = Bench(self.lab.store.snapshot, self.lab.api, self.lab.data_plane, switches, target)
         fault = await self.faults.cause(str(request.body["name"]), bench)
         await self.lab.api.settle()
-        return {"name": fault.name, "summary": fault.summary, "code": fault.code, "exitCode": fault.exit_code}
+        return {"name": fault.name, "summary": fault.summary}
 
     async def heal(self, request: ArmRequest) -> dict[str, Any]:
         """Undo one fault or all."""
