@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -95,12 +96,56 @@ def test_remote_exit_code_comes_back(lab: RunningLab) -> None:
     lab.fwdctl("jump", "exec", "spoke", "--", "sh", "-c", "exit 3", expect=3)
 
 
+def probed_spoke(lab: RunningLab) -> dict[str, Any]:
+    """The spoke's only path, which works."""
+    envelope = lab.fwdctl("probe", "spoke", "-o", "json").json
+    assert (envelope["status"], envelope["exitCode"]) == ("succeeded", 0)
+    (path,) = envelope["data"]["paths"]
+    assert path["verdict"] == "pass"
+    return dict(path)
+
+
 def test_one_dead_server_is_reported_and_the_path_still_passes(lab: RunningLab) -> None:
     lab.lab("break", "target-down")
-    envelope = lab.fwdctl("probe", "spoke", "-o", "json").json
-    assert envelope["exitCode"] == 0
-    assert "192.168.42.65:8000" in json.dumps(envelope)
-    assert "TARGET_DOWN" in json.dumps(envelope)
+    (unnamed,) = probed_spoke(lab)["warnings"]
+    assert (unnamed["segment"], unnamed["code"]) == ("target", "TARGET_DOWN")
+    assert (
+        unnamed["evidence"]
+        == "1 of 2 servers answer through spoke/web; only the hub can tell which is missing"
+    )
+    lab.fwdctl("jump", "start", "hub")
+    path = probed_spoke(lab)
+    assert list(path["servers"]) == ["server66"]
+    (named,) = path["warnings"]
+    assert named["code"] == "TARGET_DOWN"
+    assert "target 192.168.42.65:8000 of forward 'web'" in named["evidence"]
+
+
+def test_counters_tell_which_servers_answer_a_protocol_without_names(lab: RunningLab) -> None:
+    topology = lab.topology
+    for forward in topology["forwards"]:
+        forward.update(check="tcp", identityHeader="")
+    plain = replace(lab, environ={**lab.environ, "FWD_TOPOLOGY": json.dumps(topology)})
+    assert probed_spoke(plain)["checks"][-1] == {
+        "check": "targets",
+        "verdict": "skip",
+        "reason": "which servers answer was not asked: the hub's jump box does not run",
+    }
+    lab.fwdctl("jump", "start", "hub")
+    before = forwarder_packets(lab)
+    path = probed_spoke(plain)
+    assert forwarder_packets(lab) - before >= path["samples"]["made"] >= 4
+    assert path["checks"][-1] == {
+        "check": "targets",
+        "verdict": "pass",
+        "reason": "2 of 2 targets took connections: 192.168.42.65:8000, 192.168.42.66:8000",
+    }
+    assert path["warnings"] == []
+    lab.lab("break", "target-down")
+    (warning,) = probed_spoke(plain)["warnings"]
+    assert warning["code"] == "TARGET_DOWN"
+    assert "192.168.42.65:8000" in warning["evidence"]
+    assert set(states(lab).values()) == {"Running", "Stopped"}
 
 
 def test_no_server_left_is_a_broken_path(lab: RunningLab) -> None:
