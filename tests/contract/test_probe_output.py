@@ -335,7 +335,7 @@ def test_lost_frames_are_inconclusive(world: World) -> None:
     assert world.shells.connections == 2  # one retry
 
 
-def test_one_lost_frame_is_mended(world: World) -> None:
+def test_one_lost_frame_leads_to_a_second_run(world: World) -> None:
     world.shells.faults.drop_output = 800
     world.shells.faults.connections = 1
     assert world.run("probe", "spoke") == 0

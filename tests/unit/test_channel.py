@@ -213,7 +213,7 @@ def test_a_lost_character_is_noticed(server: AciExecServer) -> None:
     assert server.connections == 1
 
 
-def test_a_lost_character_is_mended_where_running_twice_is_harmless(server: AciExecServer) -> None:
+def test_a_lost_character_leads_to_a_second_run_where_that_is_harmless(server: AciExecServer) -> None:
     server.faults.drop_output = IN_THE_PAYLOAD
     server.faults.connections = 1
     outcome = run(server, "head", "-c", "20000", "/dev/zero", idempotent=True)
@@ -239,7 +239,7 @@ def test_a_cut_is_inconclusive_and_not_repeated(server: AciExecServer) -> None:
     assert server.connections == 1
 
 
-def test_a_cut_is_mended_where_running_twice_is_harmless(server: AciExecServer) -> None:
+def test_a_cut_leads_to_a_second_run_where_that_is_harmless(server: AciExecServer) -> None:
     server.faults.cut_output = 3000
     server.faults.connections = 1
     outcome = run(server, "head", "-c", "100000", "/dev/zero", idempotent=True)

@@ -1,20 +1,17 @@
-"""`jump shell`: keys and output pass through, and the terminal is as before afterwards. The codes' pages."""
+"""`jump shell`: keys and output pass through, and the terminal is as before afterwards."""
 
 from __future__ import annotations
 
 import os
-import re
 import select
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from fwdctl.channel.socket import connect
 from support.aci_exec_server import aci_exec_server
 
-ROOT = Path(__file__).resolve().parents[2]
 termios = pytest.importorskip("termios")
 
 
@@ -53,18 +50,3 @@ def test_a_shell_ends_with_the_remote_one_and_restores_the_terminal(ending: byte
     assert termios.tcgetattr(terminal) == before
     for descriptor in (keyboard, terminal, screen, output):
         os.close(descriptor)
-
-
-def test_every_code_has_a_page() -> None:
-    pages = "\n".join(
-        re.findall(r"^#+ (.*)$", (ROOT / "docs" / "codes.md").read_text(encoding="utf-8"), re.MULTILINE)
-    )
-    codes = set()
-    for source in (ROOT / "src" / "fwdctl" / "probe").glob("*.py"):
-        codes |= set(
-            re.findall(
-                r'"((?:DNS|PE|LB|FWD|ROUTE|NSG|TARGET|PATH)_[A-Z_]+)"', source.read_text(encoding="utf-8")
-            )
-        )
-    assert len(codes) > 10
-    assert {code for code in codes if code not in pages} == set()

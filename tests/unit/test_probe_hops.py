@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pathlib
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +19,9 @@ from fwdctl.probe.hops import balancer, endpoint, explain, forwarder, name, rout
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Observation, Path, Sample
 from support.probe_paths import BOX, PATH, SPOKE, WEB, observed
+
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Facts:
@@ -89,7 +94,7 @@ ADD, REMOVE = (
         (["10.1.17.8", "10.1.17.9"], f"{ADD} 10.1.17.4 && {REMOVE} 10.1.17.8 && {REMOVE} 10.1.17.9"),
     ],
 )
-def test_a_record_is_mended_until_it_holds_the_endpoint_only(held: list[str], typed: str) -> None:
+def test_a_record_is_corrected_until_it_holds_the_endpoint_only(held: list[str], typed: str) -> None:
     records = [record(*held)] if held else []
     facts = evidence(zones=[ZONE], zone_links=[LINK], zone_records=records, private_endpoint=ENDPOINT)
     found = name.broken(facts, judge(PATH, observed(addresses=tuple(held), status=2)))
@@ -306,3 +311,27 @@ def test_a_failure_to_read_is_not_kept() -> None:
     with pytest.raises(FwdctlError):
         facts.read(zones)
     assert facts.read(zones) == facts.read(zones) == [ZONE]
+
+
+def test_direct_tests_of_this_probe_are_taken_as_they_are() -> None:
+    facts = evidence()
+    path = Path("hub/web/192.168.42.65:8000", "target", BOX, WEB, "192.168.42.65", 8000)
+    direct = judge(path, Observation(samples=(SILENT,)))
+    for _ in range(2):  # after the count, and before the explanation
+        facts.note([direct, FAILED])
+    assert facts.targets(WEB) == [direct]
+
+
+def test_every_code_is_documented() -> None:
+    pages = "\n".join(
+        re.findall(r"^#+ (.*)$", (ROOT / "docs" / "codes.md").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    codes = set()
+    for source in (ROOT / "src" / "fwdctl" / "probe").rglob("*.py"):
+        codes |= set(
+            re.findall(
+                r'"((?:DNS|PE|LB|FWD|ROUTE|NSG|TARGET|PATH)_[A-Z_]+)"', source.read_text(encoding="utf-8")
+            )
+        )
+    assert len(codes) > 10
+    assert {code for code in codes if code not in pages} == set()

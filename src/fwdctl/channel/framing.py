@@ -131,12 +131,10 @@ def escape(data: bytes) -> str:
 
 
 def program(argv: tuple[bytes, ...], *, python: bool = False) -> str:
-    """The escaped shell program that runs `argv` and reports in frames.
+    """The escaped shell program that runs `argv` (without NUL) and reports in frames.
 
-    Args:
-        argv: without NUL.
-        python: encode with python3, for boxes without dd and base64 or od. It is not sent to others, because
-            every 40 characters are a message.
+    With `python` it encodes with python3, for boxes without dd and base64 or od. That is not sent to others,
+    because every 40 characters are a message.
     """
     encoder, tools = (_PYTHON_ENCODER, "h python3 || no") if python else (_lean(_ENCODER), _TOOLS)
     text = _lean(_PROGRAM).replace("@TOOLS@", tools.strip()).replace("@ENCODER@", encoder.strip())
@@ -145,7 +143,7 @@ def program(argv: tuple[bytes, ...], *, python: bool = False) -> str:
 
 
 def _lean(text: str) -> str:
-    """Shell text without its indentation and remarks."""
+    """Shell text without its indentation and comments."""
     lines = (line.strip() for line in text.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
@@ -193,7 +191,6 @@ class Checksum:
         self._size = 0
 
     def add(self, data: bytes) -> None:
-        """Go on with the next bytes."""
         self._crc = zlib.crc32(data.translate(_REVERSED), self._crc)
         self._size += len(data)
 
@@ -268,10 +265,7 @@ class Frames:
     _rest: bytearray = field(default_factory=bytearray)
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
-        """Take what arrived, at any boundary.
-
-        Returns:
-            decoded output in order, as ("o" or "e", bytes).
+        """Take what arrived, at any boundary; give decoded output in order, as ("o" or "e", bytes).
 
         Raises:
             DamagedError: something was lost on the way.

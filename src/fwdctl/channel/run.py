@@ -57,8 +57,7 @@ class Outcome:
             `cut`, `damaged`, `timeout`: it may have run, and the result is not known.
             `unsupported`: the box lacks the tools.
         status: exit status; None unless completed.
-        stdout: the bytes written, as far as they came; empty where they were handed on.
-        stderr: likewise.
+        stdout, stderr: the bytes written, as far as they came; empty where they were handed on.
         detail: one line for people; empty when completed.
     """
 
@@ -70,7 +69,6 @@ class Outcome:
 
     @property
     def inconclusive(self) -> bool:
-        """Whether nothing may be concluded from it."""
         return self.state != "completed"
 
 
@@ -97,11 +95,7 @@ class Channel:
         """Run a command and wait for its end.
 
         A run that certainly did not begin is tried once more; one whose result was lost only if the
-        request is idempotent and its output is not handed on.
-
-        Args:
-            request: what to run.
-            output: gets ("o" or "e", bytes) as they come.
+        request is idempotent and its output is not handed on. `output` gets ("o" or "e", bytes) as they come.
 
         Raises:
             FwdctlError: the exec could not be started or its socket not opened; an argument has a NUL.
@@ -140,8 +134,6 @@ def _repeatable(outcome: Outcome, request: Request, output: Callable[[str, bytes
 
 
 class _Conversation:
-    """The talk over one socket."""
-
     def __init__(
         self,
         socket: Socket,
@@ -252,7 +244,7 @@ class _Conversation:
 
 
 class _TimeIsUpError(Exception):
-    """The request's own limit."""
+    """The request's own limit has passed."""
 
 
 class _StdinError(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -62,17 +62,15 @@ class WebSocket:
         self._closed = ConnectionClosed
 
     def send(self, message: str | bytes) -> None:
-        """Send one message."""
         try:
             self._connection.send(message)
         except (self._closed, OSError) as error:
             raise ClosedError(str(error)) from error
 
     def recv(self, timeout: float | None = None) -> str | bytes:
-        """Wait for the next message."""
         try:
             message: str | bytes = self._connection.recv(timeout=timeout)
-        except TimeoutError:
+        except TimeoutError:  # an OSError too, but only of this wait
             raise
         except (self._closed, OSError) as error:
             raise ClosedError(str(error)) from error
@@ -117,7 +115,6 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
 
 
 def _open(uri: str, host: str, environ: Mapping[str, str]) -> Any:
-    """The `websockets` client's connection."""
     from websockets.sync.client import connect as open_socket
 
     from fwdctl.channel.tls import Connection
@@ -132,8 +129,7 @@ def _open(uri: str, host: str, environ: Mapping[str, str]) -> Any:
         max_size=None,
         create_connection=Connection,
     )
-    # Entered, as all releases of the client allow (17 is not for Python 3.10); `WebSocket.close` ends it.
-    return ExitStack().enter_context(opened)
+    return opened.__enter__()  # newer releases of the client demand it; `WebSocket.close` ends it
 
 
 def _failed(code: str, text: str, error: Exception) -> FwdctlError:

@@ -32,11 +32,6 @@ def attach(socket: Socket, stdin: int, stdout: int) -> None:
     The service takes a window size at the start only; it has no message for a later one (azure-cli 2.91,
     container/custom.py sends none either).
 
-    Args:
-        socket: connected, password sent.
-        stdin: descriptor of a terminal.
-        stdout: descriptor to write to.
-
     Raises:
         FwdctlError: `shell_not_on_windows` (exit code 2).
     """

@@ -6,19 +6,16 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
 from fwdctl.channel import Request
-from fwdctl.jump.session import Session
 from fwdctl.probe.judge import judge, skipped
 from fwdctl.probe.parse import IncompleteError, parse
 from fwdctl.probe.script import script
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from fwdctl.azure.arm import Arm
-    from fwdctl.deployment import Box, Deployment
-    from fwdctl.output import Progress
+    from fwdctl.deployment import Box
+    from fwdctl.jump.session import Session
     from fwdctl.probe.model import Path, PathResult
-    from fwdctl.runtime import Runtime
 
 BOX_OVERHEAD = 30.0
 """Seconds that a box may need beyond its checks before its run counts as hung."""
@@ -28,28 +25,12 @@ class BoxClient:
     """Jump boxes of one deployment, left as they were found. Use as a context manager.
 
     Args:
-        runtime, arm, deployment, progress: for the sessions.
+        open_session: makes the session of a box, `Session` but for the box and `may_start`.
         boxes: those that may be started; any other is asked only while it runs.
         timeout: seconds for one connection.
-        keep_running: leave boxes running that were started.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        arm: Arm,
-        deployment: Deployment,
-        progress: Progress,
-        *,
-        boxes: Sequence[Box],
-        timeout: float,
-        keep_running: bool = False,
-    ) -> None:
-        def open_session(box: Box, *, may_start: bool) -> Session:
-            return Session(
-                runtime, arm, deployment, box, progress, may_start=may_start, keep_running=keep_running
-            )
-
+    def __init__(self, open_session: Callable[..., Session], boxes: Sequence[Box], timeout: float) -> None:
         self._open = open_session
         self._timeout = timeout
         self._sessions = {box.name: open_session(box, may_start=True) for box in boxes}

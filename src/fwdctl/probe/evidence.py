@@ -71,10 +71,10 @@ class Evidence:
         return cls(boxes, Networks(arm, group), Containers(arm, group), deployment)
 
     def note(self, results: Sequence[PathResult]) -> None:
-        """Keep the direct tests of targets among the results."""
-        for result in results:
-            if result.path.origin == "target" and result.observation.samples:
-                self.direct.setdefault(result.path.forward.name, []).append(result)
+        """Keep the direct tests of targets among the results of this probe."""
+        tests = [r for r in results if r.path.origin == "target" and r.observation.samples]
+        for name in {test.path.forward.name for test in tests}:
+            self.direct[name] = [test for test in tests if test.path.forward.name == name]
 
     # -- from Azure
 
@@ -94,7 +94,6 @@ class Evidence:
         return self.read(self.networks.rule_health, self.balancer()["name"], rule["name"])
 
     def forwarders(self, forward: Forward) -> list[str]:
-        """Addresses of the forwarders."""
         return [str(entry["ipAddress"]) for entry in self.health(forward) if entry.get("ipAddress")]
 
     def health_port(self, forward: Forward) -> int:
@@ -116,16 +115,16 @@ class Evidence:
     # -- from the hub's jump box
 
     def hub_group(self) -> Group | None:
-        """The container group of the hub's jump box."""
         box = self.deployment.hub.box
         return self.read(self.containers.get, box.group) if box is not None else None
 
     def running_hub(self) -> Box | None:
         """The hub's jump box, if it may be asked: it runs, or this probe starts it."""
-        box, group = self.deployment.hub.box, None
-        if box is not None and not self.boxes.starts(box):
-            group = self.hub_group()
-        return box if box is not None and (group is None or group.running) else None
+        box = self.deployment.hub.box
+        if box is None or self.boxes.starts(box):
+            return box
+        group = self.hub_group()
+        return box if group is not None and group.running else None
 
     def targets(self, forward: Forward) -> list[PathResult]:
         """Direct tests of a forward's targets: of this probe, or made now; none where the hub cannot test."""

@@ -46,7 +46,6 @@ class Path:
 
     @property
     def kind(self) -> Kind:
-        """How its protocol is checked."""
         return self.forward.check  # type: ignore[return-value] # deployment admits these four only
 
     @property
@@ -127,7 +126,6 @@ class Broken:
     suggestion: str
 
     def data(self) -> dict[str, str]:
-        """For the JSON envelope."""
         return {
             "segment": self.segment,
             "code": self.code,
@@ -185,7 +183,6 @@ class PathResult:
         return {name: names.count(name) for name in sorted(set(names))}
 
     def data(self) -> dict[str, Any]:
-        """For the JSON envelope."""
         path, samples = self.path, self.observation.samples
         return {
             "path": path.label,

@@ -25,11 +25,7 @@ class IncompleteError(Exception):
 
 
 def parse(text: str, count: int) -> list[Observation]:
-    """What was observed on each path, by index.
-
-    Args:
-        text: stdout of the script.
-        count: number of paths.
+    """What was observed on each of `count` paths, by index.
 
     Raises:
         IncompleteError: the closing line is missing, or a line makes no sense.

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
     """The paths that a word means, in order: `hub`, `spoke` (all spokes), `all`, or a spoke's name.
 
-    Args:
-        deployment: complete.
-        which: as typed.
-        samples: fresh connections for each path; 0 for twice the number of targets.
+    Without a number of samples, each path gets twice as many fresh connections as there are targets.
 
     Raises:
         FwdctlError: there is no such box, or nothing is forwarded.
@@ -56,68 +53,43 @@ def _samples(forward: Forward, samples: int) -> tuple[int, int]:
 
 def _spoke_path(spoke: Spoke, box: Box, forward: Forward, samples: int) -> Path:
     made, expected = _samples(forward, samples)
-    host = spoke.host_name or spoke.address
     return Path(
         f"{spoke.name}/{forward.name}",
         "spoke",
         box,
         forward,
-        host,
+        spoke.host_name or spoke.address,
         forward.port,
         address=spoke.address if spoke.host_name else "",
         samples=made,
         expected=expected,
-        skip="" if host else "neither a name nor an endpoint is known",
+        skip="" if spoke.host_name or spoke.address else "neither a name nor an endpoint is known",
         spoke=spoke,
     )
 
 
 def _hub_paths(deployment: Deployment, box: Box, forward: Forward, samples: int) -> list[Path]:
     made, expected = _samples(forward, samples)
-    address = deployment.hub.address
+    label, port, address = f"hub/{forward.name}", forward.port, deployment.hub.address
+    unknown = "the targets are not known without FWD_TOPOLOGY"
     targets = target_paths(box, forward) or [
-        Path(
-            f"hub/{forward.name}/targets",
-            "target",
-            box,
-            forward,
-            "",
-            forward.port,
-            samples=0,
-            skip="the targets are not known without FWD_TOPOLOGY",
-        )
+        Path(f"{label}/targets", "target", box, forward, "", port, samples=0, skip=unknown)
     ]
+    unknown = "" if address else "the load balancer's address is not known"
     balancer = Path(
-        f"hub/{forward.name}",
-        "balancer",
-        box,
-        forward,
-        address,
-        forward.port,
-        samples=made,
-        expected=expected,
-        skip="" if address else "the load balancer's address is not known",
+        label, "balancer", box, forward, address, port, samples=made, expected=expected, skip=unknown
     )
     return [*targets, balancer]
 
 
 def target_paths(box: Box, forward: Forward) -> list[Path]:
     """Each target of a forward, directly from the hub."""
-    paths = []
-    for target in forward.targets:
-        host, _, port = target.rpartition(":")
-        paths.append(
-            Path(
-                f"hub/{forward.name}/{target}",
-                "target",
-                box,
-                forward,
-                host,
-                int(port),
-                samples=0 if forward.check == "none" else 1,
-            )
-        )
-    return paths
+    samples = 0 if forward.check == "none" else 1
+    places = [(target, *target.rsplit(":", 1)) for target in forward.targets]
+    return [
+        Path(f"hub/{forward.name}/{target}", "target", box, forward, host, int(port), samples=samples)
+        for target, host, port in places
+    ]
 
 
 def forwarder_paths(box: Box, forward: Forward, addresses: Sequence[str]) -> list[Path]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.jump.boxes import side_by_side
+from fwdctl.jump.session import Session
 from fwdctl.probe.boxes import BoxClient
 from fwdctl.probe.judge import skipped
 from fwdctl.probe.model import Broken, PathResult
@@ -51,14 +52,8 @@ def probe(
     """
     paths = plan(deployment, options.which, options.samples)
     boxes = list(dict.fromkeys(path.box for path in paths))
-    client = BoxClient(
-        runtime,
-        arm,
-        deployment,
-        progress,
-        boxes=boxes,
-        timeout=options.timeout,
-        keep_running=options.keep_running,
+    open_session = partial(
+        Session, runtime, arm, deployment, progress=progress, keep_running=options.keep_running
     )
 
     @cache
@@ -67,7 +62,7 @@ def probe(
 
         return Evidence.of(client, arm, deployment)
 
-    with client:
+    with BoxClient(open_session, boxes, options.timeout) as client:
         if any(path.is_counted for path in paths):
             from fwdctl.probe.counters import count_targets
 

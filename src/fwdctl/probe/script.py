@@ -136,12 +136,8 @@ def script(paths: Sequence[Path], timeout: float, *, python: bool = False) -> st
     """The script for the paths of one box; a path's INDEX is its place in the sequence.
 
     Samples run side by side, so that a dead path costs `timeout` seconds once. Only what these paths need is
-    in it: the way into the box takes forty characters at a time.
-
-    Args:
-        paths: not empty.
-        timeout: seconds for a look-up or a connection.
-        python: also bring the programs for python3, for boxes that have nothing else.
+    in it: the way into the box takes forty characters at a time. With `python`, the programs for python3 are
+    brought along, for boxes that have nothing else.
     """
     lines = [f"T={max(1, round(timeout))}", _lean(_START)]
     if python:

@@ -41,13 +41,7 @@ class Flow:
 
 
 def denied(groups: Sequence[Document], networks: Sequence[Document], flow: Flow) -> Broken | None:
-    """The rule that refuses a flow from each of its sources, or nothing.
-
-    Args:
-        groups: network security groups.
-        networks: virtual networks with their subnets.
-        flow: what is asked for.
-    """
+    """The rule that refuses a flow from each of its sources, or nothing."""
     refusals: list[tuple[Document, Document, str]] = []
     for destination in flow.destinations:
         group_id = value(_subnet(networks, destination), "networkSecurityGroup", "id")
