@@ -75,6 +75,7 @@ def test_a_target_that_no_forwarder_reaches_took_nothing() -> None:
         ({"f": report(0, 0)}, {"f": report(None, None)}, "forwarder f has no counters"),
         ({"f": report(None, None)}, {"f": report(9, 9)}, "forwarder f has no counters"),
         ({"f": report(0, 0)}, {"f": report(1, 1), "g": report(9, 9)}, "forwarder g has no counters"),
+        ({"f": report(3, 4)}, {"f": report(3, 4)}, "the forwarders counted no connection"),
         ({}, {}, "the forwarders' agents do not answer the hub (any address)"),
     ],
 )

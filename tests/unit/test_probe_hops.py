@@ -20,7 +20,6 @@ from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Observation, Path, Sample
 from support.probe_paths import BOX, PATH, SPOKE, WEB, observed
 
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 

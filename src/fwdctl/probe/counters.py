@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fwdctl.probe.model import Path, PathResult
 
 T = TypeVar("T")
+NOT_KNOWN = "which servers answer is not known"
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _read(evidence: Evidence, forward: Forward) -> dict[str, Report] | str:
     silent = [address for address in used if reports.get(address) is None]
     if silent or not used:
         named = ", ".join(silent) or "any address"
-        return f"which servers answer is not known: the forwarders' agents do not answer the hub ({named})"
+        return f"{NOT_KNOWN}: the forwarders' agents do not answer the hub ({named})"
     return {address: report for address, report in reports.items() if report is not None}
 
 
@@ -99,10 +100,12 @@ def _count(forward: Forward, before: Mapping[str, Report], after: Mapping[str, R
     for address, report in after.items():
         earlier, now = (_connections(each, forward) for each in (before.get(address, {}), report))
         if set(forward.targets) - (set(earlier) & set(now)):
-            return Count(f"which servers answer is not known: forwarder {address} has no counters")
-        for target, number in now.items():
-            grown = number - earlier[target]
-            taken[target] = taken.get(target, 0) + (grown if grown >= 0 else number)  # written anew: from 0
+            return Count(f"{NOT_KNOWN}: forwarder {address} has no counters")
+        for target in forward.targets:
+            grown = now[target] - earlier[target]
+            taken[target] = taken.get(target, 0) + (grown if grown >= 0 else now[target])  # written anew
+    if not any(taken.values()):
+        return Count(f"{NOT_KNOWN}: the forwarders counted no connection")
     dead = agents.down_everywhere(after.values(), forward)
     return Count(taken={target: number for target, number in taken.items() if target not in dead})
 

@@ -70,10 +70,10 @@ def missing(evidence: Evidence, result: PathResult) -> PathResult:
 
     More connections come before anybody is accused: a few can meet the same server by chance.
     """
-    result = _sampled_again(evidence, result)
+    direct = [test for test in evidence.targets(result.path.forward) if test.verdict == "fail"]
+    result = _sampled_again(evidence, result, named=bool(direct))
     if not result.lacks_servers:
         return result
-    direct = [test for test in evidence.targets(result.path.forward) if test.verdict == "fail"]
     if direct:
         return replace(result, warnings=tuple(_direct(test) for test in direct))
     seen = f"{result.answering} of {result.path.expected} servers answer through {result.path.label}"
@@ -85,18 +85,22 @@ def missing(evidence: Evidence, result: PathResult) -> PathResult:
     )
 
 
-def _sampled_again(evidence: Evidence, result: PathResult) -> PathResult:
-    path = result.path
-    more = replace(path, samples=MORE_SAMPLES * path.expected, address="")
+def _sampled_again(evidence: Evidence, result: PathResult, *, named: bool) -> PathResult:
+    """The result after more connections; headers suffice where the missing targets are `named` already."""
+    path, count = result.path, Count()
+    more = [replace(path, samples=MORE_SAMPLES * path.expected, address="")]
     try:
-        [again], counts = counted(evidence, [path.forward], lambda: evidence.boxes.test([more]))
+        if path.header and named:
+            again = evidence.boxes.test(more)
+        else:
+            again, counts = counted(evidence, [path.forward], lambda: evidence.boxes.test(more))
+            count = counts[path.forward.name]
     except FwdctlError:
         return result
-    count = counts[path.forward.name]
-    samples = result.observation.samples + again.observation.samples
+    samples = result.observation.samples + again[0].observation.samples
     merged = judge(replace(path, samples=len(samples)), replace(result.observation, samples=samples))
     if path.header:
-        idle = tuple(text for text in path.forward.targets if not count.unknown and not count.taken.get(text))
+        idle = tuple(text for text in path.forward.targets if count.taken and not count.taken.get(text))
         return replace(merged, idle=idle) if merged.lacks_servers else merged
     earlier = {text: 1 for text in path.forward.targets if text not in result.idle}
     return with_count(evidence, merged, Count(count.unknown, {**count.taken, **earlier}))
