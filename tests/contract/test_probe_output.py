@@ -392,8 +392,11 @@ def test_evidence_that_cannot_be_read_shows_nothing_to_be_right(
 @pytest.mark.parametrize("form", ["table", "json", "junit"])
 def test_what_others_wrote_is_printed_in_every_encoding(world: World, form: str) -> None:
     broken(world)
-    state = {"privateLinkServiceConnectionState": {"status": "Rejected", "description": "10 \u2013 20 漢"}}
+    state = {
+        "privateLinkServiceConnectionState": {"status": "Rejected", "description": "10 \u2013 20 漢\x1b[2J"}
+    }
     endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": state}]}}
     world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
     assert world.run("probe", "spoke", "-o", form, encoding="cp1252") == 4
     assert b"PE_REJECTED" in world.stdout
+    assert b"\x1b" not in world.stdout

@@ -216,6 +216,7 @@ def test_an_incomplete_report_is_never_a_verdict(text: str) -> None:
         ("http curl 6\t@000 0.0 0.0\t\tcurl: (6) Could not resolve host: x", "name"),
         ("http curl 22\t@500 0.1 0.0 10.0.0.1\t\t", "status"),
         ("http none 127\t\t\t", "tool"),
+        ("http curl 0\t@200 0.0001 0.0 10.0.0.1\ta\x1b[2J\tb\tc", answered("curl", "a[2J")),
         ("tcp bash 124\t\t\t", "timeout"),
         ("tcp curl 28\t@000 0.0002 0.0 10.0.0.1\t\tcurl: (28) timed out", answered("curl")),
         ("tls curl 60\t@000 0.1 0.2 10.0.0.1\t\t", answered("curl")),

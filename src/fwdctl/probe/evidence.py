@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fwdctl.azure.containers import Containers
 from fwdctl.azure.documents import Document, entries, network_of, same, value
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from fwdctl.probe.boxes import BoxClient
     from fwdctl.probe.model import PathResult
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -35,13 +34,13 @@ class Once:
         self._locks: dict[Hashable, threading.Lock] = {}
         self._answers: dict[Hashable, Any] = {}
 
-    def __call__(self, ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def __call__(self, ask: Callable[..., T], *args: Hashable) -> T:
         key = (ask, args)
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
             if key not in self._answers:
-                self._answers[key] = ask(*args, **kwargs)
+                self._answers[key] = ask(*args)
             answer: T = self._answers[key]
             return answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fwdctl.probe.model import Observation, Sample
+from fwdctl.probe.model import Observation, Sample, printable
 
 NOT_THERE = 127
 CURL_NO_HOST, CURL_REFUSED, CURL_TIMEOUT = 6, 7, 28
@@ -62,8 +62,7 @@ def sample(rest: str) -> Sample:
     r"""One connection from `KIND TOOL STATUS \t @CODE CONNECT TLS ADDRESS \t SERVER \t TEXT [\t STATUS]`."""
     head, *fields = rest.split("\t")
     kind, tool, status_text = head.split(" ")
-    measured, server, text, own = [field.strip() for field in [*fields, "", "", "", ""][:4]]
-    server = "".join(filter(str.isprintable, server))  # the server's own words, for a terminal
+    measured, server, text, own = [printable(field).strip() for field in [*fields, "", "", "", ""][:4]]
     status = int(own) if tool == "python3" and own else int(status_text)
     if status == NOT_THERE:
         return Sample(tool, connected=False, answered=False, failure="tool", text=f"no tool for {kind}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fwdctl.azure.documents import entries, value
 from fwdctl.probe.hops import link_service
 from fwdctl.probe.hops.commands import PROVISION, in_order
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, printable
 
 if TYPE_CHECKING:
     from fwdctl.probe.evidence import Evidence
@@ -28,7 +28,8 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
         state = value(connection, "privateLinkServiceConnectionState") or {}
         code = CODES.get(str(state.get("status", "")).lower())
         if code is not None:
-            said = f" ({state['description']})" if state.get("description") else ""
+            description = printable(str(state.get("description") or ""))
+            said = f" ({description})" if description else ""
             return Broken(
                 "endpoint",
                 code,
