@@ -102,7 +102,7 @@ type forwardType = {
   @description('Path of the GET when check is http. Default /.')
   checkPath: string?
 
-  @description('HTTP response header in which each server names itself, e.g. X-Served-By. A probe reads it to say which servers answered. Default none.')
+  @description('When check is http: the response header in which each server names itself, such as X-Served-By. A probe reads it to say which servers answered. Default none.')
   @maxLength(100)
   identityHeader: string?
 }

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 
 NETWORK = "2025-05-01"
 DNS = "2024-06-01"
-COMPUTE = "2025-04-01"
 HEALTH_TIMEOUT = 30.0
 
 
@@ -63,15 +62,6 @@ class Networks:
     def security_groups(self) -> list[dict[str, Any]]:
         """All network security groups with their rules."""
         return list(self._arm.list(f"{self._base}/networkSecurityGroups", NETWORK))
-
-    def network_interfaces(self) -> list[dict[str, Any]]:
-        """All interfaces of machines and endpoints; not those of scale sets."""
-        return list(self._arm.list(f"{self._base}/networkInterfaces", NETWORK))
-
-    def host_name(self, machine_id: str) -> str:
-        """What the guest of a virtual machine is called."""
-        profile = (self._document(machine_id, COMPUTE).get("properties") or {}).get("osProfile") or {}
-        return str(profile.get("computerName", ""))
 
     def zones(self) -> list[dict[str, Any]]:
         """All private DNS zones."""
