@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from fwdctl.cli.app import GROUPS, app
-from fwdctl.cli.options import CURRENT, Invocation
+from fwdctl.cli.command import CURRENT, Invocation
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, render_error
 from fwdctl.runtime import Runtime, UnwritableError, mend_streams

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwdctl import __main__
-from fwdctl.cli import options
+from fwdctl.cli import command
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Result
 from support.frame import Stream, make_runtime, project, run
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 def guarded(runtime: Runtime, action: Callable[[Runtime], Result], **rest: object) -> int:
     """A command whose work is `action`."""
 
-    def command() -> int:
+    def work() -> int:
         try:
-            options.invoke("x y", action, **rest)  # type: ignore[arg-type]
-        except options.typer.Exit as end:
+            command.invoke("x y", action, **rest)  # type: ignore[arg-type]
+        except command.typer.Exit as end:
             return end.exit_code
         raise AssertionError
 
-    return __main__.guard(command, options.Invocation(runtime))
+    return __main__.guard(work, command.Invocation(runtime))
 
 
 def fails_with(error: BaseException) -> Callable[[Runtime], Result]:
@@ -62,7 +62,7 @@ def test_a_known_failure_keeps_its_code_in_json(tmp_path: Path) -> None:
     assert '"exitCode": 3' in runtime.stdout.getvalue()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), options.typer.Abort()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), command.typer.Abort()])
 def test_ctrl_c_is_130_and_silent(tmp_path: Path, error: BaseException) -> None:
     runtime = make_runtime(tmp_path)
     assert guarded(runtime, fails_with(error)) == 130
@@ -75,7 +75,7 @@ def test_a_remote_exit_code_is_passed_on(tmp_path: Path) -> None:
 
 def test_a_reader_that_went_away_is_silent(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom fwdctl.__main__ import guard\nfrom fwdctl.cli.options import Invocation\n"
+        "import sys\nfrom fwdctl.__main__ import guard\nfrom fwdctl.cli.command import Invocation\n"
         "from fwdctl.runtime import Runtime\nrt = Runtime()\n"
         "def action():\n    sys.stdin.read()\n    rt.stdout.write('x' * 100000)\n    return 0\n"
         "sys.exit(guard(action, Invocation(rt)))\n"

@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from fwdctl.cli.options import (
-    CURRENT,
-    CwdOption,
-    DebugOption,
-    HelpfulGroup,
-    NoPromptOption,
-    adjust,
-    epilog,
-)
+from fwdctl.cli.command import CURRENT, adjust
+from fwdctl.cli.group import HelpfulGroup, epilog
+from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

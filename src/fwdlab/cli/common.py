@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import sys
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fwdctl.cli.options import group
+from fwdctl.cli.command import Call, Work, command
+from fwdctl.cli.group import group
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.output import Result
 from fwdlab.cli.complete import complete_lab
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import inspect
+    from collections.abc import Callable, Iterator
 
     from fwdctl.runtime import Runtime
     from fwdlab.cli.client import LabClient
@@ -52,6 +56,21 @@ USAGE = {
     "lab_already_running",
     "lab_port_taken",
 }
+
+
+def lab_command(name: str, *shared: inspect.Parameter, examples: str) -> Callable[[Work], Work]:
+    """As `command`, for `fwdctl lab NAME`; the lab's errors become fwdctl's."""
+
+    def register(function: Work) -> Work:
+        @functools.wraps(function)
+        def run(call: Call, **values: Any) -> Result:
+            with lab_errors():
+                return function(call, **values)
+
+        command(app, f"lab {name}", *shared, examples=examples)(run)
+        return function
+
+    return register
 
 
 @contextlib.contextmanager

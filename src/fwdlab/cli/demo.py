@@ -7,10 +7,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, epilog, invoke
+from fwdctl.cli.command import Call
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import Progress, Result, console, grid
-from fwdlab.cli.common import NameOption, app, lab_errors, wait_until_healthy
+from fwdlab.cli.common import NameOption, lab_command, wait_until_healthy
 from fwdlab.cli.up import bring_up, variables_of
 
 if TYPE_CHECKING:
@@ -20,21 +20,10 @@ if TYPE_CHECKING:
 COMMAND_SECONDS = 60.0
 
 
-@app.command(epilog=epilog("fwdctl lab demo"))
-def demo(
-    *,
-    name: NameOption = "demo",
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@lab_command("demo", examples="fwdctl lab demo")
+def demo(call: Call, *, name: NameOption = "demo") -> Result:
     """Show it all: up, probe hub and spoke, a packet's way, break a target, probe, heal, down."""
-
-    def action(runtime: Runtime) -> Result:
-        with lab_errors():
-            return run(runtime, name)
-
-    invoke("lab demo", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    return run(call.runtime, name)
 
 
 def run(runtime: Runtime, name: str) -> Result:

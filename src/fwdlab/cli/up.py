@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
-from fwdctl.output import OutputFormat, Progress, Result, say
-from fwdlab.cli.common import NameOption, app, client_of, lab_errors, wait_until_healthy
+from fwdctl.cli.command import Call
+from fwdctl.cli.options import OUTPUT
+from fwdctl.output import Progress, Result, say
+from fwdlab.cli.common import NameOption, client_of, lab_command, wait_until_healthy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,16 +23,17 @@ if TYPE_CHECKING:
     from fwdlab.process.state import LabDirectory, LabState
 
 
-@app.command(
-    epilog=epilog(
-        """
+@lab_command(
+    "up",
+    OUTPUT,
+    examples="""
         fwdctl lab up
         fwdctl lab up --parameters my.parameters.json
         fwdctl lab up --empty      only the endpoint; deploy with az or azd yourself
-        """
-    )
+        """,
 )
 def up(
+    call: Call,
     *,
     name: NameOption = "lab",
     template: Annotated[
@@ -44,22 +46,13 @@ def up(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the endpoint; 0 takes a free one.")
     ] = 0,
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+) -> Result:
     """Start the lab, deploy the template into it, wait until it is healthy, stop the jump boxes."""
+    from fwdlab.cli import setup
 
-    def action(runtime: Runtime) -> Result:
-        from fwdlab.cli import setup
-
-        with lab_errors():
-            plan = None if empty else setup.prepare(runtime, template, parameters)
-            client = bring_up(runtime, name, port, plan)
-            return _up_result(client, name)
-
-    invoke("lab up", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    plan = None if empty else setup.prepare(call.runtime, template, parameters)
+    client = bring_up(call.runtime, name, port, plan)
+    return _up_result(client, name)
 
 
 def bring_up(
@@ -159,34 +152,22 @@ def _up_result(client: LabClient, name: str) -> Result:
     return Result(data=data, table=table)
 
 
-@app.command(
-    epilog=epilog(
-        """
+@lab_command(
+    "env",
+    OUTPUT,
+    examples="""
         eval "$(fwdctl lab env)"
         fwdctl_lab_off             restore the shell's own settings
-        """
-    )
+        """,
 )
-def env(
-    *,
-    name: NameOption = "lab",
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+def env(call: Call, *, name: NameOption = "lab") -> Result:
     """Print what a shell needs so that az, azd and fwdctl in it use the lab."""
-
-    def action(runtime: Runtime) -> Result:
-        with lab_errors():
-            state = client_of(name, runtime).state
-        variables = variables_of(state)
-        return Result(
-            data={"variables": variables},
-            table=lambda console: _print_shell(console, variables, runtime),
-        )
-
-    invoke("lab env", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    state = client_of(name, call.runtime).state
+    variables = variables_of(state)
+    return Result(
+        data={"variables": variables},
+        table=lambda console: _print_shell(console, variables, call.runtime),
+    )
 
 
 def variables_of(state: LabState) -> dict[str, str]:
@@ -208,23 +189,11 @@ def _print_shell(console: Console, variables: dict[str, str], runtime: Runtime) 
     console.file.write("\n".join(lines) + "\n")
 
 
-@app.command(epilog=epilog("fwdctl lab down"))
-def down(
-    *,
-    name: NameOption = "lab",
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@lab_command("down", OUTPUT, examples="fwdctl lab down")
+def down(call: Call, *, name: NameOption = "lab") -> Result:
     """End the lab; nothing of it stays behind."""
+    from fwdlab.process import start
+    from fwdlab.process.state import LabDirectory
 
-    def action(runtime: Runtime) -> Result:
-        from fwdlab.process import start
-        from fwdlab.process.state import LabDirectory
-
-        with lab_errors():
-            start.stop(LabDirectory(name, runtime.environ))
-        return Result(data={"name": name}, table=lambda console: say(console, f"Done: lab '{name}' is gone"))
-
-    invoke("lab down", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    start.stop(LabDirectory(name, call.runtime.environ))
+    return Result(data={"name": name}, table=lambda console: say(console, f"Done: lab '{name}' is gone"))
