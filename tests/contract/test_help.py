@@ -289,7 +289,7 @@ def test_completion_of_the_lab(tmp_path: Path) -> None:
 def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from fwdlab.cli import common
+    from fwdlab.cli import group, labs
     from fwdlab.cli.complete import complete_fault_in_force, complete_node
 
     asked = []
@@ -299,8 +299,8 @@ def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
             asked.append((words, seconds <= 1))
             return {"nodes": [{"name": "fwd000000"}, {"name": "web"}], "faults": ["nsg-deny", "target-down"]}
 
-    monkeypatch.setattr(common, "client_of", lambda name, _: {"lab": Client()}[name])
-    context = typer.Context(typer.main.get_command(common.app))
+    monkeypatch.setattr(labs, "client_of", lambda name, _: {"lab": Client()}[name])
+    context = typer.Context(typer.main.get_command(group.app))
     assert complete_node(context, "f") == ["fwd000000"]
     assert complete_fault_in_force(context, "") == ["nsg-deny", "target-down"]
     assert asked == [(("GET", "/lab/status"), True)] * 2

@@ -49,15 +49,16 @@ def arm_failure(
     """
     error = body.get("error", body) if isinstance(body, dict) else {}
     error = error if isinstance(error, dict) else {}
+    cause = innermost(error)
     arm_code = str(error.get("code") or f"HTTP{status}")
-    words = " ".join(str(error.get("message") or "no explanation given").split())
+    words = " ".join(str(cause.get("message") or "no explanation given").split())
     group, name = _names(path)
     _, code, text, suggestion, exit_code = next(m for m in _MEANINGS if m[0](status, arm_code.lower()))
     facts = {
         "group": group,
         "name": name,
         "words": words.rstrip("."),
-        "code": arm_code,
+        "code": str(cause.get("code") or arm_code),
         "status": status,
         "subscription": subscription,
         "when": f"in {retry_after:.0f} s" if retry_after else "in a minute",
@@ -70,6 +71,13 @@ def arm_failure(
         suggestion.format_map(facts),
         exit_code=exit_code,
     )
+
+
+def innermost(error: dict[str, Any]) -> dict[str, Any]:
+    """The error that the others only wrap: the first of the details, as deep as there are any."""
+    while error.get("details"):
+        error = error["details"][0]
+    return error
 
 
 _Meaning = tuple[Callable[[int, str], bool], str, str, str, ExitCode]

@@ -5,6 +5,6 @@ These are the commands of `fwdctl lab`, the only part of the lab that knows fwdc
 """
 
 from fwdlab.cli import demo, faults, up, watch
-from fwdlab.cli.common import app
+from fwdlab.cli.group import app
 
 __all__ = ["app", "demo", "faults", "up", "watch"]

@@ -8,6 +8,7 @@ import typer
 
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
+from fwdlab.cli import labs
 
 ANSWER_SECONDS = 1.0
 
@@ -45,11 +46,9 @@ def complete_node(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _status(ctx: typer.Context) -> dict[str, Any]:
     """What the lab says of itself, in one request; empty where it does not."""
-    from fwdlab.cli.common import client_of, lab_errors
-
     try:
-        with lab_errors():
-            client = client_of(str(ctx.params.get("name") or "lab"), Runtime())
+        with labs.lab_errors():
+            client = labs.client_of(str(ctx.params.get("name") or "lab"), Runtime())
             answer = client.control("GET", "/lab/status", seconds=ANSWER_SECONDS)
     except (FwdctlError, OSError, ValueError, TypeError):  # the last two: a state file of another version
         return {}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fwdctl.cli.command import Call
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import Progress, Result, console, grid
-from fwdlab.cli.common import NameOption, lab_command, wait_until_healthy
+from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.health import wait_until_healthy
 from fwdlab.cli.up import bring_up, variables_of
 
 if TYPE_CHECKING:

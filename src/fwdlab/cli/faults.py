@@ -10,8 +10,10 @@ from fwdctl.cli.command import Call
 from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode
 from fwdctl.output import Progress, Result, grid, say
-from fwdlab.cli.common import NameOption, client_of, lab_command, wait_until_healthy
 from fwdlab.cli.complete import complete_fault, complete_fault_in_force
+from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.health import wait_until_healthy
+from fwdlab.cli.labs import client_of
 
 HEAL_SECONDS = 60.0
 """A loaded machine needs more than 20 s until every probe has answered again."""
@@ -42,28 +44,18 @@ def break_(
     """Cause a fault, to see what it looks like; without a name, list what can be caused."""
     if fault is None:
         return _list_faults()
-    data = client_of(name, call.runtime).control(
-        "POST", "/lab/break", {"name": fault, "target": target}, seconds=60
-    )
-    return Result(
-        data=data,
-        table=lambda console: say(
-            console,
-            f"(!) {data['name']}: {data['summary']}. A probe should "
-            + (f"say {data['code']}." if data["code"] else f"end with exit code {data['exitCode']}."),
-        ),
-    )
+    body = {"name": fault, "target": target}
+    data = client_of(name, call.runtime).control("POST", "/lab/break", body, seconds=60)
+    return Result(data, table=lambda console: say(console, f"(!) {data['name']}: {data['summary']}."))
 
 
 def _list_faults() -> Result:
     from fwdlab.faults import FAULTS
 
-    rows = [[fault.name, fault.summary, fault.code, str(fault.exit_code)] for fault in FAULTS.values()]
+    rows = [(fault.name, fault.summary) for fault in FAULTS.values()]
     return Result(
-        data={
-            "faults": [dict(zip(("name", "summary", "code", "exitCode"), row, strict=True)) for row in rows]
-        },
-        table=lambda console: grid(console, ["fault", "what it changes", "probe says", "exit"], rows),
+        {"faults": [{"name": name, "summary": summary} for name, summary in rows]},
+        table=lambda console: grid(console, ["fault", "what it changes"], rows),
     )
 
 
@@ -91,7 +83,7 @@ def heal(
             progress.step("Waiting for the load balancer's health probes")
             data["healthy"] = wait_until_healthy(call.runtime, client, HEAL_SECONDS)
             if not data["healthy"]:
-                progress.warning(f"Not healthy after {HEAL_SECONDS:.0f} s; see 'fwdctl lab status'")
+                progress.warning(f"Not healthy after {HEAL_SECONDS:.0f} s; see `fwdctl lab status`")
     well = data.get("healthy", True)
     text = f"Healed: {', '.join(data['healed'])}" if data["healed"] else "No fault was in force"
     return Result(

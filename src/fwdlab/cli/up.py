@@ -11,8 +11,11 @@ import typer
 
 from fwdctl.cli.command import Call
 from fwdctl.cli.options import OUTPUT
+from fwdctl.errors import FwdctlError
 from fwdctl.output import Progress, Result, say
-from fwdlab.cli.common import NameOption, client_of, lab_command, wait_until_healthy
+from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.health import wait_until_healthy
+from fwdlab.cli.labs import client_of, lab_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,7 +67,6 @@ def bring_up(
     and SIGTERM take down what was started here, and nothing else.
     """
     from fwdlab.cli.client import LabClient
-    from fwdlab.errors import LabError
     from fwdlab.process import start
     from fwdlab.process.state import LabDirectory
 
@@ -77,7 +79,8 @@ def bring_up(
             state = start.start(directory, port=port, environ=runtime.environ)
             client = LabClient(state, directory.ca_bundle)
             progress.done(f"Lab '{name}' answers at {state.base_url} ({runtime.clock() - begin:.1f} s)")
-            return client if plan is None else _deploy(runtime, directory, client, plan, progress)
+            with lab_errors():
+                return client if plan is None else _deploy(runtime, directory, client, plan, progress)
         except KeyboardInterrupt:
             if state is not None:
                 _take_down(directory)
@@ -85,15 +88,17 @@ def bring_up(
                 f"Interrupted: lab '{name}' {'was not started' if state is None else 'is gone again'}"
             )
             raise
-        except LabError as error:
-            if state is None:
-                raise
+        except FwdctlError as error:
             if not keep_failed:
                 _take_down(directory)
                 raise
-            option = "" if name == "lab" else f" --name {name}"
-            advice = f"The lab stays, to be looked at; end it with `fwdctl lab down{option}`."
-            raise LabError(error.code, error.message, f"{error.suggestion} {advice}".strip()) from error
+            advice = f"The lab stays, to be looked at; end it with `fwdctl lab down{_option(name)}`."
+            suggestion = f"{error.suggestion} {advice}".strip()
+            raise FwdctlError(error.code, error.message, suggestion, exit_code=error.exit_code) from error
+
+
+def _option(name: str) -> str:
+    return "" if name == "lab" else f" --name {name}"
 
 
 def _take_down(directory: LabDirectory) -> None:
@@ -108,45 +113,33 @@ def _deploy(
     runtime: Runtime, directory: LabDirectory, client: LabClient, plan: LabDeployment, progress: Progress
 ) -> LabClient:
     """Deploy into a running lab, wait until it is healthy, stop the jump boxes; a client with the outputs."""
-    from fwdlab.cli import setup
+    from fwdlab.cli import deploy, setup
     from fwdlab.cli.client import LabClient
 
     begin = runtime.clock()
     progress.step("Deploying the template")
-    outputs = client.deploy(
-        plan.name,
-        plan.template,
-        plan.parameters,
-        plan.location,
-        progress=lambda text: progress.step(f"Deploying: {text}"),
-    )
-    client.control("POST", "/lab/outputs", setup.environment_of(outputs))
-    client = LabClient(directory.load(), directory.ca_bundle)
-    progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
-    if "FWD_TOPOLOGY" in client.state.outputs:
-        _wait(runtime, client, progress, begin)
-    stopped = client.control("POST", "/lab/stop-boxes")["stopped"]
-    if stopped:
-        progress.done(f"Jump boxes stopped: {', '.join(stopped)}")
+    with deploy.azure_of(runtime, client) as arm:
+        outputs = setup.environment_of(deploy.deploy(runtime, arm, plan, progress))
+        client.control("POST", "/lab/outputs", outputs)
+        client = LabClient(directory.load(), directory.ca_bundle)
+        progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
+        if "FWD_TOPOLOGY" in outputs:  # another template has no forwarders
+            progress.step("Waiting for the load balancer's health probes")
+            if wait_until_healthy(runtime, client):
+                progress.done(f"Every forwarder is healthy ({runtime.clock() - begin:.1f} s)")
+            else:
+                progress.warning("Some backends are not healthy; see `fwdctl lab status`")
+        if "RESOURCE_GROUP_NAME" in outputs:
+            deploy.stop_boxes(runtime, arm, outputs, progress)
     return client
-
-
-def _wait(runtime: Runtime, client: LabClient, progress: Progress, begin: float) -> None:
-    """Wait for the template's forwarders; another template has none."""
-    progress.step("Waiting for the load balancer's health probes")
-    if wait_until_healthy(runtime, client):
-        progress.done(f"Every forwarder is healthy ({runtime.clock() - begin:.1f} s)")
-    else:
-        progress.warning("Some backends are not healthy; see 'fwdctl lab status'")
 
 
 def _up_result(client: LabClient, name: str) -> Result:
     state = client.state
-    option = "" if name == "lab" else f" --name {name}"
 
     def table(console: Console) -> None:
         what = "fwdctl probe spoke" if "FWD_TOPOLOGY" in state.outputs else "az or azd"
-        say(console, f'\nNext:  eval "$(fwdctl lab env{option})"  and then  {what}')
+        say(console, f'\nNext:  eval "$(fwdctl lab env{_option(name)})"  and then  {what}')
 
     data = {"name": name, "endpoint": state.base_url, "outputs": state.outputs}
     return Result(data=data, table=table)

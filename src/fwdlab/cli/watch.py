@@ -14,8 +14,9 @@ from fwdctl.cli.command import Call
 from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Result, encodable, grid, say
-from fwdlab.cli.common import NameOption, client_of, lab_command
 from fwdlab.cli.complete import complete_node
+from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.labs import client_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -156,9 +156,11 @@ class FaultBoard:
         """
         fault = FAULTS.get(name)
         if fault is None:
-            raise LabError("fault_unknown", f"no fault is called '{name}'", f"There is: {', '.join(FAULTS)}")
+            raise LabError(
+                "fault_unknown", f"No fault is called '{name}'.", f"There is: {', '.join(FAULTS)}."
+            )
         if name in self._active:
-            raise LabError("fault_active", f"'{name}' is in force already", f"Run 'fwdctl lab heal {name}'")
+            raise LabError("fault_active", f"'{name}' is in force already.", f"Run `fwdctl lab heal {name}`.")
         self._active[name] = await fault.apply(bench)
         return fault
 
@@ -169,7 +171,7 @@ class FaultBoard:
             LabError: `fault_not_active`.
         """
         if name is not None and name not in self._active:
-            raise LabError("fault_not_active", f"'{name}' is not in force", "See 'fwdctl lab status'")
+            raise LabError("fault_not_active", f"'{name}' is not in force.", "See `fwdctl lab status`.")
         names = [name] if name is not None else list(reversed(self._active))
         for each in names:
             await self._active[each]()

@@ -91,7 +91,7 @@ class Bench:
         ]
         if not found:
             raise LabError(
-                "fault_not_applicable", f"nothing of type {kind} is deployed", "Run 'fwdctl lab up' first"
+                "fault_not_applicable", f"Nothing of type {kind} is deployed.", "Run `fwdctl lab up` first."
             )
         return found
 
@@ -118,6 +118,6 @@ class Bench:
         if not chosen:
             names = ", ".join(node.name for node in servers) or "none runs"
             raise LabError(
-                "fault_target_unknown", f"no server is called '{self.target}'", f"There is: {names}"
+                "fault_target_unknown", f"No server is called '{self.target}'.", f"There is: {names}."
             )
         return chosen

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 async def _run(bench: Bench, node: str, *argv: str) -> None:
     done = await bench.nodes.run(node, argv)
     if done.returncode:
-        raise LabError("fault_failed", f"{' '.join(argv)} failed in {node}: {done.stderr.decode().strip()}")
+        said = done.stderr.decode().strip().rstrip(".")
+        raise LabError("fault_failed", f"`{' '.join(argv)}` failed in {node}: {said}.")
 
 
 def _on_each(nodes: list[NodeSpec], bench: Bench, there: list[str], back: list[str]) -> tuple[Undo, Undo]:
@@ -80,7 +81,7 @@ def _connections(bench: Bench) -> list[dict[str, Any]]:
         for connection in service["properties"].get("privateEndpointConnections", [])
     ]
     if not found:
-        raise LabError("fault_not_applicable", "no private endpoint is connected to the link service")
+        raise LabError("fault_not_applicable", "No private endpoint is connected to the link service.")
     return found
 
 
@@ -173,7 +174,7 @@ async def peering_removed(bench: Bench) -> Undo:
         for peering in network["properties"].get("virtualNetworkPeerings", [])
     ]
     if not originals:
-        raise LabError("fault_not_applicable", "no networks are peered")
+        raise LabError("fault_not_applicable", "No networks are peered.")
     for original in originals:
         await bench.api.delete(original["id"])
 
@@ -198,7 +199,7 @@ async def nsg_deny(bench: Bench) -> Undo:
         if _lets_clients_in(rule["properties"])
     ]
     if not rules:
-        raise LabError("fault_not_applicable", "no security rule lets anybody in")
+        raise LabError("fault_not_applicable", "No security rule lets anybody in.")
     for rule in rules:
         await bench.api.put(rule["id"], {**rule, "properties": {**rule["properties"], "access": "Deny"}})
 
