@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
 from fwdctl import __main__
-from fwdctl.cli import command
+from fwdctl.cli.command import Invocation, command
+from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import OutputFormat, Result
+from fwdctl.output import Result
 from support.frame import Stream, make_runtime, project, run
 
 if TYPE_CHECKING:
@@ -19,17 +21,12 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
 
 
-def guarded(runtime: Runtime, action: Callable[[Runtime], Result], **rest: object) -> int:
+def guarded(runtime: Runtime, action: Callable[[Runtime], Result], *words: str) -> int:
     """A command whose work is `action`."""
-
-    def work() -> int:
-        try:
-            command.invoke("x y", action, **rest)  # type: ignore[arg-type]
-        except command.typer.Exit as end:
-            return end.exit_code
-        raise AssertionError
-
-    return __main__.guard(work, command.Invocation(runtime))
+    app = typer.Typer()
+    command(app, "x y", OUTPUT)(lambda call: action(call.runtime))
+    parsed = typer.main.get_command(app)
+    return __main__.guard(lambda: parsed.main(args=[*words], standalone_mode=False), Invocation(runtime))
 
 
 def fails_with(error: BaseException) -> Callable[[Runtime], Result]:
@@ -50,19 +47,19 @@ def test_an_unexpected_failure_is_one_line(tmp_path: Path) -> None:
 
 def test_debug_adds_the_traceback(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
-    assert guarded(runtime, fails_with(ZeroDivisionError("z")), debug=True) == 1
+    assert guarded(runtime, fails_with(ZeroDivisionError("z")), "--debug") == 1
     assert runtime.stderr.getvalue().startswith("Traceback")
 
 
 def test_a_known_failure_keeps_its_code_in_json(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
     error = FwdctlError("gone", "Gone.", "Look.", exit_code=ExitCode.NOT_FOUND)
-    assert guarded(runtime, fails_with(error), output=OutputFormat.json) == 3
+    assert guarded(runtime, fails_with(error), "-o", "json") == 3
     assert '"command": "x y"' in runtime.stdout.getvalue()
     assert '"exitCode": 3' in runtime.stdout.getvalue()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), command.typer.Abort()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), typer.Abort()])
 def test_ctrl_c_is_130_and_silent(tmp_path: Path, error: BaseException) -> None:
     runtime = make_runtime(tmp_path)
     assert guarded(runtime, fails_with(error)) == 130

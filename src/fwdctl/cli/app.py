@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from fwdctl.cli import registry
-from fwdctl.cli.command import CURRENT, adjust
+from fwdctl.cli.command import narrow
 from fwdctl.cli.group import HelpfulGroup, epilog
 from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption
 from fwdctl.errors import FwdctlError
@@ -85,5 +84,4 @@ def root(
     ] = False,
 ) -> None:
     """Apply the general options; they may also stand after the subcommand."""
-    current = CURRENT.get()
-    CURRENT.set(replace(current, runtime=adjust(current.runtime, cwd=cwd, debug=debug, no_prompt=no_prompt)))
+    narrow(cwd=cwd, debug=debug, no_prompt=no_prompt)

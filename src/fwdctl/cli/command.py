@@ -38,7 +38,7 @@ class Invocation:
 
 
 CURRENT: ContextVar[Invocation] = ContextVar("fwdctl_invocation")
-"""Set by `main` before parsing, narrowed by the root options and by `invoke`; Typer offers no other way."""
+"""Set by `main` before parsing, narrowed by the root and by the command; Typer offers no other way."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,10 @@ def command(
         def run(**values: Any) -> None:
             general = {option.name: values.pop(option.name) for option in GENERAL}
             chosen = {option.name: values.pop(option.name) for option in shared}
-            invoke(
-                words.format_map(values),
-                lambda runtime: function(Call(runtime, **chosen), **values),
-                output=chosen.get(OUTPUT.name, OutputFormat.table),
-                **general,
-            )
+            output = chosen.get(OUTPUT.name, OutputFormat.table)
+            current = narrow(**general, command=words.format_map(values), output=output)
+            result = function(Call(current.runtime, **chosen), **values)
+            raise typer.Exit(render(current.runtime, current.command, result, output))
 
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
         parameters = [*own, *shared, *GENERAL]
@@ -98,41 +96,24 @@ def command(
     return register
 
 
-def adjust(runtime: Runtime, *, cwd: Path | None, debug: bool, no_prompt: bool) -> Runtime:
-    """The runtime with the general options of one level (before or after the subcommand) applied.
+def narrow(*, cwd: Path | None, debug: bool, no_prompt: bool, **known: Any) -> Invocation:
+    """Apply the general options of one level (before or after the subcommand), and what is known there.
 
     Raises:
         FwdctlError: `cwd` is no directory (exit code 2).
     """
-    where = runtime.cwd
-    if cwd is not None:
-        where = runtime.cwd / cwd
-        if not where.is_dir():
-            raise FwdctlError(
-                "cwd_not_found",
-                f"{where} is not a directory.",
-                "Name an existing directory after --cwd.",
-                exit_code=ExitCode.USAGE,
-            )
-    return replace(runtime, cwd=where, debug=runtime.debug or debug, no_prompt=runtime.no_prompt or no_prompt)
-
-
-def invoke(
-    words: str,
-    action: Callable[[Runtime], Result],
-    *,
-    output: OutputFormat = OutputFormat.table,
-    cwd: Path | None = None,
-    debug: bool = False,
-    no_prompt: bool = False,
-) -> None:
-    """Run a command's work and print what it returns; its errors are printed by `main`, in the same format.
-
-    Raises:
-        typer.Exit: always, with the exit code.
-    """
-    current = CURRENT.get()
-    CURRENT.set(replace(current, command=words, output=output))
-    runtime = adjust(current.runtime, cwd=cwd, debug=debug, no_prompt=no_prompt)
-    CURRENT.set(Invocation(runtime, words, output))
-    raise typer.Exit(render(runtime, words, action(runtime), output))
+    current = replace(CURRENT.get(), **known)
+    CURRENT.set(current)  # a failure from here on is printed as the command's
+    runtime = current.runtime
+    where = runtime.cwd / (cwd or "")
+    if cwd is not None and not where.is_dir():
+        raise FwdctlError(
+            "cwd_not_found",
+            f"{where} is not a directory.",
+            "Name an existing directory after --cwd.",
+            exit_code=ExitCode.USAGE,
+        )
+    debug, no_prompt = runtime.debug or debug, runtime.no_prompt or no_prompt
+    current = replace(current, runtime=replace(runtime, cwd=where, debug=debug, no_prompt=no_prompt))
+    CURRENT.set(current)
+    return current

@@ -19,20 +19,23 @@ def complete_environment(ctx: typer.Context, incomplete: str) -> list[str]:
         names = azd_environment.list_environments(azd_environment.find_project(_folder(ctx)))
     except (FwdctlError, OSError):
         return []
-    return [name for name in names if name.startswith(incomplete)]
+    return _matching(list(names), incomplete)
 
 
 def complete_boxes(ctx: typer.Context, incomplete: str) -> list[str]:
     """Words for jump boxes and the names of the deployment's spokes."""
-    words = dict.fromkeys(["hub", "spoke", "all", *_spokes(ctx)])
-    return [word for word in words if word.startswith(incomplete)]
+    return _matching(["hub", "spoke", "all", *_spokes(ctx)], incomplete)
 
 
 def complete_box(ctx: typer.Context, incomplete: str) -> list[str]:
     """Words that mean a single jump box."""
     spokes = _spokes(ctx)
-    words = dict.fromkeys(["hub", *(["spoke"] if len(spokes) < 2 else []), *spokes])  # noqa: PLR2004 - several
-    return [word for word in words if word.startswith(incomplete)]
+    words = ["hub", *spokes] if len(spokes) > 1 else ["hub", "spoke", *spokes]
+    return _matching(words, incomplete)
+
+
+def _matching(words: list[str], incomplete: str) -> list[str]:
+    return [word for word in dict.fromkeys(words) if word.startswith(incomplete)]
 
 
 def _folder(ctx: typer.Context) -> Path:

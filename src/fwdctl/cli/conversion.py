@@ -6,12 +6,15 @@ of a parameter that receives what stands on the command line, is replaced by one
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import typer
 
 
@@ -32,40 +35,20 @@ class QuickGroup(TyperGroup):
 def _convert_when_needed(params: Any) -> Any:
     """The parameters, the one for help among them."""
     for param in params:
-        if not isinstance(param.process_value, _Processing):
-            param.process_value = _Processing(param)
+        if "process_value" not in vars(param):
+            param.process_value = partial(_process_value, param, param.process_value)
     return params
 
 
-class _Processing:
-    """Stands for a parameter's `process_value`; errors are Typer's."""
-
-    def __init__(self, param: TyperArgument | TyperOption) -> None:
-        self._param = param
-        self._convert = param.process_value
-
-    def __call__(self, ctx: Any, value: Any) -> Any:
-        try:
-            ready = _ready(self._param, value)
-        except ValueError:
-            return self._convert(ctx, value)
-        callback = self._param.callback
-        return ready if callback is None else callback(ctx, self._param, ready)
-
-
-def _ready(param: TyperArgument | TyperOption, value: Any) -> Any:
-    """The value as the command's function wants it.
-
-    Raises:
-        ValueError: that is Typer's to find out, or to refuse.
-    """
+def _process_value(param: Any, convert: Callable[..., Any], ctx: typer.Context, value: Any) -> Any:
+    """The value as the command's function wants it; what is missing or wrong is Typer's to tell."""
     kind = param.type_descriptor.annotation
-    if param.required and param.value_is_missing(value):
-        raise ValueError(value)
     if kind == list[str] and isinstance(value, tuple | list):
-        return list(value)
-    if value is None or type(value) is kind:
-        return value
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(value)
-    raise ValueError(value)
+        value = list(value)
+    elif isinstance(kind, type) and issubclass(kind, StrEnum) and value in kind.__members__:
+        value = kind(value)
+    elif value is not None and type(value) is not kind:
+        return convert(ctx, value)
+    if param.required and param.value_is_missing(value):
+        return convert(ctx, value)
+    return value if param.callback is None else param.callback(ctx, param, value)

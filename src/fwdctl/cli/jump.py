@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,18 +9,14 @@ import typer
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, BoxArgument, BoxesArgument
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode
 from fwdctl.output import Progress, Result, grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
-    from fwdctl.channel import Outcome
     from fwdctl.jump.boxes import Change, Status
     from fwdctl.jump.session import Session
-    from fwdctl.runtime import Runtime
 
 app = group(
     "Start, stop and use the jump boxes.",
@@ -49,13 +44,14 @@ def status_command(call: Call, which: BoxesArgument = "all") -> Result:
     from fwdctl.jump import boxes
 
     deployment, arm = call.load()
-    found = boxes.status(arm, deployment, boxes.select(deployment, which))
-    missing = any(status.group is None for status in found)
+    found = [_status(entry) for entry in boxes.status(arm, deployment, boxes.select(deployment, which))]
+    missing = any(entry["state"] == "Missing" for entry in found)
+    rows = [(entry["name"], entry["containerGroup"], entry["state"], entry["address"]) for entry in found]
     return Result(
-        {"boxes": [_status(entry) for entry in found]},
+        {"boxes": found},
         status="failed" if missing else "succeeded",
         exit_code=ExitCode.NOT_FOUND if missing else ExitCode.OK,
-        table=lambda console: _status_table(console, found),
+        table=lambda console: grid(console, ["box", "container group", "state", "address"], rows),
     )
 
 
@@ -69,11 +65,6 @@ def _status(entry: Status) -> dict[str, Any]:
         "image": found.image if found else "",
         "reason": found.reason if found else "",
     }
-
-
-def _status_table(console: Console, found: Sequence[Status]) -> None:
-    rows = [(e["name"], e["containerGroup"], e["state"], e["address"]) for e in map(_status, found)]
-    grid(console, ["box", "container group", "state", "address"], rows)
 
 
 @command(app, "jump start", ENVIRONMENT, RESOURCE_GROUP, OUTPUT)
@@ -141,28 +132,29 @@ def exec_command(
     Example: tar c data | fwdctl jump exec hub -- tar t
     """
     from fwdctl.channel import Request
+    from fwdctl.jump import remote
 
-    runtime, progress, started = call.runtime, Progress(call.runtime), False
-    stdin = None if runtime.stdin.isatty() else runtime.stdin_bytes
+    runtime, progress = call.runtime, Progress(call.runtime)
+    request = Request(tuple(command), None if runtime.stdin.isatty() else runtime.stdin_bytes, timeout)
 
-    def copy(stream: str, data: bytes) -> None:
-        nonlocal started
-        started = True
-        target = runtime.stdout if stream == "o" else runtime.stderr
-        target.buffer.write(data)
-        target.buffer.flush()
-        if target.isatty():
-            progress.others_wrote(data)
+    def open_session() -> Session:
+        return _session(call, which, progress, start=start, announce=False)
 
-    try:
-        with progress, _session(call, which, progress, start=start, announce=False) as session:
-            outcome = session.run(Request(tuple(command), stdin, timeout), copy)
-    except FwdctlError as error:
-        if error.exit_code is ExitCode.USAGE or error.exit_code is ExitCode.INTERRUPTED:
-            raise
-        code = ExitCode.INCONCLUSIVE if started else ExitCode.NOT_RUN
-        raise FwdctlError(error.code, error.message, error.suggestion, exit_code=code) from error
-    return _outcome(outcome)
+    return Result(None, exit_code=remote.run(runtime, progress, open_session, request))
+
+
+@command(app, "jump shell", ENVIRONMENT, RESOURCE_GROUP)
+def shell_command(call: Call, which: BoxArgument, *, start: StartOption = False) -> Result:
+    """Open a shell in a box; it ends with `exit` or Ctrl-D.
+
+    Example: fwdctl jump shell hub --start
+    """
+    from fwdctl.jump import remote
+
+    remote.require_terminal(call.runtime)
+    with Progress(call.runtime) as progress, _session(call, which, progress, start=start) as session:
+        remote.shell(call.runtime, progress, session)
+    return Result(None)
 
 
 def _session(call: Call, which: str, progress: Progress, *, start: bool, announce: bool = True) -> Session:
@@ -172,61 +164,3 @@ def _session(call: Call, which: str, progress: Progress, *, start: bool, announc
     deployment, arm = call.load(announce=announce)
     box = boxes.select_one(deployment, which)
     return Session(call.runtime, arm, deployment, box, progress, may_start=start)
-
-
-def _outcome(outcome: Outcome) -> Result:
-    if outcome.status is not None:
-        return Result(None, exit_code=outcome.status)
-    text, mend = "The command was not run", ""
-    code = ExitCode.NOT_RUN
-    if outcome.state == "unsupported":
-        mend = "Use an image that has them; `fwdctl jump status -o json` names the box's."
-    elif outcome.state == "not_started":
-        mend = (
-            "Try again; if it stays, stop and start the box with `fwdctl jump stop` and `fwdctl jump start`."
-        )
-    else:
-        text, code = "The command's result is not known", ExitCode.INCONCLUSIVE
-        mend = "Look with `fwdctl jump shell` before you run it again."
-    raise FwdctlError(f"exec_{outcome.state}", f"{text}: {outcome.detail}.", mend, exit_code=code)
-
-
-@command(app, "jump shell", ENVIRONMENT, RESOURCE_GROUP)
-def shell_command(call: Call, which: BoxArgument, *, start: StartOption = False) -> Result:
-    """Open a shell in a box; it ends with `exit` or Ctrl-D.
-
-    Example: fwdctl jump shell hub --start
-    """
-    _require_terminal(call.runtime)
-    with Progress(call.runtime) as progress, _session(call, which, progress, start=start) as session:
-        _shell(call.runtime, session, progress)
-    return Result(None)
-
-
-def _require_terminal(runtime: Runtime) -> None:
-    if sys.platform == "win32":
-        from fwdctl.channel.terminal import needs_posix
-
-        raise needs_posix()
-    if not (runtime.stdin.isatty() and runtime.stdout.isatty()):
-        raise FwdctlError(
-            "not_a_terminal",
-            "`jump shell` needs a terminal on standard input and output.",
-            "Use `fwdctl jump exec BOX -- COMMAND` in scripts.",
-            exit_code=ExitCode.USAGE,
-        )
-
-
-def _shell(runtime: Runtime, session: Session, progress: Progress) -> None:
-    import shutil
-
-    from fwdctl.channel.socket import connect
-    from fwdctl.channel.terminal import attach
-
-    size = shutil.get_terminal_size()
-    socket = connect(session.ticket(columns=size.columns, rows=size.lines), runtime.environ)
-    progress.clear()  # the shell has the screen from here on
-    try:
-        attach(socket, runtime.stdin.fileno(), runtime.stdout.fileno())
-    finally:
-        socket.close()

@@ -22,12 +22,26 @@ def _shared(name: str, annotation: Any, default: object = None) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+def _output(**settings: Any) -> Parameter:
+    option = typer.Option("--output", "-o", help="Format of stdout.", **settings)
+    return _shared("output", Annotated[OutputFormat, option], OutputFormat.table)
+
+
 CwdOption = Annotated[
-    Path | None,
-    typer.Option("--cwd", "-C", metavar="DIR", help="Work as if started in this directory."),
+    Path | None, typer.Option("--cwd", "-C", metavar="DIR", help="Work as if started in this directory.")
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Print tracebacks and requests (redacted).")]
 NoPromptOption = Annotated[bool, typer.Option("--no-prompt", help="Never ask a question.")]
+_Environment = typer.Option(
+    "--environment",
+    "-e",
+    metavar="NAME",
+    autocompletion=complete_environment,
+    help="The azd environment to use.",
+)
+_ResourceGroup = typer.Option(
+    "--resource-group", "-g", metavar="NAME", help="Use this resource group, without azd."
+)
 
 GENERAL = (
     _shared("cwd", CwdOption),
@@ -35,44 +49,10 @@ GENERAL = (
     _shared("no_prompt", NoPromptOption, default=False),
 )
 """Every command has them, and the root too."""
-OUTPUT = _shared(
-    "output",
-    Annotated[
-        OutputFormat,
-        typer.Option(
-            "--output", "-o", metavar="table|json", callback=_refuse_junit, help="Format of stdout."
-        ),
-    ],
-    OutputFormat.table,
-)
-PROBE_OUTPUT = _shared(
-    "output",
-    Annotated[
-        OutputFormat, typer.Option("--output", "-o", metavar="table|json|junit", help="Format of stdout.")
-    ],
-    OutputFormat.table,
-)
-ENVIRONMENT = _shared(
-    "environment",
-    Annotated[
-        str | None,
-        typer.Option(
-            "--environment",
-            "-e",
-            metavar="NAME",
-            autocompletion=complete_environment,
-            help="The azd environment to use.",
-        ),
-    ],
-)
-RESOURCE_GROUP = _shared(
-    "resource_group",
-    Annotated[
-        str | None,
-        typer.Option("--resource-group", "-g", metavar="NAME", help="Use this resource group, without azd."),
-    ],
-)
-
+OUTPUT = _output(metavar="table|json", callback=_refuse_junit)
+PROBE_OUTPUT = _output(metavar="table|json|junit")
+ENVIRONMENT = _shared("environment", Annotated[str | None, _Environment])
+RESOURCE_GROUP = _shared("resource_group", Annotated[str | None, _ResourceGroup])
 
 BoxesArgument = Annotated[
     str,
