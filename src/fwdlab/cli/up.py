@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,14 +80,14 @@ def bring_up(
             state = start.start(directory, port=port, environ=runtime.environ)
             client = LabClient(state, directory.ca_bundle)
             progress.done(f"Lab '{name}' answers at {state.base_url} ({runtime.clock() - begin:.1f} s)")
-            with lab_errors():
-                return client if plan is None else _deploy(runtime, directory, client, plan, progress)
+            if plan is not None:
+                with lab_errors():
+                    _deploy(runtime, client, plan, progress)
         except KeyboardInterrupt:
             if state is not None:
                 _take_down(directory)
-            progress.failed(
-                f"Interrupted: lab '{name}' {'was not started' if state is None else 'is gone again'}"
-            )
+            ended = "was not started" if state is None else "is gone again"
+            progress.failed(f"Interrupted: lab '{name}' {ended}")
             raise
         except FwdctlError as error:
             if not keep_failed:
@@ -95,6 +96,7 @@ def bring_up(
             advice = f"The lab stays, to be looked at; end it with `fwdctl lab down{_option(name)}`."
             suggestion = f"{error.suggestion} {advice}".strip()
             raise FwdctlError(error.code, error.message, suggestion, exit_code=error.exit_code) from error
+    return client
 
 
 def _option(name: str) -> str:
@@ -109,19 +111,16 @@ def _take_down(directory: LabDirectory) -> None:
         start.stop(directory)
 
 
-def _deploy(
-    runtime: Runtime, directory: LabDirectory, client: LabClient, plan: LabDeployment, progress: Progress
-) -> LabClient:
-    """Deploy into a running lab, wait until it is healthy, stop the jump boxes; a client with the outputs."""
+def _deploy(runtime: Runtime, client: LabClient, plan: LabDeployment, progress: Progress) -> None:
+    """Deploy into a running lab, wait until it is healthy, stop the jump boxes."""
     from fwdlab.cli import deploy, setup
-    from fwdlab.cli.client import LabClient
 
     begin = runtime.clock()
     progress.step("Deploying the template")
     with deploy.azure_of(runtime, client) as arm:
         outputs = setup.environment_of(deploy.deploy(runtime, arm, plan, progress))
         client.control("POST", "/lab/outputs", outputs)
-        client = LabClient(directory.load(), directory.ca_bundle)
+        client.state = replace(client.state, outputs=outputs)
         progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
         if "FWD_TOPOLOGY" in outputs:  # another template has no forwarders
             progress.step("Waiting for the load balancer's health probes")
@@ -131,7 +130,6 @@ def _deploy(
                 progress.warning("Some backends are not healthy; see `fwdctl lab status`")
         if "RESOURCE_GROUP_NAME" in outputs:
             deploy.stop_boxes(runtime, arm, outputs, progress)
-    return client
 
 
 def _up_result(client: LabClient, name: str) -> Result:
@@ -155,11 +153,9 @@ def _up_result(client: LabClient, name: str) -> Result:
 )
 def env(call: Call, *, name: NameOption = "lab") -> Result:
     """Print what a shell needs so that az, azd and fwdctl in it use the lab."""
-    state = client_of(name, call.runtime).state
-    variables = variables_of(state)
+    variables = variables_of(client_of(name, call.runtime).state)
     return Result(
-        data={"variables": variables},
-        table=lambda console: _print_shell(console, variables, call.runtime),
+        {"variables": variables}, table=lambda console: _print_shell(console, variables, call.runtime)
     )
 
 

@@ -38,20 +38,11 @@ def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> No
     # All names of the template end in the same token; without it a network's fits into 80 columns.
     token = "-" + getattr(state, "outputs", {}).get("RESOURCE_TOKEN", "-")
     say(console, f"Lab '{state.name}' at {state.base_url}\n")
-    grid(
-        console,
-        ["node", "network", "address", "state", "health"],
-        [
-            [
-                node["name"],
-                node["network"].removesuffix(token),
-                node["address"],
-                node["state"],
-                node["health"],
-            ]
-            for node in data["nodes"]
-        ],
-    )
+    rows = [
+        (node["name"], node["network"].removesuffix(token), node["address"], node["state"], node["health"])
+        for node in data["nodes"]
+    ]
+    grid(console, ["node", "network", "address", "state", "health"], rows)
     for text in data["faults"]:
         say(console, f"\nFault in force: {text}")
     for text in data["warnings"]:
