@@ -135,15 +135,15 @@ def _reader_left(error: Exception) -> bool:
 def _usage(error: typer.TyperException) -> FwdctlError:
     context = getattr(error, "ctx", None)
     where = context.command_path if context is not None else "fwdctl"
-    mend = f"See `{where} --help`."
+    suggestion = f"See `{where} --help`."
     # Typer keeps the class to itself.
     parameters = context.command.params if context is not None else ()
     if type(error).__name__ == "NoSuchOption" and any(each.name == "command" for each in parameters):
-        mend = f"Put `--` before a command that has options of its own, or see `{where} --help`."
+        suggestion = f"Put `--` before a command that has options of its own, or see `{where} --help`."
     return FwdctlError(
         "usage",
         " ".join(error.format_message().split()),
-        mend,
+        suggestion,
         exit_code=ExitCode.USAGE,
     )
 
