@@ -301,8 +301,8 @@ def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
 
     monkeypatch.setattr(labs, "client_of", lambda name, _: {"lab": Client()}[name])
     context = typer.Context(typer.main.get_command(group.app))
-    assert complete_node(context, "f") == ["fwd000000"]
-    assert complete_fault_in_force(context, "") == ["nsg-deny", "target-down"]
+    assert complete_node(context) == ["fwd000000", "web"]
+    assert complete_fault_in_force(context) == ["nsg-deny", "target-down"]
     assert asked == [(("GET", "/lab/status"), True)] * 2
 
 

@@ -1,4 +1,7 @@
-"""What the shell may offer as values; nothing where it cannot be known at once, and never an error."""
+"""What the shell may offer as values; nothing where it cannot be known at once, and never an error.
+
+Typer leaves out what does not begin with the letters that are typed already.
+"""
 
 from __future__ import annotations
 
@@ -11,31 +14,25 @@ import typer
 from fwdctl.errors import FwdctlError
 
 
-def complete_environment(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_environment(ctx: typer.Context) -> list[str]:
     """Names of azd environments; nothing outside a project."""
     from fwdctl.azd import environment as azd_environment
 
     try:
-        names = azd_environment.list_environments(azd_environment.find_project(_folder(ctx)))
+        return list(azd_environment.list_environments(azd_environment.find_project(_folder(ctx))))
     except (FwdctlError, OSError):
         return []
-    return _matching(list(names), incomplete)
 
 
-def complete_boxes(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_boxes(ctx: typer.Context) -> list[str]:
     """Words for jump boxes and the names of the deployment's spokes."""
-    return _matching(["hub", "spoke", "all", *_spokes(ctx)], incomplete)
+    return list(dict.fromkeys(["hub", "spoke", "all", *_spokes(ctx)]))
 
 
-def complete_box(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_box(ctx: typer.Context) -> list[str]:
     """Words that mean a single jump box."""
     spokes = _spokes(ctx)
-    words = ["hub", *spokes] if len(spokes) > 1 else ["hub", "spoke", *spokes]
-    return _matching(words, incomplete)
-
-
-def _matching(words: list[str], incomplete: str) -> list[str]:
-    return [word for word in dict.fromkeys(words) if word.startswith(incomplete)]
+    return list(dict.fromkeys(["hub", *spokes] if len(spokes) > 1 else ["hub", "spoke", *spokes]))
 
 
 def _folder(ctx: typer.Context) -> Path:
