@@ -49,7 +49,9 @@ def arm_failure(
     """
     error = body.get("error", body) if isinstance(body, dict) else {}
     error = error if isinstance(error, dict) else {}
-    cause = innermost(error)
+    cause = error
+    while cause.get("details"):  # the errors around it only say that there is one
+        cause = cause["details"][0]
     arm_code = str(error.get("code") or f"HTTP{status}")
     words = " ".join(str(cause.get("message") or "no explanation given").split())
     group, name = _names(path)
@@ -71,13 +73,6 @@ def arm_failure(
         suggestion.format_map(facts),
         exit_code=exit_code,
     )
-
-
-def innermost(error: dict[str, Any]) -> dict[str, Any]:
-    """The error that the others only wrap: the first of the details, as deep as there are any."""
-    while error.get("details"):
-        error = error["details"][0]
-    return error
 
 
 _Meaning = tuple[Callable[[int, str], bool], str, str, str, ExitCode]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from fwdctl import deployment
 from fwdctl.azure.arm import Arm
 from fwdctl.azure.credential import Login
-from fwdctl.azure.errors import innermost
 from fwdctl.errors import FwdctlError
 from fwdctl.jump import boxes
 
@@ -79,11 +78,17 @@ def deploy(runtime: Runtime, arm: Arm, plan: LabDeployment, progress: Progress) 
             outputs: dict[str, Any] = properties.get("outputs", {})
             return outputs
         if properties["provisioningState"] in {"Failed", "Canceled"}:
-            error = innermost(properties["error"])
-            text = f"The deployment failed: {error['message'].rstrip('.')} ({error['code']})."
-            raise FwdctlError("deployment_failed", text)
+            raise _failed(properties["error"])
         runtime.sleep(POLL_SECONDS)
     raise FwdctlError("deployment_timeout", f"The deployment did not end within {DEPLOYMENT_SECONDS:.0f} s.")
+
+
+def _failed(error: dict[str, Any]) -> FwdctlError:
+    """With the innermost error: those around it only say that there is one."""
+    while error.get("details"):
+        error = error["details"][0]
+    text = f"The deployment failed: {error['message'].rstrip('.')} ({error['code']})."
+    return FwdctlError("deployment_failed", text)
 
 
 def _created(operations: list[dict[str, Any]]) -> list[str]:
