@@ -46,7 +46,8 @@ def break_(
         return _list_faults()
     body = {"name": fault, "target": target}
     data = client_of(name, call.runtime).control("POST", "/lab/break", body, seconds=60)
-    return Result(data, table=lambda console: say(console, f"(!) {data['name']}: {data['summary']}."))
+    text = f"(!) {data['name']}: {data['summary']}. Run `fwdctl probe spoke` to see what it says."
+    return Result(data, table=lambda console: say(console, text))
 
 
 def _list_faults() -> Result:
