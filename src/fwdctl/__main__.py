@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from fwdctl.cli.app import GROUPS, app
-from fwdctl.cli.options import CURRENT, Invocation
+from fwdctl.cli import registry
+from fwdctl.cli.app import app
+from fwdctl.cli.command import CURRENT, Invocation
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, render_error
 from fwdctl.runtime import Runtime, UnwritableError, replace_closed_streams
@@ -153,7 +154,7 @@ def _give_up_stdout(runtime: Runtime) -> int:
 def _command_words(words: Sequence[str]) -> list[str]:
     """The group and the command of a line that may not even parse, for the envelope of its failure."""
     for index, word in enumerate(words):
-        if word in GROUPS:
+        if not word.startswith("-") and registry.exists(word):
             following = words[index + 1 : index + 2]
             return [word, *(name for name in following if not name.startswith("-"))]
     return []

@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
 
 from fwdctl.__main__ import main
-from fwdctl.cli.app import GROUPS
+from fwdctl.cli import registry
 from support.frame import project
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 def commands_of(name: str) -> list[tuple[str, ...]]:
     """The words of a group and of each of its commands; `probe` is a command by itself."""
-    loaded: Any = typer.main.get_command(import_module(GROUPS[name][0]).app)
+    loaded: Any = typer.main.get_command(registry.load(name))
     return [(name,), *((name, command) for command in getattr(loaded, "commands", ()))]
 
 
@@ -39,7 +38,7 @@ def fwdctl(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.C
     )
 
 
-@pytest.mark.parametrize("group", ["", *GROUPS])
+@pytest.mark.parametrize("group", ["", *registry.OWN, "lab"])
 def test_help_has_an_example_and_fits_80_columns(group: str, capsys: pytest.CaptureFixture[str]) -> None:
     for words in commands_of(group) if group else [()]:
         assert main([*words, "--help"]) == 0
@@ -62,6 +61,77 @@ def test_a_missing_command_is_a_usage_error_with_the_help_on_stderr(words: tuple
 
 def test_version() -> None:
     assert fwdctl("--version").stdout.startswith("fwdctl ")
+
+
+def register(site: Path, module: str, source: str) -> dict[str, str]:
+    """Install a package that registers `fwdctl extra`; the environment in which it is found."""
+    (site / "vendor").mkdir(parents=True)
+    (site / "vendor" / "__init__.py").write_text("raise SystemExit('vendor was imported')\n")
+    (site / module).write_text(source)
+    metadata = site / "vendor_extra-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vendor-extra\nVersion: 1\n")
+    name = module.removesuffix(".py").replace("/", ".")
+    (metadata / "entry_points.txt").write_text(f"[fwdctl.commands]\nextra = {name}:app\n")
+    return {"PYTHONPATH": str(site)}
+
+
+EXTRA = '''"""Say hello.
+
+More about it.
+"""
+import sys
+from fwdctl.cli.command import Call, command
+from fwdctl.cli.group import group
+from fwdctl.cli.options import OUTPUT
+from fwdctl.output import Result
+app = group("Say hello.", examples="fwdctl extra hello")
+@command(app, "extra hello", OUTPUT)
+def hello(call: Call, name: str) -> Result:
+    """Greet somebody."""
+    return Result({"hello": name})
+@command(app, "extra bye")
+def bye(call: Call) -> Result:
+    """Say goodbye."""
+    return Result(None)
+'''
+
+
+def test_a_registered_group_is_listed_without_being_imported(tmp_path: Path) -> None:
+    environ = register(tmp_path, "vendor/extra.py", EXTRA)
+    done = fwdctl("--help", **environ)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  extra  Say hello.\n" in done.stdout
+    assert complete(tmp_path, "fwdctl ext", **environ) == ["extra"]
+    assert "Did you mean 'extra'?" in fwdctl("extr", **environ).stderr
+
+
+def test_a_registered_group_runs_when_used(tmp_path: Path) -> None:
+    environ = register(tmp_path, "extra.py", EXTRA)
+    assert "Greet somebody." in fwdctl("extra", "--help", **environ).stdout
+    done = fwdctl("extra", "hello", "you", "-o", "json", **environ)
+    envelope = json.loads(done.stdout)
+    assert (done.returncode, envelope["command"], envelope["data"]) == (0, "extra hello", {"hello": "you"})
+    assert complete(tmp_path, "fwdctl extra h", **environ) == ["hello"]
+
+
+def test_a_registered_group_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    environ = register(tmp_path, "extra.py", "import no_such_module")
+    assert "  extra" in fwdctl("--help", **environ).stdout
+    done = fwdctl("extra", "hello", "-o", "json", **environ)
+    (error,) = json.loads(done.stdout)["errors"]
+    assert (done.returncode, error["code"]) == (3, "command_not_loaded")
+    assert "`fwdctl extra` cannot be loaded from extra:app: ModuleNotFoundError" in error["message"]
+    assert "vendor-extra" in error["suggestion"]
+    assert complete(tmp_path, "fwdctl extra h", **environ) == []
+
+
+def test_our_own_groups_are_found_without_asking_for_others() -> None:
+    program = (
+        "import sys\nfrom fwdctl.__main__ import main\n"
+        "main(['probe', '--help'])\nsys.exit('importlib.metadata' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
 
 
 @pytest.mark.parametrize("words", [["--help"], ["env", "--help"], ["jump", "--help"], ["probe", "--help"]])
@@ -219,7 +289,7 @@ def test_completion_of_the_lab(tmp_path: Path) -> None:
 def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from fwdlab.cli import common
+    from fwdlab.cli import group, labs
     from fwdlab.cli.complete import complete_fault_in_force, complete_node
 
     asked = []
@@ -229,10 +299,10 @@ def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
             asked.append((words, seconds <= 1))
             return {"nodes": [{"name": "fwd000000"}, {"name": "web"}], "faults": ["nsg-deny", "target-down"]}
 
-    monkeypatch.setattr(common, "client_of", lambda name, _: {"lab": Client()}[name])
-    context = typer.Context(typer.main.get_command(common.app))
-    assert complete_node(context, "f") == ["fwd000000"]
-    assert complete_fault_in_force(context, "") == ["nsg-deny", "target-down"]
+    monkeypatch.setattr(labs, "client_of", lambda name, _: {"lab": Client()}[name])
+    context = typer.Context(typer.main.get_command(group.app))
+    assert complete_node(context) == ["fwd000000", "web"]
+    assert complete_fault_in_force(context) == ["nsg-deny", "target-down"]
     assert asked == [(("GET", "/lab/status"), True)] * 2
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdlab.cli import common, watch
+from fwdlab.cli import watch
 from support.programs import FWDCTL, run
 
 if TYPE_CHECKING:
@@ -188,10 +188,3 @@ def test_the_labs_errors_are_sentences(lab: RunningLab, words: list[str], code: 
     assert said == error.format(name=lab.name)
     assert suggestion.endswith(".")
     assert "'fwdctl" not in suggestion
-
-
-def test_a_programs_name_keeps_its_case_in_the_labs_errors() -> None:
-    assert common.sentence("nft: no 'x'") == "nft: no 'x'."
-    assert common.sentence("/a cannot be made: no") == "/a cannot be made: no."
-    assert common.sentence("see 'fwdctl lab log'") == "See `fwdctl lab log`."
-    assert common.sentence("") == ""

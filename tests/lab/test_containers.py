@@ -7,24 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdlab.cli.client import LabClient
-from fwdlab.process.state import LabDirectory
-
 if TYPE_CHECKING:
     from support.programs import RunningLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("deployed-lab")]
 
 
-def client_of(lab: RunningLab) -> LabClient:
-    directory = LabDirectory(lab.name, lab.base)
-    return LabClient(directory.load(), directory.ca_bundle)
-
-
 def put_group(lab: RunningLab, name: str, command: list[str], policy: str) -> str:
-    client = client_of(lab)
     group = f"/subscriptions/{lab.environ['AZURE_SUBSCRIPTION_ID']}/resourceGroups/rg-lab/providers"
-    box = client.arm(
+    box = lab.arm(
         "GET", f"{group}/Microsoft.ContainerInstance/containerGroups/{lab.environ['HUB_JUMP_NAME']}"
     )
     body: dict[str, Any] = {
@@ -33,14 +24,14 @@ def put_group(lab: RunningLab, name: str, command: list[str], policy: str) -> st
     }
     body["properties"]["containers"][0]["properties"]["command"] = command
     path = f"{group}/Microsoft.ContainerInstance/containerGroups/{name}"
-    client.arm("PUT", path, body)
+    lab.arm("PUT", path, body)
     return path
 
 
 def state_after(lab: RunningLab, path: str, wanted: str, *, seconds: float = 10) -> str:
     deadline = time.monotonic() + seconds
     while True:
-        state: str = client_of(lab).arm("GET", path)["properties"]["instanceView"]["state"]
+        state: str = lab.arm("GET", path)["properties"]["instanceView"]["state"]
         if state == wanted or time.monotonic() > deadline:
             return state
         time.sleep(0.1)
@@ -52,4 +43,4 @@ def test_a_command_that_ends_by_itself_ends_the_group(lab: RunningLab, code: str
     try:
         assert state_after(lab, path, state) == state
     finally:
-        client_of(lab).arm("DELETE", path)
+        lab.arm("DELETE", path)

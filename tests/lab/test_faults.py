@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdlab.cli.client import LabClient
 from fwdlab.faults import FAULTS
-from fwdlab.process.state import LabDirectory
 from support.programs import RunningLab
 
 if TYPE_CHECKING:
@@ -89,16 +87,14 @@ def told(envelope: dict[str, Any]) -> set[tuple[str, str]]:
 
 def test_a_link_that_was_made_meanwhile_gives_way_when_healing(lab: RunningLab) -> None:
     """A network has one link to a zone, so the original could not come back next to it."""
-    directory = LabDirectory(lab.name, lab.base)
-    client = LabClient(directory.load(), directory.ca_bundle)
     subscription, name = (lab.environ[key] for key in ("AZURE_SUBSCRIPTION_ID", "RESOURCE_GROUP_NAME"))
     group = f"/subscriptions/{subscription}/resourceGroups/{name}"
     links = f"{group}/providers/Microsoft.Network/privateDnsZones/corp.internal/virtualNetworkLinks"
-    (original,) = client.arm("GET", links)["value"]
+    (original,) = lab.arm("GET", links)["value"]
     lab.lab("break", "zone-not-linked")
-    client.arm("PUT", f"{links}/mine", {key: original[key] for key in ("location", "properties")})
+    lab.arm("PUT", f"{links}/mine", {key: original[key] for key in ("location", "properties")})
     lab.lab("heal")
-    assert [link["name"] for link in client.arm("GET", links)["value"]] == [original["name"]]
+    assert [link["name"] for link in lab.arm("GET", links)["value"]] == [original["name"]]
     lab.fwdctl("probe", "spoke")
 
 

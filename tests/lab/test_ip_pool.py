@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from fwdctl.output import Progress
+from fwdctl.runtime import Runtime
 from fwdlab.cli.client import LabClient
+from fwdlab.cli.deploy import azure_of, deploy
+from fwdlab.cli.setup import LabDeployment
 from fwdlab.process.state import LabDirectory
 from support.programs import RunningLab
 from support.seed_topology import SERVER
@@ -203,7 +207,7 @@ class Lab:
             verify=str(self.bundle),
             timeout=10,
         )
-        found = self.client.arm("GET", answer.headers["Location"].removeprefix(self.client.state.base_url))
+        found = self.running.arm("GET", answer.headers["Location"].removeprefix(self.client.state.base_url))
         return [
             (
                 entry["ipAddress"],
@@ -230,7 +234,10 @@ def pools(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[
     running = RunningLab.up(tmp_path_factory.mktemp("pools"), f"pools-{worker_id}", "--empty")
     try:
         lab = Lab(running)
-        lab.client.deploy("pools", template(), {}, "westeurope")
+        plan = LabDeployment("pools", "westeurope", template(), {})
+        runtime = Runtime(environ=running.base)
+        with azure_of(runtime, lab.client) as arm:
+            deploy(runtime, arm, plan, Progress(runtime))
         lab.until_answered("192.168.42.65")
         lab.until_answered("10.0.0.10")
         yield lab
@@ -259,7 +266,7 @@ def test_the_addresses_are_kept_and_the_lab_says_what_they_are_worth(pools: Lab)
     path = (
         f"/subscriptions/{subscription}/resourceGroups/rg-pools/providers/{LB}/lb/backendAddressPools/mixed"
     )
-    pool = pools.client.arm("GET", path)["properties"]
+    pool = pools.running.arm("GET", path)["properties"]
     kept = [entry["properties"]["ipAddress"] for entry in pool["loadBalancerBackendAddresses"]]
     assert kept == ["10.0.0.10", "192.168.42.65"]
     assert pools.named() == {"192.168.42.65", "172.16.0.10", "10.0.0.77"}
@@ -268,14 +275,14 @@ def test_the_addresses_are_kept_and_the_lab_says_what_they_are_worth(pools: Lab)
 def test_a_machine_that_comes_later_is_taken_in(pools: Lab) -> None:
     """What the addresses are meant for (the pattern's third learning)."""
     group = pools.group
-    nic = pools.client.arm("GET", f"{group}/{NIC}/inside")
-    machine = pools.client.arm("GET", f"{group}/{VM}/inside")
+    nic = pools.running.arm("GET", f"{group}/{NIC}/inside")
+    machine = pools.running.arm("GET", f"{group}/{VM}/inside")
     nic["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"] = "10.0.0.77"
     late = {
         "location": "westeurope",
         "properties": {"ipConfigurations": nic["properties"]["ipConfigurations"]},
     }
-    pools.client.arm("PUT", f"{group}/{NIC}/late", late)
+    pools.running.arm("PUT", f"{group}/{NIC}/late", late)
     machine["properties"]["networkProfile"]["networkInterfaces"] = [{"id": f"{group}/{NIC}/late"}]
     machine["properties"]["osProfile"] |= {
         "computerName": "late",
@@ -283,6 +290,6 @@ def test_a_machine_that_comes_later_is_taken_in(pools: Lab) -> None:
     }
     kept = ("hardwareProfile", "storageProfile", "osProfile", "networkProfile")
     properties = {key: machine["properties"][key] for key in kept}
-    pools.client.arm("PUT", f"{group}/{VM}/late", {"location": "westeurope", "properties": properties})
+    pools.running.arm("PUT", f"{group}/{VM}/late", {"location": "westeurope", "properties": properties})
     assert pools.until_answered(FRONTENDS["nobody"]) == "late"
     assert pools.named() == {"192.168.42.65", "172.16.0.10"}

@@ -184,6 +184,7 @@ def test_a_failed_deployment_keeps_the_lab_and_names_its_end(home: Path) -> None
     (home / "t.json").write_text(json.dumps(template))
     argv = [*FWDCTL, "lab", "up", "--name", "a", "--template", "t.json"]
     done = run(argv, environ=clean_environ(home), cwd=home, expect=1)
+    assert "no resource type 'Microsoft.Storage/storageAccounts'" in done.stderr
     assert "fwdctl lab down --name a" in done.stderr
     run([*FWDCTL, "lab", "status", "--name", "a"], environ=clean_environ(home))
 

@@ -111,6 +111,16 @@ class RunningLab:
         verb, *rest = arguments
         return self.fwdctl("lab", verb, "--name", self.name, *rest, expect=expect)
 
+    def arm(self, method: str, path: str, body: Any = None) -> Any:
+        """A request to the lab's ARM endpoint; the decoded answer."""
+        from fwdctl.runtime import Runtime
+        from fwdlab.cli.deploy import API_VERSION, azure_of
+        from fwdlab.cli.labs import client_of
+
+        runtime = Runtime(environ=self.base)
+        with azure_of(runtime, client_of(self.name, runtime)) as arm:
+            return arm.request(method, path, API_VERSION, body).body
+
     @property
     def topology(self) -> dict[str, Any]:
         """What the template handed over."""

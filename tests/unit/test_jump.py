@@ -7,10 +7,10 @@ import io
 import pytest
 
 from fwdctl.channel import Outcome
-from fwdctl.cli.jump import _changes, _outcome
+from fwdctl.cli.jump import _changes
 from fwdctl.deployment import Deployment, Hub, Spoke
 from fwdctl.errors import FwdctlError
-from fwdctl.jump import boxes
+from fwdctl.jump import boxes, remote
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, FakeArm, container_group
@@ -151,7 +151,7 @@ def test_an_exec_without_a_result_has_the_advice_of_its_cause(
     outcome: Outcome, exit_code: int, advice: str
 ) -> None:
     with pytest.raises(FwdctlError) as error:
-        _outcome(outcome)
+        remote.exit_code(outcome)
     assert error.value.exit_code == exit_code
     assert advice in error.value.suggestion
     assert ("image" in error.value.suggestion) == (outcome.state == "unsupported")

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwdctl.errors import FwdctlError
 from fwdctl.output import OutputFormat, console
-from fwdlab.cli import common, faults, up, watch
+from fwdlab.cli import faults, health, labs, up, watch
+from fwdlab.errors import LabError
 from support.frame import make_runtime, run
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def test_heal_waits_for_health_and_says_where_it_is_not_back(
     }
     client = SimpleNamespace(control=lambda _, path, *__, **___: dict(answers[path]))
     monkeypatch.setattr(faults, "client_of", lambda *_: client)
-    monkeypatch.setattr(common, "_healthy", lambda _: now[0] >= well_after)
+    monkeypatch.setattr(health, "_healthy", lambda _: now[0] >= well_after)
     runtime = make_runtime(
         tmp_path, clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)
     )
@@ -78,3 +80,45 @@ def test_heal_waits_for_health_and_says_where_it_is_not_back(
     assert (ran.code, ran.envelope["exitCode"], ran.envelope["status"]) == (code, code, status)
     assert ran.envelope["data"] == {"healed": ["target-down"], "healthy": code == 0}
     assert ("(!) Warning: " in ran.stderr) == bool(code)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+@pytest.mark.parametrize(
+    "words",
+    [("up",), ("down",), ("env",), ("status",), ("log",), ("shell", "x"), ("break",), ("heal",), ("demo",)],
+)
+def test_without_the_extra_every_command_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    ran = run(make_runtime(tmp_path, {"HOME": str(tmp_path)}), "lab", *words)
+    assert ran.code == 3
+    assert ran.stderr.splitlines() == [
+        "ERROR: The lab needs Python packages that are not installed: aiohttp.",
+        "Suggestion: Run `pip install 'fwdctl[lab]'`.",
+    ]
+
+
+def test_without_the_extra_help_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for name in labs.PACKAGES:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert run(make_runtime(tmp_path), "lab", "up", "--help").code == 0
+    assert "Start the lab" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [("lab_not_running", 3), ("fault_unknown", 2), ("lab_died", 1)]
+)
+def test_the_labs_errors_have_the_exit_codes_of_the_contract(code: str, exit_code: int) -> None:
+    with pytest.raises(FwdctlError) as caught, labs.lab_errors():
+        raise LabError(code, "It failed.", "Look.")
+    error = caught.value
+    assert (error.code, error.message, error.suggestion, error.exit_code) == (
+        code,
+        "It failed.",
+        "Look.",
+        exit_code,
+    )

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
 from fwdctl import __main__
-from fwdctl.cli import options
+from fwdctl.cli.command import Invocation, command
+from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import OutputFormat, Result
+from fwdctl.output import Result
 from support.frame import Stream, make_runtime, project, run
 
 if TYPE_CHECKING:
@@ -19,17 +21,12 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
 
 
-def guarded(runtime: Runtime, action: Callable[[Runtime], Result], **rest: object) -> int:
+def guarded(runtime: Runtime, action: Callable[[Runtime], Result], *words: str) -> int:
     """A command whose work is `action`."""
-
-    def command() -> int:
-        try:
-            options.invoke("x y", action, **rest)  # type: ignore[arg-type]
-        except options.typer.Exit as end:
-            return end.exit_code
-        raise AssertionError
-
-    return __main__.guard(command, options.Invocation(runtime))
+    app = typer.Typer()
+    command(app, "x y", OUTPUT)(lambda call: action(call.runtime))
+    parsed = typer.main.get_command(app)
+    return __main__.guard(lambda: parsed.main(args=[*words], standalone_mode=False), Invocation(runtime))
 
 
 def fails_with(error: BaseException) -> Callable[[Runtime], Result]:
@@ -50,19 +47,19 @@ def test_an_unexpected_failure_is_one_line(tmp_path: Path) -> None:
 
 def test_debug_adds_the_traceback(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
-    assert guarded(runtime, fails_with(ZeroDivisionError("z")), debug=True) == 1
+    assert guarded(runtime, fails_with(ZeroDivisionError("z")), "--debug") == 1
     assert runtime.stderr.getvalue().startswith("Traceback")
 
 
 def test_a_known_failure_keeps_its_code_in_json(tmp_path: Path) -> None:
     runtime = make_runtime(tmp_path)
     error = FwdctlError("gone", "Gone.", "Look.", exit_code=ExitCode.NOT_FOUND)
-    assert guarded(runtime, fails_with(error), output=OutputFormat.json) == 3
+    assert guarded(runtime, fails_with(error), "-o", "json") == 3
     assert '"command": "x y"' in runtime.stdout.getvalue()
     assert '"exitCode": 3' in runtime.stdout.getvalue()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), options.typer.Abort()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), typer.Abort()])
 def test_ctrl_c_is_130_and_silent(tmp_path: Path, error: BaseException) -> None:
     runtime = make_runtime(tmp_path)
     assert guarded(runtime, fails_with(error)) == 130
@@ -75,7 +72,7 @@ def test_a_remote_exit_code_is_passed_on(tmp_path: Path) -> None:
 
 def test_a_reader_that_went_away_is_silent(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom fwdctl.__main__ import guard\nfrom fwdctl.cli.options import Invocation\n"
+        "import sys\nfrom fwdctl.__main__ import guard\nfrom fwdctl.cli.command import Invocation\n"
         "from fwdctl.runtime import Runtime\nrt = Runtime()\n"
         "def action():\n    sys.stdin.read()\n    rt.stdout.write('x' * 100000)\n    return 0\n"
         "sys.exit(guard(action, Invocation(rt)))\n"

@@ -49,15 +49,18 @@ def arm_failure(
     """
     error = body.get("error", body) if isinstance(body, dict) else {}
     error = error if isinstance(error, dict) else {}
+    cause = error
+    while cause.get("details"):  # the errors around it only say that there is one
+        cause = cause["details"][0]
     arm_code = str(error.get("code") or f"HTTP{status}")
-    words = " ".join(str(error.get("message") or "no explanation given").split())
+    words = " ".join(str(cause.get("message") or "no explanation given").split())
     group, name = _names(path)
     _, code, text, suggestion, exit_code = next(m for m in _MEANINGS if m[0](status, arm_code.lower()))
     facts = {
         "group": group,
         "name": name,
         "words": words.rstrip("."),
-        "code": arm_code,
+        "code": str(cause.get("code") or arm_code),
         "status": status,
         "subscription": subscription,
         "when": f"in {retry_after:.0f} s" if retry_after else "in a minute",

@@ -2,50 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from fwdctl.cli.options import (
-    CURRENT,
-    CwdOption,
-    DebugOption,
-    HelpfulGroup,
-    NoPromptOption,
-    adjust,
-    epilog,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-GROUPS: Mapping[str, tuple[str, str]] = {
-    "probe": ("fwdctl.cli.probe", "Test the paths to the servers from inside the networks."),
-    "jump": ("fwdctl.cli.jump", "Start, stop and use the jump boxes."),
-    "env": ("fwdctl.cli.env", "Show and check the azd environment."),
-    "hook": ("fwdctl.cli.hook", "What azd runs before and after provisioning."),
-    "lab": ("fwdlab.cli", "Run the same template on this machine, without Azure."),
-}
-"""Command group -> module with a Typer `app`, one line of help."""
+from fwdctl.cli import registry
+from fwdctl.cli.command import narrow
+from fwdctl.cli.group import HelpfulGroup, epilog
+from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption
+from fwdctl.errors import FwdctlError
 
 
 class LazyGroup(HelpfulGroup):
-    """Lists the groups from the table and imports a group's module when it is used."""
+    """Lists stand-ins for the groups, and imports a group when it is used."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        for name, (_, text) in GROUPS.items():
-            self.add_command(TyperGroup(name=name, help=text))  # stands in for listing and suggestions
+        for name, (_, text) in registry.OWN.items():
+            self.add_command(TyperGroup(name=name, help=text))
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        self._add_registered()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]
+        if cmd_name not in self.commands:
+            self._add_registered()
+        return super().get_command(ctx, cmd_name)
 
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]
         """Replace the stand-in by the real group, or by the command where the module has a single one."""
         name, command, rest = super().resolve_command(ctx, args)
-        if name is not None and name in GROUPS:
-            command = typer.main.get_command(import_module(GROUPS[name][0]).app)
+        if name is not None:
+            try:
+                command = typer.main.get_command(registry.load(name))
+            except FwdctlError:
+                if not ctx.resilient_parsing:  # the shell asks what it may offer
+                    raise
         return name, command, rest
+
+    def _add_registered(self) -> None:
+        for name, point in registry.registered().items():
+            if name not in self.commands:
+                self.add_command(TyperGroup(name=name, help=registry.summary(point)))
 
 
 app = typer.Typer(
@@ -57,7 +57,6 @@ app = typer.Typer(
         fwdctl probe spoke                 test every path of the spokes
         fwdctl jump exec spoke -- id       run a command in a jump box
         fwdctl env check                   what is missing before a probe can run
-        fwdctl lab demo                    see it all work on this machine
         """
     ),
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -85,5 +84,4 @@ def root(
     ] = False,
 ) -> None:
     """Apply the general options; they may also stand after the subcommand."""
-    current = CURRENT.get()
-    CURRENT.set(replace(current, runtime=adjust(current.runtime, cwd=cwd, debug=debug, no_prompt=no_prompt)))
+    narrow(cwd=cwd, debug=debug, no_prompt=no_prompt)

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from fwdctl.cli.options import (
-    CwdOption,
-    DebugOption,
-    EnvironmentOption,
-    NoPromptOption,
-    OutputOption,
-    epilog,
-    group,
-    invoke,
-)
-from fwdctl.output import OutputFormat, Result
-
-if TYPE_CHECKING:
-    from fwdctl.runtime import Runtime
+from fwdctl.cli.command import Call, command
+from fwdctl.cli.group import group
+from fwdctl.cli.options import ENVIRONMENT, OUTPUT
+from fwdctl.output import Result
 
 app = group(
     "Show and check the azd environment that fwdctl reads.",
@@ -28,42 +16,20 @@ app = group(
 )
 
 
-@app.command(epilog=epilog("fwdctl env show\nfwdctl env show -e dev -o json"))
-def show(
-    *,
-    environment: EnvironmentOption = None,
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@command(app, "env show", ENVIRONMENT, OUTPUT, examples="fwdctl env show\nfwdctl env show -e dev -o json")
+def show(call: Call) -> Result:
     """Print the environment's values; keys and cloud-inits are shortened."""
+    from fwdctl.azd import report
 
-    def action(runtime: Runtime) -> Result:
-        from fwdctl.azd import report
-
-        return report.show(runtime, environment)
-
-    invoke("env show", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    return report.show(call.runtime, call.environment)
 
 
-@app.command(epilog=epilog("fwdctl env check\nfwdctl env check -e dev -o json"))
-def check(
-    *,
-    environment: EnvironmentOption = None,
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@command(app, "env check", ENVIRONMENT, OUTPUT, examples="fwdctl env check\nfwdctl env check -e dev -o json")
+def check(call: Call) -> Result:
     """Say what is missing and which step sets it.
 
     The exit code is 3 if something is missing.
     """
+    from fwdctl.azd import report
 
-    def action(runtime: Runtime) -> Result:
-        from fwdctl.azd import report
-
-        return report.check(runtime, environment)
-
-    invoke("env check", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    return report.check(call.runtime, call.environment)

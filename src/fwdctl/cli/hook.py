@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwdctl.cli.options import (
-    CwdOption,
-    DebugOption,
-    EnvironmentOption,
-    NoPromptOption,
-    OutputOption,
-    epilog,
-    group,
-    invoke,
-)
-from fwdctl.output import OutputFormat, Result
+from fwdctl.cli.command import Call, command
+from fwdctl.cli.group import group
+from fwdctl.cli.options import ENVIRONMENT, OUTPUT
+from fwdctl.output import Result
 
 if TYPE_CHECKING:
     from fwdctl.azure.arm import Arm
@@ -32,63 +25,53 @@ app = group(
 )
 
 
-@app.command(epilog=epilog("fwdctl hook preprovision\nfwdctl hook preprovision -e dev -o json"))
-def preprovision(
-    *,
-    environment: EnvironmentOption = None,
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@command(
+    app,
+    "hook preprovision",
+    ENVIRONMENT,
+    OUTPUT,
+    examples="fwdctl hook preprovision\nfwdctl hook preprovision -e dev -o json",
+)
+def preprovision(call: Call) -> Result:
     """Set the SSH key and both cloud-inits.
 
     Checks the parameters file first; what is unchanged is not set again.
     """
+    from fwdctl.template import hooks
 
-    def action(runtime: Runtime) -> Result:
-        from fwdctl.template import hooks
-
-        return hooks.preprovision(runtime, environment)
-
-    invoke("hook preprovision", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    return hooks.preprovision(call.runtime, call.environment)
 
 
-@app.command(epilog=epilog("fwdctl hook postprovision\nfwdctl hook postprovision -e dev -o json"))
-def postprovision(
-    *,
-    environment: EnvironmentOption = None,
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@command(
+    app,
+    "hook postprovision",
+    ENVIRONMENT,
+    OUTPUT,
+    examples="fwdctl hook postprovision\nfwdctl hook postprovision -e dev -o json",
+)
+def postprovision(call: Call) -> Result:
     """Stop the jump boxes, which the deployment started.
 
     A box that is stopped, missing or still starting is reported and is no failure.
     """
+    from fwdctl import deployment
+    from fwdctl.azure.scale_sets import outdated_instances
+    from fwdctl.jump import boxes
+    from fwdctl.template import hooks
 
-    def action(runtime: Runtime) -> Result:
-        from fwdctl import deployment
-        from fwdctl.azure.scale_sets import outdated_instances
-        from fwdctl.jump import boxes
-        from fwdctl.template import hooks
+    def stop_boxes(inner: Runtime) -> list[hooks.Stop]:
+        found, arm = deployment.load(inner, environment=call.environment)
+        loaded.append((found, arm))
+        return [_stop(change) for change in boxes.stop(inner, found, found.boxes, arm)]
 
-        def stop_boxes(inner: Runtime) -> list[hooks.Stop]:
-            found, arm = deployment.load(inner, environment=environment)
-            loaded.append((found, arm))
-            return [_stop(change) for change in boxes.stop(inner, found, found.boxes, arm)]
+    def outdated() -> hooks.Outdated | None:
+        [(found, arm)] = loaded
+        name = found.hub.scale_set
+        ids = outdated_instances(arm, found.resource_group, name) if name else []
+        return hooks.Outdated(found.resource_group, name, tuple(ids)) if ids else None
 
-        def outdated() -> hooks.Outdated | None:
-            [(found, arm)] = loaded
-            name = found.hub.scale_set
-            ids = outdated_instances(arm, found.resource_group, name) if name else []
-            return hooks.Outdated(found.resource_group, name, tuple(ids)) if ids else None
-
-        loaded: list[tuple[deployment.Deployment, Arm]] = []
-        return hooks.postprovision(runtime, stop_boxes, outdated)
-
-    invoke("hook postprovision", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    loaded: list[tuple[deployment.Deployment, Arm]] = []
+    return hooks.postprovision(call.runtime, stop_boxes, outdated)
 
 
 def _stop(change: Change) -> Stop:

@@ -7,18 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fwdctl.cli.conversion import QuickCommand
-from fwdctl.cli.options import (
-    CwdOption,
-    DebugOption,
-    EnvironmentOption,
-    NoPromptOption,
-    ProbeOutputOption,
-    ResourceGroupOption,
-    complete_boxes,
-    epilog,
-    invoke,
-)
+from fwdctl.cli.command import Call, command
+from fwdctl.cli.completion import complete_boxes
+from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP
 from fwdctl.errors import ExitCode
 from fwdctl.output import OutputFormat, Progress, Result, grid, say
 
@@ -44,8 +35,9 @@ COMMANDS = ("az ", "azd ", "fwdctl ")
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
-@app.command("probe", cls=QuickCommand, epilog=epilog(EXAMPLES))
+@command(app, "probe {which}", ENVIRONMENT, RESOURCE_GROUP, PROBE_OUTPUT, examples=EXAMPLES)
 def probe_command(
+    call: Call,
     which: Annotated[
         str,
         typer.Argument(
@@ -71,30 +63,20 @@ def probe_command(
         float,
         typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
     ] = 5.0,
-    environment: EnvironmentOption = None,
-    resource_group: ResourceGroupOption = None,
-    output: ProbeOutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+) -> Result:
     """Test every path with real packets, say which segment is broken and what to do.
 
     A stopped jump box is started and stopped again. Exit code 4: a path is broken; 5: it could not be tested.
     """
+    from fwdctl.probe.run import Options, probe
 
-    def action(runtime: Runtime) -> Result:
-        from fwdctl.deployment import load
-        from fwdctl.probe.run import Options, probe
-
-        deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
-        options = Options(which, samples or 0, timeout, keep_running)
-        _prepare(runtime, table=output is OutputFormat.table)
-        with Progress(runtime) as progress:
-            results = probe(runtime, arm, deployment, options, progress)
-        return _result(runtime, deployment.resource_group, results)
-
-    invoke(f"probe {which}", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    runtime = call.runtime
+    deployment, arm = call.load()
+    options = Options(which, samples or 0, timeout, keep_running)
+    _prepare(runtime, table=call.output is OutputFormat.table)
+    with Progress(runtime) as progress:
+        results = probe(runtime, arm, deployment, options, progress)
+    return _result(runtime, deployment.resource_group, results)
 
 
 def _prepare(runtime: Runtime, *, table: bool) -> None:

@@ -107,8 +107,8 @@ class Server:
             listener.close()
             raise LabError(
                 "lab_port_taken",
-                f"port {port} of 127.0.0.1 is not free: {error.strerror}",
-                "Choose another --port",
+                f"Port {port} of 127.0.0.1 is not free: {error.strerror}.",
+                "Choose another --port.",
             ) from error
         self.port = int(listener.getsockname()[1])
         self.authority = Authority(self.credentials, self.base_url)

@@ -8,48 +8,45 @@ import typer
 
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
+from fwdlab.cli import labs
 
 ANSWER_SECONDS = 1.0
 
 
-def complete_lab(incomplete: str) -> list[str]:
+def complete_lab() -> list[str]:
     """Names of the labs whose state is there."""
     try:
         from fwdlab.process.state import labs_root
 
-        found = sorted(path.parent.name for path in labs_root(Runtime().environ).glob("*/lab.json"))
+        return sorted(path.parent.name for path in labs_root(Runtime().environ).glob("*/lab.json"))
     except (ImportError, OSError):  # the lab needs Linux
         return []
-    return [name for name in found if name.startswith(incomplete)]
 
 
-def complete_fault(incomplete: str) -> list[str]:
+def complete_fault() -> list[str]:
     """Names in the fault table."""
     try:
         from fwdlab.faults import FAULTS
     except ImportError:
         return []
-    return [name for name in FAULTS if name.startswith(incomplete)]
+    return list(FAULTS)
 
 
-def complete_fault_in_force(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_fault_in_force(ctx: typer.Context) -> list[str]:
     """Names of the faults that can be healed."""
-    return [name for name in _status(ctx).get("faults", ()) if name.startswith(incomplete)]
+    return list(_status(ctx).get("faults", ()))
 
 
-def complete_node(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_node(ctx: typer.Context) -> list[str]:
     """Names of the running lab's nodes."""
-    names = [str(node["name"]) for node in _status(ctx).get("nodes", ())]
-    return [name for name in names if name.startswith(incomplete)]
+    return [str(node["name"]) for node in _status(ctx).get("nodes", ())]
 
 
 def _status(ctx: typer.Context) -> dict[str, Any]:
     """What the lab says of itself, in one request; empty where it does not."""
-    from fwdlab.cli.common import client_of, lab_errors
-
     try:
-        with lab_errors():
-            client = client_of(str(ctx.params.get("name") or "lab"), Runtime())
+        with labs.lab_errors():
+            client = labs.client_of(str(ctx.params.get("name") or "lab"), Runtime())
             answer = client.control("GET", "/lab/status", seconds=ANSWER_SECONDS)
     except (FwdctlError, OSError, ValueError, TypeError):  # the last two: a state file of another version
         return {}

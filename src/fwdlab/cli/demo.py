@@ -1,4 +1,4 @@
-"""`fwdctl lab demo`: the main job, told step by step with the real commands."""
+"""`fwdctl lab demo`: the main job, step by step with the real commands."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, epilog, invoke
+from fwdctl.cli.command import Call
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import Progress, Result, console, grid
-from fwdlab.cli.common import NameOption, app, lab_errors, wait_until_healthy
+from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.health import wait_until_healthy
 from fwdlab.cli.up import bring_up, variables_of
 
 if TYPE_CHECKING:
@@ -20,53 +21,30 @@ if TYPE_CHECKING:
 COMMAND_SECONDS = 60.0
 
 
-@app.command(epilog=epilog("fwdctl lab demo"))
-def demo(
-    *,
-    name: NameOption = "demo",
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@lab_command("demo", examples="fwdctl lab demo")
+def demo(call: Call, *, name: NameOption = "demo") -> Result:
     """Show it all: up, probe hub and spoke, a packet's way, break a target, probe, heal, down."""
-
-    def action(runtime: Runtime) -> Result:
-        with lab_errors():
-            return run(runtime, name)
-
-    invoke("lab demo", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
-
-
-def run(runtime: Runtime, name: str) -> Result:
-    """Tell the story; every command's exit code is compared with what the story says.
-
-    Raises:
-        FwdctlError: `demo_failed` when a command ends otherwise than told.
-    """
     from fwdlab.cli import setup
     from fwdlab.process import start
     from fwdlab.process.state import LabDirectory
 
-    begin = runtime.clock()
+    runtime, begin = call.runtime, call.runtime.clock()
     story = Story(runtime)
-    story.chapter("Deploy the template into a lab of its own, as 'azd up' would into Azure")
+    story.chapter("Deploy the template into a lab of its own, as `azd up` would into Azure")
     plan = setup.prepare(runtime, None, None)
-    client = bring_up(
-        runtime, name, 0, plan, keep_failed=False
-    )  # refuses a lab that runs, and leaves it alone
+    client = bring_up(runtime, name, 0, plan, keep_failed=False)  # leaves a lab that runs already alone
     try:
         story.environ = {**runtime.environ, **variables_of(client.state)}
-        _tell(story, client)
+        _run(story, client)
     finally:
         directory = LabDirectory(name, runtime.environ)
         if directory.running():
             start.stop(directory)
-    with Progress(runtime) as progress:
-        progress.done(f"The lab is gone; all of this took {runtime.clock() - begin:.0f} s")
-    return Result(data=None)
+    Progress(runtime).done(f"The lab is gone; all of this took {runtime.clock() - begin:.0f} s")
+    return Result(None)
 
 
-def _tell(story: Story, client: LabClient) -> None:
+def _run(story: Story, client: LabClient) -> None:
     story.chapter("The jump boxes are stopped: they cost nothing until they are needed")
     story.fwdctl("jump", "status")
     story.chapter("Probe from the hub: each server directly, then through the load balancer")
@@ -93,9 +71,8 @@ def _tell(story: Story, client: LabClient) -> None:
 
 
 def _packets_way(story: Story, client: LabClient, *, asks: int) -> None:
-    spoke = json.loads(client.state.outputs["FWD_TOPOLOGY"])["spokes"][0]
-    port = json.loads(client.state.outputs["FWD_TOPOLOGY"])["forwards"][0]["port"]
-    url = f"http://{spoke['hostName']}:{port}/"
+    topology = json.loads(client.state.outputs["FWD_TOPOLOGY"])
+    url = f"http://{topology['spokes'][0]['hostName']}:{topology['forwards'][0]['port']}/"
     before = _counters(client)
     loop = f"for i in $(seq {asks}); do curl -sS -o /dev/null {url}; done"
     story.fwdctl("jump", "exec", "spoke", "--", "sh", "-c", loop)
@@ -109,7 +86,7 @@ def _counters(client: LabClient) -> dict[str, int]:
 
 
 class Story:
-    """Prints chapters and runs the real commands between them."""
+    """Prints numbered headings and runs the real commands between them."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
@@ -117,20 +94,18 @@ class Story:
         self._chapter = 0
 
     def chapter(self, title: str) -> None:
-        """A numbered heading."""
         self._chapter += 1
         bold, plain = ("\x1b[1m", "\x1b[0m") if self.runtime.colour(self.runtime.stdout) else ("", "")
         self.runtime.stdout.write(f"\n{bold}{self._chapter}  {title}{plain}\n")
         self.runtime.stdout.flush()
 
     def fault(self, client: LabClient, name: str, *, target: str) -> None:
-        """Cause a fault and say so."""
         shown = f" --target {target}" if target else ""
         self._show(f"fwdctl lab break {name}{shown}")
         client.control("POST", "/lab/break", {"name": name, "target": target}, seconds=60)
 
     def fwdctl(self, *arguments: str, expect: ExitCode = ExitCode.OK) -> None:
-        """Run a command as the user would and show what it prints."""
+        """Run a command as the user would; one that ends otherwise than expected ends the demo."""
         self._show(f"fwdctl {' '.join(arguments)}")
         done = subprocess.run(
             [sys.executable, "-m", "fwdctl", *arguments],

@@ -50,8 +50,9 @@ def prepare(runtime: Runtime, compiled: Path | None, parameters: Path | None) ->
     Raises:
         FwdctlError: a file is missing (3) or wrong (2).
     """
-    _check_typed(runtime, "--template", compiled)
-    _check_typed(runtime, "--parameters", parameters)
+    for option, typed in (("--template", compiled), ("--parameters", parameters)):
+        if typed is not None:
+            _require(runtime.cwd / typed, f"Give {option} the path of a file that exists.")
     own = find_template(_project_folder(runtime))
     compiled = runtime.cwd / compiled if compiled else own.compiled
     file = runtime.cwd / parameters if parameters else compiled.parent / own.parameters.name
@@ -85,40 +86,29 @@ def _project_folder(runtime: Runtime) -> Path | None:
         return None  # outside a project the template that came with fwdctl serves
 
 
-def _check_typed(runtime: Runtime, option: str, file: Path | None) -> None:
-    """A path that the user typed is mended by typing another one, not by compiling or restoring a file."""
-    if file is None or (runtime.cwd / file).exists():
-        return
-    raise FwdctlError(
-        "file_not_found",
-        f"{runtime.cwd / file} does not exist.",
-        f"Give {option} the path of a file that exists.",
-        exit_code=ExitCode.NOT_FOUND,
-    )
+def _require(file: Path, suggestion: str) -> None:
+    if not file.exists():
+        raise FwdctlError(
+            "file_not_found", f"{file} does not exist.", suggestion, exit_code=ExitCode.NOT_FOUND
+        )
 
 
 def _read_template(compiled: Path) -> dict[str, Any]:
+    _require(compiled, "Compile it: `bicep build infra/main.bicep --outfile infra/main.json`.")
     try:
         document: Any = json.loads(compiled.read_text("utf-8"))
-    except FileNotFoundError as error:
-        raise FwdctlError(
-            "file_not_found",
-            f"{compiled} does not exist.",
-            "Compile it: bicep build infra/main.bicep --outfile infra/main.json",
-            exit_code=ExitCode.NOT_FOUND,
-        ) from error
     except (OSError, ValueError) as error:
         raise FwdctlError(
             "template_not_json",
-            f"{compiled} cannot be read as JSON: {error}",
+            f"{compiled} cannot be read as JSON: {error}.",
             "Give the compiled template, not the Bicep file.",
             exit_code=ExitCode.USAGE,
         ) from error
     if not isinstance(document, dict) or "resources" not in document:
         raise FwdctlError(
             "template_not_arm",
-            f"{compiled}: not an ARM template: it has no 'resources'.",
-            "Give the JSON that 'bicep build' writes.",
+            f"{compiled} is no ARM template: it has no 'resources'.",
+            "Give the JSON that `bicep build` writes.",
             exit_code=ExitCode.USAGE,
         )
     return document

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
-from fwdctl.output import OutputFormat, Progress, Result, say
-from fwdlab.cli.common import NameOption, app, client_of, lab_errors, wait_until_healthy
+from fwdctl.cli.command import Call
+from fwdctl.cli.options import OUTPUT
+from fwdctl.errors import FwdctlError
+from fwdctl.output import Progress, Result, say
+from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.health import wait_until_healthy
+from fwdlab.cli.labs import client_of, lab_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,16 +27,17 @@ if TYPE_CHECKING:
     from fwdlab.process.state import LabDirectory, LabState
 
 
-@app.command(
-    epilog=epilog(
-        """
+@lab_command(
+    "up",
+    OUTPUT,
+    examples="""
         fwdctl lab up
         fwdctl lab up --parameters my.parameters.json
         fwdctl lab up --empty      only the endpoint; deploy with az or azd yourself
-        """
-    )
+        """,
 )
 def up(
+    call: Call,
     *,
     name: NameOption = "lab",
     template: Annotated[
@@ -44,22 +50,13 @@ def up(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of the endpoint; 0 takes a free one.")
     ] = 0,
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+) -> Result:
     """Start the lab, deploy the template into it, wait until it is healthy, stop the jump boxes."""
+    from fwdlab.cli import setup
 
-    def action(runtime: Runtime) -> Result:
-        from fwdlab.cli import setup
-
-        with lab_errors():
-            plan = None if empty else setup.prepare(runtime, template, parameters)
-            client = bring_up(runtime, name, port, plan)
-            return _up_result(client, name)
-
-    invoke("lab up", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    plan = None if empty else setup.prepare(call.runtime, template, parameters)
+    client = bring_up(call.runtime, name, port, plan)
+    return _up_result(client, name)
 
 
 def bring_up(
@@ -71,7 +68,6 @@ def bring_up(
     and SIGTERM take down what was started here, and nothing else.
     """
     from fwdlab.cli.client import LabClient
-    from fwdlab.errors import LabError
     from fwdlab.process import start
     from fwdlab.process.state import LabDirectory
 
@@ -84,23 +80,27 @@ def bring_up(
             state = start.start(directory, port=port, environ=runtime.environ)
             client = LabClient(state, directory.ca_bundle)
             progress.done(f"Lab '{name}' answers at {state.base_url} ({runtime.clock() - begin:.1f} s)")
-            return client if plan is None else _deploy(runtime, directory, client, plan, progress)
+            if plan is not None:
+                with lab_errors():
+                    _deploy(runtime, client, plan, progress)
         except KeyboardInterrupt:
             if state is not None:
                 _take_down(directory)
-            progress.failed(
-                f"Interrupted: lab '{name}' {'was not started' if state is None else 'is gone again'}"
-            )
+            ended = "was not started" if state is None else "is gone again"
+            progress.failed(f"Interrupted: lab '{name}' {ended}")
             raise
-        except LabError as error:
-            if state is None:
-                raise
+        except FwdctlError as error:
             if not keep_failed:
                 _take_down(directory)
                 raise
-            option = "" if name == "lab" else f" --name {name}"
-            advice = f"The lab stays, to be looked at; end it with `fwdctl lab down{option}`."
-            raise LabError(error.code, error.message, f"{error.suggestion} {advice}".strip()) from error
+            advice = f"The lab stays, to be looked at; end it with `fwdctl lab down{_option(name)}`."
+            suggestion = f"{error.suggestion} {advice}".strip()
+            raise FwdctlError(error.code, error.message, suggestion, exit_code=error.exit_code) from error
+    return client
+
+
+def _option(name: str) -> str:
+    return "" if name == "lab" else f" --name {name}"
 
 
 def _take_down(directory: LabDirectory) -> None:
@@ -111,82 +111,52 @@ def _take_down(directory: LabDirectory) -> None:
         start.stop(directory)
 
 
-def _deploy(
-    runtime: Runtime, directory: LabDirectory, client: LabClient, plan: LabDeployment, progress: Progress
-) -> LabClient:
-    """Deploy into a running lab, wait until it is healthy, stop the jump boxes; a client with the outputs."""
-    from fwdlab.cli import setup
-    from fwdlab.cli.client import LabClient
+def _deploy(runtime: Runtime, client: LabClient, plan: LabDeployment, progress: Progress) -> None:
+    """Deploy into a running lab, wait until it is healthy, stop the jump boxes."""
+    from fwdlab.cli import deploy, setup
 
     begin = runtime.clock()
     progress.step("Deploying the template")
-    outputs = client.deploy(
-        plan.name,
-        plan.template,
-        plan.parameters,
-        plan.location,
-        progress=lambda text: progress.step(f"Deploying: {text}"),
-    )
-    client.control("POST", "/lab/outputs", setup.environment_of(outputs))
-    client = LabClient(directory.load(), directory.ca_bundle)
-    progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
-    if "FWD_TOPOLOGY" in client.state.outputs:
-        _wait(runtime, client, progress, begin)
-    stopped = client.control("POST", "/lab/stop-boxes")["stopped"]
-    if stopped:
-        progress.done(f"Jump boxes stopped: {', '.join(stopped)}")
-    return client
-
-
-def _wait(runtime: Runtime, client: LabClient, progress: Progress, begin: float) -> None:
-    """Wait for the template's forwarders; another template has none."""
-    progress.step("Waiting for the load balancer's health probes")
-    if wait_until_healthy(runtime, client):
-        progress.done(f"Every forwarder is healthy ({runtime.clock() - begin:.1f} s)")
-    else:
-        progress.warning("Some backends are not healthy; see 'fwdctl lab status'")
+    with deploy.azure_of(runtime, client) as arm:
+        outputs = setup.environment_of(deploy.deploy(runtime, arm, plan, progress))
+        client.control("POST", "/lab/outputs", outputs)
+        client.state = replace(client.state, outputs=outputs)
+        progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
+        if "FWD_TOPOLOGY" in outputs:  # another template has no forwarders
+            progress.step("Waiting for the load balancer's health probes")
+            if wait_until_healthy(runtime, client):
+                progress.done(f"Every forwarder is healthy ({runtime.clock() - begin:.1f} s)")
+            else:
+                progress.warning("Some backends are not healthy; see `fwdctl lab status`")
+        if "RESOURCE_GROUP_NAME" in outputs:
+            deploy.stop_boxes(runtime, arm, outputs, progress)
 
 
 def _up_result(client: LabClient, name: str) -> Result:
     state = client.state
-    option = "" if name == "lab" else f" --name {name}"
 
     def table(console: Console) -> None:
         what = "fwdctl probe spoke" if "FWD_TOPOLOGY" in state.outputs else "az or azd"
-        say(console, f'\nNext:  eval "$(fwdctl lab env{option})"  and then  {what}')
+        say(console, f'\nNext:  eval "$(fwdctl lab env{_option(name)})"  and then  {what}')
 
     data = {"name": name, "endpoint": state.base_url, "outputs": state.outputs}
     return Result(data=data, table=table)
 
 
-@app.command(
-    epilog=epilog(
-        """
+@lab_command(
+    "env",
+    OUTPUT,
+    examples="""
         eval "$(fwdctl lab env)"
         fwdctl_lab_off             restore the shell's own settings
-        """
-    )
+        """,
 )
-def env(
-    *,
-    name: NameOption = "lab",
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+def env(call: Call, *, name: NameOption = "lab") -> Result:
     """Print what a shell needs so that az, azd and fwdctl in it use the lab."""
-
-    def action(runtime: Runtime) -> Result:
-        with lab_errors():
-            state = client_of(name, runtime).state
-        variables = variables_of(state)
-        return Result(
-            data={"variables": variables},
-            table=lambda console: _print_shell(console, variables, runtime),
-        )
-
-    invoke("lab env", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    variables = variables_of(client_of(name, call.runtime).state)
+    return Result(
+        {"variables": variables}, table=lambda console: _print_shell(console, variables, call.runtime)
+    )
 
 
 def variables_of(state: LabState) -> dict[str, str]:
@@ -208,23 +178,11 @@ def _print_shell(console: Console, variables: dict[str, str], runtime: Runtime) 
     console.file.write("\n".join(lines) + "\n")
 
 
-@app.command(epilog=epilog("fwdctl lab down"))
-def down(
-    *,
-    name: NameOption = "lab",
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@lab_command("down", OUTPUT, examples="fwdctl lab down")
+def down(call: Call, *, name: NameOption = "lab") -> Result:
     """End the lab; nothing of it stays behind."""
+    from fwdlab.process import start
+    from fwdlab.process.state import LabDirectory
 
-    def action(runtime: Runtime) -> Result:
-        from fwdlab.process import start
-        from fwdlab.process.state import LabDirectory
-
-        with lab_errors():
-            start.stop(LabDirectory(name, runtime.environ))
-        return Result(data={"name": name}, table=lambda console: say(console, f"Done: lab '{name}' is gone"))
-
-    invoke("lab down", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    start.stop(LabDirectory(name, call.runtime.environ))
+    return Result(data={"name": name}, table=lambda console: say(console, f"Done: lab '{name}' is gone"))

@@ -10,11 +10,13 @@ from urllib.parse import quote
 
 import typer
 
-from fwdctl.cli.options import CwdOption, DebugOption, NoPromptOption, OutputOption, epilog, invoke
+from fwdctl.cli.command import Call
+from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Result, encodable, grid, say
-from fwdlab.cli.common import NameOption, app, client_of, lab_errors
 from fwdlab.cli.complete import complete_node
+from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.labs import client_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,44 +26,23 @@ if TYPE_CHECKING:
     from fwdlab.process.state import LabState
 
 
-@app.command(epilog=epilog("fwdctl lab status -o json"))
-def status(
-    *,
-    name: NameOption = "lab",
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+@lab_command("status", OUTPUT, examples="fwdctl lab status -o json")
+def status(call: Call, *, name: NameOption = "lab") -> Result:
     """Show each node, its network, address and health, and the faults in force."""
-
-    def action(runtime: Runtime) -> Result:
-        with lab_errors():
-            client = client_of(name, runtime)
-            data = client.control("GET", "/lab/status")
-        return Result(data=data, table=lambda console: _print_status(console, client.state, data))
-
-    invoke("lab status", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    client = client_of(name, call.runtime)
+    data = client.control("GET", "/lab/status")
+    return Result(data=data, table=lambda console: _print_status(console, client.state, data))
 
 
 def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> None:
     # All names of the template end in the same token; without it a network's fits into 80 columns.
     token = "-" + getattr(state, "outputs", {}).get("RESOURCE_TOKEN", "-")
     say(console, f"Lab '{state.name}' at {state.base_url}\n")
-    grid(
-        console,
-        ["node", "network", "address", "state", "health"],
-        [
-            [
-                node["name"],
-                node["network"].removesuffix(token),
-                node["address"],
-                node["state"],
-                node["health"],
-            ]
-            for node in data["nodes"]
-        ],
-    )
+    rows = [
+        (node["name"], node["network"].removesuffix(token), node["address"], node["state"], node["health"])
+        for node in data["nodes"]
+    ]
+    grid(console, ["node", "network", "address", "state", "health"], rows)
     for text in data["faults"]:
         say(console, f"\nFault in force: {text}")
     for text in data["warnings"]:
@@ -73,31 +54,23 @@ def _short(text: str) -> str:
     return re.sub(r"/subscriptions/\S*/([^/\s:,;]+)", r"\1", text)
 
 
-@app.command(epilog=epilog("fwdctl lab log --follow\nfwdctl lab log -o json"))
+@lab_command("log", OUTPUT, examples="fwdctl lab log --follow\nfwdctl lab log -o json")
 def log(
+    call: Call,
     *,
     name: NameOption = "lab",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until Ctrl-C.")] = False,
-    output: OutputOption = OutputFormat.table,
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+) -> Result:
     """Print the requests that the lab has answered, oldest first; --follow prints JSON line by line."""
-
-    def action(runtime: Runtime) -> Result:
-        with lab_errors():
-            client = client_of(name, runtime)
-            page = client.control("GET", "/lab/log?after=0")
-            while follow:
-                _print_requests(runtime, page["requests"], output)
-                page = client.control("GET", f"/lab/log?after={page['last']}&wait=20", seconds=30)
-        return Result(
-            data={"requests": page["requests"]},
-            table=lambda _: _print_requests(runtime, page["requests"], output),
-        )
-
-    invoke("lab log", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    client = client_of(name, call.runtime)
+    page = client.control("GET", "/lab/log?after=0")
+    while follow:
+        _print_requests(call.runtime, page["requests"], call.output)
+        page = client.control("GET", f"/lab/log?after={page['last']}&wait=20", seconds=30)
+    return Result(
+        data={"requests": page["requests"]},
+        table=lambda _: _print_requests(call.runtime, page["requests"], call.output),
+    )
 
 
 def _print_requests(runtime: Runtime, requests: list[dict[str, Any]], output: OutputFormat) -> None:
@@ -119,8 +92,9 @@ def _line(entry: dict[str, Any]) -> str:
     return f"{entry['status']} {entry['ms']:>7.1f} ms  {entry['method']:<6} {entry['path']}{query}"
 
 
-@app.command(epilog=epilog("fwdctl lab shell fwd000000\nfwdctl lab shell fwd000000 -- iptables-save -c"))
+@lab_command("shell", examples="fwdctl lab shell fwd000000\nfwdctl lab shell fwd000000 -- iptables-save -c")
 def shell(
+    call: Call,
     node: Annotated[
         str,
         typer.Argument(metavar="NODE", autocompletion=complete_node, help="A name from 'fwdctl lab status'."),
@@ -128,27 +102,19 @@ def shell(
     command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
     *,
     name: NameOption = "lab",
-    cwd: CwdOption = None,
-    debug: DebugOption = False,
-    no_prompt: NoPromptOption = False,
-) -> None:
+) -> Result:
     """Open a terminal in a node, or run one command there."""
-
-    def action(runtime: Runtime) -> Result:
-        with lab_errors():
-            client = client_of(name, runtime)
-            if command:
-                return _run_in(runtime, client, node, command)
-            if not sys.stdin.isatty():
-                raise FwdctlError(
-                    "terminal_needed",
-                    "A shell needs a terminal.",
-                    f"Give a command: `fwdctl lab shell {node} -- COMMAND`.",
-                    exit_code=ExitCode.USAGE,
-                )
-            return Result(data=None, exit_code=_open_shell(client, node))
-
-    invoke("lab shell", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
+    client = client_of(name, call.runtime)
+    if command:
+        return _run_in(call.runtime, client, node, command)
+    if not sys.stdin.isatty():
+        raise FwdctlError(
+            "terminal_needed",
+            "A shell needs a terminal.",
+            f"Give a command: `fwdctl lab shell {node} -- COMMAND`.",
+            exit_code=ExitCode.USAGE,
+        )
+    return Result(data=None, exit_code=_open_shell(client, node))
 
 
 def _run_in(runtime: Runtime, client: LabClient, node: str, command: list[str]) -> Result:

@@ -39,7 +39,6 @@ class Control:
             ("POST", "/lab/run"): self.run,
             ("POST", "/lab/token"): self.token,
             ("POST", "/lab/outputs"): self.outputs,
-            ("POST", "/lab/stop-boxes"): self.stop_boxes,
             ("POST", "/lab/break"): self.cause,
             ("POST", "/lab/heal"): self.heal,
         }
@@ -124,13 +123,6 @@ class Control:
         self.state = replace(self.state, outputs=dict(request.body))
         self.lab.directory.save(self.state)
         return {}
-
-    async def stop_boxes(self, _request: ArmRequest) -> dict[str, Any]:
-        """Stop every container group, as the template's postprovision hook does."""
-        groups = self.lab.store.list(type=_CONTAINER_GROUP)
-        for group in groups:
-            await self.lab.api.action(group.id, "stop", None)
-        return {"stopped": [group.name for group in groups]}
 
     async def cause(self, request: ArmRequest) -> dict[str, Any]:
         """Bring a fault about."""

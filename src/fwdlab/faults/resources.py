@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 async def _run(bench: Bench, node: str, *argv: str) -> None:
     done = await bench.nodes.run(node, argv)
     if done.returncode:
-        raise LabError(
-            "fault_failed", f"`{' '.join(argv)}` failed in {node}: {done.stderr.decode().strip()}."
-        )
+        said = done.stderr.decode().strip().rstrip(".")
+        raise LabError("fault_failed", f"`{' '.join(argv)}` failed in {node}: {said}.")
 
 
 def _on_each(nodes: list[NodeSpec], bench: Bench, there: list[str], back: list[str]) -> tuple[Undo, Undo]:

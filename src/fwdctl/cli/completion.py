@@ -1,0 +1,57 @@
+"""What the shell may offer as values; nothing where it cannot be known at once, and never an error.
+
+Typer leaves out what does not begin with the letters that are typed already.
+"""
+
+from __future__ import annotations
+
+from contextlib import redirect_stderr
+from io import StringIO
+from pathlib import Path
+
+import typer
+
+from fwdctl.errors import FwdctlError
+
+
+def complete_environment(ctx: typer.Context) -> list[str]:
+    """Names of azd environments; nothing outside a project."""
+    from fwdctl.azd import environment as azd_environment
+
+    try:
+        return list(azd_environment.list_environments(azd_environment.find_project(_folder(ctx))))
+    except (FwdctlError, OSError):
+        return []
+
+
+def complete_boxes(ctx: typer.Context) -> list[str]:
+    """Words for jump boxes and the names of the deployment's spokes."""
+    return list(dict.fromkeys(["hub", "spoke", "all", *_spokes(ctx)]))
+
+
+def complete_box(ctx: typer.Context) -> list[str]:
+    """Words that mean a single jump box."""
+    spokes = _spokes(ctx)
+    return list(dict.fromkeys(["hub", *spokes] if len(spokes) > 1 else ["hub", "spoke", *spokes]))
+
+
+def _folder(ctx: typer.Context) -> Path:
+    outer, inner = ctx.find_root().params.get("cwd"), ctx.params.get("cwd")
+    return Path(outer or ".") / (inner or ".")
+
+
+def _spokes(ctx: typer.Context) -> list[str]:
+    """Names of the spokes that a command here would mean, as far as they are written down."""
+    if ctx.params.get("resource_group"):
+        return []
+    from fwdctl import deployment
+    from fwdctl.runtime import Runtime
+
+    try:
+        # A reader of environment files warns on stderr, in the middle of the line that somebody types.
+        with redirect_stderr(StringIO()):
+            runtime = Runtime(cwd=_folder(ctx))
+            found = deployment.read(deployment.locate(runtime, environment=ctx.params.get("environment")))
+    except (FwdctlError, OSError, ValueError):
+        return []
+    return [spoke.name for spoke in found.spokes if spoke.box is not None]
