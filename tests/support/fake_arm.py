@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.arm import Arm
+from fwdctl.azure.clients import Clients
 from fwdctl.azure.credential import Login
 from fwdctl.runtime import Runtime
 
@@ -32,6 +32,7 @@ class FakeArm:
     routes: dict[tuple[str, str], list[Reply] | Callable[[Any], Reply]] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
     unexpected: list[tuple[str, str]] = field(default_factory=list)
     token: Callable[[str | None], tuple[str, float]] = lambda _: ("secret-token", 9e9)
 
@@ -49,9 +50,9 @@ class FakeArm:
     def login(self) -> Login:
         return Login("az", SUBSCRIPTION, "tenant", self.url, self.token)
 
-    def client(self, **options: Any) -> Arm:
+    def client(self, **options: Any) -> Clients:
         options.setdefault("sleep", lambda _: None)
-        return Arm(self.login(), Runtime(environ={}, **options))
+        return Clients(self.login(), Runtime(environ={}, **options))
 
     def reply(self, method: str, path: str, body: Any) -> Reply:
         self.calls.append((method, path))
@@ -71,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(size)) if size else None
         self.fake.tokens.append(self.headers.get("Authorization", ""))
+        self.fake.agents.append(self.headers.get("User-Agent", ""))
         status, document, headers = self.fake.reply(self.command, self.path.partition("?")[0], body)
         data = b"" if document is None else json.dumps(document).encode()
         self.send_response(status)
@@ -88,13 +90,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_arm() -> Iterator[FakeArm]:
+def fake_arm(host: str = "127.0.0.1") -> Iterator[FakeArm]:
     """Run it; at the end no unexpected call may have been made."""
     fake = FakeArm()
     handler = type("Handler", (_Handler,), {"fake": fake})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((host, 0), handler)
     server.daemon_threads = True
-    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    fake.url = f"http://{host}:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

@@ -84,7 +84,7 @@ def test_a_box_that_starts_already_is_waited_for(arm: FakeArm, runtime: Runtime)
 def test_stop(arm: FakeArm, runtime: Runtime, state: str, outcome: str) -> None:
     arm.on("GET", GROUP, group(state))
     arm.on("POST", f"{GROUP}/stop", (204, None, {}))
-    assert boxes.stop(runtime, ONE, [SPOKE], arm.client())[0].outcome == outcome
+    assert boxes.stop(runtime, arm.client(), ONE, [SPOKE])[0].outcome == outcome
     assert (("POST", f"{GROUP}/stop") in arm.calls) == (outcome == "stopped")
 
 
@@ -97,14 +97,14 @@ def test_stop_of_a_missing_and_of_a_moving_box(arm: FakeArm) -> None:
     arm.on("GET", GROUP, group("Pending"))
     arm.on("POST", f"{GROUP}/stop", MOVING_409)
     outcomes = {
-        change.box.name: change.outcome for change in boxes.stop(runtime, ONE, [HUB, SPOKE], arm.client())
+        change.box.name: change.outcome for change in boxes.stop(runtime, arm.client(), ONE, [HUB, SPOKE])
     }
     assert outcomes == {"hub": "missing", "spoke": "still starting"}
 
 
 def test_stop_reports_a_refusal(arm: FakeArm, runtime: Runtime) -> None:
     arm.fail("GET", GROUP, 403, "AuthorizationFailed")
-    (change,) = boxes.stop(runtime, ONE, [SPOKE], arm.client())
+    (change,) = boxes.stop(runtime, arm.client(), ONE, [SPOKE])
     assert change.outcome == "failed"
     assert "No permission" in change.detail
 

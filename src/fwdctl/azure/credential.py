@@ -20,6 +20,8 @@ from fwdctl.errors import ExitCode, FwdctlError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
+
     from fwdctl.runtime import Runtime
 
 EARLY = 120.0
@@ -69,6 +71,14 @@ class Login:
             self._cached = self._fetch(claims)
         return self._cached[0]
 
+    def get_token_info(self, *_scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """What azure-core asks a credential for; the scopes are always those of the active cloud."""
+        from azure.core.credentials import AccessTokenInfo
+
+        self.token((options or {}).get("claims"))
+        token, ends = self._cached
+        return AccessTokenInfo(token, int(ends))
+
 
 def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
     """Find a login.
@@ -78,10 +88,9 @@ def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
         subscription_id: the deployment's own subscription; wins over the environment's and az's default.
 
     Raises:
-        FwdctlError: nobody is logged in, or not to this subscription, or the lab that this shell uses
-            has ended (exit code 3).
+        FwdctlError: nobody is logged in, or not to this subscription (exit code 3).
     """
-    _refuse_ended_lab(runtime)
+    _require_az_folder(runtime)
     wanted = subscription_id or runtime.environ.get("AZURE_SUBSCRIPTION_ID") or None
     try:
         return _az_login(runtime, wanted)
@@ -92,23 +101,16 @@ def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
         raise _not_logged_in(wanted, str(error)) from error
 
 
-def _refuse_ended_lab(runtime: Runtime) -> None:
-    """Say that the lab of this shell has ended, before az's library makes its folders anew and warns of them.
-
-    A lab's files go with it, `lab.json` beside `AZURE_CONFIG_DIR` too. Without a lab nothing is looked at.
-    """
-    name = runtime.environ.get("FWDCTL_LAB")
-    az = Path(runtime.environ.get("AZURE_CONFIG_DIR") or "/")
-    if not name or (az.parent.name, az.name) != (name, "azure") or (az.parent / "lab.json").exists():
-        return
-    option = "" if name == "lab" else f" --name {name}"
-    raise FwdctlError(
-        "lab_not_running",
-        f"The lab '{name}' that this shell uses does not run any more.",
-        f"Run `fwdctl_lab_off` to leave it, or `fwdctl lab up{option}` and "
-        f'`eval "$(fwdctl lab env{option})"` for a new one.',
-        exit_code=ExitCode.NOT_FOUND,
-    )
+def _require_az_folder(runtime: Runtime) -> None:
+    """Refuse a folder that is gone, before az's library makes it anew and warns of its files."""
+    folder = runtime.environ.get("AZURE_CONFIG_DIR")
+    if folder and not Path(folder).is_dir():
+        raise FwdctlError(
+            "azure_config_missing",
+            f"AZURE_CONFIG_DIR names {folder}, which does not exist.",
+            "Unset it, or log in to Azure anew with `az login`.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
 
 
 class _NoAzLoginError(Exception):
@@ -187,13 +189,13 @@ def _login_unreachable(error: Exception) -> FwdctlError:
         return FwdctlError(
             "login_tls_untrusted",
             f"The certificate of Azure's login service is not trusted: {_one_line(error)}",
-            "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's or the lab's authority.",
+            "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's authority.",
             exit_code=ExitCode.INCONCLUSIVE,
         )
     return FwdctlError(
         "login_unreachable",
         f"Azure's login service cannot be reached: {_one_line(error)}",
-        "Check the network and HTTPS_PROXY; with a lab, that it runs (`fwdctl lab status`).",
+        "Check the network and HTTPS_PROXY.",
         exit_code=ExitCode.INCONCLUSIVE,
     )
 

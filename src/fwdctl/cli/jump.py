@@ -77,8 +77,8 @@ def status_command(
         from fwdctl.deployment import load
         from fwdctl.jump import boxes
 
-        deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
-        found = boxes.status(arm, deployment, boxes.select(deployment, which))
+        deployment, clients = load(runtime, environment=environment, resource_group=resource_group)
+        found = boxes.status(clients, deployment, boxes.select(deployment, which))
         missing = any(status.group is None for status in found)
         return Result(
             {"boxes": [_status(entry) for entry in found]},
@@ -127,10 +127,10 @@ def start_command(
         from fwdctl.deployment import load
         from fwdctl.jump import boxes
 
-        deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
+        deployment, clients = load(runtime, environment=environment, resource_group=resource_group)
         chosen = boxes.select(deployment, which)
         with Progress(runtime) as progress:
-            return _changes(boxes.start(runtime, arm, deployment, chosen, progress))
+            return _changes(boxes.start(runtime, clients, deployment, chosen, progress))
 
     invoke("jump start", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
 
@@ -155,11 +155,11 @@ def stop_command(
         from fwdctl.deployment import load
         from fwdctl.jump import boxes
 
-        deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
+        deployment, clients = load(runtime, environment=environment, resource_group=resource_group)
         chosen = boxes.select(deployment, which)
         with Progress(runtime) as progress:
             progress.step(f"Stopping {', '.join(box.name for box in chosen)}")
-            changes = boxes.stop(runtime, deployment, chosen, arm)
+            changes = boxes.stop(runtime, clients, deployment, chosen)
         return _changes(changes)
 
     invoke("jump stop", action, output=output, cwd=cwd, debug=debug, no_prompt=no_prompt)
@@ -232,13 +232,13 @@ def exec_command(
         from fwdctl.jump import boxes
         from fwdctl.jump.session import Session
 
-        deployment, arm = load(
+        deployment, clients = load(
             runtime, environment=environment, resource_group=resource_group, announce=False
         )
         box = boxes.select_one(deployment, which)
         stdin = None if runtime.stdin.isatty() else runtime.stdin_bytes
         request = Request(tuple(command), stdin, timeout)
-        with progress, Session(runtime, arm, deployment, box, progress, may_start=start) as session:
+        with progress, Session(runtime, clients, deployment, box, progress, may_start=start) as session:
             return session.run(request, copy)
 
     invoke("jump exec", action, cwd=cwd, debug=debug, no_prompt=no_prompt)
@@ -283,11 +283,11 @@ def shell_command(
         from fwdctl.jump.session import Session
 
         _require_terminal(runtime)
-        deployment, arm = load(runtime, environment=environment, resource_group=resource_group)
+        deployment, clients = load(runtime, environment=environment, resource_group=resource_group)
         box = boxes.select_one(deployment, which)
         with (
             Progress(runtime) as progress,
-            Session(runtime, arm, deployment, box, progress, may_start=start) as session,
+            Session(runtime, clients, deployment, box, progress, may_start=start) as session,
         ):
             _shell(runtime, session, progress)
         return Result(None)

@@ -20,7 +20,7 @@ from fwdctl.probe.script import script
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fwdctl.azure.arm import Arm
+    from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Box, Deployment
     from fwdctl.output import Progress
     from fwdctl.probe.model import Path
@@ -56,7 +56,7 @@ class Prober:
     """One probe of one deployment; `run` may be called once."""
 
     def __init__(
-        self, runtime: Runtime, arm: Arm, deployment: Deployment, options: Options, progress: Progress
+        self, runtime: Runtime, arm: Clients, deployment: Deployment, options: Options, progress: Progress
     ) -> None:
         self.runtime = runtime
         self.arm = arm
@@ -102,7 +102,6 @@ class Prober:
             self.progress,
             may_start=may_start,
             keep_running=self.options.keep_running,
-            meanwhile=self.options.meanwhile,
         )
 
     def _box(self, paths: Sequence[Path]) -> list[PathResult] | FwdctlError:
