@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fwdctl.azd.environment import run_azd
+from fwdctl.azure.errors import unreachable, untrusted
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
@@ -186,18 +187,8 @@ def _login_unreachable(error: Exception) -> FwdctlError:
     from requests.exceptions import SSLError
 
     if isinstance(error, SSLError):
-        return FwdctlError(
-            "login_tls_untrusted",
-            f"The certificate of Azure's login service is not trusted: {_one_line(error)}",
-            "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's authority.",
-            exit_code=ExitCode.INCONCLUSIVE,
-        )
-    return FwdctlError(
-        "login_unreachable",
-        f"Azure's login service cannot be reached: {_one_line(error)}",
-        "Check the network and HTTPS_PROXY.",
-        exit_code=ExitCode.INCONCLUSIVE,
-    )
+        return untrusted("login_tls_untrusted", "Azure's login service", error)
+    return unreachable("login_unreachable", "Azure's login service cannot be reached", error)
 
 
 def _azd_login(runtime: Runtime, wanted: str | None) -> Login | None:

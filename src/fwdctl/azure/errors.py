@@ -16,30 +16,6 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-class ArmFailure(FwdctlError):  # noqa: N818 - an error already by its base
-    """ARM answered with an error.
-
-    Attributes:
-        status: HTTP status.
-        arm_code: ARM's own code, e.g. `ResourceNotFound`.
-        arm_message: ARM's own words.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        arm: tuple[str, str],
-        code: str,
-        message: str,
-        suggestion: str = "",
-        *,
-        exit_code: ExitCode = ExitCode.UNEXPECTED,
-    ) -> None:  # (status, (ARM's code, its words), and what FwdctlError takes)
-        super().__init__(code, message, suggestion, exit_code=exit_code)
-        self.status = status
-        self.arm_code, self.arm_message = arm
-
-
 _MEANINGS: tuple[tuple[Container[str], Container[int], str, str, str, ExitCode], ...] = (
     (
         {"resourcegroupnotfound"},
@@ -102,35 +78,39 @@ _MEANINGS: tuple[tuple[Container[str], Container[int], str, str, str, ExitCode],
 """ARM's codes, HTTP statuses, and what we make of either. First match wins; the last one always does."""
 
 
-def arm_failure(error: HttpResponseError, subscription: str) -> ArmFailure:
-    """Explain an error answer, for which `error` was made.
+class ArmFailure(FwdctlError):  # noqa: N818 - an error already by its base
+    """ARM answered with an error, explained.
 
-    Args:
-        error: with its response.
-        subscription: its id, for messages.
+    Attributes:
+        status: HTTP status.
+        arm_code: ARM's own code, e.g. `ResourceNotFound`.
+        arm_message: ARM's own words.
     """
-    response: Any = error.response
-    status = error.status_code or 0
-    arm_code = str((error.error and error.error.code) or f"HTTP{status}")
-    words = " ".join(str((error.error and error.error.message) or "no explanation given").split())
-    group, name = _names(urlsplit(response.request.url).path)
-    wait = response.headers.get("Retry-After", "")
-    facts = {
-        "group": group,
-        "name": name,
-        "words": words.rstrip("."),
-        "code": arm_code,
-        "status": status,
-        "subscription": subscription,
-        "when": f"in {wait} s" if wait.isdigit() and int(wait) else "in a minute",
-    }
-    _, _, code, message, suggestion, exit_code = next(
-        meaning for meaning in _MEANINGS if arm_code.lower() in meaning[0] or status in meaning[1]
-    )
-    arm = (arm_code, words)
-    return ArmFailure(
-        status, arm, code, message.format_map(facts), suggestion.format_map(facts), exit_code=exit_code
-    )
+
+    def __init__(self, error: HttpResponseError, subscription: str) -> None:
+        """From an error that has its response; the subscription's id is for the message."""
+        answer: Any = error.response
+        self.status = answer.status_code
+        self.arm_code = (error.error and error.error.code) or f"HTTP{self.status}"
+        said = (error.error and error.error.message) or "no explanation given"
+        self.arm_message = " ".join(said.split())
+        group, name = _names(urlsplit(answer.request.url).path)
+        wait = answer.headers.get("Retry-After", "")
+        facts = {
+            "group": group,
+            "name": name,
+            "words": self.arm_message.rstrip("."),
+            "code": self.arm_code,
+            "status": self.status,
+            "subscription": subscription,
+            "when": f"in {wait} s" if wait.isdigit() and int(wait) else "in a minute",
+        }
+        _, _, code, message, suggestion, exit_code = next(
+            meaning
+            for meaning in _MEANINGS
+            if self.arm_code.lower() in meaning[0] or self.status in meaning[1]
+        )
+        super().__init__(code, message.format_map(facts), suggestion.format_map(facts), exit_code=exit_code)
 
 
 def _names(path: str) -> tuple[str, str]:
@@ -145,14 +125,9 @@ def connection_failure(error: AzureError, endpoint: str) -> FwdctlError:
     from azure.core.exceptions import ServiceRequestTimeoutError, ServiceResponseTimeoutError
     from requests.exceptions import SSLError
 
-    host, cause = urlsplit(endpoint), _short(error)
+    host = urlsplit(endpoint)
     if isinstance(error.inner_exception, SSLError):
-        return FwdctlError(
-            "arm_tls_untrusted",
-            f"The certificate of {host.netloc} is not trusted: {cause}.",
-            "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's authority.",
-            exit_code=ExitCode.INCONCLUSIVE,
-        )
+        return untrusted("arm_tls_untrusted", host.netloc, error)
     if host.hostname in LOOPBACK:
         return FwdctlError(
             "arm_unreachable",
@@ -161,13 +136,22 @@ def connection_failure(error: AzureError, endpoint: str) -> FwdctlError:
             exit_code=ExitCode.NOT_FOUND,
         )
     late = isinstance(error, ServiceRequestTimeoutError | ServiceResponseTimeoutError)
-    slow = "did not answer in time" if late else "cannot be reached"
+    what = "did not answer in time" if late else "cannot be reached"
+    return unreachable("arm_unreachable", f"Azure Resource Manager at {host.netloc} {what}", error)
+
+
+def untrusted(code: str, host: str, error: Exception) -> FwdctlError:
     return FwdctlError(
-        "arm_unreachable",
-        f"Azure Resource Manager at {host.netloc} {slow}: {cause}.",
-        "Check the network and HTTPS_PROXY.",
+        code,
+        f"The certificate of {host} is not trusted: {_short(error)}.",
+        "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's authority.",
         exit_code=ExitCode.INCONCLUSIVE,
     )
+
+
+def unreachable(code: str, what: str, error: Exception) -> FwdctlError:
+    message = f"{what}: {_short(error)}."
+    return FwdctlError(code, message, "Check the network and HTTPS_PROXY.", exit_code=ExitCode.INCONCLUSIVE)
 
 
 def _short(error: Exception) -> str:

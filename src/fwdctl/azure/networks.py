@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.errors import arm_failure
+from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Networks:
         try:
             poller.wait(HEALTH_TIMEOUT)
         except HttpResponseError as error:  # in the body of an answer that is none
-            raise arm_failure(error, self._clients.subscription_id) from error
+            raise ArmFailure(error, self._clients.subscription_id) from error
         if not poller.done():
             raise FwdctlError(
                 "operation_timed_out",

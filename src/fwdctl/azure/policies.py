@@ -18,7 +18,7 @@ from azure.core.rest import HttpResponse
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 from requests.exceptions import SSLError
 
-from fwdctl.azure.errors import LOOPBACK, arm_failure, connection_failure
+from fwdctl.azure.errors import LOOPBACK, ArmFailure, connection_failure
 from fwdctl.azure.transport import Transport
 from fwdctl.errors import FwdctlError
 
@@ -65,7 +65,7 @@ class _ErrorsInWords(HTTPPolicy[Any, Any]):
         if answer.status_code >= 300:  # noqa: PLR2004 - HTTP's own boundary
             if isinstance(answer, HttpResponse):  # which may be a stream; those of older operations are not
                 answer.read()
-            raise arm_failure(HttpResponseError(response=answer), self._login.subscription_id)
+            raise ArmFailure(HttpResponseError(response=answer), self._login.subscription_id)
         return response
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azd import environment as azd_environment
@@ -15,7 +14,7 @@ from fwdctl.template import cloudinit, parameters, sshkey
 from fwdctl.template.files import find_template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
@@ -92,32 +91,6 @@ def _warn_of_windows(runtime: Runtime, progress: Progress, ready: Mapping[str, s
             )
 
 
-@dataclass(frozen=True)
-class Outdated:
-    """Forwarders that a changed configuration has not reached: each must take the model and be reimaged.
-
-    Attributes:
-        resource_group: of the scale set.
-        scale_set: its name.
-        instances: their ids.
-    """
-
-    resource_group: str
-    scale_set: str
-    instances: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """What to run, for people."""
-        where = f"-g {self.resource_group} -n {self.scale_set} --instance-ids"
-        ids = " ".join(self.instances)
-        reimage = "".join(f"       az vmss reimage {where} {one}\n" for one in self.instances)
-        return (
-            f"\nNext:  forwarders {ids} run the configuration of before. Hand on the new one, one by one:\n"
-            f"       az vmss update-instances {where} {ids}\n{reimage}"
-        )
-
-
 def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     """Stop the jump boxes, which cost money while they run, and say what to run next.
 
@@ -135,14 +108,14 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
         changes = boxes.stop(runtime, clients, deployment, deployment.boxes)
         errors = tuple(_tell(progress, change) for change in changes)
         old = _outdated(clients, deployment, progress)
-    if old is not None:
-        runtime.stderr.write(old.text)
+    if old:
+        runtime.stderr.write(_renewal(deployment, old))
     runtime.stderr.write("\nNext:  fwdctl probe spoke     test the way from each spoke to the servers\n")
     failed = any(errors)
     return Result(
         data={
             "boxes": [_change_json(change) for change in changes],
-            "outdatedForwarders": [] if old is None else list(old.instances),
+            "outdatedForwarders": old,
         },
         status="failed" if failed else "succeeded",
         exit_code=ExitCode.UNEXPECTED if failed else ExitCode.OK,
@@ -174,14 +147,23 @@ def _change_json(change: Change) -> dict[str, Any]:
     return {"name": change.box.name, "stopped": stopped, "note": note, "failed": failed}
 
 
-def _outdated(clients: Clients, deployment: Deployment, progress: Progress) -> Outdated | None:
-    """The forwarders that still run an earlier configuration; not to know is a warning."""
-    scale_set = deployment.hub.scale_set
-    if not scale_set:
-        return None
+def _outdated(clients: Clients, deployment: Deployment, progress: Progress) -> list[str]:
+    """Instances of forwarders that a changed configuration has not reached; not to know is a warning."""
+    if not deployment.hub.scale_set:
+        return []
     try:
-        ids = outdated_instances(clients, deployment.resource_group, scale_set)
+        return outdated_instances(clients, deployment.resource_group, deployment.hub.scale_set)
     except FwdctlError as error:
         progress.warning(f"Whether the forwarders run this configuration is not known: {error.message}")
-        return None
-    return Outdated(deployment.resource_group, scale_set, tuple(ids)) if ids else None
+        return []
+
+
+def _renewal(deployment: Deployment, instances: Sequence[str]) -> str:
+    """What to run, for people: each forwarder must take the scale set's model and be reimaged."""
+    where = f"-g {deployment.resource_group} -n {deployment.hub.scale_set} --instance-ids"
+    ids = " ".join(instances)
+    reimage = "".join(f"       az vmss reimage {where} {one}\n" for one in instances)
+    return (
+        f"\nNext:  forwarders {ids} run the configuration of before. Hand on the new one, one by one:\n"
+        f"       az vmss update-instances {where} {ids}\n{reimage}"
+    )
