@@ -48,7 +48,7 @@ class FakeArm:
         self.on(method, path, (status, {"error": {"code": code, "message": message}}, named))
 
     def login(self) -> Login:
-        return Login("az", SUBSCRIPTION, "tenant", self.url, self.token)
+        return Login(SUBSCRIPTION, self.url, self.token)
 
     def client(self, **options: Any) -> Clients:
         options.setdefault("sleep", lambda _: None)

@@ -91,7 +91,7 @@ def test_importing_the_clients_for_a_probe_loads_no_network_client(arm: FakeArm)
     code = (
         "import sys; from fwdctl.azure.clients import Clients; from fwdctl.azure.credential import Login\n"
         "from fwdctl.runtime import Runtime; from fwdctl.jump import boxes, session\n"
-        "login = Login('az', 's', 't', 'https://x', lambda _: ('t', 9e9))\n"
+        "login = Login('s', 'https://x', lambda _: ('t', 9e9))\n"
         "Clients(login, Runtime()).container_instances\n"
         "print([name for name in sys.modules if name.startswith(('azure.mgmt.network', 'azure.cli'))])"
     )
@@ -241,7 +241,7 @@ def test_a_redirect_is_not_followed(arm: FakeArm, foreign: FakeArm, status: int)
 
 
 def test_a_token_goes_over_tls_only() -> None:
-    login = Login("az", "s", "t", "http://management.example", lambda _: ("t", 9e9))
+    login = Login("s", "http://management.example", lambda _: ("t", 9e9))
     with pytest.raises(FwdctlError, match="not permitted for non-TLS"):
         Clients(login, Runtime(environ={}, sleep=lambda _: None)).request("GET", GROUP, "v")
 
@@ -341,7 +341,7 @@ def test_all_pages(arm: FakeArm) -> None:
 
 
 def test_nothing_listens() -> None:
-    login = Login("az", "s", "t", "http://127.0.0.1:1", lambda _: ("t", 9e9))
+    login = Login("s", "http://127.0.0.1:1", lambda _: ("t", 9e9))
     pauses: list[float] = []
     with pytest.raises(FwdctlError) as error:
         Clients(login, Runtime(environ={}, sleep=pauses.append)).request("POST", GROUP, "v")

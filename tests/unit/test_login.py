@@ -49,7 +49,7 @@ def test_azds_login_where_az_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path:
     write_program(tmp_path, "azd", AZD)
     environ = {"PATH": str(tmp_path), "AZURE_SUBSCRIPTION_ID": "sub", "AZURE_TENANT_ID": "ten"}
     login = log_in(Runtime(environ=environ))
-    assert (login.source, login.subscription_id, login.token()) == ("azd", "sub", "azd-token")
+    assert (login.subscription_id, login.token()) == ("sub", "azd-token")
     assert login.endpoint == "https://management.usgovcloudapi.net"
     asked = (tmp_path / "asked").read_text()
     assert "--tenant-id ten" in asked
@@ -58,7 +58,7 @@ def test_azds_login_where_az_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_token_is_fetched_once_and_again_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ends = iter([1e3, 2e3])
-    login = Login("az", "s", "t", "https://x", lambda _: ("t", next(ends)))
+    login = Login("s", "https://x", lambda _: ("t", next(ends)))
     monkeypatch.setattr("time.time", lambda: 500.0)
     login.token()
     login.token()

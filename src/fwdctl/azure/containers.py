@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from fwdctl.azure.clients import Clients
 
-COLUMNS, ROWS = 200, 50
-
 
 @dataclass(frozen=True)
 class Group:
@@ -75,7 +73,7 @@ class Containers:
         """Stop; the service does so before it answers."""
         self._client.container_groups.stop(self.resource_group, name)
 
-    def exec(self, name: str, container: str, *, columns: int = COLUMNS, rows: int = ROWS) -> tuple[str, str]:
+    def exec(self, name: str, container: str, *, columns: int, rows: int) -> tuple[str, str]:
         """Begin an exec of a shell.
 
         The command is exactly `/bin/sh`: the service may or may not split arguments (azure-cli#10039).

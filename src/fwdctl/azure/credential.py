@@ -46,15 +46,11 @@ class Login:
     """A login for one subscription.
 
     Attributes:
-        source: `az` or `azd`.
         subscription_id: the subscription that requests go to.
-        tenant_id: its tenant; empty where azd does not tell.
         endpoint: ARM's address, without a slash at the end.
     """
 
-    source: str
     subscription_id: str
-    tenant_id: str
     endpoint: str
     _fetch: Callable[[str | None], tuple[str, float]] = field(repr=False)
     _cached: tuple[str, float] = field(default=("", 0.0), repr=False)
@@ -154,9 +150,7 @@ def _az_login(runtime: Runtime, wanted: str | None) -> Login:
     endpoints = cli.cloud.endpoints
     scopes = resource_to_scopes(endpoints.active_directory_resource_id)
     return Login(
-        "az",
         subscription,
-        tenant,
         str(endpoints.resource_manager).rstrip("/"),
         lambda claims: _az_token(credential, scopes, claims),
     )
@@ -216,7 +210,7 @@ def _azd_login(runtime: Runtime, wanted: str | None) -> Login | None:
         except (ValueError, KeyError, TypeError) as error:
             raise _not_logged_in(wanted, "`azd auth token` printed no token") from error
 
-    login = Login("azd", wanted, tenant, endpoint, fetch)
+    login = Login(wanted, endpoint, fetch)
     try:
         login.token()
     except FwdctlError:
