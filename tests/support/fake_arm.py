@@ -91,13 +91,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_arm(host: str = "127.0.0.1") -> Iterator[FakeArm]:
-    """Run it; at the end no unexpected call may have been made."""
+def fake_arm(name: str = "127.0.0.1") -> Iterator[FakeArm]:
+    """Run it under a name of this machine; at the end no unexpected call may have been made."""
     fake = FakeArm()
     handler = type("Handler", (_Handler,), {"fake": fake})
-    server = ThreadingHTTPServer((host, 0), handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    fake.url = f"http://{host}:{server.server_address[1]}"
+    fake.url = f"http://{name}:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
