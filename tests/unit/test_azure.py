@@ -154,7 +154,9 @@ def test_ctrl_c_during_a_wait_ends_it_at_once(arm: FakeArm) -> None:
 def test_a_start_is_asked_for_and_not_waited_for(arm: FakeArm) -> None:
     """Without Retry-After azure-core's poller would sleep for 30 s before it asks again."""
     arm.on("POST", f"{BOX}/start", (202, None, {"Location": f"{arm.url}/operation"}))
+    arm.on("GET", "/operation", (202, None, {}))
     containers(arm.client(sleep=time.sleep)).start("box")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("LROPoller")]
     assert arm.calls == [("POST", f"{BOX}/start")]
 
 
