@@ -54,16 +54,9 @@ class Clients:
         return PrivateDnsManagementClient(**self._options)
 
     def request(self, method: str, path: str, api_version: str, body: Any = None) -> Any:
-        """One request for which there is no client.
+        """One request for which there is no client; JSON in and out, None for nothing.
 
-        Args:
-            method: upper case.
-            path: from the root, e.g. `/subscriptions/…`.
-            api_version: value of `api-version`.
-            body: sent as JSON; None for none.
-
-        Returns:
-            the decoded JSON; None for an empty answer.
+        The path begins with `/subscriptions/…`.
         """
         from azure.core.rest import HttpRequest
 

@@ -16,13 +16,11 @@ class Group:
     """A container group as far as jump boxes need it.
 
     Attributes:
-        name: of the group.
         state: of the instance view: Running, Stopped, Pending, Succeeded, Failed; empty if not told.
         provisioning: Succeeded, Creating, Pending, Repairing, Unhealthy, Failed, …
-        container: name of its first container.
+        container: name of its first container, of which the image is too.
         address: its IP address, empty without one; changes with each start.
         subnet_id: ARM id of its subnet, empty without one.
-        image: of its first container.
         reason: the last warning among its events, for messages.
     """
 

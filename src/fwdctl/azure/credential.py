@@ -56,10 +56,7 @@ class Login:
     _cached: tuple[str, float] = field(default=("", 0.0), repr=False)
 
     def token(self, claims: str | None = None) -> str:
-        """A bearer token that is still good for a while.
-
-        Args:
-            claims: from a challenge of ARM (continuous access evaluation); asks for a new token.
+        """A bearer token that is still good for a while; claims of a challenge of ARM ask for a new one.
 
         Raises:
             FwdctlError: the login has expired (exit code 3) or its service cannot be reached (5).
@@ -78,11 +75,7 @@ class Login:
 
 
 def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
-    """Find a login.
-
-    Args:
-        runtime: AZURE_SUBSCRIPTION_ID and AZURE_TENANT_ID come from its environment.
-        subscription_id: the deployment's own subscription; wins over the environment's and az's default.
+    """Find a login for a subscription, else for AZURE_SUBSCRIPTION_ID, else for az's default.
 
     Raises:
         FwdctlError: nobody is logged in, or not to this subscription (exit code 3).

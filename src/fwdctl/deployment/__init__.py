@@ -24,12 +24,8 @@ def load(
 ) -> tuple[Deployment, Clients]:
     """Locate the deployment, say on stderr which it is, log in, and ask Azure for what is not written down.
 
-    Args:
-        runtime: environment and streams.
-        environment: name of an azd environment.
-        resource_group: wins over everything else.
-        announce: False keeps stderr clean for a remote command's own.
-        discover: False leaves it at what is written down.
+    Without `announce` stderr is kept clean for a remote command's own; without `discover` it is left at what
+    is written down.
 
     Raises:
         FwdctlError: as `locate`, `read`, `log_in` and `complete`.

@@ -16,13 +16,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Box:
-    """A jump box.
-
-    Attributes:
-        name: `hub` or the spoke's name.
-        group: its container group.
-        container: in the group; empty where it has to be looked up.
-    """
+    """A jump box: `hub` or a spoke's name, its container group, the container in it (empty: not known)."""
 
     name: str
     group: str
@@ -75,11 +69,8 @@ class Deployment:
     """Everything that a command needs to know before it talks to Azure.
 
     Attributes:
-        resource_group: that holds it all.
         subscription_id: None for the login's default.
-        hub: None where no box or load balancer of a hub is known.
-        spokes: in the template's order.
-        forwards: likewise.
+        spokes: in the template's order, as the forwards.
         source: for people, where this was read.
         complete: False while only the jump boxes are known.
     """

@@ -53,14 +53,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Change:
-    """What start or stop did.
-
-    Attributes:
-        box: which one.
-        outcome: what became of it.
-        detail: why, where it failed.
-        error: what failed, with its exit code and suggestion.
-    """
+    """What start or stop did; `detail` and `error` say why it failed."""
 
     box: Box
     outcome: Literal[
@@ -228,15 +221,9 @@ def start_box(  # noqa: PLR0917 - what a start consists of
     progress: Progress,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Group:
-    """Start a box, or wait for one that starts already, until it runs.
+    """Start a box, or wait for one that starts already, until it runs or `cancelled` says to end the wait.
 
-    Args:
-        runtime: clock.
-        containers: of the deployment's resource group.
-        box: the box.
-        before: its group as it was last seen.
-        progress: told how long it takes.
-        cancelled: asked between two looks at it; ends the wait.
+    `before` is its group as it was last seen.
     """
     began = runtime.clock()
     pause = 0.1

@@ -31,14 +31,7 @@ class Session:
 
     It asks for the exec at once, so that a box that runs costs no extra request; a refusal starts it.
 
-    Args:
-        runtime: clock and environment.
-        clients: logged in.
-        deployment: names the resource group.
-        box: the box.
-        progress: told about starts.
-        may_start: whether a stopped box may be started.
-        keep_running: leave a box running that was started here.
+    `may_start` allows to start it; `keep_running` leaves a box running that was started here.
     """
 
     def __init__(
