@@ -220,6 +220,12 @@ def test_a_box_that_could_not_be_stopped_is_a_failure(provisioned: Runtime, arm:
     assert error["suggestion"].startswith("Stop it with `fwdctl jump stop two`")
 
 
+def test_boxes_that_nobody_has_written_down_are_no_success(provisioned: Runtime) -> None:
+    del provisioned.environ["FWD_TOPOLOGY"]  # type: ignore[attr-defined]
+    ran = run(provisioned, "hook", "postprovision", "-o", "json")
+    assert (ran.code, ran.envelope["errors"][0]["code"]) == (3, "no_jump_box")
+
+
 def test_forwarders_with_an_earlier_configuration_are_told_with_what_to_run(
     provisioned: Runtime, arm: FakeArm
 ) -> None:

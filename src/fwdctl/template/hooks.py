@@ -105,7 +105,7 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     deployment, clients = load(runtime, environment=wanted, discover=False)
     with Progress(runtime) as progress:
         progress.step("Stopping the jump boxes")
-        changes = boxes.stop(runtime, clients, deployment, deployment.boxes)
+        changes = boxes.stop(runtime, clients, deployment, boxes.select(deployment, "all"))
         errors = tuple(_tell(progress, change) for change in changes)
         old = _outdated(clients, deployment, progress)
     if old:
