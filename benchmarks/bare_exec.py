@@ -2,7 +2,7 @@
 
 Usage: bare_exec.py sdk|lean RESOURCE_GROUP CONTAINER_GROUP CONTAINER
 
-`sdk` starts the exec with azure-mgmt-containerinstance, as most would write it; `lean` with requests alone.
+`sdk` starts the exec with azure-mgmt-containerinstance, as fwdctl does; `lean` with requests alone.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def bench_help() -> list[Row]:
 
 
 def bench_probe() -> list[Row]:
-    """A warm probe against the least that any program must do, and against az."""
+    """A warm probe against the least that a program with the same library must do, and against az."""
     with Lab() as environ:
         seconds([*FWDCTL, "jump", "start", "spoke"], environ)
         topology = json.loads(environ["FWD_TOPOLOGY"])
@@ -112,16 +112,18 @@ def bench_probe() -> list[Row]:
         group = topology["resourceGroup"]
         probe = [*FWDCTL, "probe", "spoke"]
         rows = []
-        for how in ("sdk", "lean"):
+        for how, budget in (("sdk", "ratio <= 1.3"), ("lean", "")):
             bare = [sys.executable, str(HERE / "bare_exec.py"), how, group, spoke["jump"], spoke["container"]]
             mine, other = pairs(lambda: seconds(probe, environ), lambda argv=bare: seconds(argv, environ), 9)
             rows.append(
-                row("fwdctl probe spoke (box runs)", mine, f"bare token + exec, {how}", other, "ratio <= 1.3")
+                row("fwdctl probe spoke (box runs)", mine, f"bare token + exec, {how}", other, budget)
             )
         if shutil.which("az"):
             az = ["az", "container", "exec", "-g", group, "-n", spoke["jump"], "--exec-command", "echo hi"]
             mine, other = pairs(lambda: seconds(probe, environ), lambda: seconds(az, environ), 5)
-            rows.append(row("fwdctl probe spoke (box runs)", mine, "az container exec", other, ""))
+            rows.append(
+                row("fwdctl probe spoke (box runs)", mine, "az container exec", other, "ratio <= 1.0")
+            )
     return rows
 
 
@@ -221,6 +223,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     arguments = parser.parse_args()
     chosen = [arguments.name] if arguments.name else list(BENCHMARKS)
+    # Everybody runs installed programs from byte code; the warm-up writes what is missing of it.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rows = [line for name in chosen for line in BENCHMARKS[name]()]
     if arguments.output == "json":
         print(json.dumps(rows, indent=1))

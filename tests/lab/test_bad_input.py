@@ -36,7 +36,7 @@ def test_a_resource_group_that_is_not_there(lab: RunningLab) -> None:
 
 
 def test_nobody_is_logged_in(lab: RunningLab, tmp_path: Path) -> None:
-    environ = {**lab.environ, "AZURE_CONFIG_DIR": str(tmp_path / "none"), "PATH": "/usr/bin:/bin"}
+    environ = {**lab.environ, "AZURE_CONFIG_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = run([*FWDCTL, "jump", "status"], environ=environ, cwd=tmp_path, expect=3)
     assert "az login" in lines(done.stderr)[1]
     assert "azd auth login" in lines(done.stderr)[1]

@@ -271,9 +271,10 @@ def test_a_shell_that_goes_on_using_a_lab_that_has_ended(home: Path) -> None:
     for command in (["jump", "status", "-g", "rg-lab"], ["probe", "spoke", "-g", "rg-lab"]):
         done = lab.fwdctl(*command, expect=3)
         lines = done.stderr.splitlines()
-        assert "ERROR: The lab 'a' that this shell uses does not run any more." in lines
-        assert "fwdctl_lab_off" in lines[-1]
-        assert "fwdctl lab up --name a" in lines[-1]
+        assert (
+            f"ERROR: AZURE_CONFIG_DIR names {lab.environ['AZURE_CONFIG_DIR']}, which does not exist." in lines
+        )
+        assert "Unset it" in lines[-1]
         assert "bundle" not in done.stderr
     assert not (home / "state" / "fwdctl").exists()
     for client in ("azure", "azd"):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.arm import Arm
+from fwdctl.azure.clients import Clients
 from fwdctl.azure.credential import Login
 from fwdctl.runtime import Runtime
 
@@ -32,6 +32,7 @@ class FakeArm:
     routes: dict[tuple[str, str], list[Reply] | Callable[[Any], Reply]] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
+    agents: list[str] = field(default_factory=list)
     unexpected: list[tuple[str, str]] = field(default_factory=list)
     token: Callable[[str | None], tuple[str, float]] = lambda _: ("secret-token", 9e9)
 
@@ -47,11 +48,11 @@ class FakeArm:
         self.on(method, path, (status, {"error": {"code": code, "message": message}}, named))
 
     def login(self) -> Login:
-        return Login("az", SUBSCRIPTION, "tenant", self.url, self.token)
+        return Login(SUBSCRIPTION, self.url, self.token)
 
-    def client(self, **options: Any) -> Arm:
+    def client(self, **options: Any) -> Clients:
         options.setdefault("sleep", lambda _: None)
-        return Arm(self.login(), Runtime(environ={}, **options))
+        return Clients(self.login(), Runtime(environ={}, **options))
 
     def reply(self, method: str, path: str, body: Any) -> Reply:
         self.calls.append((method, path))
@@ -71,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(size)) if size else None
         self.fake.tokens.append(self.headers.get("Authorization", ""))
+        self.fake.agents.append(self.headers.get("User-Agent", ""))
         status, document, headers = self.fake.reply(self.command, self.path.partition("?")[0], body)
         data = b"" if document is None else json.dumps(document).encode()
         self.send_response(status)
@@ -78,8 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if status != 204:
             self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        with suppress(ConnectionError):  # whoever asked does not wait any more
+            self.end_headers()
+            self.wfile.write(data)
 
     do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 - the base class's names
 
@@ -88,13 +91,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_arm() -> Iterator[FakeArm]:
-    """Run it; at the end no unexpected call may have been made."""
+def fake_arm(name: str = "127.0.0.1") -> Iterator[FakeArm]:
+    """Run it under a name of this machine; at the end no unexpected call may have been made."""
     fake = FakeArm()
     handler = type("Handler", (_Handler,), {"fake": fake})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    fake.url = f"http://127.0.0.1:{server.server_address[1]}"
+    fake.url = f"http://{name}:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

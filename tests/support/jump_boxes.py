@@ -26,5 +26,4 @@ def group(state: str, **more: Any) -> dict[str, Any]:
 
 def starts(arm: FakeArm, *states: dict[str, Any]) -> None:
     arm.on("GET", GROUP, *states)
-    arm.on("POST", f"{GROUP}/start", (204, None, {"Azure-AsyncOperation": f"{arm.url}/operation"}))
-    arm.on("GET", "/operation", {"status": "Succeeded"})
+    arm.on("POST", f"{GROUP}/start", (204, None, {}))

@@ -119,7 +119,7 @@ class RunningLab:
 
         runtime = Runtime(environ=self.base)
         with azure_of(runtime, client_of(self.name, runtime)) as arm:
-            return arm.request(method, path, API_VERSION, body).body
+            return arm.request(method, path, API_VERSION, body)
 
     @property
     def topology(self) -> dict[str, Any]:

@@ -1,66 +1,265 @@
-"""The ARM client: retries, polling, errors in words; what leaves the process and what must not."""
+"""Azure's clients: retries, polling, errors in words; what leaves the process and what must not."""
 
 from __future__ import annotations
 
 import base64
 import io
 import ssl
-from itertools import pairwise
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdctl.azure.arm import Arm
-from fwdctl.azure.containers import Containers, parse
-from fwdctl.azure.credential import Login, log_in
+from fwdctl.azure import networks
+from fwdctl.azure.clients import Clients
+from fwdctl.azure.containers import Containers
+from fwdctl.azure.credential import Login
 from fwdctl.azure.errors import ArmFailure, connection_failure
 from fwdctl.azure.networks import Networks
+from fwdctl.azure.scale_sets import outdated_instances
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, GROUP, NETWORK, FakeArm, container_group, fake_arm
-from support.fake_program import write_program
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 BOX = f"{CONTAINERS}/box"
+HEALTH = f"{NETWORK}/loadBalancers/lb/loadBalancingRules/web/health"
+SCALE_SET = f"{GROUP}/providers/Microsoft.Compute/virtualMachineScaleSets/vmss/virtualMachines"
 
 
 @pytest.fixture
-def arm() -> Iterator[FakeArm]:
-    with fake_arm() as fake:
+def foreign() -> Iterator[FakeArm]:
+    """A host of another name, which must not be asked anything."""
+    with fake_arm("localhost") as fake:
         yield fake
+        assert fake.calls == []
 
 
-def test_a_document_and_the_token(arm: FakeArm) -> None:
+def containers(clients: Clients) -> Containers:
+    return Containers(clients, "rg-dev")
+
+
+def test_a_group_and_the_token(arm: FakeArm) -> None:
     arm.on("GET", BOX, container_group("box", "Stopped"))
-    group = Containers(arm.client(), "rg-dev").get("box")
+    group = containers(arm.client()).get("box")
     assert (group.state, group.container, group.running) == ("Stopped", "jump", False)
+    assert (group.address, group.image, group.provisioning) == ("10.0.1.70", "image:1", "Succeeded")
     assert arm.tokens == ["Bearer secret-token"]
+    assert arm.agents == ["fwdctl"]
 
 
+def test_a_group_without_a_view_or_containers(arm: FakeArm) -> None:
+    arm.on("GET", BOX, {"name": "box", "properties": {}})
+    assert containers(arm.client()).get("box").state == ""
+
+
+def test_a_failed_group_says_why(arm: FakeArm) -> None:
+    events = [{"type": "Warning", "message": "Failed to\n pull image"}]
+    arm.on("GET", BOX, container_group("box", instanceView={"state": "Failed", "events": events}))
+    group = containers(arm.client()).get("box")
+    assert (group.state, group.reason) == ("Failed", "Failed to pull image")
+
+
+def test_exec(arm: FakeArm) -> None:
+    asked: list[Any] = []
+
+    def reply(body: Any) -> tuple[int, Any, dict[str, str]]:
+        asked.append(body)
+        return 200, {"webSocketUri": "wss://x", "password": "p"}, {}
+
+    arm.routes["POST", f"{BOX}/containers/jump/exec".lower()] = reply
+    assert containers(arm.client()).exec("box", "jump", columns=120, rows=40) == ("wss://x", "p")
+    assert asked == [{"command": "/bin/sh", "terminalSize": {"rows": 40, "cols": 120}}]
+
+
+def test_a_request_without_a_client(arm: FakeArm) -> None:
+    arm.routes["PUT", f"{GROUP}/x".lower()] = lambda body: (201, {"was": body}, {})
+    arm.on("DELETE", f"{GROUP}/x", (204, None, {}))
+    clients = arm.client()
+    assert clients.request("PUT", f"{GROUP}/x", "v", {"a": 1}) == {"was": {"a": 1}}
+    assert clients.request("DELETE", f"{GROUP}/x", "v") is None
+
+
+def test_importing_the_clients_for_a_probe_loads_no_network_client(arm: FakeArm) -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from fwdctl.azure.clients import Clients; from fwdctl.azure.credential import Login\n"
+        "from fwdctl.runtime import Runtime; from fwdctl.jump import boxes, session\n"
+        "login = Login('s', 'https://x', lambda _: ('t', 9e9))\n"
+        "Clients(login, Runtime()).container_instances\n"
+        "print([name for name in sys.modules if name.startswith(('azure.mgmt.network', 'azure.cli'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "[]\n"
+
+
+# -- patience
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_patience_with_a_busy_service(arm: FakeArm, status: int) -> None:
+def test_patience_with_a_busy_service(arm: FakeArm, method: str, status: int) -> None:
     busy = (status, {"error": {"code": "Busy", "message": "later"}}, {"Retry-After": "7"})
-    arm.on("GET", BOX, busy, container_group("box"))
+    arm.on(method, BOX, busy, container_group("box"))
     pauses: list[float] = []
-    assert arm.client(sleep=pauses.append).get(BOX, "v")["name"] == "box"
-    assert pauses == [7.0]
+    assert arm.client(sleep=pauses.append).request(method, BOX, "v")["name"] == "box"
+    assert sum(pauses) == 7.0
+    assert max(pauses) <= 0.5
 
 
-def test_patience_ends(arm: FakeArm) -> None:
-    arm.fail("GET", BOX, 503, "ServerBusy")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_patience_ends(arm: FakeArm, method: str) -> None:
+    arm.fail(method, BOX, 503, "ServerBusy")
     with pytest.raises(ArmFailure) as error:
-        arm.client().get(BOX, "v")
+        arm.client().request(method, BOX, "v")
     assert (error.value.code, error.value.exit_code, len(arm.calls)) == ("arm_unavailable", 5, 4)
 
 
 def test_a_long_wait_is_the_users_decision(arm: FakeArm) -> None:
     arm.fail("GET", BOX, 429, "TooManyRequests", Retry_After="600")
     with pytest.raises(ArmFailure) as error:
-        arm.client().get(BOX, "v")
-    assert (error.value.suggestion, len(arm.calls)) == ("Try again in 600 s.", 1)
+        containers(arm.client()).get("box")
+    assert (error.value.code, error.value.suggestion) == ("arm_throttled", "Try again in 600 s.")
+    assert len(arm.calls) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 409])
+def test_a_refusal_is_not_repeated_though_it_says_when_to_come_again(arm: FakeArm, status: int) -> None:
+    arm.fail("GET", BOX, status, "No", Retry_After="1")
+    with pytest.raises(ArmFailure):
+        containers(arm.client()).get("box")
+    assert len(arm.calls) == 1
+
+
+def test_ctrl_c_during_a_wait_ends_it_at_once(arm: FakeArm) -> None:
+    arm.fail("GET", BOX, 429, "TooManyRequests", Retry_After="20")
+
+    def interrupted(seconds: float) -> None:
+        assert seconds <= 0.5
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        containers(arm.client(sleep=interrupted)).get("box")
+    assert len(arm.calls) == 1
+
+
+def test_a_start_is_asked_for_and_not_waited_for(arm: FakeArm) -> None:
+    """Without Retry-After azure-core's poller would sleep for 30 s before it asks again."""
+    arm.on("POST", f"{BOX}/start", (202, None, {"Location": f"{arm.url}/operation"}))
+    arm.on("GET", "/operation", (202, None, {}))
+    containers(arm.client(sleep=time.sleep)).start("box")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("LROPoller")]
+    assert arm.calls == [("POST", f"{BOX}/start")]
+
+
+# -- the health of a rule, the only operation that is followed
+
+
+def health(arm: FakeArm, *polls: Any, **headers: str) -> Callable[[], list[dict[str, Any]]]:
+    arm.on("POST", HEALTH, (202, None, {"Location": f"{arm.url}/result", **headers}))
+    arm.on("GET", "/result", *polls)
+    clients = arm.client(sleep=time.sleep)
+    assert clients.networks  # whose import is no part of the wait
+    return lambda: Networks(clients, "rg-dev").rule_health("lb", "web")
+
+
+DOWN = {"up": 0, "loadBalancerBackendAddresses": [{"ipAddress": "10.0.1.6", "state": "Down"}]}
+
+
+def test_rule_health_is_polled_fast(arm: FakeArm) -> None:
+    ask = health(arm, (202, None, {}), (202, None, {}), DOWN)
+    began = time.monotonic()
+    (entry,) = ask()
+    assert (entry["ipAddress"], entry["state"]) == ("10.0.1.6", "Down")
+    assert time.monotonic() - began < 10
+
+
+def test_rule_health_has_a_limit_that_no_retry_after_passes(
+    arm: FakeArm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "HEALTH_TIMEOUT", 0.3)
+    ask = health(arm, (202, None, {"Retry-After": "600"}))
+    with pytest.raises(FwdctlError) as error:
+        ask()
+    assert (error.value.code, error.value.exit_code) == ("operation_timed_out", 5)
+
+
+def test_rule_health_that_fails(arm: FakeArm) -> None:
+    ask = health(arm, (403, {"error": {"code": "AuthorizationFailed", "message": "no"}}, {}))
+    with pytest.raises(ArmFailure) as error:
+        ask()
+    assert error.value.code == "not_authorized"
+
+
+def test_an_operation_that_fails_says_why(arm: FakeArm) -> None:
+    arm.on("POST", HEALTH, (202, None, {"Azure-AsyncOperation": f"{arm.url}/operation"}))
+    failure = {"status": "Failed", "error": {"code": "NoProbe", "message": "there is no probe"}}
+    arm.on("GET", "/operation", failure)
+    with pytest.raises(ArmFailure, match="there is no probe") as error:
+        Networks(arm.client(), "rg-dev").rule_health("lb", "web")
+    assert (error.value.code, error.value.arm_code) == ("arm_refused", "NoProbe")
+
+
+# -- no token to another host
+
+
+def test_a_page_elsewhere_is_not_asked_for(arm: FakeArm, foreign: FakeArm) -> None:
+    arm.on("GET", CONTAINERS, {"value": [], "nextLink": f"{foreign.url}/page2"})
+    arm.on("GET", f"{NETWORK}/loadBalancers", {"value": [], "nextLink": f"{foreign.url}/page2"})
+    arm.on("GET", SCALE_SET, {"value": [], "nextLink": f"{foreign.url}/page2"})
+    for ask in (
+        lambda: containers(arm.client()).list(),
+        lambda: Networks(arm.client(), "rg-dev").load_balancers(),
+        lambda: outdated_instances(arm.client(), "rg-dev", "vmss"),
+    ):
+        with pytest.raises(FwdctlError, match="localhost") as error:
+            ask()
+        assert error.value.code == "foreign_polling_address"
+
+
+@pytest.mark.parametrize("header", ["Azure-AsyncOperation", "Location"])
+def test_an_operation_elsewhere_is_not_followed(arm: FakeArm, foreign: FakeArm, header: str) -> None:
+    arm.on("POST", HEALTH, (202, None, {header: f"{foreign.url}/operation"}))
+    with pytest.raises(FwdctlError) as error:
+        Networks(arm.client(), "rg-dev").rule_health("lb", "web")
+    assert error.value.code == "foreign_polling_address"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(arm: FakeArm, foreign: FakeArm, status: int) -> None:
+    for host in (foreign.url, arm.url):
+        arm.on("GET", BOX, (status, None, {"Location": f"{host}/elsewhere"}))
+        with pytest.raises(ArmFailure) as error:
+            containers(arm.client()).get("box")
+        assert error.value.status == status
+
+
+def test_a_token_goes_over_tls_only() -> None:
+    login = Login("s", "http://management.example", lambda _: ("t", 9e9))
+    with pytest.raises(FwdctlError, match="not permitted for non-TLS"):
+        Clients(login, Runtime(environ={}, sleep=lambda _: None)).request("GET", GROUP, "v")
+
+
+def test_a_password_in_netrc_does_not_take_the_tokens_place(
+    arm: FakeArm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password mine\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    arm.on("GET", BOX, container_group("box"))
+    containers(arm.client()).get("box")
+    assert arm.tokens == ["Bearer secret-token"]
+
+
+# -- errors in words
 
 
 @pytest.mark.parametrize(
@@ -84,27 +283,39 @@ def test_errors_in_words(  # noqa: PLR0917 - a table
     arm: FakeArm, status: int, arm_code: str, code: str, exit_code: int, words: str
 ) -> None:
     arm.fail("GET", BOX, status, arm_code, "words")
-    with pytest.raises(ArmFailure) as error:
-        arm.client().get(BOX, "v")
-    assert (error.value.code, error.value.exit_code, error.value.arm_code) == (code, exit_code, arm_code)
-    assert words in error.value.message
-    assert "\n" not in error.value.message
+    for ask in (lambda: containers(arm.client()).get("box"), lambda: arm.client().request("GET", BOX, "v")):
+        with pytest.raises(ArmFailure) as error:
+            ask()
+        assert (error.value.code, error.value.exit_code, error.value.arm_code) == (code, exit_code, arm_code)
+        assert words in error.value.message
+        assert "\n" not in error.value.message
 
 
-def test_an_answer_that_is_not_json(arm: FakeArm) -> None:
-    arm.on("GET", BOX, (400, None, {}))
+@pytest.mark.parametrize(
+    ("status", "body", "headers", "arm_code"),
+    [
+        (400, None, {}, "HTTP400"),
+        (400, ["x"], {}, "HTTP400"),
+        (400, "no object", {}, "HTTP400"),
+        (403, None, {"Content-Type": "text/html"}, "HTTP403"),
+        (403, "<html>", {"Content-Type": "image/x"}, "HTTP403"),
+    ],
+)
+def test_an_answer_that_is_not_arms(
+    arm: FakeArm, status: int, body: Any, headers: dict[str, str], arm_code: str
+) -> None:
+    arm.on("GET", BOX, (status, body, headers))
     with pytest.raises(ArmFailure) as error:
-        arm.client().get(BOX, "v")
-    assert error.value.arm_code == "HTTP400"
+        containers(arm.client()).get("box")
+    assert error.value.arm_code == arm_code
 
 
 def test_a_claims_challenge_is_answered_once(arm: FakeArm) -> None:
     claims = '{"access_token":{"nbf":{"essential":true,"value":"1"}}}'
     text = base64.b64encode(claims.encode()).decode().rstrip("=")
     header = {"WWW-Authenticate": f'Bearer realm="", error="insufficient_claims", claims="{text}"'}
-    arm.on(
-        "GET", BOX, (401, {"error": {"code": "InvalidAuthenticationToken"}}, header), container_group("box")
-    )
+    refused = (401, {"error": {"code": "InvalidAuthenticationToken"}}, header)
+    arm.on("GET", BOX, refused, container_group("box"), refused)
     asked: list[str | None] = []
 
     def token(wanted: str | None) -> tuple[str, float]:
@@ -112,116 +323,61 @@ def test_a_claims_challenge_is_answered_once(arm: FakeArm) -> None:
         return f"token{len(asked)}", 9e9
 
     arm.token = token
-    arm.client().get(BOX, "v")
+    clients = arm.client()
+    containers(clients).get("box")
     assert asked == [None, claims]
     assert arm.tokens == ["Bearer token1", "Bearer token2"]
+    with pytest.raises(ArmFailure) as error:
+        containers(clients).get("box")
+    assert (error.value.code, len(arm.calls)) == ("login_refused", 4)
 
 
 def test_all_pages(arm: FakeArm) -> None:
     arm.on("GET", CONTAINERS, {"value": [container_group("a")], "nextLink": f"{arm.url}/page2?x=1"})
     arm.on("GET", "/page2", {"value": [container_group("b")]})
-    assert [group.name for group in Containers(arm.client(), "rg-dev").list()] == ["a", "b"]
-
-
-def test_a_token_is_never_sent_to_another_host(arm: FakeArm) -> None:
-    arm.on("GET", CONTAINERS, {"value": [], "nextLink": "http://127.0.0.2/page2"})
-    with pytest.raises(FwdctlError, match=r"127\.0\.0\.2"):
-        Containers(arm.client(), "rg-dev").list()
-
-
-@pytest.mark.parametrize("header", ["Azure-AsyncOperation", "Location"])
-def test_polling_is_fast_and_ends(arm: FakeArm, header: str) -> None:
-    begun = {header: f"{arm.url}/operation"}
-    arm.on("POST", f"{BOX}/start", (202 if header == "Location" else 204, None, begun))
-    going, done = ((200, {"status": "Pending"}, {}), {"status": "Succeeded"})
-    if header == "Location":
-        going, done = (202, None, {}), {"done": True}
-    arm.on("GET", "/operation", going, going, going, done)
-    pauses: list[float] = []
-    client = arm.client(sleep=pauses.append)
-    containers = Containers(client, "rg-dev")
-    containers.finish_start(containers.begin_start("box"))
-    assert [round(pause, 2) for pause in pauses] == [0.2, 0.3, 0.45]
-
-
-def test_polling_honours_retry_after(arm: FakeArm) -> None:
-    arm.on("POST", f"{BOX}/start", (204, None, {"Azure-AsyncOperation": f"{arm.url}/operation"}))
-    arm.on("GET", "/operation", (200, {"status": "Pending"}, {"Retry-After": "5"}), {"status": "Succeeded"})
-    pauses: list[float] = []
-    containers = Containers(arm.client(sleep=pauses.append), "rg-dev")
-    containers.finish_start(containers.begin_start("box"))
-    assert sum(pauses) == 5.0
-
-
-def test_a_failed_operation(arm: FakeArm) -> None:
-    arm.on("POST", f"{BOX}/start", (204, None, {"Azure-AsyncOperation": f"{arm.url}/operation"}))
-    failure = {"status": "Failed", "error": {"code": "InaccessibleImage", "message": "cannot pull"}}
-    arm.on("GET", "/operation", failure)
-    containers = Containers(arm.client(), "rg-dev")
-    with pytest.raises(ArmFailure, match="cannot pull") as error:
-        containers.finish_start(containers.begin_start("box"))
-    assert error.value.arm_code == "InaccessibleImage"
-
-
-def test_an_operation_without_end(arm: FakeArm) -> None:
-    arm.on("POST", f"{BOX}/start", (204, None, {"Azure-AsyncOperation": f"{arm.url}/operation"}))
-    arm.on("GET", "/operation", {"status": "Pending"})
-    now = [0.0]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    containers = Containers(arm.client(sleep=sleep, clock=lambda: now[0]), "rg-dev")
-    with pytest.raises(FwdctlError) as error:
-        containers.finish_start(containers.begin_start("box"))
-    assert (error.value.code, error.value.exit_code) == ("operation_timed_out", 5)
-
-
-def test_a_long_retry_after_is_bounded_by_the_limit_and_interruptible(arm: FakeArm) -> None:
-    arm.on("POST", f"{BOX}/start", (202, None, {"Location": f"{arm.url}/operation"}))
-    arm.on("GET", "/operation", (202, None, {"Retry-After": "600"}))
-    now, ticks = [0.0], [0.0]
-
-    def sleep(seconds: float) -> None:
-        now[0] += seconds
-
-    client = arm.client(sleep=sleep, clock=lambda: now[0])
-    begun = client.request("POST", f"{BOX}/start", "v")
-    with pytest.raises(FwdctlError) as error:
-        client.wait(begun, timeout=30.0, tick=lambda: ticks.append(now[0]))
-    assert (error.value.code, now[0]) == ("operation_timed_out", 30.0)
-    assert max(later - earlier for earlier, later in pairwise(ticks)) <= 0.5
-
-
-def test_rule_health(arm: FakeArm) -> None:
-    rule = f"{NETWORK}/loadBalancers/lb/loadBalancingRules/web/health"
-    arm.on("POST", rule, (202, None, {"Location": f"{arm.url}/result"}))
-    arm.on(
-        "GET",
-        "/result",
-        {"up": 0, "loadBalancerBackendAddresses": [{"ipAddress": "10.0.1.6", "state": "Down"}]},
-    )
-    assert Networks(arm.client(), "rg-dev").rule_health("lb", "web")[0]["ipAddress"] == "10.0.1.6"
+    assert [group.name for group in containers(arm.client()).list()] == ["a", "b"]
+    old = {"instanceId": "3", "properties": {"latestModelApplied": False}}
+    arm.on("GET", SCALE_SET, {"value": [{"instanceId": "1"}], "nextLink": f"{arm.url}/page3?x=1"})
+    arm.on("GET", "/page3", {"value": [old]})
+    assert outdated_instances(arm.client(), "rg-dev", "vmss") == ["3"]
 
 
 def test_nothing_listens() -> None:
-    login = Login("az", "s", "t", "http://127.0.0.1:1", lambda _: ("t", 9e9))
+    login = Login("s", "http://127.0.0.1:1", lambda _: ("t", 9e9))
+    pauses: list[float] = []
     with pytest.raises(FwdctlError) as error:
-        Arm(login, Runtime(environ={}, sleep=lambda _: None)).get(GROUP, "v")
+        Clients(login, Runtime(environ={}, sleep=pauses.append)).request("POST", GROUP, "v")
     assert (error.value.code, error.value.exit_code) == ("arm_unreachable", 3)
-    assert "fwdctl lab up" in error.value.suggestion
+    assert "AZURE_CONFIG_DIR" in error.value.suggestion
+    assert 0 < sum(pauses) < 5
 
 
-def test_tls_and_distant_failures_name_the_mend() -> None:
-    from requests.exceptions import ConnectionError as Unreachable
+def test_an_answer_that_does_not_come_is_waited_for_once(
+    arm: FakeArm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fwdctl.azure.transport.READ_TIMEOUT", 0.2)
+    release = threading.Event()
+
+    def late(_: Any) -> tuple[int, Any, dict[str, str]]:
+        release.wait(20)
+        return 200, {}, {}
+
+    arm.routes["GET", BOX.lower()] = late
+    with pytest.raises(FwdctlError) as error:
+        containers(arm.client()).get("box")
+    release.set()
+    assert (error.value.code, len(arm.calls)) == ("arm_unreachable", 1)
+
+
+def test_tls_and_distant_failures_name_the_suggestion() -> None:
+    from azure.core.exceptions import ServiceRequestError
     from requests.exceptions import SSLError
 
-    tls = connection_failure(
-        SSLError(ssl.SSLCertVerificationError(1, "certificate verify failed")), "https://x"
-    )
+    cause = SSLError(ssl.SSLCertVerificationError(1, "certificate verify failed"))
+    tls = connection_failure(ServiceRequestError(str(cause), error=cause), "https://x")
     assert (tls.code, "REQUESTS_CA_BUNDLE" in tls.suggestion) == ("arm_tls_untrusted", True)
     away = connection_failure(
-        Unreachable("[Errno -2] Name or service not known"), "https://management.azure.com"
+        ServiceRequestError("[Errno -2] Name or service not known"), "https://management.azure.com"
     )
     assert (away.code, away.exit_code) == ("arm_unreachable", 5)
 
@@ -229,71 +385,6 @@ def test_tls_and_distant_failures_name_the_mend() -> None:
 def test_debug_shows_requests_and_no_token(arm: FakeArm) -> None:
     arm.on("GET", BOX, container_group("box"))
     stderr = io.StringIO()
-    arm.client(debug=True, stderr=stderr).get(BOX, "v")
+    containers(arm.client(debug=True, stderr=stderr)).get("box")
     assert f"GET {BOX} 200" in stderr.getvalue()
     assert "secret-token" not in stderr.getvalue()
-
-
-def test_a_group_without_a_view_or_containers() -> None:
-    assert parse({"name": "x", "properties": {}}).state == ""
-
-
-def test_a_failed_group_says_why() -> None:
-    events = [{"type": "Warning", "message": "Failed to\n pull image"}]
-    group = parse(container_group("box", instanceView={"state": "Failed", "events": events}))
-    assert (group.state, group.reason) == ("Failed", "Failed to pull image")
-
-
-def test_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fwdctl.azure import credential
-
-    def nobody(runtime: Runtime, wanted: str | None) -> Login:
-        raise credential._NoAzLoginError("Please run 'az login' to setup account.")
-
-    monkeypatch.setattr(credential, "_az_login", nobody)
-    with pytest.raises(FwdctlError) as error:
-        log_in(Runtime(environ={"PATH": str(tmp_path)}), "sub")
-    assert (error.value.code, error.value.exit_code) == ("not_logged_in", 3)
-    assert "az login" in error.value.suggestion
-    assert "azd auth login" in error.value.suggestion
-
-
-AZD = """
-import pathlib, sys
-asked = " ".join(sys.argv[1:])
-if asked == "config get cloud.name":
-    print('"AzureUSGovernment"')
-elif asked.startswith("auth token"):
-    pathlib.Path(__file__).with_name("asked").write_text(asked)
-    print('{"token":"azd-token","expiresOn":"2099-01-01T00:00:00Z"}')
-else:
-    sys.exit(1)
-"""
-
-
-def test_azds_login_where_az_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fwdctl.azure import credential
-
-    def nobody(runtime: Runtime, wanted: str | None) -> Login:
-        raise credential._NoAzLoginError
-
-    monkeypatch.setattr(credential, "_az_login", nobody)
-    write_program(tmp_path, "azd", AZD)
-    environ = {"PATH": str(tmp_path), "AZURE_SUBSCRIPTION_ID": "sub", "AZURE_TENANT_ID": "ten"}
-    login = log_in(Runtime(environ=environ))
-    assert (login.source, login.subscription_id, login.token()) == ("azd", "sub", "azd-token")
-    assert login.endpoint == "https://management.usgovcloudapi.net"
-    asked = (tmp_path / "asked").read_text()
-    assert "--tenant-id ten" in asked
-    assert "--scope https://management.usgovcloudapi.net/.default" in asked
-
-
-def test_a_token_is_fetched_once_and_again_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    ends = iter([1e3, 2e3])
-    login = Login("az", "s", "t", "https://x", lambda _: ("t", next(ends)))
-    monkeypatch.setattr("time.time", lambda: 500.0)
-    login.token()
-    login.token()
-    monkeypatch.setattr("time.time", lambda: 900.0)
-    login.token()
-    assert next(ends, None) is None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdctl.deployment import Box, Place, complete, locate, read
+from fwdctl.deployment import Box, Place, locate, read
+from fwdctl.deployment.discover import complete
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, GROUP, NETWORK, FakeArm, container_group, fake_arm

@@ -10,8 +10,8 @@ import pytest
 from dotenv import dotenv_values
 
 from conftest import ROOT
-from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.template import hooks
+from support.fake_arm import CONTAINERS, GROUP, FakeArm, container_group
 from support.fake_program import write_program
 from support.frame import ED25519, make_runtime, project, run
 
@@ -172,50 +172,77 @@ def test_windows_is_warned_of_a_value_that_it_cannot_hand_on(
     assert ran.code == 0
 
 
-def test_boxes_that_need_no_stop_are_reported_and_no_failure(tmp_path: Path) -> None:
-    runtime = make_runtime(tmp_path)
-    stops = [
-        hooks.Stop("hub", ended=True),
-        hooks.Stop("spoke", ended=False, note="already stopped"),
-        hooks.Stop("other", ended=False, note="missing"),
-        hooks.Stop("late", ended=False, note="still starting"),
+TOPOLOGY = {
+    "version": 1,
+    "resourceGroup": "rg-dev",
+    "hub": {"jump": "ci-hub", "scaleSet": "vmss"},
+    "spokes": [{"name": name, "jump": f"ci-{name}"} for name in ("one", "two")],
+}
+INSTANCES = f"{GROUP}/providers/Microsoft.Compute/virtualMachineScaleSets/vmss/virtualMachines"
+
+
+@pytest.fixture
+def provisioned(tmp_path: Path, arm: FakeArm, monkeypatch: pytest.MonkeyPatch) -> Runtime:
+    """A deployment with three boxes, the first of which runs, and forwarders that are up to date."""
+    monkeypatch.setattr("fwdctl.azure.credential.log_in", lambda *_: arm.login())
+    states = {"ci-hub": "Running", "ci-one": "Stopped"}
+    for name, state in states.items():
+        arm.on("GET", f"{CONTAINERS}/{name}", container_group(name, state))
+    arm.on("POST", f"{CONTAINERS}/ci-hub/stop", (204, None, {}))
+    arm.fail("GET", f"{CONTAINERS}/ci-two", 404, "ResourceNotFound")
+    arm.on("GET", INSTANCES, {"value": [{"instanceId": "0", "properties": {"latestModelApplied": True}}]})
+    environ = {"RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
+    return make_runtime(tmp_path, environ)
+
+
+def test_boxes_that_need_no_stop_are_reported_and_no_failure(provisioned: Runtime) -> None:
+    ran = run(provisioned, "hook", "postprovision", "-o", "json")
+    assert ran.code == 0
+    assert "(✓) Done: Jump box hub stopped" in ran.stderr
+    assert ran.stderr.count("(-) Skipped:") == 2
+    assert "fwdctl probe spoke" in ran.stderr
+    assert ran.envelope["data"]["boxes"] == [
+        {"name": "hub", "stopped": True, "note": "", "failed": False},
+        {"name": "one", "stopped": False, "note": "already stopped", "failed": False},
+        {"name": "two", "stopped": False, "note": "missing", "failed": False},
     ]
-    result = hooks.postprovision(runtime, lambda _: stops)
-    assert (result.exit_code, result.status, result.errors) == (0, "succeeded", ())
-    text = runtime.stderr.getvalue()
-    assert "(✓) Done: Jump box hub stopped" in text
-    assert text.count("(-) Skipped:") == 3
-    assert "fwdctl probe spoke" in text
+    assert ran.envelope["data"]["outdatedForwarders"] == []
 
 
-def test_a_box_that_could_not_be_stopped_is_a_failure(tmp_path: Path) -> None:
-    error = FwdctlError("jump_stop_failed", "It would not.", "Try again.")
-    result = hooks.postprovision(
-        make_runtime(tmp_path), lambda _: [hooks.Stop("hub", ended=False, error=error)]
-    )
-    assert (result.exit_code, result.errors) == (ExitCode.UNEXPECTED, (error,))
-    assert result.data["boxes"] == [{"name": "hub", "stopped": False, "note": "", "failed": True}]
+def test_a_box_that_could_not_be_stopped_is_a_failure(provisioned: Runtime, arm: FakeArm) -> None:
+    arm.fail("GET", f"{CONTAINERS}/ci-two", 403, "AuthorizationFailed", "why")
+    ran = run(provisioned, "hook", "postprovision", "-o", "json")
+    assert ran.code == 1
+    assert ran.envelope["data"]["boxes"][2] == {"name": "two", "stopped": False, "note": "", "failed": True}
+    (error,) = ran.envelope["errors"]
+    assert error["code"] == "jump_stop_failed"
+    assert error["message"].startswith("Jump box two was not stopped: No permission for 'ci-two'")
+    assert error["suggestion"].startswith("Stop it with `fwdctl jump stop two`")
 
 
-def test_forwarders_with_an_earlier_configuration_are_told_with_what_to_run(tmp_path: Path) -> None:
-    runtime = make_runtime(tmp_path)
-    result = hooks.postprovision(runtime, lambda _: [], lambda: hooks.Outdated("rg", "vmss", ("0", "2")))
-    text = runtime.stderr.getvalue()
-    assert "az vmss update-instances -g rg -n vmss --instance-ids 0 2\n" in text
-    assert "az vmss reimage -g rg -n vmss --instance-ids 2\n" in text
-    assert result.data["outdatedForwarders"] == ["0", "2"]
-    assert result.exit_code == 0
+def test_boxes_that_nobody_has_written_down_are_no_success(provisioned: Runtime) -> None:
+    del provisioned.environ["FWD_TOPOLOGY"]  # type: ignore[attr-defined]
+    ran = run(provisioned, "hook", "postprovision", "-o", "json")
+    assert (ran.code, ran.envelope["errors"][0]["code"]) == (3, "no_jump_box")
 
 
-def test_forwarders_that_cannot_be_asked_are_no_failure(tmp_path: Path) -> None:
-    def refused() -> None:
-        raise FwdctlError("not_authorized", "No permission for 'vmss'.")
+def test_forwarders_with_an_earlier_configuration_are_told_with_what_to_run(
+    provisioned: Runtime, arm: FakeArm
+) -> None:
+    old = [{"instanceId": name, "properties": {"latestModelApplied": False}} for name in ("0", "2")]
+    arm.on("GET", INSTANCES, {"value": old})
+    ran = run(provisioned, "hook", "postprovision", "-o", "json")
+    assert "az vmss update-instances -g rg-dev -n vmss --instance-ids 0 2\n" in ran.stderr
+    assert "az vmss reimage -g rg-dev -n vmss --instance-ids 2\n" in ran.stderr
+    assert ran.envelope["data"]["outdatedForwarders"] == ["0", "2"]
+    assert ran.code == 0
 
-    runtime = make_runtime(tmp_path)
-    assert hooks.postprovision(runtime, lambda _: [], refused).exit_code == 0
-    assert (
-        "(!) Warning: Whether the forwarders run this configuration is not known" in runtime.stderr.getvalue()
-    )
+
+def test_forwarders_that_cannot_be_asked_are_no_failure(provisioned: Runtime, arm: FakeArm) -> None:
+    arm.fail("GET", INSTANCES, 403, "AuthorizationFailed")
+    ran = run(provisioned, "hook", "postprovision")
+    assert ran.code == 0
+    assert "(!) Warning: Whether the forwarders run this configuration is not known" in ran.stderr
 
 
 def test_env_show_shortens_what_is_secret(folder: Path) -> None:
@@ -252,36 +279,3 @@ def test_env_check_is_content_with_a_provisioned_environment(folder: Path) -> No
     ran = run(runtime_in(folder, **environ), "env", "check")
     assert ran.code == 0
     assert max(len(line) for line in ran.stdout.splitlines()) <= 80
-
-
-def test_the_command_stops_every_box_and_tells_failures_from_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from types import SimpleNamespace
-
-    from fwdctl import deployment
-    from fwdctl.jump import boxes
-
-    hub_and_spokes = tuple(deployment.Box(name, f"ci-{name}", "jump") for name in ("hub", "one", "two"))
-    outcomes = ("stopped", "still starting", "failed")
-
-    def stop(_runtime: object, found: Any, which: Any, arm: object) -> list[boxes.Change]:
-        assert (which, arm) == (found.boxes, "arm")
-        return [
-            boxes.Change(box, outcome, "why")  # type: ignore[arg-type]
-            for box, outcome in zip(which, outcomes, strict=True)
-        ]
-
-    found = SimpleNamespace(boxes=hub_and_spokes, hub=SimpleNamespace(scale_set=""))
-    monkeypatch.setattr(deployment, "load", lambda *_, **__: (found, "arm"))
-    monkeypatch.setattr(boxes, "stop", stop)
-    ran = run(make_runtime(tmp_path), "hook", "postprovision", "-o", "json")
-    assert ran.code == 1
-    assert ran.envelope["data"]["boxes"] == [
-        {"name": "hub", "stopped": True, "note": "", "failed": False},
-        {"name": "one", "stopped": False, "note": "still starting", "failed": False},
-        {"name": "two", "stopped": False, "note": "", "failed": True},
-    ]
-    (error,) = ran.envelope["errors"]
-    assert error["message"] == "Jump box two was not stopped: why"
-    assert error["suggestion"].startswith("Stop it with `fwdctl jump stop two`")

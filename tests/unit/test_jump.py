@@ -70,6 +70,31 @@ def test_start_that_fails_says_why(arm: FakeArm, runtime: Runtime) -> None:
     assert "pull access denied" in change.detail
 
 
+@pytest.mark.parametrize("before", ["Stopped", "Failed"])
+def test_the_state_of_before_is_not_taken_for_a_start_that_failed(
+    arm: FakeArm, runtime: Runtime, before: str
+) -> None:
+    pending = group(before, provisioningState="Pending")
+    starts(arm, group(before), group(before), pending, group("Running"))
+    changes = boxes.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert changes == [boxes.Change(SPOKE, "started")]
+
+
+def test_a_start_that_changes_nothing_has_failed(arm: FakeArm) -> None:
+    now, pauses = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    runtime = Runtime(environ={}, stderr=io.StringIO(), sleep=sleep, clock=lambda: now[0])
+    starts(arm, group("Stopped"), group("Stopped"))
+    (change,) = boxes.start(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert (change.outcome, "its state is Stopped" in change.detail) == ("failed", True)
+    assert boxes.SETTLING < now[0] < 2 * boxes.SETTLING
+    assert max(pauses) <= 0.5
+
+
 def test_a_box_that_starts_already_is_waited_for(arm: FakeArm, runtime: Runtime) -> None:
     arm.on("GET", GROUP, group("Pending"), group("Running"))
     arm.on("POST", f"{GROUP}/start", MOVING_409)
@@ -84,7 +109,7 @@ def test_a_box_that_starts_already_is_waited_for(arm: FakeArm, runtime: Runtime)
 def test_stop(arm: FakeArm, runtime: Runtime, state: str, outcome: str) -> None:
     arm.on("GET", GROUP, group(state))
     arm.on("POST", f"{GROUP}/stop", (204, None, {}))
-    assert boxes.stop(runtime, ONE, [SPOKE], arm.client())[0].outcome == outcome
+    assert boxes.stop(runtime, arm.client(), ONE, [SPOKE])[0].outcome == outcome
     assert (("POST", f"{GROUP}/stop") in arm.calls) == (outcome == "stopped")
 
 
@@ -97,14 +122,14 @@ def test_stop_of_a_missing_and_of_a_moving_box(arm: FakeArm) -> None:
     arm.on("GET", GROUP, group("Pending"))
     arm.on("POST", f"{GROUP}/stop", MOVING_409)
     outcomes = {
-        change.box.name: change.outcome for change in boxes.stop(runtime, ONE, [HUB, SPOKE], arm.client())
+        change.box.name: change.outcome for change in boxes.stop(runtime, arm.client(), ONE, [HUB, SPOKE])
     }
     assert outcomes == {"hub": "missing", "spoke": "still starting"}
 
 
 def test_stop_reports_a_refusal(arm: FakeArm, runtime: Runtime) -> None:
     arm.fail("GET", GROUP, 403, "AuthorizationFailed")
-    (change,) = boxes.stop(runtime, ONE, [SPOKE], arm.client())
+    (change,) = boxes.stop(runtime, arm.client(), ONE, [SPOKE])
     assert change.outcome == "failed"
     assert "No permission" in change.detail
 

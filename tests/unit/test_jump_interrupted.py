@@ -21,7 +21,7 @@ BOTH = Deployment("rg-dev", None, Hub(HUB), (Spoke("spoke", SPOKE),), (), "x")
 WARNING = "may still start and cost money. Stop it with `fwdctl jump stop spoke`."
 
 
-def interrupt(_: float) -> None:
+def interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
@@ -40,11 +40,11 @@ def test_a_start_that_is_interrupted_names_the_box_and_the_way_to_stop_it() -> N
     assert f"spoke (ci-spoke) {WARNING}" in runtime.stderr.getvalue()  # type: ignore[attr-defined]
 
 
-def test_a_box_that_runs_or_was_not_asked_to_start_is_not_named() -> None:
+def test_a_box_that_runs_or_was_not_asked_to_start_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = Runtime(environ={}, stderr=io.StringIO())
     with fake_arm() as arm:
         client = arm.client()
-        client.request = lambda *_: interrupt(0)  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(client.container_instances.container_groups, "get", interrupt)
         with pytest.raises(KeyboardInterrupt):
             boxes.start(runtime, client, BOTH, [SPOKE], Progress(runtime))
     assert runtime.stderr.getvalue() == ""  # type: ignore[attr-defined]

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdctl.azure.arm import Answer
 from fwdctl.errors import FwdctlError
 from fwdctl.output import Progress
 from fwdlab.cli import deploy
@@ -34,9 +33,9 @@ class ScriptedArm:
         self.states = list(states)
         self.sent: list[Any] = []
 
-    def request(self, method: str, path: str, api_version: str, body: Any = None) -> Answer:
+    def request(self, method: str, path: str, api_version: str, body: Any = None) -> Any:
         assert api_version == deploy.API_VERSION
-        return Answer(200, self._answer(method, path, body))
+        return self._answer(method, path, body)
 
     def _answer(self, method: str, path: str, body: Any) -> Any:
         if method == "PUT":

@@ -131,21 +131,17 @@ def test_a_box_started_here_is_stopped_though_it_goes_on_starting(arm: FakeArm, 
 
 
 def test_a_start_whose_answer_was_not_awaited_is_stopped_once_it_shows(
-    arm: FakeArm, runtime: Runtime
+    arm: FakeArm, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arm.on("POST", f"{GROUP}/containers/jump/exec", STOPPED_409)
     arm.on("GET", GROUP, group("Stopped"), group("Stopped"), group("Stopped"), group("Running"))
     arm.on("POST", f"{GROUP}/stop", (204, None, {}))
 
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
     client = arm.client()
-    original = client.request
-
-    def request(method: str, path: str, *rest: Any) -> Any:
-        if path.endswith("/start"):
-            raise KeyboardInterrupt
-        return original(method, path, *rest)
-
-    client.request = request  # type: ignore[method-assign]
+    monkeypatch.setattr(client.container_instances.container_groups, "begin_start", interrupted)
     with (
         pytest.raises(KeyboardInterrupt),
         Session(runtime, client, ONE, SPOKE, Progress(runtime)) as box,

@@ -15,7 +15,7 @@ import pytest
 from requests.exceptions import SSLError
 
 from fwdctl import trust
-from fwdctl.azure.session import session
+from fwdctl.azure.transport import new_session as session
 from fwdctl.errors import FwdctlError
 from fwdlab.clients.certs import ensure_certificates
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from azure.mgmt.containerinstance.models import ContainerGroup, Event
 
-    from fwdctl.azure.arm import Answer, Arm
-
-API_VERSION = "2025-09-01"
-COLUMNS, ROWS = 200, 50
-START_TIMEOUT = 300.0
-"""Seconds; a start in a virtual network takes 30-120 s as a rule."""
+    from fwdctl.azure.clients import Clients
 
 
 @dataclass(frozen=True)
@@ -21,13 +16,11 @@ class Group:
     """A container group as far as jump boxes need it.
 
     Attributes:
-        name: of the group.
         state: of the instance view: Running, Stopped, Pending, Succeeded, Failed; empty if not told.
         provisioning: Succeeded, Creating, Pending, Repairing, Unhealthy, Failed, …
-        container: name of its first container.
+        container: name of its first container, of which the image is too.
         address: its IP address, empty without one; changes with each start.
         subnet_id: ARM id of its subnet, empty without one.
-        image: of its first container.
         reason: the last warning among its events, for messages.
     """
 
@@ -46,34 +39,12 @@ class Group:
         return self.state == "Running"
 
 
-def parse(document: dict[str, Any]) -> Group:
-    """A group from ARM's document."""
-    properties = document.get("properties") or {}
-    view = properties.get("instanceView") or {}
-    containers = properties.get("containers") or [{}]
-    first = containers[0].get("properties") or {}
-    events = [*(view.get("events") or ()), *((first.get("instanceView") or {}).get("events") or ())]
-    warnings = [event for event in events if event.get("type") == "Warning"]
-    subnets = properties.get("subnetIds") or [{}]
-    return Group(
-        name=str(document.get("name", "")),
-        state=str(view.get("state") or ""),
-        provisioning=str(properties.get("provisioningState") or ""),
-        container=str(containers[0].get("name") or ""),
-        address=str((properties.get("ipAddress") or {}).get("ip") or ""),
-        subnet_id=str(subnets[0].get("id") or ""),
-        image=str(first.get("image") or ""),
-        reason=" ".join(str(warnings[-1].get("message", "")).split()) if warnings else "",
-    )
-
-
 class Containers:
     """The container groups of one resource group."""
 
-    def __init__(self, arm: Arm, resource_group: str) -> None:
+    def __init__(self, clients: Clients, resource_group: str) -> None:
         self.resource_group = resource_group
-        self._arm = arm
-        self._base = arm.path(resource_group, "/providers/Microsoft.ContainerInstance/containerGroups")
+        self._client = clients.container_instances
 
     def get(self, name: str) -> Group:
         """One group.
@@ -81,25 +52,26 @@ class Containers:
         Raises:
             ArmFailure: it does not exist, among others.
         """
-        return parse(self._arm.get(f"{self._base}/{name}", API_VERSION))
+        return _group(self._client.container_groups.get(self.resource_group, name))
 
     def list(self) -> list[Group]:
         """All groups. The service leaves the instance view out of this answer."""
-        return [parse(document) for document in self._arm.list(self._base, API_VERSION)]
+        groups = self._client.container_groups.list_by_resource_group(self.resource_group)
+        return [_group(found) for found in groups]
 
-    def begin_start(self, name: str) -> Answer:
-        """Ask for a start; of a running group this is a no-op."""
-        return self._arm.request("POST", f"{self._base}/{name}/start", API_VERSION)
+    def start(self, name: str) -> None:
+        """Ask for a start; of a running group this is a no-op.
 
-    def finish_start(self, answer: Answer, tick: Callable[[], None] | None = None) -> None:
-        """Wait for a start's end."""
-        self._arm.wait(answer, timeout=START_TIMEOUT, tick=tick)
+        Its end is seen in the group's state: the service sends no Retry-After here, so that the library
+        would ask every 30 s.
+        """
+        self._client.container_groups.begin_start(self.resource_group, name, polling=False)
 
     def stop(self, name: str) -> None:
         """Stop; the service does so before it answers."""
-        self._arm.request("POST", f"{self._base}/{name}/stop", API_VERSION)
+        self._client.container_groups.stop(self.resource_group, name)
 
-    def exec(self, name: str, container: str, *, columns: int = COLUMNS, rows: int = ROWS) -> tuple[str, str]:
+    def exec(self, name: str, container: str, *, columns: int, rows: int) -> tuple[str, str]:
         """Begin an exec of a shell.
 
         The command is exactly `/bin/sh`: the service may or may not split arguments (azure-cli#10039).
@@ -107,7 +79,27 @@ class Containers:
         Returns:
             web socket address and password, good for one connection.
         """
-        body = {"command": "/bin/sh", "terminalSize": {"rows": rows, "cols": columns}}
-        path = f"{self._base}/{name}/containers/{container}/exec"
-        answer = self._arm.request("POST", path, API_VERSION, body).body or {}
-        return str(answer["webSocketUri"]), str(answer["password"])
+        from azure.mgmt.containerinstance.models import ContainerExecRequest, ContainerExecRequestTerminalSize
+
+        size = ContainerExecRequestTerminalSize(rows=rows, cols=columns)
+        request = ContainerExecRequest(command="/bin/sh", terminal_size=size)
+        answer = self._client.containers.execute_command(self.resource_group, name, container, request)
+        return str(answer.web_socket_uri), str(answer.password)
+
+
+def _group(found: ContainerGroup) -> Group:
+    view = found.instance_view
+    first = found.containers[0] if found.containers else None
+    own = first.instance_view if first is not None else None
+    events: list[Event] = [*((view and view.events) or ()), *((own and own.events) or ())]
+    warnings = [event.message or "" for event in events if event.type == "Warning"]
+    return Group(
+        name=found.name or "",
+        state=(view and view.state) or "",
+        provisioning=found.provisioning_state or "",
+        container=first.name if first is not None else "",
+        address=(found.ip_address and found.ip_address.ip) or "",
+        subnet_id=found.subnet_ids[0].id if found.subnet_ids else "",
+        image=(first.image if first is not None else "") or "",
+        reason=" ".join(warnings[-1].split()) if warnings else "",
+    )

@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fwdctl.azd.environment import run_azd
+from fwdctl.azure.errors import unreachable, untrusted
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 
     from fwdctl.runtime import Runtime
 
@@ -43,24 +46,17 @@ class Login:
     """A login for one subscription.
 
     Attributes:
-        source: `az` or `azd`.
         subscription_id: the subscription that requests go to.
-        tenant_id: its tenant; empty where azd does not tell.
         endpoint: ARM's address, without a slash at the end.
     """
 
-    source: str
     subscription_id: str
-    tenant_id: str
     endpoint: str
     _fetch: Callable[[str | None], tuple[str, float]] = field(repr=False)
     _cached: tuple[str, float] = field(default=("", 0.0), repr=False)
 
     def token(self, claims: str | None = None) -> str:
-        """A bearer token that is still good for a while.
-
-        Args:
-            claims: from a challenge of ARM (continuous access evaluation); asks for a new token.
+        """A bearer token that is still good for a while; claims of a challenge of ARM ask for a new one.
 
         Raises:
             FwdctlError: the login has expired (exit code 3) or its service cannot be reached (5).
@@ -69,19 +65,22 @@ class Login:
             self._cached = self._fetch(claims)
         return self._cached[0]
 
+    def get_token_info(self, *_scopes: str, options: TokenRequestOptions | None = None) -> AccessTokenInfo:
+        """What azure-core asks a credential for; the scopes are always those of the active cloud."""
+        from azure.core.credentials import AccessTokenInfo
+
+        self.token((options or {}).get("claims"))
+        token, ends = self._cached
+        return AccessTokenInfo(token, int(ends))
+
 
 def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
-    """Find a login.
-
-    Args:
-        runtime: AZURE_SUBSCRIPTION_ID and AZURE_TENANT_ID come from its environment.
-        subscription_id: the deployment's own subscription; wins over the environment's and az's default.
+    """Find a login for a subscription, else for AZURE_SUBSCRIPTION_ID, else for az's default.
 
     Raises:
-        FwdctlError: nobody is logged in, or not to this subscription, or the lab that this shell uses
-            has ended (exit code 3).
+        FwdctlError: nobody is logged in, or not to this subscription (exit code 3).
     """
-    _refuse_ended_lab(runtime)
+    _require_az_folder(runtime)
     wanted = subscription_id or runtime.environ.get("AZURE_SUBSCRIPTION_ID") or None
     try:
         return _az_login(runtime, wanted)
@@ -92,23 +91,16 @@ def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:
         raise _not_logged_in(wanted, str(error)) from error
 
 
-def _refuse_ended_lab(runtime: Runtime) -> None:
-    """Say that the lab of this shell has ended, before az's library makes its folders anew and warns of them.
-
-    A lab's files go with it, `lab.json` beside `AZURE_CONFIG_DIR` too. Without a lab nothing is looked at.
-    """
-    name = runtime.environ.get("FWDCTL_LAB")
-    az = Path(runtime.environ.get("AZURE_CONFIG_DIR") or "/")
-    if not name or (az.parent.name, az.name) != (name, "azure") or (az.parent / "lab.json").exists():
-        return
-    option = "" if name == "lab" else f" --name {name}"
-    raise FwdctlError(
-        "lab_not_running",
-        f"The lab '{name}' that this shell uses does not run any more.",
-        f"Run `fwdctl_lab_off` to leave it, or `fwdctl lab up{option}` and "
-        f'`eval "$(fwdctl lab env{option})"` for a new one.',
-        exit_code=ExitCode.NOT_FOUND,
-    )
+def _require_az_folder(runtime: Runtime) -> None:
+    """Refuse a folder that is gone, before az's library makes it anew and warns of its files."""
+    folder = runtime.environ.get("AZURE_CONFIG_DIR")
+    if folder and not Path(folder).is_dir():
+        raise FwdctlError(
+            "azure_config_missing",
+            f"AZURE_CONFIG_DIR names {folder}, which does not exist.",
+            "Unset it, or log in to Azure anew with `az login`.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
 
 
 class _NoAzLoginError(Exception):
@@ -151,9 +143,7 @@ def _az_login(runtime: Runtime, wanted: str | None) -> Login:
     endpoints = cli.cloud.endpoints
     scopes = resource_to_scopes(endpoints.active_directory_resource_id)
     return Login(
-        "az",
         subscription,
-        tenant,
         str(endpoints.resource_manager).rstrip("/"),
         lambda claims: _az_token(credential, scopes, claims),
     )
@@ -184,18 +174,8 @@ def _login_unreachable(error: Exception) -> FwdctlError:
     from requests.exceptions import SSLError
 
     if isinstance(error, SSLError):
-        return FwdctlError(
-            "login_tls_untrusted",
-            f"The certificate of Azure's login service is not trusted: {_one_line(error)}",
-            "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's or the lab's authority.",
-            exit_code=ExitCode.INCONCLUSIVE,
-        )
-    return FwdctlError(
-        "login_unreachable",
-        f"Azure's login service cannot be reached: {_one_line(error)}",
-        "Check the network and HTTPS_PROXY; with a lab, that it runs (`fwdctl lab status`).",
-        exit_code=ExitCode.INCONCLUSIVE,
-    )
+        return untrusted("login_tls_untrusted", "Azure's login service", error)
+    return unreachable("login_unreachable", "Azure's login service cannot be reached", error)
 
 
 def _azd_login(runtime: Runtime, wanted: str | None) -> Login | None:
@@ -223,7 +203,7 @@ def _azd_login(runtime: Runtime, wanted: str | None) -> Login | None:
         except (ValueError, KeyError, TypeError) as error:
             raise _not_logged_in(wanted, "`azd auth token` printed no token") from error
 
-    login = Login("azd", wanted, tenant, endpoint, fetch)
+    login = Login(wanted, endpoint, fetch)
     try:
         login.token()
     except FwdctlError:

@@ -4,77 +4,100 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from fwdctl.azure.arm import Arm
+from fwdctl.azure.errors import ArmFailure
+from fwdctl.errors import ExitCode, FwdctlError
 
-NETWORK = "2025-05-01"
-DNS = "2024-06-01"
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwdctl.azure.clients import Clients
+
+Document = dict[str, Any]
+
 HEALTH_TIMEOUT = 30.0
+HEALTH_POLL = 0.5
+"""Seconds between two questions for a result, where the service does not say."""
 
 
 class Networks:
     """The network resources of one resource group, as ARM's documents."""
 
-    def __init__(self, arm: Arm, resource_group: str) -> None:
-        self._arm = arm
-        self._base = arm.path(resource_group, "/providers/Microsoft.Network")
+    def __init__(self, clients: Clients, resource_group: str) -> None:
+        self._clients = clients
+        self._group = resource_group
 
-    def load_balancers(self) -> list[dict[str, Any]]:
-        """All load balancers."""
-        return list(self._arm.list(f"{self._base}/loadBalancers", NETWORK))
+    def load_balancers(self) -> list[Document]:
+        return _documents(self._clients.networks.load_balancers.list(self._group))
 
-    def load_balancer(self, name: str) -> dict[str, Any]:
-        """One load balancer."""
-        return self._document(f"{self._base}/loadBalancers/{name}", NETWORK)
+    def load_balancer(self, name: str) -> Document:
+        return _document(self._clients.networks.load_balancers.get(self._group, name))
 
-    def rule_health(self, load_balancer: str, rule: str) -> list[dict[str, Any]]:
+    def rule_health(self, load_balancer: str, rule: str) -> list[Document]:
         """What the platform's probes say of each backend address of a rule that has a probe.
 
         Returns:
             `{"ipAddress", "state": "Up"|"Down", "reason"}` each
             (azure-docs, load-balancer-manage-health-status).
+
+        Raises:
+            FwdctlError: `operation_timed_out` (exit code 5).
         """
-        path = f"{self._base}/loadBalancers/{load_balancer}/loadBalancingRules/{rule}/health"
-        answer = self._arm.request("POST", path, NETWORK)
-        body = self._arm.wait(answer, timeout=HEALTH_TIMEOUT) or {}
-        return list(body.get("loadBalancerBackendAddresses") or ())
+        from azure.core.exceptions import HttpResponseError
 
-    def private_link_services(self) -> list[dict[str, Any]]:
-        """All private link services."""
-        return list(self._arm.list(f"{self._base}/privateLinkServices", NETWORK))
+        rules = self._clients.networks.load_balancer_load_balancing_rules
+        poller = rules.begin_health(self._group, load_balancer, rule, polling_interval=HEALTH_POLL)
+        try:
+            poller.wait(HEALTH_TIMEOUT)
+        except HttpResponseError as error:  # in the body of an answer that is none
+            raise ArmFailure(error, self._clients.subscription_id) from error
+        if not poller.done():
+            raise FwdctlError(
+                "operation_timed_out",
+                f"Azure did not finish within {HEALTH_TIMEOUT:.0f} s.",
+                "It may still do so; look again in a while.",
+                exit_code=ExitCode.INCONCLUSIVE,
+            )
+        return list(_document(poller.result()).get("loadBalancerBackendAddresses") or ())
 
-    def private_endpoints(self) -> list[dict[str, Any]]:
-        """All private endpoints."""
-        return list(self._arm.list(f"{self._base}/privateEndpoints", NETWORK))
+    def private_link_services(self) -> list[Document]:
+        return _documents(self._clients.networks.private_link_services.list(self._group))
 
-    def private_endpoint(self, name: str) -> dict[str, Any]:
-        """One private endpoint."""
-        return self._document(f"{self._base}/privateEndpoints/{name}", NETWORK)
+    def private_endpoints(self) -> list[Document]:
+        return _documents(self._clients.networks.private_endpoints.list(self._group))
 
-    def network_interface(self, resource_id: str) -> dict[str, Any]:
+    def private_endpoint(self, name: str) -> Document:
+        return _document(self._clients.networks.private_endpoints.get(self._group, name))
+
+    def network_interface(self, resource_id: str) -> Document:
         """One interface by its ARM id."""
-        return self._document(resource_id, NETWORK)
+        group, name = resource_id.split("/")[4], resource_id.rpartition("/")[2]
+        return _document(self._clients.networks.network_interfaces.get(group, name))
 
-    def virtual_networks(self) -> list[dict[str, Any]]:
+    def virtual_networks(self) -> list[Document]:
         """All virtual networks with subnets and peerings."""
-        return list(self._arm.list(f"{self._base}/virtualNetworks", NETWORK))
+        return _documents(self._clients.networks.virtual_networks.list(self._group))
 
-    def security_groups(self) -> list[dict[str, Any]]:
+    def security_groups(self) -> list[Document]:
         """All network security groups with their rules."""
-        return list(self._arm.list(f"{self._base}/networkSecurityGroups", NETWORK))
+        return _documents(self._clients.networks.network_security_groups.list(self._group))
 
-    def zones(self) -> list[dict[str, Any]]:
+    def zones(self) -> list[Document]:
         """All private DNS zones."""
-        return list(self._arm.list(f"{self._base}/privateDnsZones", DNS))
+        return _documents(self._clients.private_dns.private_zones.list_by_resource_group(self._group))
 
-    def zone_records(self, zone: str) -> list[dict[str, Any]]:
+    def zone_records(self, zone: str) -> list[Document]:
         """All A record sets of a zone."""
-        return list(self._arm.list(f"{self._base}/privateDnsZones/{zone}/A", DNS))
+        return _documents(self._clients.private_dns.record_sets.list_by_type(self._group, zone, "A"))
 
-    def zone_links(self, zone: str) -> list[dict[str, Any]]:
+    def zone_links(self, zone: str) -> list[Document]:
         """All virtual network links of a zone."""
-        return list(self._arm.list(f"{self._base}/privateDnsZones/{zone}/virtualNetworkLinks", DNS))
+        return _documents(self._clients.private_dns.virtual_network_links.list(self._group, zone))
 
-    def _document(self, path: str, version: str) -> dict[str, Any]:
-        document: dict[str, Any] = self._arm.get(path, version)
-        return document
+
+def _document(model: Any) -> Document:
+    found: Document = model.as_dict()
+    return found
+
+
+def _documents(models: Iterable[Any]) -> list[Document]:
+    return [_document(model) for model in models]

@@ -96,7 +96,7 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
         raise FwdctlError(
             "exec_tls_untrusted",
             f"The certificate of the exec service at {host} is not trusted: {error.verify_message}.",
-            "Set REQUESTS_CA_BUNDLE to a bundle that has your proxy's or the lab's authority.",
+            "Set REQUESTS_CA_BUNDLE to a bundle that has the authority of your proxy.",
             exit_code=ExitCode.INCONCLUSIVE,
         ) from error
     except (InvalidProxy, ProxyError) as error:

@@ -20,7 +20,7 @@ from fwdctl.output import OutputFormat, Result, render
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fwdctl.azure.arm import Arm
+    from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.runtime import Runtime
 
@@ -50,7 +50,7 @@ class Call:
     environment: str | None = None
     resource_group: str | None = None
 
-    def load(self, *, announce: bool = True) -> tuple[Deployment, Arm]:
+    def load(self, *, announce: bool = True) -> tuple[Deployment, Clients]:
         """As `fwdctl.deployment.load`, for the deployment that the options mean."""
         from fwdctl.deployment import load
 

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT
 from fwdctl.output import Result
-
-if TYPE_CHECKING:
-    from fwdctl.azure.arm import Arm
-    from fwdctl.jump.boxes import Change
-    from fwdctl.runtime import Runtime
-    from fwdctl.template.hooks import Stop
 
 app = group(
     "What azd runs before and after provisioning; running it by hand does the same.",
@@ -54,33 +46,6 @@ def postprovision(call: Call) -> Result:
 
     A box that is stopped, missing or still starting is reported and is no failure.
     """
-    from fwdctl import deployment
-    from fwdctl.azure.scale_sets import outdated_instances
-    from fwdctl.jump import boxes
     from fwdctl.template import hooks
 
-    def stop_boxes(inner: Runtime) -> list[hooks.Stop]:
-        found, arm = deployment.load(inner, environment=call.environment)
-        loaded.append((found, arm))
-        return [_stop(change) for change in boxes.stop(inner, found, found.boxes, arm)]
-
-    def outdated() -> hooks.Outdated | None:
-        [(found, arm)] = loaded
-        name = found.hub.scale_set
-        ids = outdated_instances(arm, found.resource_group, name) if name else []
-        return hooks.Outdated(found.resource_group, name, tuple(ids)) if ids else None
-
-    loaded: list[tuple[deployment.Deployment, Arm]] = []
-    return hooks.postprovision(call.runtime, stop_boxes, outdated)
-
-
-def _stop(change: Change) -> Stop:
-    from fwdctl.errors import FwdctlError
-    from fwdctl.template.hooks import Stop
-
-    if change.outcome != "failed":
-        ended = change.outcome == "stopped"
-        return Stop(change.box.name, ended=ended, note="" if ended else change.outcome)
-    mend = f"Stop it with `fwdctl jump stop {change.box.name}`; it costs money while it runs."
-    text = f"Jump box {change.box.name} was not stopped: {change.detail}"
-    return Stop(change.box.name, ended=False, error=FwdctlError("jump_stop_failed", text, mend))
+    return hooks.postprovision(call.runtime, call.environment)

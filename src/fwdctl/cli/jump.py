@@ -43,8 +43,8 @@ def status_command(call: Call, which: BoxesArgument = "all") -> Result:
     """
     from fwdctl.jump import boxes
 
-    deployment, arm = call.load()
-    found = [_status(entry) for entry in boxes.status(arm, deployment, boxes.select(deployment, which))]
+    deployment, clients = call.load()
+    found = [_status(entry) for entry in boxes.status(clients, deployment, boxes.select(deployment, which))]
     missing = any(entry["state"] == "Missing" for entry in found)
     rows = [(entry["name"], entry["containerGroup"], entry["state"], entry["address"]) for entry in found]
     return Result(
@@ -75,10 +75,10 @@ def start_command(call: Call, which: BoxesArgument) -> Result:
     """
     from fwdctl.jump import boxes
 
-    deployment, arm = call.load()
+    deployment, clients = call.load()
     chosen = boxes.select(deployment, which)
     with Progress(call.runtime) as progress:
-        return _changes(boxes.start(call.runtime, arm, deployment, chosen, progress))
+        return _changes(boxes.start(call.runtime, clients, deployment, chosen, progress))
 
 
 @command(app, "jump stop", ENVIRONMENT, RESOURCE_GROUP, OUTPUT)
@@ -89,11 +89,11 @@ def stop_command(call: Call, which: BoxesArgument) -> Result:
     """
     from fwdctl.jump import boxes
 
-    deployment, arm = call.load()
+    deployment, clients = call.load()
     chosen = boxes.select(deployment, which)
     with Progress(call.runtime) as progress:
         progress.step(f"Stopping {', '.join(box.name for box in chosen)}")
-        changes = boxes.stop(call.runtime, deployment, chosen, arm)
+        changes = boxes.stop(call.runtime, clients, deployment, chosen)
     return _changes(changes)
 
 
@@ -161,6 +161,6 @@ def _session(call: Call, which: str, progress: Progress, *, start: bool, announc
     from fwdctl.jump import boxes
     from fwdctl.jump.session import Session
 
-    deployment, arm = call.load(announce=announce)
+    deployment, clients = call.load(announce=announce)
     box = boxes.select_one(deployment, which)
-    return Session(call.runtime, arm, deployment, box, progress, may_start=start)
+    return Session(call.runtime, clients, deployment, box, progress, may_start=start)

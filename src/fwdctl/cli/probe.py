@@ -71,11 +71,11 @@ def probe_command(
     from fwdctl.probe.run import Options, probe
 
     runtime = call.runtime
-    deployment, arm = call.load()
+    deployment, clients = call.load()
     options = Options(which, samples or 0, timeout, keep_running)
     _prepare(runtime, table=call.output is OutputFormat.table)
     with Progress(runtime) as progress:
-        results = probe(runtime, arm, deployment, options, progress)
+        results = probe(runtime, clients, deployment, options, progress)
     return _result(runtime, deployment.resource_group, results)
 
 

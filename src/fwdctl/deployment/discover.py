@@ -7,76 +7,69 @@ endpoint's address in a zone linked to the spoke's network. Targets are known to
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azure.containers import Containers, Group
 from fwdctl.azure.networks import Networks
+from fwdctl.deployment.topology import Box, Deployment, Forward, Hub, Spoke
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fwdctl.azure.arm import Arm
+    from fwdctl.azure.clients import Clients
+    from fwdctl.azure.networks import Document
 
-Document = dict[str, Any]
 
-
-def discover(arm: Arm, resource_group: str, *, hub_box: str = "") -> Document:
-    """The topology of a resource group in the shape of FWD_TOPOLOGY (docs/architecture.md §3).
-
-    Args:
-        arm: logged in.
-        resource_group: to search.
-        hub_box: container group that is known to be the hub's.
+def complete(deployment: Deployment, clients: Clients) -> Deployment:
+    """Add what Azure tells of the resource group; boxes that are known already keep their roles.
 
     Raises:
         FwdctlError: the group does not exist or holds nothing of the kind (exit code 3).
     """
-    networks = Networks(arm, resource_group)
-    boxes = Containers(arm, resource_group).list()
+    networks = Networks(clients, deployment.resource_group)
+    groups = Containers(clients, deployment.resource_group).list()
     services = networks.private_link_services()
-    if not services and not boxes:
+    if not services and not groups:
         raise FwdctlError(
             "nothing_found",
-            f"Resource group '{resource_group}' has neither a private link service nor a container group.",
+            f"Resource group '{deployment.resource_group}' has neither a private link service nor a "
+            "container group.",
             "Check -g, or choose another environment with `azd env select`.",
             exit_code=ExitCode.NOT_FOUND,
         )
-    balancers = {_key(lb["id"]): lb for lb in networks.load_balancers()}
-    service, balancer = _serving(services, balancers)
-    hub_network = _network(_path(service, "ipConfigurations", 0, "properties", "subnet", "id"))
-    endpoints = [pe for pe in networks.private_endpoints() if service and _serves(pe, service)]
+    service, balancer = _serving(services, networks.load_balancers())
     names = _names(networks)
-    spokes = [_spoke(pe, networks, boxes, names) for pe in endpoints]
-    _rename(spokes)
-    others = {spoke["jump"] for spoke in spokes}
-    hub = (
-        hub_box
-        or _in_network(boxes, hub_network)
-        or next((b.name for b in boxes if b.name not in others), "")
+    spokes = [
+        _spoke(endpoint, networks, groups, names)
+        for endpoint in networks.private_endpoints()
+        if service and _serves(endpoint, service)
+    ]
+    hub = Hub(
+        _hub_box(deployment.hub.box, service, groups, spokes),
+        balancer.get("name", ""),
+        str(_path(balancer, "frontendIPConfigurations", 0, "properties", "privateIPAddress") or ""),
+        link_service=service.get("name", ""),
     )
-    return {
-        "version": 1,
-        "resourceGroup": resource_group,
-        "hub": {
-            "jump": hub,
-            "container": _container(boxes, hub),
-            "loadBalancer": {"name": balancer.get("name", ""), "address": _frontend(balancer)},
-            "privateLinkService": service.get("name", ""),
-        },
-        "spokes": spokes,
-        "forwards": _forwards(balancer),
-    }
+    return replace(
+        deployment,
+        hub=hub,
+        spokes=_distinct(spokes) or deployment.spokes,
+        forwards=_forwards(balancer),
+        complete=True,
+    )
 
 
-def _serving(services: list[Document], balancers: dict[str, Document]) -> tuple[Document, Document]:
+def _serving(services: list[Document], balancers: list[Document]) -> tuple[Document, Document]:
     """The first link service with its load balancer."""
+    by_id = {_key(balancer["id"]): balancer for balancer in balancers}
     for service in services:
         frontend = _path(service, "loadBalancerFrontendIpConfigurations", 0, "id") or ""
-        balancer = balancers.get(_key(str(frontend).partition("/frontendIPConfigurations")[0]))
+        balancer = by_id.get(_key(str(frontend).partition("/frontendIPConfigurations")[0]))
         if balancer is not None:
             return service, balancer
-    return {}, next(iter(balancers.values()), {})
+    return {}, balancers[0] if balancers else {}
 
 
 def _serves(endpoint: Document, service: Document) -> bool:
@@ -89,32 +82,41 @@ def _serves(endpoint: Document, service: Document) -> bool:
     )
 
 
+def _hub_box(
+    known: Box | None, service: Document, groups: list[Group], spokes: Iterable[Spoke]
+) -> Box | None:
+    """The box that is known, else the one in the link service's network, else one that no spoke has."""
+    if known is not None:
+        return next((_box("hub", group) for group in groups if group.name == known.group), known)
+    network = _network(_path(service, "ipConfigurations", 0, "properties", "subnet", "id"))
+    taken = {spoke.box.group for spoke in spokes if spoke.box is not None}
+    others = (_box("hub", group) for group in groups if group.name not in taken)
+    return _in_network("hub", groups, network) or next(others, None)
+
+
 def _spoke(
-    endpoint: Document, networks: Networks, boxes: list[Group], names: dict[tuple[str, str], tuple[str, str]]
-) -> Document:
+    endpoint: Document, networks: Networks, groups: list[Group], names: dict[tuple[str, str], tuple[str, str]]
+) -> Spoke:
     network = _network(_path(endpoint, "subnet", "id"))
+    name = network.rsplit("/", 1)[-1]
     address = _address(endpoint, networks)
-    host, zone = names.get((network, address), ("", ""))
-    jump = _in_network(boxes, network)
-    return {
-        "name": network.rsplit("/", 1)[-1],
-        "jump": jump,
-        "container": _container(boxes, jump),
-        "privateEndpoint": {"name": endpoint["name"], "address": address},
-        "hostName": host,
-        "zone": zone,
-    }
+    host_name, zone = names.get((network, address), ("", ""))
+    return Spoke(name, _in_network(name, groups, network), endpoint["name"], address, host_name, zone)
 
 
-def _rename(spokes: list[Document]) -> None:
+def _distinct(spokes: list[Spoke]) -> tuple[Spoke, ...]:
     """A single one is `spoke`; several are called as their networks, so far as those names differ."""
     if len(spokes) == 1:
-        spokes[0]["name"] = "spoke"
-    seen: set[str] = set()
+        return (_renamed(spokes[0], "spoke"),)
+    named: dict[str, Spoke] = {}
     for spoke in spokes:
-        if spoke["name"] in seen:
-            spoke["name"] = spoke["privateEndpoint"]["name"]
-        seen.add(spoke["name"])
+        name = spoke.endpoint if spoke.name in named else spoke.name
+        named[name] = _renamed(spoke, name)
+    return tuple(named.values())
+
+
+def _renamed(spoke: Spoke, name: str) -> Spoke:
+    return replace(spoke, name=name, box=replace(spoke.box, name=name) if spoke.box else None)
 
 
 def _address(endpoint: Document, networks: Networks) -> str:
@@ -142,26 +144,24 @@ def _names(networks: Networks) -> dict[tuple[str, str], tuple[str, str]]:
     return names
 
 
-def _forwards(balancer: Document) -> list[Document]:
-    rules = _path(balancer, "loadBalancingRules") or ()
-    found = []
-    for rule in rules:
-        properties = rule.get("properties") or {}
-        if properties.get("protocol", "Tcp").lower() in {"tcp", "all"}:
-            found.append({"name": rule["name"], "port": properties["frontendPort"], "check": "tcp"})
-    return found
+def _forwards(balancer: Document) -> tuple[Forward, ...]:
+    rules = [
+        (rule["name"], rule.get("properties") or {}) for rule in _path(balancer, "loadBalancingRules") or ()
+    ]
+    return tuple(
+        Forward(name, int(properties["frontendPort"]))
+        for name, properties in rules
+        if properties.get("protocol", "Tcp").lower() in {"tcp", "all"}
+    )
 
 
-def _frontend(balancer: Document) -> str:
-    return str(_path(balancer, "frontendIPConfigurations", 0, "properties", "privateIPAddress") or "")
+def _in_network(name: str, groups: Iterable[Group], network: str) -> Box | None:
+    found = (group for group in groups if network and _network(group.subnet_id) == network)
+    return next((_box(name, group) for group in found), None)
 
 
-def _in_network(boxes: Iterable[Group], network: str) -> str:
-    return next((box.name for box in boxes if network and _network(box.subnet_id) == network), "")
-
-
-def _container(boxes: Iterable[Group], name: str) -> str:
-    return next((box.container for box in boxes if box.name == name), "")
+def _box(name: str, group: Group) -> Box:
+    return Box(name, group.name, group.container)
 
 
 def _network(subnet_id: Any) -> str:

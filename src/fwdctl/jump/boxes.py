@@ -6,22 +6,31 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from fwdctl.azure.arm import Arm
-from fwdctl.azure.containers import START_TIMEOUT, Containers, Group
+from fwdctl.azure.containers import Containers, Group
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Box, Deployment
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
 
 MOST_AT_ONCE = 16
+START_TIMEOUT = 300.0
+"""Seconds; a start in a virtual network takes 30-120 s as a rule."""
+SETTLING = 10.0
+"""Seconds after a start was asked for in which Azure may still tell the state of before."""
 STOP_PATIENCE = 20.0
 """Seconds to go on asking for a stop while the service says that the box is between two states."""
 NOT_NOW = 409
+LONGEST_PAUSE = 2.0
+"""Seconds between two looks at a box that starts."""
+TICK = 0.5
+"""Longest sleep at a stretch, in seconds."""
+ENDED = frozenset({"Stopped", "Succeeded", "Failed"})
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,14 +53,7 @@ class Status:
 
 @dataclass(frozen=True)
 class Change:
-    """What start or stop did.
-
-    Attributes:
-        box: which one.
-        outcome: what became of it.
-        detail: why, where it failed.
-        error: what failed, with its exit code and suggestion.
-    """
+    """What start or stop did; `detail` and `error` say why it failed."""
 
     box: Box
     outcome: Literal[
@@ -119,9 +121,9 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def status(arm: Arm, deployment: Deployment, boxes: Iterable[Box]) -> list[Status]:
+def status(clients: Clients, deployment: Deployment, boxes: Iterable[Box]) -> list[Status]:
     """What Azure says of each box."""
-    containers = Containers(arm, deployment.resource_group)
+    containers = Containers(clients, deployment.resource_group)
 
     def one(box: Box) -> Status:
         try:
@@ -135,14 +137,14 @@ def status(arm: Arm, deployment: Deployment, boxes: Iterable[Box]) -> list[Statu
 
 
 def start(
-    runtime: Runtime, arm: Arm, deployment: Deployment, boxes: Iterable[Box], progress: Progress
+    runtime: Runtime, clients: Clients, deployment: Deployment, boxes: Iterable[Box], progress: Progress
 ) -> list[Change]:
     """Start boxes side by side and wait until they run; a failure is a `failed` change.
 
     Raises:
         KeyboardInterrupt: Ctrl-C, after a word about each box whose start may go on.
     """
-    containers = Containers(arm, deployment.resource_group)
+    containers = Containers(clients, deployment.resource_group)
     under_way: dict[str, Box] = {}
     interrupted = threading.Event()
 
@@ -153,7 +155,7 @@ def start(
                 progress.skipped(f"{box.name} ({box.group}) runs already")
                 return Change(box, "already running")
             under_way[box.name] = box
-            start_box(runtime, containers, box, progress, interrupted.is_set)
+            start_box(runtime, containers, box, group, progress, interrupted.is_set)
         except FwdctlError as error:
             if interrupted.is_set():
                 raise
@@ -176,25 +178,9 @@ def start(
         raise
 
 
-def stop(
-    runtime: Runtime, deployment: Deployment, boxes: Iterable[Box], arm: Arm | None = None
-) -> list[Change]:
-    """Stop boxes side by side. Already stopped, missing and still starting are outcomes, not failures.
-
-    Args:
-        runtime: for the login, if `arm` is None.
-        deployment: names resource group and subscription.
-        boxes: which ones.
-        arm: a client that exists already.
-
-    Raises:
-        FwdctlError: no login.
-    """
-    if arm is None:
-        from fwdctl.azure.credential import log_in
-
-        arm = Arm(log_in(runtime, deployment.subscription_id), runtime)
-    containers = Containers(arm, deployment.resource_group)
+def stop(runtime: Runtime, clients: Clients, deployment: Deployment, boxes: Iterable[Box]) -> list[Change]:
+    """Stop boxes side by side. Already stopped, missing and still starting are outcomes, not failures."""
+    containers = Containers(clients, deployment.resource_group)
     return side_by_side(lambda box: stop_box(runtime, containers, box), list(boxes))
 
 
@@ -207,7 +193,7 @@ def stop_box(
         try:
             doubtful = starting()  # asked before the state, which may be older
             group = containers.get(box.group)
-            if group.state in {"Stopped", "Succeeded", "Failed"}:
+            if group.state in ENDED:
                 if doubtful and runtime.clock() < deadline:
                     runtime.sleep(1.0)
                     continue
@@ -227,15 +213,20 @@ def stop_box(
             return Change(box, "stopped")
 
 
-def start_box(
+def start_box(  # noqa: PLR0917 - what a start consists of
     runtime: Runtime,
     containers: Containers,
     box: Box,
+    before: Group,
     progress: Progress,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Group:
-    """Start a box, or wait for one that starts already, until it runs."""
+    """Start a box, or wait for one that starts already, until it runs or `cancelled` says to end the wait.
+
+    `before` is its group as it was last seen.
+    """
     began = runtime.clock()
+    pause = 0.1
 
     def tick() -> None:
         if cancelled():
@@ -243,22 +234,17 @@ def start_box(
         progress.step(f"Starting {box.name} ({box.group})", runtime.clock() - began)
 
     tick()
-    try:
-        containers.finish_start(containers.begin_start(box.group), tick)
-    except ArmFailure as error:
-        if error.code not in {"arm_refused", "operation_failed"}:
-            raise  # no permission, no such box, no answer: nothing that the box's events could explain
-        if error.status != NOT_NOW or error.arm_code != "ContainerGroupTransitioning":
-            raise _start_failed(containers, box, error.arm_message) from error
-    pause = 0.1
+    _ask_for_start(containers, box)
+    tick()
     while True:
         group = containers.get(box.group)
         if group.running:
             return group
-        if group.state in {"Failed", "Succeeded", "Stopped"} or group.provisioning == "Failed":
+        spent = runtime.clock() - began
+        if _ended(group, before, settled=spent > SETTLING):
             why = group.reason or f"its state is {group.state or group.provisioning}"
             raise _start_failed(containers, box, why)
-        if runtime.clock() - began > START_TIMEOUT:
+        if spent > START_TIMEOUT:
             raise FwdctlError(
                 "jump_start_timeout",
                 f"Jump box {box.name} ({box.group}) does not run after {START_TIMEOUT:.0f} s.",
@@ -266,9 +252,33 @@ def start_box(
                 "stop it with `fwdctl jump stop`.",
                 exit_code=ExitCode.INCONCLUSIVE,
             )
+        _rest(runtime, pause, tick)
+        pause = min(LONGEST_PAUSE, pause * 1.5)
+
+
+def _rest(runtime: Runtime, seconds: float, tick: Callable[[], None]) -> None:
+    while seconds > 0:
+        runtime.sleep(min(seconds, TICK))
+        seconds -= TICK
         tick()
-        runtime.sleep(pause)
-        pause = min(2.0, pause * 1.5)
+
+
+def _ask_for_start(containers: Containers, box: Box) -> None:
+    try:
+        containers.start(box.group)
+    except ArmFailure as error:
+        if error.code != "arm_refused":
+            raise  # no permission, no such box, no answer: nothing that the box's events could explain
+        if error.status != NOT_NOW or error.arm_code != "ContainerGroupTransitioning":
+            raise _start_failed(containers, box, error.arm_message) from error
+
+
+def _ended(group: Group, before: Group, *, settled: bool) -> bool:
+    """Whether a start has failed."""
+    if group.provisioning in {"Pending", "Creating"}:
+        return False
+    new = (group.state, group.provisioning) != (before.state, before.provisioning)
+    return (new or settled) and (group.state in ENDED or group.provisioning == "Failed")
 
 
 def _start_failed(containers: Containers, box: Box, why: str) -> FwdctlError:

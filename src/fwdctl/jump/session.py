@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from fwdctl.azure.containers import Containers
 from fwdctl.azure.errors import ArmFailure
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from fwdctl.azure.arm import Arm
+    from fwdctl.azure.clients import Clients
     from fwdctl.azure.containers import Group
     from fwdctl.channel import Outcome, Request, Ticket
     from fwdctl.deployment import Box, Deployment
@@ -31,20 +31,13 @@ class Session:
 
     It asks for the exec at once, so that a box that runs costs no extra request; a refusal starts it.
 
-    Args:
-        runtime: clock and environment.
-        arm: logged in.
-        deployment: names the resource group.
-        box: the box.
-        progress: told about starts.
-        may_start: whether a stopped box may be started.
-        keep_running: leave a box running that was started here.
+    `may_start` allows to start it; `keep_running` leaves a box running that was started here.
     """
 
     def __init__(
         self,
         runtime: Runtime,
-        arm: Arm,
+        clients: Clients,
         deployment: Deployment,
         box: Box,
         progress: Progress,
@@ -53,7 +46,7 @@ class Session:
         keep_running: bool = False,
     ) -> None:
         self._runtime = runtime
-        self._containers = Containers(arm, deployment.resource_group)
+        self._containers = Containers(clients, deployment.resource_group)
         self._box = box
         self._progress = progress
         self._may_start = may_start
@@ -61,7 +54,7 @@ class Session:
         self._started = self._starting = False
         self._cancelled = threading.Event()
 
-    def __enter__(self) -> Session:  # noqa: PYI034 - Self needs Python 3.11
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -140,16 +133,16 @@ class Session:
                 )
             # Whoever started a box that is just starting wants to keep it.
             self._started = self._started or group.state != "Pending"
-            group = self._start()
+            group = self._start(group)
         self._box = replace(self._box, container=group.container or self._box.container)
         return self._box
 
-    def _start(self) -> Group:
+    def _start(self, before: Group) -> Group:
         """Start the box. Ctrl-C in between leaves `_starting` set: Azure may have heard of the start."""
         self._starting = True
         try:
             group = start_box(
-                self._runtime, self._containers, self._box, self._progress, self._cancelled.is_set
+                self._runtime, self._containers, self._box, before, self._progress, self._cancelled.is_set
             )
         except Exception:
             self._starting = False

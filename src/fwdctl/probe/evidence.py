@@ -16,7 +16,7 @@ from fwdctl.probe.plan import forwarder_paths, target_paths
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
-    from fwdctl.azure.arm import Arm
+    from fwdctl.azure.clients import Clients
     from fwdctl.azure.containers import Group
     from fwdctl.deployment import Box, Deployment, Forward
     from fwdctl.probe.agents import Report
@@ -65,9 +65,9 @@ class Evidence:
     read: Once = field(default_factory=Once)
 
     @classmethod
-    def of(cls, boxes: BoxClient, arm: Arm, deployment: Deployment) -> Evidence:
+    def of(cls, boxes: BoxClient, clients: Clients, deployment: Deployment) -> Evidence:
         group = deployment.resource_group
-        return cls(boxes, Networks(arm, group), Containers(arm, group), deployment)
+        return cls(boxes, Networks(clients, group), Containers(clients, group), deployment)
 
     def note(self, results: Sequence[PathResult]) -> None:
         """Keep the direct tests of targets among the results of this probe."""

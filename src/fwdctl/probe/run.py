@@ -17,7 +17,7 @@ from fwdctl.probe.plan import plan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fwdctl.azure.arm import Arm
+    from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.output import Progress
     from fwdctl.probe.evidence import Evidence
@@ -43,7 +43,7 @@ class Options:
 
 
 def probe(
-    runtime: Runtime, arm: Arm, deployment: Deployment, options: Options, progress: Progress
+    runtime: Runtime, clients: Clients, deployment: Deployment, options: Options, progress: Progress
 ) -> list[PathResult]:
     """Results in the order of the plan.
 
@@ -53,14 +53,14 @@ def probe(
     paths = plan(deployment, options.which, options.samples)
     boxes = list(dict.fromkeys(path.box for path in paths))
     open_session = partial(
-        Session, runtime, arm, deployment, progress=progress, keep_running=options.keep_running
+        Session, runtime, clients, deployment, progress=progress, keep_running=options.keep_running
     )
 
     @cache
     def evidence() -> Evidence:  # imported where it is needed: most probes pass without
         from fwdctl.probe.evidence import Evidence
 
-        return Evidence.of(client, arm, deployment)
+        return Evidence.of(client, clients, deployment)
 
     with BoxClient(open_session, boxes, options.timeout) as client:
         if any(path.is_counted for path in paths):

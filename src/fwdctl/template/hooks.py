@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azd import environment as azd_environment
+from fwdctl.azure.scale_sets import outdated_instances
+from fwdctl.deployment import load
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.jump import boxes
 from fwdctl.output import Progress, Result
 from fwdctl.template import cloudinit, parameters, sshkey
 from fwdctl.template.files import find_template
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from fwdctl.azure.clients import Clients
+    from fwdctl.deployment import Deployment
+    from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
     from fwdctl.template.cloudinit import CloudInit
 
@@ -86,94 +91,79 @@ def _warn_of_windows(runtime: Runtime, progress: Progress, ready: Mapping[str, s
             )
 
 
-@dataclass(frozen=True)
-class Stop:
-    """What became of one jump box.
-
-    Attributes:
-        box: the box's name in the topology: `hub` or a spoke's.
-        ended: whether this run stopped it.
-        note: why it was not needed or not possible, in a few words.
-        error: what went wrong; None where the box was stopped, was not running or is not there.
-    """
-
-    box: str
-    ended: bool
-    note: str = ""
-    error: FwdctlError | None = None
-
-
-@dataclass(frozen=True)
-class Outdated:
-    """Forwarders that a changed configuration has not reached: each must take the model and be reimaged.
-
-    Attributes:
-        resource_group: of the scale set.
-        scale_set: its name.
-        instances: their ids.
-    """
-
-    resource_group: str
-    scale_set: str
-    instances: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """What to run, for people."""
-        where = f"-g {self.resource_group} -n {self.scale_set} --instance-ids"
-        ids = " ".join(self.instances)
-        reimage = "".join(f"       az vmss reimage {where} {one}\n" for one in self.instances)
-        return (
-            f"\nNext:  forwarders {ids} run the configuration of before. Hand on the new one, one by one:\n"
-            f"       az vmss update-instances {where} {ids}\n{reimage}"
-        )
-
-
-def postprovision(
-    runtime: Runtime,
-    stop_boxes: Callable[[Runtime], Sequence[Stop]],
-    outdated: Callable[[], Outdated | None] = lambda: None,
-) -> Result:
+def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     """Stop the jump boxes, which cost money while they run, and say what to run next.
 
     Args:
         runtime: inside azd the process environment holds the template's outputs.
-        stop_boxes: stops all boxes side by side and returns what became of each; passed in, because
-            this layer does not reach the jump boxes.
-        outdated: asked after that: the forwarders that still run an earlier configuration.
+        wanted: name of the azd environment; inside azd AZURE_ENV_NAME says it.
 
     Raises:
         FwdctlError: the boxes could not even be looked for.
     """
+    # What is not written down is not searched for: azd installs no azure-mgmt-network for a hook.
+    deployment, clients = load(runtime, environment=wanted, discover=False)
     with Progress(runtime) as progress:
         progress.step("Stopping the jump boxes")
-        stops = stop_boxes(runtime)
-        for stop in stops:
-            if stop.error is not None:
-                progress.failed(stop.error.message)
-            elif stop.ended:
-                progress.done(f"Jump box {stop.box} stopped; a probe starts it when needed")
-            else:
-                progress.skipped(f"Jump box {stop.box}: {stop.note}")
-    errors = tuple(stop.error for stop in stops if stop.error is not None)
-    old = None
-    try:
-        old = outdated()
-    except FwdctlError as error:
-        progress.warning(f"Whether the forwarders run this configuration is not known: {error.message}")
-    if old is not None:
-        runtime.stderr.write(old.text)
+        changes = boxes.stop(runtime, clients, deployment, boxes.select(deployment, "all"))
+        errors = tuple(_tell(progress, change) for change in changes)
+        old = _outdated(clients, deployment, progress)
+    if old:
+        runtime.stderr.write(_renewal(deployment, old))
     runtime.stderr.write("\nNext:  fwdctl probe spoke     test the way from each spoke to the servers\n")
+    failed = any(errors)
     return Result(
         data={
-            "boxes": [_stop_json(stop) for stop in stops],
-            "outdatedForwarders": [] if old is None else list(old.instances),
+            "boxes": [_change_json(change) for change in changes],
+            "outdatedForwarders": old,
         },
-        status="failed" if errors else "succeeded",
-        exit_code=ExitCode.UNEXPECTED if errors else ExitCode.OK,
-        errors=errors,
+        status="failed" if failed else "succeeded",
+        exit_code=ExitCode.UNEXPECTED if failed else ExitCode.OK,
+        errors=tuple(error for error in errors if error is not None),
     )
 
 
-def _stop_json(stop: Stop) -> dict[str, Any]:
-    return {"name": stop.box, "stopped": stop.ended, "note": stop.note, "failed": stop.error is not None}
+def _tell(progress: Progress, change: Change) -> FwdctlError | None:
+    """Show what became of a box; the error if it was not stopped and should have been."""
+    name = change.box.name
+    if change.outcome == "failed":
+        error = FwdctlError(
+            "jump_stop_failed",
+            f"Jump box {name} was not stopped: {change.detail}",
+            f"Stop it with `fwdctl jump stop {name}`; it costs money while it runs.",
+        )
+        progress.failed(error.message)
+        return error
+    if change.outcome == "stopped":
+        progress.done(f"Jump box {name} stopped; a probe starts it when needed")
+    else:
+        progress.skipped(f"Jump box {name}: {change.outcome}")
+    return None
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    stopped, failed = change.outcome == "stopped", change.outcome == "failed"
+    note = "" if stopped or failed else change.outcome
+    return {"name": change.box.name, "stopped": stopped, "note": note, "failed": failed}
+
+
+def _outdated(clients: Clients, deployment: Deployment, progress: Progress) -> list[str]:
+    """Instances of forwarders that a changed configuration has not reached; not to know is a warning."""
+    if not deployment.hub.scale_set:
+        return []
+    try:
+        return outdated_instances(clients, deployment.resource_group, deployment.hub.scale_set)
+    except FwdctlError as error:
+        progress.warning(f"Whether the forwarders run this configuration is not known: {error.message}")
+        return []
+
+
+def _renewal(deployment: Deployment, instances: Sequence[str]) -> str:
+    """What to run, for people: each forwarder must take the scale set's model and be reimaged."""
+    where = f"-g {deployment.resource_group} -n {deployment.hub.scale_set} --instance-ids"
+    ids = " ".join(instances)
+    reimage = "".join(f"       az vmss reimage {where} {one}\n" for one in instances)
+    return (
+        f"\nNext:  forwarders {ids} run the configuration of before. Hand on the new one, one by one:\n"
+        f"       az vmss update-instances {where} {ids}\n{reimage}"
+    )

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fwdctl import deployment
-from fwdctl.azure.arm import Arm
+from fwdctl.azure.clients import Clients
 from fwdctl.azure.credential import Login
 from fwdctl.errors import FwdctlError
 from fwdctl.jump import boxes
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.05
 
 
 @contextlib.contextmanager
-def azure_of(runtime: Runtime, client: LabClient) -> Iterator[Arm]:
+def azure_of(runtime: Runtime, client: LabClient) -> Iterator[Clients]:
     """A client of the lab's ARM endpoint.
 
     While it is open this process trusts the lab's authority and uses no proxy, as a shell does after
@@ -37,21 +37,19 @@ def azure_of(runtime: Runtime, client: LabClient) -> Iterator[Arm]:
     """
     variables, before = client.state.environment, dict(os.environ)
     login = Login(
-        "lab",
         variables["AZURE_SUBSCRIPTION_ID"],
-        variables["AZURE_TENANT_ID"],
         client.state.base_url,
         lambda _claims: (client.control("POST", "/lab/token")["token"], time.time() + TOKEN_SECONDS),
     )
     os.environ.update(variables)
     try:
-        yield Arm(login, runtime)
+        yield Clients(login, runtime)
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
-def deploy(runtime: Runtime, arm: Arm, plan: LabDeployment, progress: Progress) -> dict[str, Any]:
+def deploy(runtime: Runtime, clients: Clients, plan: LabDeployment, progress: Progress) -> dict[str, Any]:
     """Deploy a template at subscription scope and wait for its end.
 
     Returns:
@@ -60,10 +58,10 @@ def deploy(runtime: Runtime, arm: Arm, plan: LabDeployment, progress: Progress) 
     Raises:
         FwdctlError: `deployment_failed`, `deployment_timeout`, or ARM refused the template.
     """
-    path = f"/subscriptions/{arm.subscription_id}/providers/Microsoft.Resources/deployments/{plan.name}"
+    path = f"/subscriptions/{clients.subscription_id}/providers/Microsoft.Resources/deployments/{plan.name}"
 
     def ask(method: str, what: str = "", body: Any = None) -> Any:
-        return arm.request(method, path + what, API_VERSION, body).body
+        return clients.request(method, path + what, API_VERSION, body)
 
     properties = {"mode": "Incremental", "template": plan.template, "parameters": plan.parameters}
     ask("PUT", body={"location": plan.location, "properties": properties})
@@ -98,13 +96,13 @@ def _created(operations: list[dict[str, Any]]) -> list[str]:
     return [f"{target['resourceType']} {target['resourceName']}" for target in targets if target]
 
 
-def stop_boxes(runtime: Runtime, arm: Arm, outputs: dict[str, str], progress: Progress) -> None:
+def stop_boxes(runtime: Runtime, clients: Clients, outputs: dict[str, str], progress: Progress) -> None:
     """Stop the jump boxes that the outputs name, side by side, as the template's postprovision hook does."""
     found = deployment.read(deployment.Place(outputs, "outputs of the deployment"))
     if not found.boxes:
         return
     progress.step("Stopping the jump boxes")
-    changes = boxes.stop(runtime, found, found.boxes, arm)
+    changes = boxes.stop(runtime, clients, found, found.boxes)
     stopped = [change.box.group for change in changes if change.outcome in {"stopped", "already stopped"}]
     if stopped:
         progress.done(f"Jump boxes stopped: {', '.join(stopped)}")

@@ -117,8 +117,8 @@ def _deploy(runtime: Runtime, client: LabClient, plan: LabDeployment, progress: 
 
     begin = runtime.clock()
     progress.step("Deploying the template")
-    with deploy.azure_of(runtime, client) as arm:
-        outputs = setup.environment_of(deploy.deploy(runtime, arm, plan, progress))
+    with deploy.azure_of(runtime, client) as clients:
+        outputs = setup.environment_of(deploy.deploy(runtime, clients, plan, progress))
         client.control("POST", "/lab/outputs", outputs)
         client.state = replace(client.state, outputs=outputs)
         progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
@@ -129,7 +129,7 @@ def _deploy(runtime: Runtime, client: LabClient, plan: LabDeployment, progress: 
             else:
                 progress.warning("Some backends are not healthy; see `fwdctl lab status`")
         if "RESOURCE_GROUP_NAME" in outputs:
-            deploy.stop_boxes(runtime, arm, outputs, progress)
+            deploy.stop_boxes(runtime, clients, outputs, progress)
 
 
 def _up_result(client: LabClient, name: str) -> Result:

@@ -1,0 +1,99 @@
+"""Azure's own client libraries, over the login and through one pipeline."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from azure.core import PipelineClient
+    from azure.core.pipeline import Pipeline
+    from azure.core.rest import HttpRequest
+    from azure.mgmt.containerinstance import ContainerInstanceManagementClient
+    from azure.mgmt.network import NetworkManagementClient
+    from azure.mgmt.privatedns import PrivateDnsManagementClient
+
+    from fwdctl.azure.credential import Login
+    from fwdctl.runtime import Runtime
+
+
+class Clients:
+    """The clients of one subscription, each imported when it is first asked for.
+
+    All of them raise ArmFailure where ARM answers with an error, and FwdctlError where nothing answers.
+    May be used from several threads.
+    """
+
+    def __init__(self, login: Login, runtime: Runtime) -> None:
+        self.login = login
+        self._runtime = runtime
+
+    @property
+    def subscription_id(self) -> str:
+        return self.login.subscription_id
+
+    @cached_property
+    def container_instances(self) -> ContainerInstanceManagementClient:
+        from azure.mgmt.containerinstance import ContainerInstanceManagementClient
+
+        return ContainerInstanceManagementClient(**self._options)
+
+    @cached_property
+    def networks(self) -> NetworkManagementClient:
+        """Costs 200 ms to import: for discovery and explanations."""
+        from azure.mgmt.network import NetworkManagementClient
+
+        return NetworkManagementClient(**self._options)
+
+    @cached_property
+    def private_dns(self) -> PrivateDnsManagementClient:
+        from azure.mgmt.privatedns import PrivateDnsManagementClient
+
+        return PrivateDnsManagementClient(**self._options)
+
+    def request(self, method: str, path: str, api_version: str, body: Any = None) -> Any:
+        """One request for which there is no client; JSON in and out, None for nothing.
+
+        The path begins with `/subscriptions/…`.
+        """
+        from azure.core.rest import HttpRequest
+
+        url = self.login.endpoint + path
+        return self._send(HttpRequest(method, url, params={"api-version": api_version}, json=body))
+
+    def list(self, path: str, api_version: str) -> Iterator[dict[str, Any]]:
+        """Every element of a collection for which there is no client, all pages."""
+        from azure.core.rest import HttpRequest
+
+        page = self.request("GET", path, api_version)
+        yield from page["value"]
+        while page.get("nextLink"):
+            page = self._send(HttpRequest("GET", page["nextLink"]))
+            yield from page["value"]
+
+    def _send(self, request: HttpRequest) -> Any:
+        response = self._arm.send_request(request)
+        return response.json() if response.content else None
+
+    @cached_property
+    def _arm(self) -> PipelineClient[Any, Any]:
+        from azure.core import PipelineClient
+
+        return PipelineClient(self.login.endpoint, pipeline=self._pipeline)
+
+    @cached_property
+    def _pipeline(self) -> Pipeline[Any, Any]:
+        from fwdctl.azure.policies import pipeline
+
+        return pipeline(self.login, self._runtime)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "credential": self.login,
+            "subscription_id": self.subscription_id,
+            "base_url": self.login.endpoint,
+            "pipeline": self._pipeline,
+        }
