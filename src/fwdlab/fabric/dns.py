@@ -10,17 +10,18 @@ import asyncio
 import contextlib
 import socket
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from dnslib import CNAME, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
 
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fwdlab.fabric.wanted import Record, View
-    from fwdlab.nodes.nodes import Node
+    from fwdlab.nodes.node import Node
 
 _LONGEST_CHAIN = 8
 _IDLE_SECONDS = 10.0
@@ -28,15 +29,9 @@ _UDP_SIZE = 512
 
 
 def answer(view: View, packet: bytes, *, longest: int | None = None) -> bytes | None:
-    """The answer to one question in a network's view.
+    """The answer to one question in a network's view, None for what is no question.
 
-    Args:
-        view: zones and records of the network.
-        packet: the question.
-        longest: bytes of the longest answer; longer ones are cut and say so.
-
-    Returns:
-        The answer, None for what is no question.
+    An answer of more than `longest` bytes is cut and says so.
     """
     try:
         question = DNSRecord.parse(packet)
@@ -80,11 +75,7 @@ def _look_up(view: View, name: str, kind: str) -> tuple[list[Record], bool]:
         here = [record for record in view.records if record.name == name]
         if not here and name != zone:
             wildcard = "*." + name.partition(".")[2]
-            here = [
-                type(record)(name, record.type, record.ttl, record.values)
-                for record in view.records
-                if record.name == wildcard
-            ]
+            here = [replace(record, name=name) for record in view.records if record.name == wildcard]
         alias = next((record for record in here if record.type == "CNAME"), None)
         if alias is None or kind == "CNAME":
             answers += [record for record in here if record.type == kind]
@@ -96,11 +87,7 @@ def _look_up(view: View, name: str, kind: str) -> tuple[list[Record], bool]:
 
 
 class DnsServer:
-    """One udp and one tcp socket for each network.
-
-    Args:
-        node: the fabric's namespace.
-    """
+    """One udp and one tcp socket for each network, in the fabric's namespace."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -135,10 +122,9 @@ class DnsServer:
     async def _serve(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                size = await asyncio.wait_for(reader.readexactly(2), _IDLE_SECONDS)
-                packet = await asyncio.wait_for(
-                    reader.readexactly(int.from_bytes(size, "big")), _IDLE_SECONDS
-                )
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    size = int.from_bytes(await reader.readexactly(2), "big")
+                    packet = await reader.readexactly(size)
                 reply = self.answer(number, packet)
                 if reply is None:
                     return
@@ -150,7 +136,6 @@ class DnsServer:
             writer.close()
 
     def answer(self, number: int, packet: bytes, *, longest: int | None = None) -> bytes | None:
-        """The answer in the view of network `number`."""
         view = self._views.get(number)
         return answer(view, packet, longest=longest) if view else None
 
@@ -160,7 +145,6 @@ class DnsServer:
         server.close()
 
     def close(self) -> None:
-        """Close every socket."""
         for number in list(self._open):
             with contextlib.suppress(OSError):
                 self._stop(number)

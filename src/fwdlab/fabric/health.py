@@ -12,18 +12,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from fwdlab.model import ProbeHealth
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS, ProbeHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from fwdlab.fabric.plan import HealthKey
     from fwdlab.fabric.wanted import Probe
-    from fwdlab.nodes.nodes import Node
+    from fwdlab.nodes.node import Node
 
 QUICK_SECONDS = 0.1
 """Pause between probes until the first success, for one interval at most."""
@@ -34,8 +33,6 @@ _OK = 200
 
 @dataclass(frozen=True)
 class Observation:
-    """What one probe found."""
-
     up: bool
     reason: str
 
@@ -50,13 +47,9 @@ class Verdict:
 
 
 def judge(verdict: Verdict, seen: Observation, threshold: int, *, quick: bool) -> Verdict:
-    """The verdict after one more observation.
+    """The verdict after one more observation; `threshold` results in a row change it.
 
-    Args:
-        verdict: so far.
-        seen: the newest result.
-        threshold: results in a row that change a verdict.
-        quick: still in the time of the first verdict: a success counts at once, a failure not yet.
+    `quick` is the time of the first verdict: a success counts at once, a failure not yet.
     """
     if verdict.state == "NA":
         if seen.up:
@@ -71,13 +64,8 @@ def judge(verdict: Verdict, seen: Observation, threshold: int, *, quick: bool) -
     return Verdict(verdict.state, reason, against)
 
 
-class Prober:
-    """Sends probes and keeps verdicts.
-
-    Args:
-        node: the fabric's namespace.
-        changed: called when a member's state changes.
-    """
+class HealthProbes:
+    """Sends probes from the fabric's namespace and keeps verdicts; `changed` is called when one changes."""
 
     def __init__(self, node: Node, changed: Callable[[], None]) -> None:
         self._node = node
@@ -88,10 +76,8 @@ class Prober:
     def follow(self, probes: Iterable[Probe], incarnations: dict[str, str]) -> None:
         """Probe these members from now on.
 
-        Args:
-            probes: what to probe.
-            incarnations: by network number and address, which incarnation of a node is there: a new one
-                starts without a verdict.
+        `incarnations` says by network number and address which boot of a node is there: a new one starts
+        without a verdict.
         """
         wanted = {
             (_alone(probe), address, incarnations[f"{probe.network}/{address}"]): probe
@@ -132,19 +118,13 @@ class Prober:
 
     async def _look(self, probe: Probe, address: str, limit: float) -> Observation:
         try:
-            return await asyncio.wait_for(self._probe(probe, address), limit)
+            async with asyncio.timeout(limit):
+                return await self._probe(probe, address)
         except TimeoutError:
-            return Observation(
-                up=False,
-                reason="Down_Probe_TcpProbeTimeout" if probe.kind == "Tcp" else "Down_Probe_HttpNoResponse",
-            )
-        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            return Observation(
-                up=False,
-                reason="Down_Probe_TcpProbeTimeout"
-                if probe.kind == "Tcp"
-                else "Down_Probe_HttpEndpointUnreachable",
-            )
+            reason = "Down_Probe_HttpNoResponse"
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+            reason = "Down_Probe_HttpEndpointUnreachable"
+        return Observation(up=False, reason="Down_Probe_TcpProbeTimeout" if probe.kind == "Tcp" else reason)
 
     async def _probe(self, probe: Probe, address: str) -> Observation:
         made = await self._node.socket(socket.SOCK_STREAM, PLATFORM_ADDRESS, mark=probe.network)
@@ -174,7 +154,6 @@ class Prober:
         return Observation(up=False, reason="Down_Probe_HttpStatusCodeError")
 
     async def close(self) -> None:
-        """End every probe."""
         tasks = list(self._tasks.values())
         self._tasks.clear()
         for task in tasks:
@@ -184,7 +163,7 @@ class Prober:
 
 def _alone(probe: Probe) -> Probe:
     """A probe without its members, so that one more member does not restart the others."""
-    return type(probe)(**{**probe.__dict__, "addresses": ()})
+    return replace(probe, addresses=())
 
 
 def _health_key(probe: Probe, address: str) -> HealthKey:

@@ -6,7 +6,7 @@ import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fwdlab.fabric import names, pools, security
+from fwdlab.fabric import dns_views, pools, security
 from fwdlab.fabric.wanted import (
     Balance,
     Connection,
@@ -80,7 +80,7 @@ class _Planner:
             probes=probes,
             services=tuple(services.values()),
             connections=self._connections(services),
-            views=names.views(zones, self.snapshot.documents, self.networks, self.warnings),
+            views=dns_views.views(zones, self.snapshot.documents, self.networks, self.warnings),
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
 

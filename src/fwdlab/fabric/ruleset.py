@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fwdlab.fabric.wanted import short_hash
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,6 @@ class Ruleset:
     """Objects of the one table, by name.
 
     Attributes:
-        counters: names of counters.
         maps: declaration and elements of maps, verdict maps and sets.
         chains: declaration (empty for a chain that is only jumped to) and rules.
     """
@@ -75,67 +74,47 @@ def _endpoint_counter(endpoint_id: str) -> str:
     return f"c_pe_{short_hash(endpoint_id)}"
 
 
+_MAP_TYPES = {
+    "networks": "map {}{{ type ifname : mark; }}",
+    "zones": "map {}{{ typeof iifname : ct zone; }}",
+    "sources": "set {}{{ type ifname . ipv4_addr; }}",
+    "routers": "set {}{{ type ifname; }}",
+    "outbound": "map {}{{ type ifname : verdict; }}",
+    "inbound": "map {}{{ type ifname : verdict; }}",
+    "endpoints": "map {}{{ type mark . ipv4_addr : mark; }}",
+    "providers": "map {}{{ type mark : mark; }}",
+    "consumers": "map {}{{ type mark : mark; }}",
+    "services": "map {}{{ type mark : verdict; }}",
+    "nat": "map {}{{ type mark : verdict; }}",
+    "frontends": "map {}{{ type mark . ipv4_addr . inet_proto . inet_service : verdict; }}",
+    "frontends_all": "map {}{{ type mark . ipv4_addr : verdict; }}",
+    "dns": "map {}{{ type mark : ipv4_addr . inet_service; }}",
+}
+
+
 def _maps(fabric: Fabric) -> dict[str, tuple[str, frozenset[str]]]:
-    devices = {i.device: i for i in fabric.interfaces}
-    service_of = {s.id: s for s in fabric.services}
-    return {
-        "networks": (
-            "map {}{{ type ifname : mark; }}",
-            frozenset(f'"{d}" : {i.network}' for d, i in devices.items()),
-        ),
-        "zones": (
-            "map {}{{ typeof iifname : ct zone; }}",
-            frozenset(f'"{d}" : {i.network}' for d, i in devices.items()),
-        ),
-        "sources": (
-            "set {}{{ type ifname . ipv4_addr; }}",
-            frozenset(f'"{d}" . {i.address}' for d, i in devices.items()),
-        ),
-        "routers": (
-            "set {}{{ type ifname; }}",
-            frozenset(f'"{d}"' for d, i in devices.items() if i.forwards),
-        ),
-        "outbound": (
-            "map {}{{ type ifname : verdict; }}",
-            frozenset(f'"{d}" : jump out_{d[2:]}' for d, i in devices.items() if i.outbound),
-        ),
-        "inbound": (
-            "map {}{{ type ifname : verdict; }}",
-            frozenset(f'"{d}" : jump in_{d[2:]}' for d, i in devices.items() if i.inbound),
-        ),
-        "endpoints": (
-            "map {}{{ type mark . ipv4_addr : mark; }}",
-            frozenset(f"{c.network} . {c.address} : {c.mark:#x}" for c in fabric.connections),
-        ),
-        "providers": (
-            "map {}{{ type mark : mark; }}",
-            frozenset(f"{c.mark:#x} : {service_of[c.service_id].network}" for c in fabric.connections),
-        ),
-        "consumers": (
-            "map {}{{ type mark : mark; }}",
-            frozenset(f"{c.mark:#x} : {c.network}" for c in fabric.connections),
-        ),
-        "services": (
-            "map {}{{ type mark : verdict; }}",
-            frozenset(f"{c.mark:#x} : jump pe_{c.mark:x}" for c in fabric.connections),
-        ),
-        "nat": (
-            "map {}{{ type mark : verdict; }}",
-            frozenset(f"{c.mark:#x} : jump pls_{short_hash(c.service_id)}" for c in fabric.connections),
-        ),
-        "frontends": (
-            "map {}{{ type mark . ipv4_addr . inet_proto . inet_service : verdict; }}",
-            frozenset(_frontends(fabric, every_port=False)),
-        ),
-        "frontends_all": (
-            "map {}{{ type mark . ipv4_addr : verdict; }}",
-            frozenset(_frontends(fabric, every_port=True)),
-        ),
-        "dns": (
-            "map {}{{ type mark : ipv4_addr . inet_service; }}",
-            frozenset(f"{n.number} : {PLATFORM_ADDRESS} . {n.number}" for n in fabric.networks),
-        ),
-    }
+    elements: dict[str, set[str]] = {name: set() for name in _MAP_TYPES}
+    for i in fabric.interfaces:
+        elements["networks"].add(f'"{i.device}" : {i.network}')
+        elements["zones"].add(f'"{i.device}" : {i.network}')
+        elements["sources"].add(f'"{i.device}" . {i.address}')
+        if i.forwards:
+            elements["routers"].add(f'"{i.device}"')
+        if i.outbound:
+            elements["outbound"].add(f'"{i.device}" : jump out_{i.device[2:]}')
+        if i.inbound:
+            elements["inbound"].add(f'"{i.device}" : jump in_{i.device[2:]}')
+    network_of = {service.id: service.network for service in fabric.services}
+    for c in fabric.connections:
+        elements["endpoints"].add(f"{c.network} . {c.address} : {c.mark:#x}")
+        elements["providers"].add(f"{c.mark:#x} : {network_of[c.service_id]}")
+        elements["consumers"].add(f"{c.mark:#x} : {c.network}")
+        elements["services"].add(f"{c.mark:#x} : jump pe_{c.mark:x}")
+        elements["nat"].add(f"{c.mark:#x} : jump pls_{short_hash(c.service_id)}")
+    elements["frontends"].update(_frontends(fabric, every_port=False))
+    elements["frontends_all"].update(_frontends(fabric, every_port=True))
+    elements["dns"].update(f"{n.number} : {PLATFORM_ADDRESS} . {n.number}" for n in fabric.networks)
+    return {name: (kind, frozenset(elements[name])) for name, kind in _MAP_TYPES.items()}
 
 
 def _frontends(fabric: Fabric, *, every_port: bool) -> Iterator[str]:

@@ -6,7 +6,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fwdlab.fabric.wanted import Protocol, SecurityChain, SecurityRule, Side, short_hash
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

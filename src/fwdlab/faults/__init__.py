@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
 from fwdlab.faults import resources, service
-from fwdlab.faults.bench import Bench, Service, Undo
+from fwdlab.faults.context import Context, Service, Undo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["FAULTS", "Bench", "Fault", "FaultBoard", "Service"]
+__all__ = ["FAULTS", "Context", "Fault", "FaultBoard", "Service"]
 
 OK, BROKEN, INCONCLUSIVE = 0, 4, 5
 
@@ -37,7 +37,7 @@ class Fault:
     name: str
     summary: str
     code: str
-    apply: Callable[[Bench], Awaitable[Undo]]
+    apply: Callable[[Context], Awaitable[Undo]]
     exit_code: int = BROKEN
 
 
@@ -148,7 +148,7 @@ class FaultBoard:
         """Names of the faults in force, oldest first."""
         return tuple(self._active)
 
-    async def cause(self, name: str, bench: Bench) -> Fault:
+    async def cause(self, name: str, context: Context) -> Fault:
         """Bring a fault about.
 
         Raises:
@@ -156,10 +156,12 @@ class FaultBoard:
         """
         fault = FAULTS.get(name)
         if fault is None:
-            raise LabError("fault_unknown", f"no fault is called '{name}'", f"There is: {', '.join(FAULTS)}")
+            raise LabError(
+                "fault_unknown", f"No fault is called '{name}'.", f"There is: {', '.join(FAULTS)}."
+            )
         if name in self._active:
-            raise LabError("fault_active", f"'{name}' is in force already", f"Run 'fwdctl lab heal {name}'")
-        self._active[name] = await fault.apply(bench)
+            raise LabError("fault_active", f"'{name}' is in force already.", f"Run `fwdctl lab heal {name}`.")
+        self._active[name] = await fault.apply(context)
         return fault
 
     async def heal(self, name: str | None) -> tuple[str, ...]:
@@ -169,7 +171,7 @@ class FaultBoard:
             LabError: `fault_not_active`.
         """
         if name is not None and name not in self._active:
-            raise LabError("fault_not_active", f"'{name}' is not in force", "See 'fwdctl lab status'")
+            raise LabError("fault_not_active", f"'{name}' is not in force.", "See `fwdctl lab status`.")
         names = [name] if name is not None else list(reversed(self._active))
         for each in names:
             await self._active[each]()

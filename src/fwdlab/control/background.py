@@ -1,4 +1,7 @@
-"""The lab's background process: `python -m fwdlab.control.service NAME PORT LOCK READY`, two descriptors."""
+"""The lab's background process: `python -m fwdlab.control.background NAME PORT LOCK READY`.
+
+LOCK and READY are descriptors: the lab's lock, and where to report that it is ready or has failed.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +35,11 @@ def main() -> int:
 
         asyncio.run(_serve(Lab(directory, supervisor=supervisor, port=port), ready))
     except LabError as error:
-        _report(
-            ready, {"error": {"code": error.code, "message": error.message, "suggestion": error.suggestion}}
-        )
+        _report(ready, {"error": vars(error)})
         return 1
     except Exception as error:  # noqa: BLE001 - the only way to tell the command that waits
         traceback.print_exc()
-        _report(ready, {"error": {"code": "lab_failed", "message": f"{type(error).__name__}: {error}"}})
+        _report(ready, {"error": {"code": "lab_failed", "message": f"{type(error).__name__}: {error}."}})
         return 1
     return 0
 
@@ -49,9 +50,9 @@ async def _serve(lab: Lab, ready: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     try:
-        from fwdlab.control.endpoints import Control
+        from fwdlab.control.private_routes import PrivateRoutes
 
-        Control(lab, await lab.start()).register()
+        PrivateRoutes(lab, await lab.start()).register()
         if _report(ready, {"ready": True}):
             await ended.wait()
     finally:
@@ -64,7 +65,7 @@ def _report(ready: int, report: dict[str, object]) -> bool:
         os.write(ready, json.dumps(report).encode() + b"\n")
         os.close(ready)
     except OSError:
-        print("nobody waits for the lab any more", file=sys.stderr)  # noqa: T201 - the lab's log
+        print("Nobody waits for the lab any more.", file=sys.stderr)  # noqa: T201 - the lab's log
         return False
     return True
 

@@ -24,21 +24,17 @@ Undo = Callable[[], Awaitable[object]]
 class Api(Protocol):
     """What a fault needs of the control plane."""
 
-    async def put(self, resource_id: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Create or change a resource."""
+    async def put(self, resource_id: str, body: dict[str, Any]) -> dict[str, Any]: ...
 
-    async def delete(self, resource_id: str) -> object:
-        """Remove a resource."""
+    async def delete(self, resource_id: str) -> object: ...
 
-    async def action(self, resource_id: str, action: str, body: Any) -> Any:
-        """POST an action."""
+    async def action(self, resource_id: str, action: str, body: Any) -> Any: ...
 
 
 class Nodes(Protocol):
     """What a fault needs of the data plane."""
 
-    async def run(self, node: str, argv: Sequence[str]) -> Any:
-        """Run a program in a node."""
+    async def run(self, node: str, argv: Sequence[str]) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -61,16 +57,8 @@ class Service:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What faults work on: the state of the resources, the door to change them, the nodes.
-
-    Attributes:
-        snapshot: answers the present state.
-        api: the control plane.
-        nodes: the data plane.
-        service: what the ARM endpoint itself may be told to do differently.
-        target: the server that the fault is about; empty for the first one, `all` for every one.
-    """
+class Context:
+    """What faults work on; `target` is the server: empty for the first one, `all` for every one."""
 
     snapshot: Callable[[], Snapshot]
     api: Api
@@ -78,25 +66,26 @@ class Bench:
     service: Service
     target: str = ""
 
+    def find(self, kind: str) -> list[dict[str, Any]]:
+        """Every ARM document of a type."""
+        documents = self.snapshot().documents.values()
+        return [document for document in documents if document.get("type", "").lower() == kind.lower()]
+
     def documents(self, kind: str) -> list[dict[str, Any]]:
         """Every ARM document of a type.
 
         Raises:
             LabError: `fault_not_applicable` when there is none.
         """
-        found = [
-            document
-            for document in self.snapshot().documents.values()
-            if document.get("type", "").lower() == kind.lower()
-        ]
+        found = self.find(kind)
         if not found:
             raise LabError(
-                "fault_not_applicable", f"nothing of type {kind} is deployed", "Run 'fwdctl lab up' first"
+                "fault_not_applicable", f"Nothing of type {kind} is deployed.", "Run `fwdctl lab up` first."
             )
         return found
 
     def machines(self, kind: str) -> list[NodeSpec]:
-        """Nodes that realise resources of a type (`virtualMachines` on their own, or of a scale set)."""
+        """`forwarders` (of a scale set), or `servers` (virtual machines on their own)."""
         of_scale_set = kind == "forwarders"
         return [
             node
@@ -117,7 +106,6 @@ class Bench:
         chosen = [node for node in servers if self.target in {"", node.name, node.address}][:1]
         if not chosen:
             names = ", ".join(node.name for node in servers) or "none runs"
-            raise LabError(
-                "fault_target_unknown", f"no server is called '{self.target}'", f"There is: {names}"
-            )
+            message = f"No server is called '{self.target}'."
+            raise LabError("fault_target_unknown", message, f"There is: {names}.")
         return chosen

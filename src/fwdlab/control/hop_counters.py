@@ -1,4 +1,4 @@
-"""A packet's way: how many connections each hop has seen, counted by the kernel and by the servers."""
+"""How many connections each hop on a packet's way has seen, counted by the kernel and by the forwarders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _RULE = re.compile(r"\[(\d+):\d+\] -A \S+ .*-j DNAT --to-destination (\S+)")
 
 
-async def packets_way(snapshot: Snapshot, data_plane: DataPlane) -> list[dict[str, Any]]:
+async def hop_counters(snapshot: Snapshot, data_plane: DataPlane) -> list[dict[str, Any]]:
     """Connections by hop, in the order of the way.
 
     The fabric counts at the private endpoint, the link service and the load balancer; each forwarder's own

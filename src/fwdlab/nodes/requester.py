@@ -1,4 +1,4 @@
-"""One end of a socket to a small process: requests with answers, and events."""
+"""Requests to a small process over a socket, their answers, and the events that it tells."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.nodes import wire
+from fwdlab.nodes import messages
 
 if TYPE_CHECKING:
     import socket
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _ANSWER_SECONDS = 10.0
 
 
-class Peer:
-    """One end of a socket to a small process: requests with answers, and events."""
+class Requester:
+    """This process's end of the socket; `on_event` is told `{"gone": True}` when the other end closes."""
 
     def __init__(self, end: socket.socket, on_event: Callable[[dict[str, Any]], None]) -> None:
         end.setblocking(False)  # noqa: FBT003 - the standard library's own signature
@@ -38,11 +38,11 @@ class Peer:
         """
         self._next += 1
         number = self._next
-        future: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
-        self._waiting[number] = future
+        future = self._waiting[number] = self._loop.create_future()
         try:
-            wire.send(self._end, {**request, "id": number}, tuple(files))
-            answer, received = await asyncio.wait_for(future, _ANSWER_SECONDS)
+            messages.send(self._end, {**request, "id": number}, tuple(files))
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                answer, received = await future
         finally:
             self._waiting.pop(number, None)
         if "error" in answer:
@@ -52,7 +52,7 @@ class Peer:
     def _read(self) -> None:
         while True:
             try:
-                received = wire.receive(self._end)
+                received = messages.receive(self._end)
             except BlockingIOError:
                 return
             except OSError:
