@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SERVED_NAMES = ("localhost", "management.azure.com")
 _LIFE = timedelta(days=365)
-_RENEW_BEFORE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -40,37 +39,22 @@ class Certificates:
     bundle: Path
 
     def server_context(self) -> ssl.SSLContext:
-        """TLS settings of the listener."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.chain, self.key)
         return context
 
 
-def ensure_certificates(directory: Path, environ: Mapping[str, str]) -> Certificates:
-    """Make the files, or take those of an earlier start while they are valid; the bundle is always renewed.
+def issue_certificates(directory: Path, environ: Mapping[str, str]) -> Certificates:
+    """Make the files in a directory of mode 0700.
 
-    Args:
-        directory: where they stand, made with mode 0700.
-        environ: the user's environment, for roots that the user trusts already (REQUESTS_CA_BUNDLE,
-            SSL_CERT_FILE).
+    The user's environment names roots that the user trusts already (REQUESTS_CA_BUNDLE, SSL_CERT_FILE).
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = Certificates(*(directory / name for name in ("ca.pem", "cert.pem", "key.pem", "bundle.pem")))
-    if not _usable(files):
-        _issue(files)
+    _issue(files)
     files.bundle.write_bytes(b"\n".join([_roots(environ, files).strip(), files.authority.read_bytes()]))
     return files
-
-
-def _usable(files: Certificates) -> bool:
-    try:
-        leaf = x509.load_pem_x509_certificate(files.chain.read_bytes())
-        x509.load_pem_x509_certificate(files.authority.read_bytes())
-        serialization.load_pem_private_key(files.key.read_bytes(), None)
-    except (OSError, ValueError):
-        return False
-    return leaf.not_valid_after_utc - _RENEW_BEFORE > datetime.now(UTC)
 
 
 def _issue(files: Certificates) -> None:

@@ -14,7 +14,7 @@ from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
-from fwdlab.clients.certs import ensure_certificates
+from fwdlab.clients.certs import issue_certificates
 from fwdlab.clients.profile import Profile
 from fwdlab.clients.proxy import Proxy, Upstream
 from fwdlab.fabric.dataplane import DataPlane
@@ -38,7 +38,7 @@ class Lab:
         self.supervisor = supervisor
         self.port = port
         self.credentials = Credentials.load_or_create(directory.path / "credentials.json")
-        self.certificates = ensure_certificates(directory.path / "tls", os.environ)
+        self.certificates = issue_certificates(directory.path / "tls", os.environ)
         self.requests = RequestLog(directory.request_log)
         self.store = Store()
         self.data_plane = DataPlane(run_dir=directory.path / "run", log=write_log)

@@ -192,7 +192,6 @@ class DataPlane:
         return self._fabric.warnings
 
     def health(self) -> tuple[ProbeHealth, ...]:
-        """Every verdict of the platform's probes."""
         if self._probes is None:
             return ()
         return tuple(verdict for _, verdict in sorted(self._probes.verdicts.items()))
@@ -214,6 +213,11 @@ class DataPlane:
         return number
 
     def _get(self, name: str) -> RunningNode:
+        """The running node of that name.
+
+        Raises:
+            LabError: `node_not_found`.
+        """
         if name not in self._running:
             there = ", ".join(sorted(self._running)) or "none runs"
             raise LabError("node_not_found", f"No node is called '{name}'.", f"There is: {there}.")
@@ -222,29 +226,14 @@ class DataPlane:
     async def run(
         self, node: str, argv: Sequence[str], *, stdin: bytes = b"", seconds: float = 10
     ) -> Completed:
-        """Run a program in a node and collect its output.
-
-        Raises:
-            LabError: `node_not_found`; `command_not_run` when there is no such program or it takes too long.
-        """
         return await self._get(node).run(argv, stdin=stdin, seconds=seconds)
 
     async def open_terminal(
         self, node: str, argv: Sequence[str], *, rows: int, cols: int, environment: Mapping[str, str]
     ) -> Pty:
-        """Start a program with a terminal in a node; `environment` is added to the node's own.
-
-        Raises:
-            LabError: `node_not_found`; `command_not_run` when there is no such program.
-        """
         return await self._get(node).open_terminal(argv, rows=rows, cols=cols, environment=environment)
 
     async def logs(self, node: str) -> str:
-        """A container's output; for a machine, what cloud-init printed.
-
-        Raises:
-            LabError: `node_not_found`.
-        """
         return await self._get(node).logs()
 
     async def counters(self) -> tuple[HopCounter, ...]:

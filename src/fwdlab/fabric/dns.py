@@ -11,7 +11,7 @@ import contextlib
 import socket
 import struct
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from dnslib import CNAME, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_CHAIN = 8
 _IDLE_SECONDS = 10.0
 _UDP_SIZE = 512
+_LARGEST_QUESTION = 4096
 
 
 def answer(view: View, packet: bytes, *, longest: int | None = None) -> bytes | None:
@@ -92,7 +93,7 @@ class DnsServer:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._views: dict[int, View] = {}
-        self._open: dict[int, tuple[asyncio.DatagramTransport, asyncio.Server]] = {}
+        self._open: dict[int, tuple[socket.socket, asyncio.Server]] = {}
 
     async def follow(self, views: Iterable[View]) -> None:
         """Answer by these views from now on.
@@ -107,17 +108,23 @@ class DnsServer:
             await self._start(number)
 
     async def _start(self, number: int) -> None:
-        loop = asyncio.get_running_loop()
         datagrams = await self._node.socket(socket.SOCK_DGRAM, PLATFORM_ADDRESS, number, mark=number)
         stream = await self._node.socket(
             socket.SOCK_STREAM, PLATFORM_ADDRESS, number, mark=number, listen=True
         )
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number), sock=datagrams)
+        asyncio.get_running_loop().add_reader(datagrams, self._answer_datagram, number, datagrams)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve(number, reader, writer)
 
-        self._open[number] = (transport, await asyncio.start_server(connected, sock=stream))
+        self._open[number] = (datagrams, await asyncio.start_server(connected, sock=stream))
+
+    def _answer_datagram(self, number: int, datagrams: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            packet, sender = datagrams.recvfrom(_LARGEST_QUESTION)
+            reply = self._answer(number, packet, longest=_UDP_SIZE)
+            if reply is not None:
+                datagrams.sendto(reply, sender)
 
     async def _serve(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -125,7 +132,7 @@ class DnsServer:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     size = int.from_bytes(await reader.readexactly(2), "big")
                     packet = await reader.readexactly(size)
-                reply = self.answer(number, packet)
+                reply = self._answer(number, packet)
                 if reply is None:
                     return
                 writer.write(len(reply).to_bytes(2, "big") + reply)
@@ -135,31 +142,16 @@ class DnsServer:
         finally:
             writer.close()
 
-    def answer(self, number: int, packet: bytes, *, longest: int | None = None) -> bytes | None:
+    def _answer(self, number: int, packet: bytes, *, longest: int | None = None) -> bytes | None:
         view = self._views.get(number)
         return answer(view, packet, longest=longest) if view else None
 
     def _stop(self, number: int) -> None:
-        transport, server = self._open.pop(number)
-        transport.close()
+        datagrams, server = self._open.pop(number)
+        asyncio.get_running_loop().remove_reader(datagrams)
+        datagrams.close()
         server.close()
 
     def close(self) -> None:
         for number in list(self._open):
-            with contextlib.suppress(OSError):
-                self._stop(number)
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, server: DnsServer, number: int) -> None:
-        self._server = server
-        self._number = number
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        reply = self._server.answer(self._number, data, longest=_UDP_SIZE)
-        if reply is not None and self._transport is not None:
-            self._transport.sendto(reply, addr)
+            self._stop(number)

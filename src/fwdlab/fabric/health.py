@@ -29,12 +29,7 @@ QUICK_SECONDS = 0.1
 _TIMEOUT_SECONDS = 5.0
 _HEAD_LIMIT = 16384
 _OK = 200
-
-
-@dataclass(frozen=True)
-class Observation:
-    up: bool
-    reason: str
+_SUCCESS = "Up_Probe_Success"
 
 
 @dataclass(frozen=True)
@@ -46,22 +41,19 @@ class Verdict:
     against: int = 0
 
 
-def judge(verdict: Verdict, seen: Observation, threshold: int, *, quick: bool) -> Verdict:
-    """The verdict after one more observation; `threshold` results in a row change it.
+def judge(verdict: Verdict, reason: str, threshold: int, *, quick: bool) -> Verdict:
+    """The verdict after one more probe, which ended with `reason`; `threshold` results in a row change it.
 
     `quick` is the time of the first verdict: a success counts at once, a failure not yet.
     """
+    seen: Literal["Up", "Down"] = "Up" if reason == _SUCCESS else "Down"
     if verdict.state == "NA":
-        if seen.up:
-            return Verdict("Up", seen.reason)
-        return Verdict("NA", "NA") if quick else Verdict("Down", seen.reason)
-    if seen.up == (verdict.state == "Up"):
-        return Verdict(verdict.state, seen.reason)
-    against = verdict.against + 1
-    if against >= threshold:
-        return Verdict("Up" if seen.up else "Down", seen.reason)
-    reason = "Down_Probe_ApproachingHealthyThreshold" if seen.up else "Up_Probe_ApproachingUnhealthyThreshold"
-    return Verdict(verdict.state, reason, against)
+        return Verdict() if quick and seen == "Down" else Verdict(seen, reason)
+    against = 0 if seen == verdict.state else verdict.against + 1
+    if against == 0 or against >= threshold:
+        return Verdict(seen, reason)
+    other = "Unhealthy" if verdict.state == "Up" else "Healthy"
+    return Verdict(verdict.state, f"{verdict.state}_Probe_Approaching{other}Threshold", against)
 
 
 class HealthProbes:
@@ -110,13 +102,14 @@ class HealthProbes:
             started = loop.time()
             quick = verdict.state == "NA" and started - begin < probe.interval
             limit = min(_TIMEOUT_SECONDS, probe.interval, 1.0 if quick else _TIMEOUT_SECONDS)
-            seen = await self._look(probe, address, limit)
-            verdict = judge(verdict, seen, probe.threshold, quick=quick)
+            reason = await self._look(probe, address, limit)
+            verdict = judge(verdict, reason, probe.threshold, quick=quick)
             self._note(probe, address, verdict)
             pause = QUICK_SECONDS if verdict.state == "NA" else probe.interval
             await asyncio.sleep(max(0.0, started + pause - loop.time()))
 
-    async def _look(self, probe: Probe, address: str, limit: float) -> Observation:
+    async def _look(self, probe: Probe, address: str, limit: float) -> str:
+        """Azure's reason code for what one probe found."""
         try:
             async with asyncio.timeout(limit):
                 return await self._probe(probe, address)
@@ -124,9 +117,9 @@ class HealthProbes:
             reason = "Down_Probe_HttpNoResponse"
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
             reason = "Down_Probe_HttpEndpointUnreachable"
-        return Observation(up=False, reason="Down_Probe_TcpProbeTimeout" if probe.kind == "Tcp" else reason)
+        return "Down_Probe_TcpProbeTimeout" if probe.kind == "Tcp" else reason
 
-    async def _probe(self, probe: Probe, address: str) -> Observation:
+    async def _probe(self, probe: Probe, address: str) -> str:
         made = await self._node.socket(socket.SOCK_STREAM, PLATFORM_ADDRESS, mark=probe.network)
         try:
             await asyncio.get_running_loop().sock_connect(made, (address, probe.port))
@@ -135,7 +128,7 @@ class HealthProbes:
             raise
         if probe.kind == "Tcp":
             made.close()
-            return Observation(up=True, reason="Up_Probe_Success")
+            return _SUCCESS
         context = _no_verification() if probe.kind == "Https" else None
         reader, writer = await asyncio.open_connection(
             sock=made, ssl=context, server_hostname="" if context else None, limit=_HEAD_LIMIT
@@ -149,9 +142,7 @@ class HealthProbes:
             raise ValueError("no status line") from error
         finally:
             writer.transport.abort()
-        if status == _OK:
-            return Observation(up=True, reason="Up_Probe_Success")
-        return Observation(up=False, reason="Down_Probe_HttpStatusCodeError")
+        return _SUCCESS if status == _OK else "Down_Probe_HttpStatusCodeError"
 
     async def close(self) -> None:
         tasks = list(self._tasks.values())

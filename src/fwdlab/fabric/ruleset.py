@@ -19,7 +19,7 @@ from fwdlab.fabric.wanted import short_hash
 from fwdlab.model import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fwdlab.fabric.wanted import Balance, Connection, Fabric, LinkService, SecurityRule, Side
 
@@ -44,34 +44,18 @@ class Ruleset:
 
 def compile_rules(fabric: Fabric) -> Ruleset:
     """The objects that bring a wanted network about."""
-    counters = [
-        *(_balance_counter(b.id) for b in fabric.balances),
-        *(_service_counter(s.id) for s in fabric.services),
-        *dict.fromkeys(_endpoint_counter(c.endpoint_id) for c in fabric.connections),
-    ]
-    return Ruleset(tuple(sorted(counters)), _maps(fabric), _chains(fabric))
+    counters = sorted(counter for _, counter in hop_counters(fabric))
+    return Ruleset(tuple(counters), _maps(fabric), _chains(fabric))
 
 
 def hop_counters(fabric: Fabric) -> Iterator[tuple[str, str]]:
     """What each counter counts, in the order in which a packet passes: (hop, counter's name)."""
     for endpoint in dict.fromkeys(c.endpoint_id for c in fabric.connections):
-        yield f"private endpoint {endpoint.rsplit('/', 1)[-1]}", _endpoint_counter(endpoint)
+        yield f"private endpoint {endpoint.rsplit('/', 1)[-1]}", f"c_pe_{short_hash(endpoint)}"
     for service in fabric.services:
-        yield f"link service {service.id.rsplit('/', 1)[-1]}", _service_counter(service.id)
+        yield f"link service {service.id.rsplit('/', 1)[-1]}", f"c_pls_{short_hash(service.id)}"
     for balance in fabric.balances:
-        yield f"load balancer rule {balance.id.rsplit('/', 1)[-1]}", _balance_counter(balance.id)
-
-
-def _balance_counter(rule_id: str) -> str:
-    return f"c_lb_{short_hash(rule_id)}"
-
-
-def _service_counter(service_id: str) -> str:
-    return f"c_pls_{short_hash(service_id)}"
-
-
-def _endpoint_counter(endpoint_id: str) -> str:
-    return f"c_pe_{short_hash(endpoint_id)}"
+        yield f"load balancer rule {balance.id.rsplit('/', 1)[-1]}", f"c_lb_{short_hash(balance.id)}"
 
 
 _MAP_TYPES = {
@@ -127,27 +111,23 @@ def _frontends(fabric: Fabric, *, every_port: bool) -> Iterator[str]:
             key = f"{network.number} . {balance.address}"
             if not every_port:
                 key += f" . {balance.protocol} . {balance.port}"
-            yield f"{key} : jump {_balance_chain(balance)}"
-
-
-def _balance_chain(balance: Balance) -> str:
-    return f"lb_{short_hash(balance.id)}"
+            yield f"{key} : jump lb_{short_hash(balance.id)}"
 
 
 def _chains(fabric: Fabric) -> dict[str, tuple[str, tuple[str, ...]]]:
     chains: dict[str, tuple[str, tuple[str, ...]]] = dict(_BASE)
     for interface in fabric.interfaces:
-        if interface.outbound:
-            chains[f"out_{interface.device[2:]}"] = ("", tuple(f"jump {name}" for name in interface.outbound))
-        if interface.inbound:
-            chains[f"in_{interface.device[2:]}"] = ("", tuple(f"jump {name}" for name in interface.inbound))
+        for direction, names in (("out", interface.outbound), ("in", interface.inbound)):
+            if names:
+                lines = tuple(f"jump {name}" for name in names)
+                chains[f"{direction}_{interface.device[2:]}"] = ("", lines)
     for chain in fabric.chains:
         chains[chain.name] = ("", tuple(line for rule in chain.rules for line in _security_lines(rule)))
     for balance in fabric.balances:
-        chains[_balance_chain(balance)] = ("", _balance_lines(balance))
+        chains[f"lb_{short_hash(balance.id)}"] = ("", _balance_lines(balance))
     services = {service.id: service for service in fabric.services}
     for service in fabric.services:
-        count = f"counter name {_service_counter(service.id)}"
+        count = f"counter name c_pls_{short_hash(service.id)}"
         chains[f"pls_{short_hash(service.id)}"] = ("", (count, _source_line(service)))
     for connection in fabric.connections:
         lines = _endpoint_lines(connection, services[connection.service_id], fabric.balances)
@@ -229,24 +209,25 @@ def _security_lines(rule: SecurityRule) -> tuple[str, ...]:
 
 
 def _balance_lines(balance: Balance) -> tuple[str, ...]:
-    count = f"counter name {_balance_counter(balance.id)}"
+    count = f"counter name c_lb_{short_hash(balance.id)}"
     if not balance.healthy:
         return (count, "drop")
-    targets = [f"{m} . {balance.backend_port}" for m in balance.healthy]
+    addresses = "ip saddr . ip daddr"
     if balance.protocol == "*":
-        keys = "ip saddr . ip daddr"
-        return (count, f"dnat to {_choose(keys, list(balance.healthy))}")
+        return (count, f"dnat to {_choose(addresses, balance.healthy)}")
+    protocol, port = balance.protocol, balance.backend_port
+    if len(balance.healthy) == 1:
+        return (count, f"meta l4proto {protocol} dnat to {balance.healthy[0]}:{port}")
     keys = {
-        "Default": f"ip saddr . {balance.protocol} sport . ip daddr . {balance.protocol} dport",
-        "SourceIP": "ip saddr . ip daddr",
-        "SourceIPProtocol": "ip saddr . ip daddr . meta l4proto",
+        "Default": f"ip saddr . {protocol} sport . ip daddr . {protocol} dport",
+        "SourceIP": addresses,
+        "SourceIPProtocol": f"{addresses} . meta l4proto",
     }[balance.affinity]
-    if len(targets) == 1:
-        return (count, f"meta l4proto {balance.protocol} dnat to {targets[0].replace(' . ', ':')}")
-    return (count, f"meta l4proto {balance.protocol} dnat ip to {_choose(keys, targets)}")
+    targets = [f"{member} . {port}" for member in balance.healthy]
+    return (count, f"meta l4proto {protocol} dnat ip to {_choose(keys, targets)}")
 
 
-def _choose(keys: str, values: list[str]) -> str:
+def _choose(keys: str, values: Sequence[str]) -> str:
     if len(values) == 1:
         return values[0]
     pairs = ", ".join(f"{number} : {value}" for number, value in enumerate(values))
@@ -254,19 +235,19 @@ def _choose(keys: str, values: list[str]) -> str:
 
 
 def _source_line(service: LinkService) -> str:
-    return f"snat to {_choose('ip saddr . ip daddr', list(service.nat_addresses))}"
+    return f"snat to {_choose('ip saddr . ip daddr', service.nat_addresses)}"
 
 
 def _endpoint_lines(
     connection: Connection, service: LinkService, balances: tuple[Balance, ...]
 ) -> tuple[str, ...]:
     """Ports that the service's frontends have a rule for; everything else is dropped."""
-    lines = [f"counter name {_endpoint_counter(connection.endpoint_id)}"]
+    lines = [f"counter name c_pe_{short_hash(connection.endpoint_id)}"]
     for balance in balances:
         if balance.network != service.network or balance.address not in service.frontends:
             continue
         match = "" if balance.protocol == "*" else f"{balance.protocol} dport {balance.port} "
-        lines.append(f"{match}jump {_balance_chain(balance)}")
+        lines.append(f"{match}jump lb_{short_hash(balance.id)}")
     return (*lines, "drop")
 
 
