@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 class Lab:
     """The parts of one lab, in the order in which data flow through them: server, api, store, data plane.
 
-    Args:
-        directory: the lab's own.
-        supervisor: number of the process that ends the lab when it is killed, as the host sees it.
-        port: of the ARM endpoint, 0 for a free one.
+    `supervisor` is the process that ends the lab when it is killed, as the host sees it.
+    Port 0 is a free one.
     """
 
     def __init__(self, directory: LabDirectory, *, supervisor: int, port: int) -> None:
@@ -90,7 +88,6 @@ class Lab:
         return state
 
     async def stop(self) -> None:
-        """End everything, newest first."""
         await self.deployments.close()
         await self.api.close()
         await self.server.stop()

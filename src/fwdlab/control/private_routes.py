@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.http import Answer
 from fwdlab.control.hop_counters import hop_counters
 from fwdlab.errors import LabError
-from fwdlab.faults import Context, FaultBoard, Service
+from fwdlab.faults import Context, FaultBoard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -133,15 +133,8 @@ class PrivateRoutes:
     async def cause(self, request: ArmRequest) -> dict[str, Any]:
         """Bring a fault about."""
         target = str(request.body.get("target", ""))
-        server = self.lab.server
-        switches = Service(
-            self.lab.api.settings,
-            self.lab.deployments.engine,
-            server.authority,
-            server.sessions.faults,
-            server.interceptors,
-        )
-        context = Context(self.lab.store.snapshot, self.lab.api, self.lab.data_plane, switches, target)
+        lab = self.lab
+        context = Context(lab.api, lab.server, lab.deployments.engine, lab.data_plane, target)
         fault = await self.faults.cause(str(request.body["name"]), context)
         await self.lab.api.settle()
         return {"name": fault.name, "summary": fault.summary, "code": fault.code, "exitCode": fault.exit_code}

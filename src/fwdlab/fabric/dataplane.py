@@ -41,10 +41,6 @@ class SnapshotSource(Protocol):
 class DataPlane:
     """Machines, containers and the network between them, as the store wants them.
 
-    Args:
-        run_dir: a directory of the lab; nodes mount over an empty directory in it.
-        log: takes one line at a time.
-
     Attributes:
         on_container_end: told node, boot id and exit code when a container's own process has ended.
     """

@@ -136,7 +136,6 @@ class _Planner:
             device=f"v-{digest}",
             mac=f"00:0d:3a:{mac[0:2]}:{mac[2:4]}:{mac[4:6]}",
             network=network.number,
-            subnet_id=spec.subnet_id,
             address=spec.address,
             prefix_length=prefix.prefixlen,
             gateway=str(prefix[1]),
@@ -210,7 +209,6 @@ class _Planner:
         port = int(properties.get("frontendPort", 0))
         return Balance(
             id=f"{key}/loadbalancingrules/{rule['name']}".lower(),
-            load_balancer_id=document["id"],
             network=network.number,
             address=address,
             protocol=cast("Protocol", "*" if protocol == "all" else protocol),
@@ -219,7 +217,6 @@ class _Planner:
             members=members,
             healthy=healthy,
             affinity=properties.get("loadDistribution") or "Default",
-            probe=probe,
         )
 
     def _members(self, document: Document, network: Network, rule: Document) -> tuple[str, ...]:

@@ -59,7 +59,6 @@ class Interface:
     device: str
     mac: str
     network: int
-    subnet_id: str
     address: str
     prefix_length: int
     gateway: str
@@ -106,12 +105,9 @@ class Balance:
         protocol: `*` for a rule for all ports (then both ports are 0).
         members: addresses of the whole pool.
         healthy: members that new flows go to; none means that new flows are dropped.
-        affinity: what decides on the member.
-        probe: name of its health probe, None without one.
     """
 
     id: str
-    load_balancer_id: str
     network: int
     address: str
     protocol: Protocol
@@ -120,7 +116,6 @@ class Balance:
     members: tuple[str, ...]
     healthy: tuple[str, ...]
     affinity: Literal["Default", "SourceIP", "SourceIPProtocol"]
-    probe: str | None
 
 
 @dataclass(frozen=True)

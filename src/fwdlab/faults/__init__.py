@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
 from fwdlab.faults import resources, service
-from fwdlab.faults.context import Context, Service, Undo
+from fwdlab.faults.context import Context, Undo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["FAULTS", "Context", "Fault", "FaultBoard", "Service"]
+__all__ = ["FAULTS", "Context", "Fault", "FaultBoard"]
 
 OK, BROKEN, INCONCLUSIVE = 0, 4, 5
 

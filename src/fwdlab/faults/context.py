@@ -11,24 +11,12 @@ from fwdlab.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fwdlab.arm.auth import Authority
-    from fwdlab.arm.exec import ExecFaults
-    from fwdlab.arm.server import Interceptor
-    from fwdlab.arm.services.base import LabSettings
+    from fwdlab.arm.api import ArmApi
+    from fwdlab.arm.server import Server
     from fwdlab.arm.template.runner import Engine
-    from fwdlab.model import NodeSpec, Snapshot
+    from fwdlab.model import NodeSpec
 
 Undo = Callable[[], Awaitable[object]]
-
-
-class Api(Protocol):
-    """What a fault needs of the control plane."""
-
-    async def put(self, resource_id: str, body: dict[str, Any]) -> dict[str, Any]: ...
-
-    async def delete(self, resource_id: str) -> object: ...
-
-    async def action(self, resource_id: str, action: str, body: Any) -> Any: ...
 
 
 class Nodes(Protocol):
@@ -38,37 +26,18 @@ class Nodes(Protocol):
 
 
 @dataclass(frozen=True)
-class Service:
-    """The switches of the ARM endpoint.
-
-    Attributes:
-        settings: how long starting takes, and whether it fails.
-        deployments: how long their resources take.
-        authority: since when tokens are valid.
-        exec_faults: what goes wrong in exec sessions.
-        interceptors: asked before anything else answers a request.
-    """
-
-    settings: LabSettings
-    deployments: Engine
-    authority: Authority
-    exec_faults: ExecFaults
-    interceptors: list[Interceptor]
-
-
-@dataclass(frozen=True)
 class Context:
     """What faults work on; `target` is the server: empty for the first one, `all` for every one."""
 
-    snapshot: Callable[[], Snapshot]
-    api: Api
+    api: ArmApi
+    server: Server
+    deployments: Engine
     nodes: Nodes
-    service: Service
     target: str = ""
 
     def find(self, kind: str) -> list[dict[str, Any]]:
         """Every ARM document of a type."""
-        documents = self.snapshot().documents.values()
+        documents = self.api.store.snapshot().documents.values()
         return [document for document in documents if document.get("type", "").lower() == kind.lower()]
 
     def documents(self, kind: str) -> list[dict[str, Any]]:
@@ -89,7 +58,7 @@ class Context:
         of_scale_set = kind == "forwarders"
         return [
             node
-            for node in self.snapshot().nodes
+            for node in self.api.store.snapshot().nodes
             if node.kind == "machine"
             and ("/virtualmachinescalesets/" in node.resource_id.lower()) == of_scale_set
         ]

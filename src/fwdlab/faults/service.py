@@ -25,7 +25,11 @@ def switch(part: str, **values: Any) -> Apply:
     """Set attributes of `settings`, `deployments` or `exec_faults`, and put them back when healed."""
 
     async def apply(context: Context) -> Undo:
-        owner = getattr(context.service, part)
+        owner: object = {
+            "settings": context.api.settings,
+            "deployments": context.deployments,
+            "exec_faults": context.server.sessions.faults,
+        }[part]
         before = {name: getattr(owner, name) for name in values}
         for name, value in values.items():
             setattr(owner, name, value)
@@ -42,10 +46,10 @@ def switch(part: str, **values: Any) -> Apply:
 def _intercept(make: Callable[[], Interceptor]) -> Apply:
     async def apply(context: Context) -> Undo:
         interceptor = make()
-        context.service.interceptors.append(interceptor)
+        context.server.interceptors.append(interceptor)
 
         async def undo() -> None:
-            context.service.interceptors.remove(interceptor)
+            context.server.interceptors.remove(interceptor)
 
         return undo
 
@@ -71,7 +75,7 @@ def every_third(status: int, code: str, message: str, **headers: str) -> Apply:
 
 async def tokens_expire(context: Context) -> Undo:
     """Every token that is out already counts as expired; clients must ask for a new one."""
-    authority = context.service.authority
+    authority = context.server.authority
     # Tokens carry whole seconds: what is issued within this one would be neither old nor new.
     authority.valid_from = int(time.time()) + 1
     await asyncio.sleep(1.1)

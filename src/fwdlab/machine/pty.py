@@ -23,13 +23,7 @@ def _fulfil(future: asyncio.Future[None]) -> None:
 
 
 class Pty:
-    """The master side of a terminal, and the process that has it as its controlling terminal.
-
-    Args:
-        machine: where the process runs.
-        process: session leader.
-        master: open file of the master side; this object closes it.
-    """
+    """The master side of a terminal (closed by this object), and the session leader that it controls."""
 
     def __init__(self, machine: Machine, process: Process, master: int) -> None:
         self._machine = machine

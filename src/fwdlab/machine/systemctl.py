@@ -56,12 +56,10 @@ class UnitManager:
         self._machine = machine
         self._log = log
         self._services: dict[str, _Service] = {}
-        self._enabled: set[str] = set()
         self._server: asyncio.Server | None = None
         self._verbs: dict[str, Callable[..., Awaitable[Reply]]] = {
             "enable": self._enable,
             "disable": self._disable,
-            "is-enabled": self._is_enabled,
             "start": self._start,
             "stop": self._stop,
             "restart": self._restart,
@@ -119,17 +117,12 @@ class UnitManager:
     async def _enable(self, name: str, *, now: bool) -> Reply:
         if await self._find(name) is None:
             return Reply(1, err=f"Failed to enable unit: Unit file {name} does not exist.\n")
-        self._enabled.add(name)
         return await self._start(name) if now else Reply()
 
     async def _disable(self, name: str, *, now: bool) -> Reply:
         if await self._find(name) is None:
             return Reply(1, err=f"Failed to disable unit: Unit file {name} does not exist.\n")
-        self._enabled.discard(name)
         return await self._stop(name) if now else Reply()
-
-    async def _is_enabled(self, name: str, **_: bool) -> Reply:
-        return Reply(0, "enabled\n") if name in self._enabled else Reply(1, "disabled\n")
 
     async def _is_active(self, name: str, **_: bool) -> Reply:
         state = self._state(name)

@@ -45,6 +45,7 @@ class NodeFactory:
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", program],
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             pass_fds=(there.fileno(),),
             env={"PATH": PATH},
             cwd="/",
@@ -66,8 +67,8 @@ class NodeFactory:
         Args:
             name: host name.
             private_files: False for one that keeps the lab's view of the file system.
-            programs: scripts below /usr/local, by path.
-            sysctls: by path below /proc/sys.
+            programs: scripts by path, below /usr/local.
+            sysctls: values by path below /proc/sys.
             environment: added to what every program in it gets.
 
         Raises:

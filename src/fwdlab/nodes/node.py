@@ -55,13 +55,7 @@ class Node:
         environment: Mapping[str, str] | None = None,
         directory: str = "/",
     ) -> Process:
-        """Start a program; its output is added to the node's file `log`.
-
-        Args:
-            argv: program and arguments.
-            log: path of a file.
-            environment: replaces the node's own.
-            directory: where it starts.
+        """Start a program; its output is added to the node's file `log`. `environment` replaces the node's.
 
         Raises:
             FileNotFoundError: when the program cannot be run.
@@ -86,10 +80,7 @@ class Node:
     async def run(self, argv: Sequence[str], *, stdin: bytes = b"", files: Sequence[int] = ()) -> Completed:
         """Run a program and collect its output; it is killed when the caller is cancelled.
 
-        Args:
-            argv: program and arguments.
-            stdin: what it reads.
-            files: become its files 3, 4 and so on.
+        `stdin` is what it reads; `files` become its files 3, 4 and so on.
 
         Raises:
             FileNotFoundError: when the program cannot be run.

@@ -124,12 +124,12 @@ class RunningNode:
             message = f"{argv[0]} in {self.spec.name} took longer than {seconds} s."
             raise LabError("command_not_run", message) from error
         except OSError as error:
-            raise _not_run(error) from error
+            raise LabError("command_not_run", f"{error}.") from error
 
     async def open_terminal(
         self, argv: Sequence[str], *, rows: int, cols: int, environment: Mapping[str, str]
     ) -> Pty:
-        """Start a program with a terminal.
+        """Start a program with a terminal; `environment` is added to the node's own.
 
         Raises:
             LabError: `command_not_run` when there is no such program.
@@ -139,7 +139,7 @@ class RunningNode:
                 argv, rows=rows, cols=cols, environment={"TERM": "xterm", **environment}
             )
         except OSError as error:
-            raise _not_run(error) from error
+            raise LabError("command_not_run", f"{error}.") from error
         return Pty(self.node, process, master)
 
     async def logs(self) -> str:
@@ -184,7 +184,3 @@ class RunningNode:
         if self.units is not None:
             tasks.append(asyncio.create_task(self.units.close()))
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _not_run(error: OSError) -> LabError:
-    return LabError("command_not_run", f"{error}.")

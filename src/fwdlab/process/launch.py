@@ -115,8 +115,13 @@ def _pass_signals_to(child: int) -> None:
 
 
 def _exit_code(child: int) -> int:
-    """Wait for a child; its status as a shell gives it, 128 and the number for a signal."""
+    """Wait for a child; its exit code as a shell gives it."""
     _, status = os.waitpid(child, 0)
+    return _as_shell(status)
+
+
+def _as_shell(status: int) -> int:
+    """An exit code, 128 and the number for a signal."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
@@ -159,8 +164,7 @@ def _reap(service: int) -> NoReturn:
     while True:
         child, status = os.wait()
         if child == service:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(code if code >= 0 else 128 - code)
+            os._exit(_as_shell(status))
 
 
 @contextlib.contextmanager

@@ -35,11 +35,21 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
     requirements.require()
     lock = directory.hold()  # from here on, so that of two commands at once only one starts a process
     try:
-        process, reader = _spawn(directory, lock, port, environ)
+        with directory.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fwdlab.control.background", directory.name, str(port), str(lock)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict(environ),
+                pass_fds=(lock,),
+                start_new_session=True,
+                cwd="/",
+            )
     finally:
         os.close(lock)  # the process has it now
     try:
-        _await_report(reader, process)
+        _await_report(process)
         return directory.load()
     except BaseException:
         process.kill()
@@ -48,33 +58,8 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
             directory.remove()  # it was killed before it had a janitor
         raise
     finally:
-        os.close(reader)
-
-
-def _spawn(
-    directory: LabDirectory, lock: int, port: int, environ: Mapping[str, str]
-) -> tuple[subprocess.Popen[bytes], int]:
-    """The service's process, and the descriptor on which it reports that it is ready or has failed."""
-    reader, writer = os.pipe()
-    words = [str(port), str(lock), str(writer)]
-    try:
-        with directory.log_file.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "fwdlab.control.background", directory.name, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=dict(environ),
-                pass_fds=(lock, writer),
-                start_new_session=True,
-                cwd="/",
-            )
-    except BaseException:
-        os.close(reader)
-        raise
-    finally:
-        os.close(writer)
-    return process, reader
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def stop(directory: LabDirectory) -> None:
@@ -95,12 +80,13 @@ def stop(directory: LabDirectory) -> None:
         raise LabError("lab_not_ended", f"{directory.path} is still in use.", f"Look at process {state.pid}.")
 
 
-def _await_report(reader: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the service says that it is ready.
+def _await_report(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process says on its standard output that it is ready.
 
     Raises:
-        LabError: what it says has failed, `lab_start_timeout`, or `lab_died`: the pipe ends without a word.
+        LabError: what it says has failed, `lab_start_timeout`, or `lab_died`: it ends without a word.
     """
+    reader = process.stdout.fileno() if process.stdout else -1
     deadline = time.monotonic() + START_SECONDS
     received = b""
     while not received.endswith(b"\n"):
@@ -110,7 +96,8 @@ def _await_report(reader: int, process: subprocess.Popen[bytes]) -> None:
         chunk = os.read(reader, 65536)
         if not chunk:
             status = process.wait(STOP_SECONDS)
-            raise LabError("lab_died", f"The lab's process ended with status {status} while starting.")
+            message = f"The lab's process ended with status {status} while starting."
+            raise LabError("lab_died", message)
         received += chunk
     report: dict[str, Any] = json.loads(received)
     if "error" in report:

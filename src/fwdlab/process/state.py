@@ -195,7 +195,11 @@ class LabDirectory:
 
     def save(self, state: LabState) -> None:
         """Write the state in one step, readable by the owner only."""
-        self.write_private("lab.json", json.dumps(asdict(state), indent=1))
+        temporary = self.path / ".lab.json.new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(state), file, indent=1)
+        temporary.replace(self.path / "lab.json")
 
     def load(self) -> LabState:
         """Read the state of the running lab.
@@ -212,14 +216,6 @@ class LabDirectory:
             message = f"The lab '{self.name}' is still starting."
             raise LabError("lab_not_running", message, "Try again in a moment.") from error
         return LabState(**values)
-
-    def write_private(self, name: str, text: str) -> None:
-        """Replace a file of the lab atomically with mode 0600."""
-        temporary = self.path / f".{name}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        temporary.replace(self.path / name)
 
 
 def labs_root(environ: Mapping[str, str]) -> Path:
