@@ -24,14 +24,7 @@ _LIFE = timedelta(days=365)
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files of one lab.
-
-    Attributes:
-        authority: the CA's certificate (PEM).
-        chain: the server's certificate (PEM).
-        key: the server's private key (PEM, mode 0600).
-        bundle: the system's roots and the lab's authority (PEM).
-    """
+    """Files of one lab, in PEM; the bundle holds the system's roots and the lab's authority."""
 
     authority: Path
     chain: Path
@@ -85,7 +78,9 @@ def _issue(files: Certificates) -> None:
     leaf = (
         _builder(subject, name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(_served()), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName(_names(ipaddress.IPv4Address("127.0.0.1"))), critical=False
+        )
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(issuer_id, critical=False)
         .sign(authority_key, hashes.SHA256())
@@ -115,16 +110,14 @@ def _builder(
     )
 
 
-def _served() -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in SERVED_NAMES]
-    return [*names, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+def _names(loopback: ipaddress.IPv4Address | ipaddress.IPv4Network) -> list[x509.GeneralName]:
+    return [*(x509.DNSName(name) for name in SERVED_NAMES), x509.IPAddress(loopback)]
 
 
 def _allowed_names() -> x509.NameConstraints:
     """Whoever trusts the authority trusts it for these names only."""
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in SERVED_NAMES]
-    loopback = x509.IPAddress(ipaddress.ip_network("127.0.0.1/32"))
-    return x509.NameConstraints(permitted_subtrees=[*names, loopback], excluded_subtrees=None)
+    loopback = ipaddress.IPv4Network("127.0.0.1/32")
+    return x509.NameConstraints(permitted_subtrees=_names(loopback), excluded_subtrees=None)
 
 
 def _write_private(path: Path, data: bytes) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _ANSWER_SECONDS = 10.0
+_GONE = "the node is gone"
 
 
 class Requester:
@@ -36,6 +37,8 @@ class Requester:
             OSError: when the operation failed there, or the other end is gone.
             TimeoutError: after ten seconds.
         """
+        if self._end.fileno() < 0:
+            raise ConnectionResetError(_GONE)
         self._next += 1
         number = self._next
         future = self._waiting[number] = self._loop.create_future()
@@ -78,5 +81,5 @@ class Requester:
         self._end.close()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(ConnectionResetError("the node is gone"))
+                future.set_exception(ConnectionResetError(_GONE))
         self._on_event({"gone": True})

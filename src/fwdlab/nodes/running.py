@@ -145,7 +145,7 @@ class RunningNode:
     async def logs(self) -> str:
         """A container's output; for a machine, what cloud-init printed."""
         path = first_boot.OUTPUT if self.spec.kind == "machine" else _CONTAINER_LOG
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, ConnectionError):
             return (await self.node.read(path))[-_LOG_TAIL:].decode("utf-8", "replace")
         return ""
 

@@ -43,11 +43,7 @@ class Requirement:
 
 
 def require() -> None:
-    """Check what the lab needs of this machine.
-
-    Raises:
-        LabError: `platform_not_supported`; `lab_requirement_missing`, the first one that is not met.
-    """
+    """Raise LabError `lab_requirement_missing` for the first one that is not met."""
     for requirement in check():
         if not requirement.ok:
             text = f"The lab cannot run here: {requirement.name}: {requirement.detail}"

@@ -76,7 +76,6 @@ class LabDirectory:
 
     @property
     def request_log(self) -> Path:
-        """One JSON line for each ARM request."""
         return self.path / "requests.jsonl"
 
     @property
