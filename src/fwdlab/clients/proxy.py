@@ -20,28 +20,11 @@ if TYPE_CHECKING:
 LAB_HOSTS = frozenset({"management.azure.com"})
 # Domains of Azure and Microsoft services that clients of ARM talk to; an entry covers its subdomains.
 REFUSED = (
-    "azure.com",
-    "azure.net",
-    "azure.cn",
-    "azure.us",
-    "azure-api.net",
-    "azurecr.io",
-    "azureedge.net",
-    "azurewebsites.net",
-    "microsoft.com",
-    "microsoftonline.com",
-    "microsoftonline.us",
-    "microsoftazure.de",
-    "chinacloudapi.cn",
-    "windows.net",
-    "windowsazure.com",
-    "live.com",
-    "msauth.net",
-    "msftauth.net",
-    "msidentity.com",
-    "visualstudio.com",
-    "aka.ms",
-)
+    "azure.com", "azure.net", "azure.cn", "azure.us", "azure-api.net", "azurecr.io", "azureedge.net",
+    "azurewebsites.net", "microsoft.com", "microsoftonline.com", "microsoftonline.us", "microsoftazure.de",
+    "chinacloudapi.cn", "windows.net", "windowsazure.com", "live.com", "msauth.net", "msftauth.net",
+    "msidentity.com", "visualstudio.com", "aka.ms",
+)  # fmt: skip
 _HEAD_LIMIT = 16384
 _SECONDS = 15.0
 _BLOCK = 65536

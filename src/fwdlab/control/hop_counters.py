@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,9 +20,7 @@ async def hop_counters(snapshot: Snapshot, data_plane: DataPlane) -> list[dict[s
     iptables counts what it translated to which target. Only the first packet of a connection passes a nat
     table, so packets there are connections.
     """
-    hops = [
-        {"hop": counter.hop, "connections": counter.connections} for counter in await data_plane.counters()
-    ]
+    hops = [asdict(counter) for counter in await data_plane.counters()]
     for node in sorted(snapshot.nodes, key=lambda each: each.name):
         if "/virtualmachinescalesets/" not in node.resource_id.lower():
             continue

@@ -24,13 +24,9 @@ EMPTY = {"/run": "755", "/tmp": "1777", "/root": "700", "/home": "755", "/srv": 
 def build(settings: dict[str, Any]) -> None:
     """Mount the node's file system.
 
-    Args:
-        settings: `scratch` is an empty directory to build on; `files` maps paths to their first content;
-            `programs` maps paths to scripts; `keep` are directories that must stay visible although they
-            lie in an emptied one (the Python installation).
-
-    Raises:
-        OSError: naming the mount that the kernel refused.
+    `scratch` is an empty directory to build on, `files` maps paths to first contents, `programs` paths to
+    scripts; `keep` are directories that must stay visible although they lie in an emptied one (the Python
+    installation). An OSError names the mount that the kernel refused.
     """
     scratch = settings["scratch"]
     syscalls.make_read_only()

@@ -89,8 +89,7 @@ class RunningNode:
     def boot(self, on_container_end: Callable[[str, str, int], None] | None) -> None:
         """Start cloud-init or the container's command in the background.
 
-        Args:
-            on_container_end: told node, boot id and exit code when the container's command has ended.
+        `on_container_end` is told node, boot id and exit code when the command has ended.
         """
         self.boot_task = asyncio.create_task(self._boot(on_container_end))
 
