@@ -59,9 +59,9 @@ def missing(marker: str) -> str | None:
     if marker == "bicep":
         return None if bicep_compiler() else HOW_TO_GET[marker]
     if marker == "lab":
-        from fwdlab.process import launch
+        from fwdlab.process import requirements
 
-        failed = [requirement for requirement in launch.check() if not requirement.ok]
+        failed = [requirement for requirement in requirements.check() if not requirement.ok]
         return f"{HOW_TO_GET['lab']}: {failed[0].name}: {failed[0].detail}" if failed else None
     return None if shutil.which(marker) else HOW_TO_GET[marker]
 

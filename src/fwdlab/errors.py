@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class LabError(Exception):
-    """A failure that a user can read: constant code, one-line message, one-line mend."""
+    """A failure that a user can read: constant code, message and suggestion as whole sentences."""
 
     def __init__(self, code: str, message: str, suggestion: str = "") -> None:
         super().__init__(message)

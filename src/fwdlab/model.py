@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+PLATFORM_ADDRESS = "168.63.129.16"
+"""Source of DNS and health probes in Azure (virtual-network/what-is-ip-address-168-63-129-16)."""
+
 
 @dataclass(frozen=True)
 class NodeSpec:
@@ -18,7 +21,6 @@ class NodeSpec:
         kind: `machine` runs `custom_data` through cloud-init; `container` runs `command`.
         subnet_id: ARM id of the subnet of its single interface.
         address: its IPv4 address in that subnet.
-        boot_id: see above.
         custom_data: base64 of the machine's customData, empty for none.
         command: a container's process; empty for the image's own.
         environment: a container's variables.
@@ -61,7 +63,6 @@ class Resource:
 
     @property
     def name(self) -> str:
-        """Last segment of the id."""
         return self.id.rsplit("/", 1)[-1]
 
     @property
@@ -92,12 +93,7 @@ class Snapshot:
 class ProbeHealth:
     """What the platform's health probe says of one backend address.
 
-    Attributes:
-        load_balancer_id: ARM id of the load balancer.
-        probe: the probe's name.
-        address: backend address.
-        state: `NA` until the first verdict.
-        reason: Azure's reason code, e.g. `Down_Probe_HttpStatusCodeError`.
+    `state` is `NA` until the first verdict, `reason` Azure's code, e.g. `Down_Probe_HttpStatusCodeError`.
     """
 
     load_balancer_id: str

@@ -126,7 +126,7 @@ async def containers(directory: Path) -> None:
         await bench.plane.run("nobody", ["true"])
     assert error.value.code == "node_not_found"
     with pytest.raises(LabError) as error:
-        await bench.plane.run("c", ["sleep", "5"], timeout=0.1)
+        await bench.plane.run("c", ["sleep", "5"], seconds=0.1)
     assert error.value.code == "command_not_run"
     assert "sleep" not in await bench.ok("c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     await bench.plane.close()
@@ -198,7 +198,7 @@ async def files_stay_inside(directory: Path) -> None:
     assert "proxy" not in (await bench.ok("a", "env")).lower()
     assert await bench.ok("a", "ls /sys/class/net") == "eth0\nlo\n"
     # Only the node's own processes are to be seen.
-    assert "fwdlab.control.service" not in await bench.ok("a", "cat /proc/[0-9]*/cmdline")
+    assert "fwdlab.control.background" not in await bench.ok("a", "cat /proc/[0-9]*/cmdline")
     begin = time.monotonic()
     await bench.plane.close()
     assert time.monotonic() - begin < 1

@@ -80,7 +80,7 @@ async def overlapping_spokes(directory: Path) -> None:
 
 async def dead_backend(directory: Path) -> None:
     async with seed_bench(directory) as bench:
-        held = asyncio.create_task(bench.plane.run("ci-spoke1", ["python3", "-c", HOLD, "14"], timeout=30))
+        held = asyncio.create_task(bench.plane.run("ci-spoke1", ["python3", "-c", HOLD, "14"], seconds=30))
         await asyncio.sleep(0.5)
         # Its probe fails, its forwarding goes on: established flows must survive.
         for name in ("fwd000000", "fwd000001"):
@@ -175,7 +175,7 @@ async def _denied_by_group(bench: Bench) -> None:
 
 async def nodes_come_and_go(directory: Path) -> None:
     async with seed_bench(directory) as bench:
-        held = asyncio.create_task(bench.plane.run("ci-spoke1", ["python3", "-c", HOLD, "6"], timeout=30))
+        held = asyncio.create_task(bench.plane.run("ci-spoke1", ["python3", "-c", HOLD, "6"], seconds=30))
         await asyncio.sleep(0.3)
         specs = bench.source.current.nodes
         fresh = replace(specs[0], name="fwd00000z", address="10.0.1.20")

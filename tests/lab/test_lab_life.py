@@ -60,7 +60,7 @@ def service_processes(home: Path) -> set[int]:
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             ours = f"XDG_STATE_HOME={home}/state".encode() in (process / "environ").read_bytes().split(b"\0")
-            if ours and b"fwdlab.control.service" in (process / "cmdline").read_bytes():
+            if ours and b"fwdlab.control.background" in (process / "cmdline").read_bytes():
                 found.add(int(process.name))
     return found
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwdlab.errors import LabError
-from fwdlab.process import launch
+from fwdlab.process import launch, requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,7 +164,7 @@ def test_service_listens_in_the_hosts_network() -> None:
 
 
 def test_refusal_names_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_try_in_child", lambda **_: ("write /proc/self/uid_map", 1))
+    monkeypatch.setattr(launch, "try_in_child", lambda **_: ("write /proc/self/uid_map", 1))
     monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked although refused"))
     with pytest.raises(LabError) as error:
         launch.enter_namespaces()
@@ -191,16 +191,16 @@ def test_refused_by_the_kernel_itself() -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=10, check=False
     )
-    assert done.stdout.startswith("namespaces_refused the kernel refused 'unshare user"), done
+    assert done.stdout.startswith("namespaces_refused The kernel refused 'unshare user"), done
 
 
 def test_other_platforms_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    for function in (launch.enter_namespaces, launch.check):
+    for function in (launch.enter_namespaces, requirements.check):
         with pytest.raises(LabError) as error:
             function()
         assert error.value.code == "platform_not_supported"
 
 
 def test_everything_that_the_lab_needs_is_there() -> None:
-    assert [requirement for requirement in launch.check() if not requirement.ok] == []
+    assert [requirement for requirement in requirements.check() if not requirement.ok] == []

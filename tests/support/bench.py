@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
-    from fwdlab.fabric.dataplane import Completed
+    from fwdlab.machine.ports import Completed
 
 BY_NAME = "http://onprem-server.corp.internal:8000/"
 
@@ -29,7 +29,7 @@ class Bench:
         self.log: list[str] = []
 
     async def sh(self, node: str, command: str, seconds: float = 20) -> Completed:
-        return await self.plane.run(node, ["/bin/sh", "-c", command], timeout=seconds)
+        return await self.plane.run(node, ["/bin/sh", "-c", command], seconds=seconds)
 
     async def ok(self, node: str, command: str) -> str:
         done = await self.sh(node, command)

@@ -22,7 +22,7 @@ from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
-from fwdlab.clients.certs import Certificates, ensure_certificates
+from fwdlab.clients.certs import Certificates, issue_certificates
 from fwdlab.clients.profile import Profile
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Endpoint:
     async def start(cls, home: Path) -> Endpoint:
         """Serve an empty lab; its files stand below `home`."""
         credentials = Credentials.load_or_create(home / "credentials.json")
-        certificates = ensure_certificates(home / "tls", {})
+        certificates = issue_certificates(home / "tls", {})
         plane = FakeDataPlane()
         api = ArmApi(
             Store(), plane, subscription_id=credentials.subscription_id, tenant_id=credentials.tenant_id

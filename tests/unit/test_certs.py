@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from fwdlab.clients.certs import ensure_certificates
+from fwdlab.clients.certs import issue_certificates
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_the_server_certificate_names_the_lab_and_arm(tmp_path: Path) -> None:
-    files = ensure_certificates(tmp_path, {})
+    files = issue_certificates(tmp_path, {})
     leaf = x509.load_pem_x509_certificate(files.chain.read_bytes())
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert set(names.get_values_for_type(x509.DNSName)) == {"localhost", "management.azure.com"}
@@ -22,24 +22,16 @@ def test_the_server_certificate_names_the_lab_and_arm(tmp_path: Path) -> None:
 
 
 def test_the_authority_is_good_for_the_served_names_only(tmp_path: Path) -> None:
-    files = ensure_certificates(tmp_path, {})
+    files = issue_certificates(tmp_path, {})
     authority = x509.load_pem_x509_certificate(files.authority.read_bytes())
     allowed = authority.extensions.get_extension_for_class(x509.NameConstraints)
     assert allowed.critical
     assert len(allowed.value.permitted_subtrees or []) == 3
 
 
-def test_a_second_start_keeps_the_certificates(tmp_path: Path) -> None:
-    first = ensure_certificates(tmp_path, {})
-    before = first.chain.read_bytes()
-    assert ensure_certificates(tmp_path, {}).chain.read_bytes() == before
-    first.key.write_text("damaged", encoding="utf-8")
-    assert ensure_certificates(tmp_path, {}).chain.read_bytes() != before
-
-
 def test_the_bundle_holds_the_users_roots_and_the_labs(tmp_path: Path) -> None:
-    other = ensure_certificates(tmp_path / "other", {}).authority
-    files = ensure_certificates(tmp_path / "lab", {"REQUESTS_CA_BUNDLE": str(other)})
+    other = issue_certificates(tmp_path / "other", {}).authority
+    files = issue_certificates(tmp_path / "lab", {"REQUESTS_CA_BUNDLE": str(other)})
     bundle = files.bundle.read_bytes()
     assert other.read_bytes().strip() in bundle
     assert files.authority.read_bytes().strip() in bundle
@@ -48,7 +40,7 @@ def test_the_bundle_holds_the_users_roots_and_the_labs(tmp_path: Path) -> None:
 
 
 def test_the_bundle_does_not_grow_when_the_user_has_this_labs_environment(tmp_path: Path) -> None:
-    first = ensure_certificates(tmp_path, {})
+    first = issue_certificates(tmp_path, {})
     size = len(first.bundle.read_bytes())
-    again = ensure_certificates(tmp_path, {"REQUESTS_CA_BUNDLE": str(first.bundle)})
+    again = issue_certificates(tmp_path, {"REQUESTS_CA_BUNDLE": str(first.bundle)})
     assert len(again.bundle.read_bytes()) == size

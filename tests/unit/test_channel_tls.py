@@ -17,7 +17,7 @@ from websockets.sync.server import serve
 
 from fwdctl.channel.socket import Ticket, connect
 from fwdctl.channel.tls import ENOUGH, plain_end
-from fwdlab.clients.certs import ensure_certificates
+from fwdlab.clients.certs import issue_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return ensure_certificates(tmp_path_factory.mktemp("tls"), os.environ)
+    return issue_certificates(tmp_path_factory.mktemp("tls"), os.environ)
 
 
 @pytest.fixture

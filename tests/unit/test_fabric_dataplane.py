@@ -9,13 +9,13 @@ import pytest
 
 from fwdlab.errors import LabError
 from fwdlab.fabric.dataplane import DataPlane
-from fwdlab.fabric.running import Running
 from fwdlab.model import NodeSpec
+from fwdlab.nodes.running import RunningNode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fwdlab.nodes.nursery import Nursery
+    from fwdlab.nodes.factory import NodeFactory
 
 
 def spec(name: str) -> NodeSpec:
@@ -29,12 +29,12 @@ def spec(name: str) -> NodeSpec:
 def test_a_node_that_cannot_be_made_does_not_cost_the_others(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def create(wanted: NodeSpec, _nursery: Any, log: Any) -> Running:
+    async def create(wanted: NodeSpec, _factory: Any, log: Any) -> RunningNode:
         if wanted.name == "bad":
             raise error
-        return Running(wanted, cast("Any", None), None, log)
+        return RunningNode(wanted, cast("Any", None), None, log)
 
-    monkeypatch.setattr(Running, "create", create)
+    monkeypatch.setattr(RunningNode, "create", create)
     plane = DataPlane(run_dir=tmp_path, log=print)
     made, problems = asyncio.run(plane._create([spec("a"), spec("bad"), spec("b")]))
     assert [each.spec.name for each in made] == ["a", "b"]
@@ -62,7 +62,7 @@ def test_a_node_whose_units_cannot_be_watched_is_ended_again(monkeypatch: pytest
             raise OSError("no socket")
 
     node = Node()
-    monkeypatch.setattr("fwdlab.fabric.running.UnitManager", Units)
+    monkeypatch.setattr("fwdlab.nodes.running.UnitManager", Units)
     with pytest.raises(OSError, match="no socket"):
-        asyncio.run(Running.create(spec("a"), cast("Nursery", Nodes()), print))
+        asyncio.run(RunningNode.create(spec("a"), cast("NodeFactory", Nodes()), print))
     assert node.ended

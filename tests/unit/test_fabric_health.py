@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fwdlab.fabric.health import Observation, Verdict, judge
+from fwdlab.fabric.health import Verdict, judge
 
-UP = Observation(up=True, reason="Up_Probe_Success")
-DOWN = Observation(up=False, reason="Down_Probe_HttpStatusCodeError")
+UP = "Up_Probe_Success"
+DOWN = "Down_Probe_HttpStatusCodeError"
 
 
-def after(first: Verdict, *seen: Observation, threshold: int = 2) -> list[tuple[str, str]]:
+def after(first: Verdict, *seen: str, threshold: int = 2) -> list[tuple[str, str]]:
     found, verdict = [], first
     for each in seen:
         verdict = judge(verdict, each, threshold, quick=False)

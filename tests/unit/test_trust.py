@@ -17,7 +17,7 @@ from requests.exceptions import SSLError
 from fwdctl import trust
 from fwdctl.azure.transport import new_session as session
 from fwdctl.errors import FwdctlError
-from fwdlab.clients.certs import ensure_certificates
+from fwdlab.clients.certs import issue_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Hello(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return ensure_certificates(tmp_path_factory.mktemp("tls"), os.environ)
+    return issue_certificates(tmp_path_factory.mktemp("tls"), os.environ)
 
 
 @pytest.fixture

@@ -20,19 +20,11 @@ if TYPE_CHECKING:
 
 SERVED_NAMES = ("localhost", "management.azure.com")
 _LIFE = timedelta(days=365)
-_RENEW_BEFORE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """Files of one lab.
-
-    Attributes:
-        authority: the CA's certificate (PEM).
-        chain: the server's certificate (PEM).
-        key: the server's private key (PEM, mode 0600).
-        bundle: the system's roots and the lab's authority (PEM).
-    """
+    """Files of one lab, in PEM; the bundle holds the system's roots and the lab's authority."""
 
     authority: Path
     chain: Path
@@ -40,37 +32,22 @@ class Certificates:
     bundle: Path
 
     def server_context(self) -> ssl.SSLContext:
-        """TLS settings of the listener."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self.chain, self.key)
         return context
 
 
-def ensure_certificates(directory: Path, environ: Mapping[str, str]) -> Certificates:
-    """Make the files, or take those of an earlier start while they are valid; the bundle is always renewed.
+def issue_certificates(directory: Path, environ: Mapping[str, str]) -> Certificates:
+    """Make the files in a directory of mode 0700.
 
-    Args:
-        directory: where they stand, made with mode 0700.
-        environ: the user's environment, for roots that the user trusts already (REQUESTS_CA_BUNDLE,
-            SSL_CERT_FILE).
+    The user's environment names roots that the user trusts already (REQUESTS_CA_BUNDLE, SSL_CERT_FILE).
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     files = Certificates(*(directory / name for name in ("ca.pem", "cert.pem", "key.pem", "bundle.pem")))
-    if not _usable(files):
-        _issue(files)
+    _issue(files)
     files.bundle.write_bytes(b"\n".join([_roots(environ, files).strip(), files.authority.read_bytes()]))
     return files
-
-
-def _usable(files: Certificates) -> bool:
-    try:
-        leaf = x509.load_pem_x509_certificate(files.chain.read_bytes())
-        x509.load_pem_x509_certificate(files.authority.read_bytes())
-        serialization.load_pem_private_key(files.key.read_bytes(), None)
-    except (OSError, ValueError):
-        return False
-    return leaf.not_valid_after_utc - _RENEW_BEFORE > datetime.now(UTC)
 
 
 def _issue(files: Certificates) -> None:
@@ -101,7 +78,9 @@ def _issue(files: Certificates) -> None:
     leaf = (
         _builder(subject, name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName(_served()), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName(_names(ipaddress.IPv4Address("127.0.0.1"))), critical=False
+        )
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(issuer_id, critical=False)
         .sign(authority_key, hashes.SHA256())
@@ -131,16 +110,14 @@ def _builder(
     )
 
 
-def _served() -> list[x509.GeneralName]:
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in SERVED_NAMES]
-    return [*names, x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+def _names(loopback: ipaddress.IPv4Address | ipaddress.IPv4Network) -> list[x509.GeneralName]:
+    return [*(x509.DNSName(name) for name in SERVED_NAMES), x509.IPAddress(loopback)]
 
 
 def _allowed_names() -> x509.NameConstraints:
     """Whoever trusts the authority trusts it for these names only."""
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in SERVED_NAMES]
-    loopback = x509.IPAddress(ipaddress.ip_network("127.0.0.1/32"))
-    return x509.NameConstraints(permitted_subtrees=[*names, loopback], excluded_subtrees=None)
+    loopback = ipaddress.IPv4Network("127.0.0.1/32")
+    return x509.NameConstraints(permitted_subtrees=_names(loopback), excluded_subtrees=None)
 
 
 def _write_private(path: Path, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import io
 import json
 import os
 from dataclasses import dataclass
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from fwdlab.arm.auth import Credentials
 
 CLOUD = "FwdLab"
+_LOCATION = "westeurope"
 SUBSCRIPTION_NAME = "fwdctl lab"
+_ENDPOINTS = (
+    "resource_manager", "active_directory_resource_id", "active_directory_graph_resource_id",
+    "microsoft_graph_resource_id", "management", "gallery",
+)  # fmt: skip
 _LOOPBACK = "127.0.0.1,localhost"
 
 
@@ -29,7 +35,6 @@ class Profile:
         bundle: the system's roots and the lab's authority.
         az_directory: `AZURE_CONFIG_DIR`, never the user's own.
         azd_directory: `AZD_CONFIG_DIR`, never the user's own.
-        location: default region.
     """
 
     base_url: str
@@ -37,7 +42,6 @@ class Profile:
     bundle: Path
     az_directory: Path
     azd_directory: Path
-    location: str = "westeurope"
 
     def write(self, credentials: Credentials) -> None:
         """Write both directories (mode 0700); no program has to be run for the log-in."""
@@ -52,13 +56,8 @@ class Profile:
             self.az_directory / "clouds.config",
             {
                 CLOUD: {
-                    "endpoint_resource_manager": base,
+                    **{f"endpoint_{name}": base for name in _ENDPOINTS},
                     "endpoint_active_directory": f"{base}/adfs",
-                    "endpoint_active_directory_resource_id": base,
-                    "endpoint_active_directory_graph_resource_id": base,
-                    "endpoint_microsoft_graph_resource_id": base,
-                    "endpoint_management": base,
-                    "endpoint_gallery": base,
                     "suffix_storage_endpoint": "lab.invalid",
                     "suffix_keyvault_dns": ".vault.lab.invalid",
                     "suffix_acr_login_server_endpoint": ".azurecr.lab.invalid",
@@ -83,34 +82,24 @@ class Profile:
         self._write_login(credentials)
 
     def _write_login(self, credentials: Credentials) -> None:
-        _write_json(
-            self.az_directory / "azureProfile.json",
-            {
-                "subscriptions": [
-                    {
-                        "id": credentials.subscription_id,
-                        "name": SUBSCRIPTION_NAME,
-                        "state": "Enabled",
-                        "user": {"name": credentials.client_id, "type": "servicePrincipal"},
-                        "isDefault": True,
-                        "tenantId": credentials.tenant_id,
-                        "environmentName": CLOUD,
-                        "homeTenantId": credentials.tenant_id,
-                        "managedByTenants": [],
-                    }
-                ]
-            },
-        )
-        _write_json(
-            self.az_directory / "service_principal_entries.json",
-            [
-                {
-                    "client_id": credentials.client_id,
-                    "tenant": credentials.tenant_id,
-                    "client_secret": credentials.client_secret,
-                }
-            ],
-        )
+        subscription = {
+            "id": credentials.subscription_id,
+            "name": SUBSCRIPTION_NAME,
+            "state": "Enabled",
+            "user": {"name": credentials.client_id, "type": "servicePrincipal"},
+            "isDefault": True,
+            "tenantId": credentials.tenant_id,
+            "environmentName": CLOUD,
+            "homeTenantId": credentials.tenant_id,
+            "managedByTenants": [],
+        }
+        _write_json(self.az_directory / "azureProfile.json", {"subscriptions": [subscription]})
+        entry = {
+            "client_id": credentials.client_id,
+            "tenant": credentials.tenant_id,
+            "client_secret": credentials.client_secret,
+        }
+        _write_json(self.az_directory / "service_principal_entries.json", [entry])
 
     def _write_azd(self) -> None:
         _private_directory(self.azd_directory)
@@ -118,12 +107,7 @@ class Profile:
         _write_json(self.azd_directory / "config.json", {"extension": {"sources": {}}})
 
     def environment(self, credentials: Credentials, environ: Mapping[str, str]) -> dict[str, str]:
-        """Every variable that az, azd and fwdctl need.
-
-        Args:
-            credentials: the lab's.
-            environ: the user's environment, whose NO_PROXY is kept.
-        """
+        """Every variable that az, azd and fwdctl need; `environ` is the user's, whose NO_PROXY is kept."""
         bundle = str(self.bundle)
         proxy = f"http://127.0.0.1:{self.proxy_port}"
         before = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
@@ -132,7 +116,7 @@ class Profile:
             "AZURE_CONFIG_DIR": str(self.az_directory),
             "AZURE_SUBSCRIPTION_ID": credentials.subscription_id,
             "AZURE_TENANT_ID": credentials.tenant_id,
-            "AZURE_LOCATION": self.location,
+            "AZURE_LOCATION": _LOCATION,
             "AZURE_CORE_COLLECT_TELEMETRY": "no",
             "AZURE_DEV_COLLECT_TELEMETRY": "no",
             "AZD_CONFIG_DIR": str(self.azd_directory),
@@ -167,6 +151,6 @@ def _write_json(path: Path, value: Any) -> None:
 def _write_ini(path: Path, sections: dict[str, dict[str, str]]) -> None:
     parser = configparser.ConfigParser(interpolation=None)
     parser.read_dict(sections)
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        parser.write(file)
+    text = io.StringIO()
+    parser.write(text)
+    _write(path, text.getvalue())

@@ -8,6 +8,7 @@ because pip inside azd's hooks needs its index; through the user's own proxy whe
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,28 +20,11 @@ if TYPE_CHECKING:
 LAB_HOSTS = frozenset({"management.azure.com"})
 # Domains of Azure and Microsoft services that clients of ARM talk to; an entry covers its subdomains.
 REFUSED = (
-    "azure.com",
-    "azure.net",
-    "azure.cn",
-    "azure.us",
-    "azure-api.net",
-    "azurecr.io",
-    "azureedge.net",
-    "azurewebsites.net",
-    "microsoft.com",
-    "microsoftonline.com",
-    "microsoftonline.us",
-    "microsoftazure.de",
-    "chinacloudapi.cn",
-    "windows.net",
-    "windowsazure.com",
-    "live.com",
-    "msauth.net",
-    "msftauth.net",
-    "msidentity.com",
-    "visualstudio.com",
-    "aka.ms",
-)
+    "azure.com", "azure.net", "azure.cn", "azure.us", "azure-api.net", "azurecr.io", "azureedge.net",
+    "azurewebsites.net", "microsoft.com", "microsoftonline.com", "microsoftonline.us", "microsoftazure.de",
+    "chinacloudapi.cn", "windows.net", "windowsazure.com", "live.com", "msauth.net", "msftauth.net",
+    "msidentity.com", "visualstudio.com", "aka.ms",
+)  # fmt: skip
 _HEAD_LIMIT = 16384
 _SECONDS = 15.0
 _BLOCK = 65536
@@ -58,13 +42,7 @@ def verdict(host: str) -> str:
 
 @dataclass(frozen=True)
 class Upstream:
-    """The user's own proxy.
-
-    Attributes:
-        host: its name.
-        port: its port.
-        authorization: value of `Proxy-Authorization`, empty for none.
-    """
+    """The user's own proxy; `authorization` is the value of `Proxy-Authorization`, empty for none."""
 
     host: str
     port: int
@@ -78,8 +56,6 @@ class Upstream:
             return None
         authorization = ""
         if parts.username is not None:
-            import base64
-
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             authorization = "Basic " + base64.b64encode(pair.encode()).decode()
         return cls(parts.hostname, parts.port or 80, authorization)
@@ -91,7 +67,6 @@ class Proxy:
 
     Attributes:
         lab_port: TLS port of the lab on 127.0.0.1.
-        upstream: the user's own proxy, None for direct connections.
         log: told `verdict` and host of every request.
         port: where it listens, once started.
     """
@@ -103,11 +78,10 @@ class Proxy:
     _server: asyncio.Server | None = None
     _connections: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def start(self, port: int = 0) -> int:
-        """Listen on 127.0.0.1; return the port."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=_HEAD_LIMIT)
+    async def start(self) -> None:
+        """Listen on a free port of 127.0.0.1."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_HEAD_LIMIT)
         self.port = int(self._server.sockets[0].getsockname()[1])
-        return self.port
 
     async def stop(self) -> None:
         """End it and all tunnels."""
@@ -138,13 +112,13 @@ class Proxy:
         host, _, port = target.rpartition(":")
         if method != "CONNECT" or not port.isdigit():
             self.log("refuse", f"{method} {target}")
-            await _answer(writer, 405, "only CONNECT is supported")
+            await _answer(writer, 405, "Only CONNECT is supported.")
             return
         name = host.strip("[]")
         decision = verdict(name)
         self.log(decision, name)
         if decision == "refuse":
-            await _answer(writer, 403, f"the fwdctl lab does not serve {name} and lets nothing out to it")
+            await _answer(writer, 403, f"The fwdctl lab does not serve {name} and lets nothing out to it.")
             return
         try:
             remote = await asyncio.wait_for(self._open(decision, name, int(port)), _SECONDS)
@@ -172,7 +146,7 @@ class Proxy:
         status = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)
         if len(status) < 2 or status[1] != b"200":  # noqa: PLR2004 - a status line has two words or more
             await _close(writer)
-            raise OSError("the upstream proxy refused")
+            raise OSError("The upstream proxy refused.")
         return reader, writer
 
 

@@ -14,7 +14,7 @@ from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
-from fwdlab.clients.certs import ensure_certificates
+from fwdlab.clients.certs import issue_certificates
 from fwdlab.clients.profile import Profile
 from fwdlab.clients.proxy import Proxy, Upstream
 from fwdlab.fabric.dataplane import DataPlane
@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 class Lab:
     """The parts of one lab, in the order in which data flow through them: server, api, store, data plane.
 
-    Args:
-        directory: the lab's own.
-        supervisor: number of the process that ends the lab when it is killed, as the host sees it.
-        port: of the ARM endpoint, 0 for a free one.
+    `supervisor` is the process that ends the lab when it is killed, as the host sees it.
+    Port 0 is a free one.
     """
 
     def __init__(self, directory: LabDirectory, *, supervisor: int, port: int) -> None:
@@ -38,7 +36,7 @@ class Lab:
         self.supervisor = supervisor
         self.port = port
         self.credentials = Credentials.load_or_create(directory.path / "credentials.json")
-        self.certificates = ensure_certificates(directory.path / "tls", os.environ)
+        self.certificates = issue_certificates(directory.path / "tls", os.environ)
         self.requests = RequestLog(directory.request_log)
         self.store = Store()
         self.data_plane = DataPlane(run_dir=directory.path / "run", log=write_log)
@@ -90,7 +88,6 @@ class Lab:
         return state
 
     async def stop(self) -> None:
-        """End everything, newest first."""
         await self.deployments.close()
         await self.api.close()
         await self.server.stop()

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
 from fwdlab.fabric.ruleset import Ruleset, compile_rules, difference, full_script, hop_counters
 from fwdlab.fabric.wanted import Fabric
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fwdlab.fabric.wanted import Interface
-    from fwdlab.nodes.nodes import Node
-    from fwdlab.nodes.nursery import Nursery
+    from fwdlab.machine.ports import Completed
+    from fwdlab.nodes.factory import NodeFactory
+    from fwdlab.nodes.node import Node
 
 _GATEWAY_MAC = "12:34:56:78:9a:bc"  # what Azure answers every ARP request with
 _PRIORITY = 1000
@@ -28,6 +29,14 @@ _SYSCTLS = {
     "net/ipv4/conf/all/proxy_arp": "1",
     "net/ipv4/conf/default/proxy_arp": "1",
 }
+
+
+@dataclass(frozen=True)
+class HopCounter:
+    """How many connections a hop has seen since it was made."""
+
+    hop: str
+    connections: int
 
 
 class Kernel:
@@ -42,13 +51,8 @@ class Kernel:
         self._broken = True
 
     @classmethod
-    async def create(cls, nursery: Nursery, log: Callable[[str], None]) -> Kernel:
-        """Make the namespace.
-
-        Raises:
-            LabError: `apply_failed`, naming the command that failed.
-        """
-        node = await nursery.create("fabric", private_files=False, sysctls=_SYSCTLS)
+    async def create(cls, factory: NodeFactory, log: Callable[[str], None]) -> Kernel:
+        node = await factory.create("fabric", private_files=False, sysctls=_SYSCTLS)
         kernel = cls(node, log)
         # The default route never carries a packet of a node (these have a mark and their own table); it is
         # what makes proxy ARP answer for every address.
@@ -59,9 +63,7 @@ class Kernel:
     async def apply(self, wanted: Fabric, nodes: Mapping[str, Node]) -> None:
         """Change the kernel by the difference; does nothing when nothing differs.
 
-        Args:
-            wanted: the new wanted network.
-            nodes: running nodes by name; interfaces of others are left out of the wanted network.
+        `nodes` are those that run, by name; the wanted network has no interface of any other.
 
         Raises:
             LabError: `apply_failed`, naming the command that failed.
@@ -77,7 +79,6 @@ class Kernel:
         self._fabric = wanted
 
     async def _link(self, wanted: Fabric, nodes: Mapping[str, Node]) -> None:
-        """Interfaces, addresses and routes."""
         if (part := _portion(self._linked, wanted)) != wanted:
             await self._link(part, nodes)
         old = self._linked
@@ -97,12 +98,11 @@ class Kernel:
     async def _unlink(self) -> None:
         """Remove every link to a node, every rule and every network's table."""
         self._linked = Fabric()
-        shown = await self.node.run(["ip", "-j", "link", "show", "type", "veth"])
-        devices = [entry["ifname"] for entry in json.loads(shown.stdout or b"[]")]
-        shown = await self.node.run(["ip", "-j", "rule", "show", "priority", str(_PRIORITY)])
-        numbers = [int(entry["table"]) for entry in json.loads(shown.stdout or b"[]")]
-        lines = [f"link del {device}" for device in devices]
-        lines += [f"rule del fwmark {number} lookup {number} priority {_PRIORITY}" for number in numbers]
+        async with asyncio.timeout(_SECONDS):
+            links = await self.node.run(["ip", "-j", "link", "show", "type", "veth"])
+            rules = await self.node.run(["ip", "-j", "rule", "show", "priority", str(_PRIORITY)])
+        lines = [f"link del {entry['ifname']}" for entry in json.loads(links.stdout or b"[]")]
+        lines += [f"rule del {_rule(int(entry['table']))}" for entry in json.loads(rules.stdout or b"[]")]
         await run_ip(self.node, lines)
 
     async def _apply_rules(self, wanted: Ruleset) -> None:
@@ -113,25 +113,31 @@ class Kernel:
             if (reason := await self._nft(script)) is None:
                 self._rules = wanted
                 return
-            self._log(f"nft refused a change, the table is built anew: {reason}")
+            self._log(f"`nft` refused a change, the table is built anew: {reason}")
         self._broken = True
         if (reason := await self._nft(full_script(wanted))) is not None:
-            raise LabError("apply_failed", f"nft: {reason}")
+            raise LabError("apply_failed", f"`nft` refused the rules: {reason}.")
         self._rules, self._broken = wanted, False
 
     async def _nft(self, script: str) -> str | None:
         """Why nft refused, None when it did not."""
-        done = await self.node.run(["nft", "-f", "-"], stdin=script.encode(), timeout=_SECONDS)
-        return None if done.returncode == 0 else done.stderr.decode("utf-8", "replace").strip()[:600]
+        async with asyncio.timeout(_SECONDS):
+            done = await self.node.run(["nft", "-f", "-"], stdin=script.encode())
+        return None if done.returncode == 0 else _said(done)[:600]
 
-    async def counters(self) -> tuple[tuple[str, int], ...]:
+    async def counters(self) -> tuple[HopCounter, ...]:
         """Connections by hop, in the order in which a packet passes the hops."""
-        done = await self.node.run(["nft", "-j", "list", "counters", "table", "ip", "fabric"])
+        async with asyncio.timeout(_SECONDS):
+            done = await self.node.run(["nft", "-j", "list", "counters", "table", "ip", "fabric"])
         if done.returncode:
-            raise LabError("counters_failed", done.stderr.decode("utf-8", "replace").strip())
+            raise LabError("counters_failed", f"`nft` cannot list the counters: {_said(done)}.")
         listed = json.loads(done.stdout)["nftables"]
         packets = {e["counter"]["name"]: int(e["counter"]["packets"]) for e in listed if "counter" in e}
-        return tuple((hop, packets.get(name, 0)) for hop, name in hop_counters(self._fabric))
+        return tuple(HopCounter(hop, packets.get(name, 0)) for hop, name in hop_counters(self._fabric))
+
+
+def _said(done: Completed) -> str:
+    return done.stderr.decode("utf-8", "replace").strip()
 
 
 def _portion(old: Fabric, new: Fabric) -> Fabric:
@@ -156,15 +162,9 @@ def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
     lines += [f"route del {r}" for r in sorted(had - has) if r.split()[2] not in gone]
     numbers = {n.number for n in old.networks}, {n.number for n in new.networks}
     for number in sorted(numbers[0] - numbers[1]):
-        lines += [
-            f"rule del fwmark {number} lookup {number} priority {_PRIORITY}",
-            f"route del blackhole default table {number}",
-        ]
+        lines += [f"rule del {_rule(number)}", f"route del blackhole default table {number}"]
     for number in sorted(numbers[1] - numbers[0]):
-        lines += [
-            f"route replace blackhole default table {number}",
-            f"rule add fwmark {number} lookup {number} priority {_PRIORITY}",
-        ]
+        lines += [f"route replace blackhole default table {number}", f"rule add {_rule(number)}"]
     added = [i for i in new.interfaces if i.device not in before]
     for descriptor, interface in enumerate(added, start=3):
         device = interface.device
@@ -174,14 +174,18 @@ def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
             f"link set {device} up",
             f"ntable change name arp_cache dev {device} proxy_delay 0",
         ]
-    for interface in new.interfaces:
-        if before.get(interface.device) == interface:
-            continue
-        lines.append(
-            f"neigh replace {interface.address} lladdr {interface.mac} dev {interface.device} nud permanent"
-        )
+    lines += [
+        f"neigh replace {i.address} lladdr {i.mac} dev {i.device} nud permanent"
+        for i in new.interfaces
+        if i != before.get(i.device)
+    ]
     lines += [f"route replace {r}" for r in sorted(has - had)]
     return lines
+
+
+def _rule(number: int) -> str:
+    """What sends a network's packets to its own table."""
+    return f"fwmark {number} lookup {number} priority {_PRIORITY}"
 
 
 def _routes(fabric: Fabric) -> set[str]:
@@ -213,21 +217,19 @@ async def run_ip(node: Node, lines: list[str], files: list[int] | None = None) -
     Args:
         node: where.
         lines: commands without the leading `ip`.
-        files: become descriptors 3, 4 and so on, in portions of what one message can carry.
+        files: become descriptors 3, 4 and so on.
 
     Raises:
         LabError: `apply_failed` with what `ip` says.
     """
     if not lines:
         return
+    commands = "".join(f"{line}\n" for line in lines)
     try:
-        done = await node.run(
-            ["ip", "-batch", "-"],
-            stdin="\n".join(lines).encode() + b"\n",
-            files=files or (),
-            timeout=_SECONDS,
-        )
-    except (TimeoutError, OSError) as error:
-        raise LabError("apply_failed", f"ip in {node.name}: {error or type(error).__name__}") from error
+        async with asyncio.timeout(_SECONDS):
+            done = await node.run(["ip", "-batch", "-"], stdin=commands.encode(), files=files or ())
+    except OSError as error:
+        reason = str(error) or type(error).__name__
+        raise LabError("apply_failed", f"`ip` failed in {node.name}: {reason}.") from error
     if done.returncode:
-        raise LabError("apply_failed", f"ip in {node.name}: {done.stderr.decode('utf-8', 'replace').strip()}")
+        raise LabError("apply_failed", f"`ip` failed in {node.name}: {_said(done)}.")

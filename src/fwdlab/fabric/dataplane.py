@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from fwdlab.errors import LabError
-from fwdlab.fabric.apply import Kernel
+from fwdlab.fabric.apply import HopCounter, Kernel
 from fwdlab.fabric.dns import DnsServer
-from fwdlab.fabric.health import Prober
+from fwdlab.fabric.health import HealthProbes
 from fwdlab.fabric.plan import plan
-from fwdlab.fabric.running import NodeStatus, Running
 from fwdlab.fabric.wanted import Fabric
-from fwdlab.machine.terminal import Terminal
-from fwdlab.nodes.nodes import Completed
-from fwdlab.nodes.nursery import Nursery
+from fwdlab.nodes.factory import NodeFactory
+from fwdlab.nodes.running import NodeStatus, RunningNode
 from fwdlab.process import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from fwdlab.machine.ports import Completed
+    from fwdlab.machine.pty import Pty
     from fwdlab.model import NodeSpec, ProbeHealth, Snapshot
-
-__all__ = ["Completed", "DataPlane", "HopCounter", "NodeStatus", "SnapshotSource", "Terminal"]
 
 _SETTLE_SECONDS = 60.0
 
@@ -40,20 +38,8 @@ class SnapshotSource(Protocol):
         """Return the present revision as soon as it is greater than `after`."""
 
 
-@dataclass(frozen=True)
-class HopCounter:
-    """How many connections a hop has seen since it was made."""
-
-    hop: str
-    connections: int
-
-
 class DataPlane:
     """Machines, containers and the network between them, as the store wants them.
-
-    Args:
-        run_dir: a directory of the lab; nodes mount over an empty directory in it.
-        log: takes one line at a time.
 
     Attributes:
         on_container_end: told node, boot id and exit code when a container's own process has ended.
@@ -62,12 +48,11 @@ class DataPlane:
     def __init__(self, *, run_dir: Path, log: Callable[[str], None]) -> None:
         self.on_container_end: Callable[[str, str, int], None] | None = None
         self._log = log
-        self._nursery = Nursery(run_dir)
-        self._source: SnapshotSource | None = None
+        self._factory = NodeFactory(run_dir)
         self._kernel: Kernel | None = None
         self._dns: DnsServer | None = None
-        self._prober: Prober | None = None
-        self._running: dict[str, Running] = {}
+        self._probes: HealthProbes | None = None
+        self._running: dict[str, RunningNode] = {}
         self._fabric = Fabric()
         self._task: asyncio.Task[None] | None = None
         self._again = asyncio.Event()
@@ -83,14 +68,13 @@ class DataPlane:
         Raises:
             LabError: when the kernel refuses the first namespace.
         """
-        self._source = source
-        self._nursery.start()
-        self._kernel = await Kernel.create(self._nursery, self._log)
+        self._factory.start()
+        self._kernel = await Kernel.create(self._factory, self._log)
         self._dns = DnsServer(self._kernel.node)
-        self._prober = Prober(self._kernel.node, self._on_change)
+        self._probes = HealthProbes(self._kernel.node, self._on_verdict)
         self._task = asyncio.create_task(self._follow(source))
 
-    def _on_change(self) -> None:
+    def _on_verdict(self) -> None:
         self._verdicts += 1
         self._again.set()
 
@@ -122,7 +106,7 @@ class DataPlane:
             failure = error
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             # A document that the plan cannot read must not end the loop that all others depend on.
-            failure = LabError("apply_failed", f"{type(error).__name__}: {error}")
+            failure = LabError("apply_failed", f"{type(error).__name__}: {error}.")
         if failure is not None:
             self._log(f"revision {snapshot.revision}: {failure.code}: {failure.message}")
         async with self._applied:
@@ -130,8 +114,8 @@ class DataPlane:
             self._applied.notify_all()
 
     async def _bring(self, snapshot: Snapshot) -> None:
-        kernel, dns, prober = self._parts()
-        fabric = plan(snapshot, prober.verdicts)  # first: a document that cannot be read changes nothing
+        kernel, dns, probes = self._parts()
+        fabric = plan(snapshot, probes.verdicts)  # first: a document that cannot be read changes nothing
         specs = {spec.name: spec for spec in snapshot.nodes}
         ended = [r for r in self._running.values() if not _same(r.spec, specs.get(r.spec.name))]
         for each in ended:
@@ -151,28 +135,30 @@ class DataPlane:
                 self._log(f"not honoured: {warning}")
         self._fabric = fabric
         await dns.follow(fabric.views)
-        prober.follow(fabric.probes, {f"{i.network}/{i.address}": i.boot_id for i in there})
+        probes.follow(fabric.probes, {f"{i.network}/{i.address}": i.boot_id for i in there})
         for running in self._running.values():
             if running.boot_task is None:
-                running.on_end = self.on_container_end
-                running.boot()
+                running.boot(self.on_container_end)
         if problems:
-            raise LabError("node_failed", "; ".join(problems))
+            raise LabError("node_failed", " ".join(problems))
 
-    async def _create(self, specs: Sequence[NodeSpec]) -> tuple[list[Running], list[str]]:
+    async def _create(self, specs: Sequence[NodeSpec]) -> tuple[list[RunningNode], list[str]]:
+        """Make nodes; one that cannot be made, whatever the reason, must not cost the others."""
         made = await asyncio.gather(
-            *(Running.create(spec, self._nursery, self._log) for spec in specs), return_exceptions=True
+            *(RunningNode.create(spec, self._factory, self._log) for spec in specs), return_exceptions=True
         )
-        fresh = [each for each in made if isinstance(each, Running)]
-        failed = [
-            (spec, each) for spec, each in zip(specs, made, strict=True) if isinstance(each, BaseException)
+        fresh = [each for each in made if isinstance(each, RunningNode)]
+        problems = [
+            error.message if isinstance(error, LabError) else f"{spec.name}: {type(error).__name__}: {error}."
+            for spec, error in zip(specs, made, strict=True)
+            if isinstance(error, BaseException)
         ]
-        return fresh, [_problem(spec, error) for spec, error in failed]
+        return fresh, problems
 
-    def _parts(self) -> tuple[Kernel, DnsServer, Prober]:
-        if self._kernel is None or self._dns is None or self._prober is None:
-            raise LabError("lab_closed", "the lab's data plane does not run")
-        return self._kernel, self._dns, self._prober
+    def _parts(self) -> tuple[Kernel, DnsServer, HealthProbes]:
+        if self._kernel is None or self._dns is None or self._probes is None:
+            raise LabError("lab_closed", "The lab's data plane does not run.")
+        return self._kernel, self._dns, self._probes
 
     async def settled(self, revision: int) -> None:
         """Return when the kernel reflects at least this revision, and every verdict that `health` tells now.
@@ -181,21 +167,20 @@ class DataPlane:
             LabError: applying failed (`apply_failed`, `node_failed`), or took longer than a minute.
         """
         if self._task is None or self._task.done():
-            raise LabError("lab_closed", "the lab's data plane does not run")
+            raise LabError("lab_closed", "The lab's data plane does not run.")
         verdicts = self._verdicts
 
         def reached() -> bool:
             return self._revision >= revision and self._verdicts_applied >= verdicts
 
-        async with self._applied:
-            try:
-                await asyncio.wait_for(self._applied.wait_for(reached), _SETTLE_SECONDS)
-            except TimeoutError as error:
-                raise LabError(
-                    "apply_failed", f"revision {revision} is not applied after a minute"
-                ) from error
-            if self._failure is not None:
-                raise self._failure
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS), self._applied:
+                await self._applied.wait_for(reached)
+                if self._failure is not None:
+                    raise self._failure
+        except TimeoutError as error:
+            message = f"Revision {revision} is not applied after a minute."
+            raise LabError("apply_failed", message) from error
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -203,10 +188,9 @@ class DataPlane:
         return self._fabric.warnings
 
     def health(self) -> tuple[ProbeHealth, ...]:
-        """Every verdict of the platform's probes."""
-        if self._prober is None:
+        if self._probes is None:
             return ()
-        return tuple(verdict for _, verdict in sorted(self._prober.verdicts.items()))
+        return tuple(verdict for _, verdict in sorted(self._probes.verdicts.items()))
 
     def status(self) -> tuple[NodeStatus, ...]:
         """Every node, by name."""
@@ -220,81 +204,46 @@ class DataPlane:
         """
         number = launch.host_number(self._get(node).node.network)
         if number is None:
-            raise LabError(
-                "node_not_found", f"the first process of '{node}' is not to be seen in the host's /proc"
-            )
+            message = f"The first process of '{node}' cannot be found in the host's /proc."
+            raise LabError("node_not_found", message)
         return number
 
-    def _get(self, name: str) -> Running:
-        if name not in self._running:
-            there = ", ".join(sorted(self._running)) or "none runs"
-            raise LabError("node_not_found", f"no node is called '{name}'", f"There is: {there}")
-        return self._running[name]
-
-    async def run(
-        self,
-        node: str,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        timeout: float = 10,
-    ) -> Completed:
-        """Run a program in a node and collect its output.
-
-        Raises:
-            LabError: `node_not_found`; `command_not_run` when there is no such program or it takes too long.
-        """
-        running = self._get(node)
-        try:
-            return await running.node.run(argv, stdin=stdin, timeout=timeout)
-        except TimeoutError as error:
-            raise LabError("command_not_run", f"{argv[0]} in {node} took longer than {timeout} s") from error
-        except OSError as error:
-            raise LabError("command_not_run", str(error)) from error
-
-    async def open_terminal(
-        self, node: str, argv: Sequence[str], *, rows: int, cols: int, environment: Mapping[str, str]
-    ) -> Terminal:
-        """Start a program with a terminal in a node.
-
-        Args:
-            node: name.
-            argv: program and arguments.
-            rows: height.
-            cols: width.
-            environment: added to the node's own.
-
-        Raises:
-            LabError: `node_not_found`; `command_not_run` when there is no such program.
-        """
-        running = self._get(node)
-        own = {**running.node.environment, "TERM": "xterm", **environment}
-        try:
-            process, master = await running.node.spawn(argv, environment=own, terminal=(rows, cols))
-        except OSError as error:
-            raise LabError("command_not_run", str(error)) from error
-        return Terminal(running.node, process, master)
-
-    async def logs(self, node: str) -> str:
-        """A container's output; for a machine, what cloud-init printed.
+    def _get(self, name: str) -> RunningNode:
+        """The running node of that name.
 
         Raises:
             LabError: `node_not_found`.
         """
+        if name not in self._running:
+            there = ", ".join(sorted(self._running)) or "none runs"
+            raise LabError("node_not_found", f"No node is called '{name}'.", f"There is: {there}.")
+        return self._running[name]
+
+    async def run(
+        self, node: str, argv: Sequence[str], *, stdin: bytes = b"", seconds: float = 10
+    ) -> Completed:
+        return await self._get(node).run(argv, stdin=stdin, seconds=seconds)
+
+    async def open_terminal(
+        self, node: str, argv: Sequence[str], *, rows: int, cols: int, environment: Mapping[str, str]
+    ) -> Pty:
+        return await self._get(node).open_terminal(argv, rows=rows, cols=cols, environment=environment)
+
+    async def logs(self, node: str) -> str:
         return await self._get(node).logs()
 
     async def counters(self) -> tuple[HopCounter, ...]:
         """Connections that each hop of the fabric has seen, in the order in which a packet passes them."""
         kernel, _, _ = self._parts()
-        return tuple(HopCounter(hop, number) for hop, number in await kernel.counters())
+        return await kernel.counters()
 
     async def close(self) -> None:
         """End every node and the network; nothing is left on the host."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._prober is not None:
-            await self._prober.close()
+        if self._probes is not None:
+            await self._probes.close()
         if self._dns is not None:
             self._dns.close()
         await asyncio.gather(*(running.destroy() for running in self._running.values()))
@@ -303,12 +252,7 @@ class DataPlane:
             self._kernel.node.destroy()
             self._kernel = None
         with contextlib.suppress(OSError):
-            self._nursery.close()
-
-
-def _problem(spec: NodeSpec, error: BaseException) -> str:
-    """One node's failure must not cost the others, whatever it is."""
-    return error.message if isinstance(error, LabError) else f"{spec.name}: {type(error).__name__}: {error}"
+            self._factory.close()
 
 
 def _same(running: NodeSpec, wanted: NodeSpec | None) -> bool:

@@ -10,33 +10,29 @@ import asyncio
 import contextlib
 import socket
 import struct
-from typing import TYPE_CHECKING, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dnslib import CNAME, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
 
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fwdlab.fabric.wanted import Record, View
-    from fwdlab.nodes.nodes import Node
+    from fwdlab.nodes.node import Node
 
 _LONGEST_CHAIN = 8
 _IDLE_SECONDS = 10.0
 _UDP_SIZE = 512
+_LARGEST_QUESTION = 4096
 
 
 def answer(view: View, packet: bytes, *, longest: int | None = None) -> bytes | None:
-    """The answer to one question in a network's view.
+    """The answer to one question in a network's view, None for what is no question.
 
-    Args:
-        view: zones and records of the network.
-        packet: the question.
-        longest: bytes of the longest answer; longer ones are cut and say so.
-
-    Returns:
-        The answer, None for what is no question.
+    An answer of more than `longest` bytes is cut and says so.
     """
     try:
         question = DNSRecord.parse(packet)
@@ -80,11 +76,7 @@ def _look_up(view: View, name: str, kind: str) -> tuple[list[Record], bool]:
         here = [record for record in view.records if record.name == name]
         if not here and name != zone:
             wildcard = "*." + name.partition(".")[2]
-            here = [
-                type(record)(name, record.type, record.ttl, record.values)
-                for record in view.records
-                if record.name == wildcard
-            ]
+            here = [replace(record, name=name) for record in view.records if record.name == wildcard]
         alias = next((record for record in here if record.type == "CNAME"), None)
         if alias is None or kind == "CNAME":
             answers += [record for record in here if record.type == kind]
@@ -96,16 +88,12 @@ def _look_up(view: View, name: str, kind: str) -> tuple[list[Record], bool]:
 
 
 class DnsServer:
-    """One udp and one tcp socket for each network.
-
-    Args:
-        node: the fabric's namespace.
-    """
+    """One udp and one tcp socket for each network, in the fabric's namespace."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
         self._views: dict[int, View] = {}
-        self._open: dict[int, tuple[asyncio.DatagramTransport, asyncio.Server]] = {}
+        self._open: dict[int, tuple[socket.socket, asyncio.Server]] = {}
 
     async def follow(self, views: Iterable[View]) -> None:
         """Answer by these views from now on.
@@ -120,26 +108,31 @@ class DnsServer:
             await self._start(number)
 
     async def _start(self, number: int) -> None:
-        loop = asyncio.get_running_loop()
         datagrams = await self._node.socket(socket.SOCK_DGRAM, PLATFORM_ADDRESS, number, mark=number)
         stream = await self._node.socket(
             socket.SOCK_STREAM, PLATFORM_ADDRESS, number, mark=number, listen=True
         )
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self, number), sock=datagrams)
+        asyncio.get_running_loop().add_reader(datagrams, self._answer_datagram, number, datagrams)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._serve(number, reader, writer)
 
-        self._open[number] = (transport, await asyncio.start_server(connected, sock=stream))
+        self._open[number] = (datagrams, await asyncio.start_server(connected, sock=stream))
+
+    def _answer_datagram(self, number: int, datagrams: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            packet, sender = datagrams.recvfrom(_LARGEST_QUESTION)
+            reply = self._answer(number, packet, longest=_UDP_SIZE)
+            if reply is not None:
+                datagrams.sendto(reply, sender)
 
     async def _serve(self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                size = await asyncio.wait_for(reader.readexactly(2), _IDLE_SECONDS)
-                packet = await asyncio.wait_for(
-                    reader.readexactly(int.from_bytes(size, "big")), _IDLE_SECONDS
-                )
-                reply = self.answer(number, packet)
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    size = int.from_bytes(await reader.readexactly(2), "big")
+                    packet = await reader.readexactly(size)
+                reply = self._answer(number, packet)
                 if reply is None:
                     return
                 writer.write(len(reply).to_bytes(2, "big") + reply)
@@ -149,33 +142,16 @@ class DnsServer:
         finally:
             writer.close()
 
-    def answer(self, number: int, packet: bytes, *, longest: int | None = None) -> bytes | None:
-        """The answer in the view of network `number`."""
+    def _answer(self, number: int, packet: bytes, *, longest: int | None = None) -> bytes | None:
         view = self._views.get(number)
         return answer(view, packet, longest=longest) if view else None
 
     def _stop(self, number: int) -> None:
-        transport, server = self._open.pop(number)
-        transport.close()
+        datagrams, server = self._open.pop(number)
+        asyncio.get_running_loop().remove_reader(datagrams)
+        datagrams.close()
         server.close()
 
     def close(self) -> None:
-        """Close every socket."""
         for number in list(self._open):
-            with contextlib.suppress(OSError):
-                self._stop(number)
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, server: DnsServer, number: int) -> None:
-        self._server = server
-        self._number = number
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        reply = self._server.answer(self._number, data, longest=_UDP_SIZE)
-        if reply is not None and self._transport is not None:
-            self._transport.sendto(reply, addr)
+            self._stop(number)

@@ -12,32 +12,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from fwdlab.model import ProbeHealth
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS, ProbeHealth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from fwdlab.fabric.plan import HealthKey
     from fwdlab.fabric.wanted import Probe
-    from fwdlab.nodes.nodes import Node
+    from fwdlab.nodes.node import Node
 
 QUICK_SECONDS = 0.1
 """Pause between probes until the first success, for one interval at most."""
 _TIMEOUT_SECONDS = 5.0
 _HEAD_LIMIT = 16384
 _OK = 200
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What one probe found."""
-
-    up: bool
-    reason: str
+_SUCCESS = "Up_Probe_Success"
 
 
 @dataclass(frozen=True)
@@ -49,35 +41,23 @@ class Verdict:
     against: int = 0
 
 
-def judge(verdict: Verdict, seen: Observation, threshold: int, *, quick: bool) -> Verdict:
-    """The verdict after one more observation.
+def judge(verdict: Verdict, reason: str, threshold: int, *, quick: bool) -> Verdict:
+    """The verdict after one more probe, which ended with `reason`; `threshold` results in a row change it.
 
-    Args:
-        verdict: so far.
-        seen: the newest result.
-        threshold: results in a row that change a verdict.
-        quick: still in the time of the first verdict: a success counts at once, a failure not yet.
+    `quick` is the time of the first verdict: a success counts at once, a failure not yet.
     """
+    seen: Literal["Up", "Down"] = "Up" if reason == _SUCCESS else "Down"
     if verdict.state == "NA":
-        if seen.up:
-            return Verdict("Up", seen.reason)
-        return Verdict("NA", "NA") if quick else Verdict("Down", seen.reason)
-    if seen.up == (verdict.state == "Up"):
-        return Verdict(verdict.state, seen.reason)
-    against = verdict.against + 1
-    if against >= threshold:
-        return Verdict("Up" if seen.up else "Down", seen.reason)
-    reason = "Down_Probe_ApproachingHealthyThreshold" if seen.up else "Up_Probe_ApproachingUnhealthyThreshold"
-    return Verdict(verdict.state, reason, against)
+        return Verdict() if quick and seen == "Down" else Verdict(seen, reason)
+    against = 0 if seen == verdict.state else verdict.against + 1
+    if against == 0 or against >= threshold:
+        return Verdict(seen, reason)
+    other = "Unhealthy" if verdict.state == "Up" else "Healthy"
+    return Verdict(verdict.state, f"{verdict.state}_Probe_Approaching{other}Threshold", against)
 
 
-class Prober:
-    """Sends probes and keeps verdicts.
-
-    Args:
-        node: the fabric's namespace.
-        changed: called when a member's state changes.
-    """
+class HealthProbes:
+    """Sends probes from the fabric's namespace and keeps verdicts; `changed` is called when one changes."""
 
     def __init__(self, node: Node, changed: Callable[[], None]) -> None:
         self._node = node
@@ -88,10 +68,8 @@ class Prober:
     def follow(self, probes: Iterable[Probe], incarnations: dict[str, str]) -> None:
         """Probe these members from now on.
 
-        Args:
-            probes: what to probe.
-            incarnations: by network number and address, which incarnation of a node is there: a new one
-                starts without a verdict.
+        `incarnations` says by network number and address which boot of a node is there: a new one starts
+        without a verdict.
         """
         wanted = {
             (_alone(probe), address, incarnations[f"{probe.network}/{address}"]): probe
@@ -124,29 +102,24 @@ class Prober:
             started = loop.time()
             quick = verdict.state == "NA" and started - begin < probe.interval
             limit = min(_TIMEOUT_SECONDS, probe.interval, 1.0 if quick else _TIMEOUT_SECONDS)
-            seen = await self._look(probe, address, limit)
-            verdict = judge(verdict, seen, probe.threshold, quick=quick)
+            reason = await self._look(probe, address, limit)
+            verdict = judge(verdict, reason, probe.threshold, quick=quick)
             self._note(probe, address, verdict)
             pause = QUICK_SECONDS if verdict.state == "NA" else probe.interval
             await asyncio.sleep(max(0.0, started + pause - loop.time()))
 
-    async def _look(self, probe: Probe, address: str, limit: float) -> Observation:
+    async def _look(self, probe: Probe, address: str, limit: float) -> str:
+        """Azure's reason code for what one probe found."""
         try:
-            return await asyncio.wait_for(self._probe(probe, address), limit)
+            async with asyncio.timeout(limit):
+                return await self._probe(probe, address)
         except TimeoutError:
-            return Observation(
-                up=False,
-                reason="Down_Probe_TcpProbeTimeout" if probe.kind == "Tcp" else "Down_Probe_HttpNoResponse",
-            )
-        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            return Observation(
-                up=False,
-                reason="Down_Probe_TcpProbeTimeout"
-                if probe.kind == "Tcp"
-                else "Down_Probe_HttpEndpointUnreachable",
-            )
+            reason = "Down_Probe_HttpNoResponse"
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+            reason = "Down_Probe_HttpEndpointUnreachable"
+        return "Down_Probe_TcpProbeTimeout" if probe.kind == "Tcp" else reason
 
-    async def _probe(self, probe: Probe, address: str) -> Observation:
+    async def _probe(self, probe: Probe, address: str) -> str:
         made = await self._node.socket(socket.SOCK_STREAM, PLATFORM_ADDRESS, mark=probe.network)
         try:
             await asyncio.get_running_loop().sock_connect(made, (address, probe.port))
@@ -155,7 +128,7 @@ class Prober:
             raise
         if probe.kind == "Tcp":
             made.close()
-            return Observation(up=True, reason="Up_Probe_Success")
+            return _SUCCESS
         context = _no_verification() if probe.kind == "Https" else None
         reader, writer = await asyncio.open_connection(
             sock=made, ssl=context, server_hostname="" if context else None, limit=_HEAD_LIMIT
@@ -169,12 +142,9 @@ class Prober:
             raise ValueError("no status line") from error
         finally:
             writer.transport.abort()
-        if status == _OK:
-            return Observation(up=True, reason="Up_Probe_Success")
-        return Observation(up=False, reason="Down_Probe_HttpStatusCodeError")
+        return _SUCCESS if status == _OK else "Down_Probe_HttpStatusCodeError"
 
     async def close(self) -> None:
-        """End every probe."""
         tasks = list(self._tasks.values())
         self._tasks.clear()
         for task in tasks:
@@ -184,7 +154,7 @@ class Prober:
 
 def _alone(probe: Probe) -> Probe:
     """A probe without its members, so that one more member does not restart the others."""
-    return type(probe)(**{**probe.__dict__, "addresses": ()})
+    return replace(probe, addresses=())
 
 
 def _health_key(probe: Probe, address: str) -> HealthKey:

@@ -6,7 +6,7 @@ import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fwdlab.fabric import names, pools, security
+from fwdlab.fabric import dns_views, pools, security
 from fwdlab.fabric.wanted import (
     Balance,
     Connection,
@@ -17,6 +17,7 @@ from fwdlab.fabric.wanted import (
     Probe,
     Protocol,
     SecurityChain,
+    reference,
     short_hash,
 )
 
@@ -31,18 +32,8 @@ HealthKey = tuple[str, str, str]
 
 
 def plan(snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth]) -> Fabric:
-    """Work out the wanted network.
-
-    Args:
-        snapshot: the control plane's state; addresses are filled in.
-        health: latest verdicts; a member without one counts as not healthy.
-    """
+    """Work out the wanted network; a member without a verdict counts as not healthy."""
     return _Planner(snapshot, health).fabric()
-
-
-def reference(value: Any) -> str:
-    """Lower-case id in `{"id": ...}`, empty when there is none."""
-    return str((value or {}).get("id") or "").lower()
 
 
 def parent(resource_id: str) -> str:
@@ -61,26 +52,32 @@ class _Planner:
         self.networks = self._networks()
         self.subnets = self._subnets()
         self.chains: dict[str, SecurityChain] = {}
+        self.probes: dict[tuple[str, str], Probe] = {}
 
     def of_type(self, name: str) -> list[tuple[str, Document]]:
         return self.documents.get(f"microsoft.network/{name}".lower(), [])
 
+    def _properties(self, key: str) -> Document:
+        """Of the document with that lower-case id, empty when there is none."""
+        properties: Document = self.snapshot.documents.get(key, {}).get("properties", {})
+        return properties
+
     def fabric(self) -> Fabric:
         interfaces = tuple(i for spec in self.snapshot.nodes if (i := self._interface(spec)))
-        balances, probes = self._balancers()
+        balances = self._balancers()
         services = self._services()
         zones = [document for _, document in self.of_type("privateDnsZones")]
-        for document in (d for _, d in self.of_type("routeTables")):
+        for _, document in self.of_type("routeTables"):
             self.warnings.append(f"{document['id']}: user-defined routes are not supported; ignored")
         return Fabric(
             networks=tuple(self.networks.values()),
             interfaces=tuple(sorted(interfaces, key=lambda i: i.node)),
             chains=tuple(chain for _, chain in sorted(self.chains.items())),
             balances=balances,
-            probes=probes,
+            probes=tuple(self.probes.values()),
             services=tuple(services.values()),
             connections=self._connections(services),
-            views=names.views(zones, self.snapshot.documents, self.networks, self.warnings),
+            views=dns_views.views(zones, self.snapshot.documents, self.networks, self.warnings),
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
 
@@ -94,16 +91,15 @@ class _Planner:
     def _network(
         self, key: str, document: Document, documents: dict[str, Document], numbers: dict[str, int]
     ) -> Network:
-        own = _prefixes(document)
         peers = [
             other
             for other in _peers(document)
             if other in documents and key in _peers(documents[other]) and other != key
         ]
-        space = [*own, *(prefix for other in peers for prefix in _prefixes(documents[other]))]
-        return Network(
-            key, numbers[key], own, tuple(sorted({numbers[p] for p in peers})), security.collapse(space)
-        )
+        own = _prefixes(document)
+        space = [prefix for each in (document, *(documents[p] for p in peers)) for prefix in _prefixes(each)]
+        reaches = tuple(sorted({numbers[peer] for peer in peers}))
+        return Network(key, numbers[key], own, reaches, security.collapse(space))
 
     def _subnets(self) -> dict[str, tuple[Network, Document]]:
         return {
@@ -140,7 +136,6 @@ class _Planner:
             device=f"v-{digest}",
             mac=f"00:0d:3a:{mac[0:2]}:{mac[2:4]}:{mac[4:6]}",
             network=network.number,
-            subnet_id=spec.subnet_id,
             address=spec.address,
             prefix_length=prefix.prefixlen,
             gateway=str(prefix[1]),
@@ -151,14 +146,11 @@ class _Planner:
 
     def _forwards(self, spec: NodeSpec) -> bool:
         """Whether Azure lets the interface send with foreign source addresses (enableIPForwarding)."""
-        own = self.snapshot.documents.get(spec.resource_id.lower(), {})
-        scale_set = self.snapshot.documents.get(parent(spec.resource_id.lower()), {})
-        profile = own.get("properties", {}).get("networkProfile", {})
-        interfaces = [
-            self.snapshot.documents.get(reference(entry), {}).get("properties", {})
-            for entry in profile.get("networkInterfaces", [])
-        ]
-        machine = scale_set.get("properties", {}).get("virtualMachineProfile", {})
+        own = self._properties(spec.resource_id.lower())
+        scale_set = self._properties(parent(spec.resource_id.lower()))
+        attached = own.get("networkProfile", {}).get("networkInterfaces", [])
+        interfaces = [self._properties(reference(entry)) for entry in attached]
+        machine = scale_set.get("virtualMachineProfile", {})
         configured = machine.get("networkProfile", {}).get("networkInterfaceConfigurations", [])
         interfaces += [entry.get("properties", {}) for entry in configured]
         return any(bool(properties.get("enableIPForwarding")) for properties in interfaces)
@@ -169,26 +161,27 @@ class _Planner:
         found: list[str] = []
         for group in groups:
             document = self.snapshot.documents.get(group)
-            if not group or document is None:
-                continue
-            chain = security.chain(document, direction, network, self.warnings)
-            self.chains[chain.name] = chain
-            found.append(chain.name)
+            if document is not None:
+                chain = security.chain(document, direction, network, self.warnings)
+                self.chains[chain.name] = chain
+                found.append(chain.name)
         return tuple(dict.fromkeys(found))
 
     # load balancers
 
-    def _balancers(self) -> tuple[tuple[Balance, ...], tuple[Probe, ...]]:
+    def _balancers(self) -> tuple[Balance, ...]:
+        """The load balancing rules; collects the probes on the way."""
         balances: list[Balance] = []
-        probes: dict[tuple[str, str], Probe] = {}
         for key, document in self.of_type("loadBalancers"):
             properties = document.get("properties", {})
             for part in ("inboundNatRules", "outboundRules", "inboundNatPools"):
                 if properties.get(part):
                     self.warnings.append(f"{document['id']}: {part} are not supported; ignored")
             for rule in properties.get("loadBalancingRules", []):
-                self._balance(key, document, rule, balances, probes)
-        return tuple(balances), tuple(probes.values())
+                balance = self._balance(key, document, rule)
+                if balance is not None:
+                    balances.append(balance)
+        return tuple(balances)
 
     def _frontend(self, key: str, document: Document, frontend_id: str) -> tuple[Network, str] | None:
         for entry in document.get("properties", {}).get("frontendIPConfigurations", []):
@@ -203,39 +196,27 @@ class _Planner:
             return (network, address) if network else None
         return None
 
-    def _balance(
-        self,
-        key: str,
-        document: Document,
-        rule: Document,
-        balances: list[Balance],
-        probes: dict[tuple[str, str], Probe],
-    ) -> None:
+    def _balance(self, key: str, document: Document, rule: Document) -> Balance | None:
         properties = rule.get("properties", {})
         found = self._frontend(key, document, reference(properties.get("frontendIPConfiguration")))
         if found is None:
-            return
+            return None
         network, address = found
         members = self._members(document, network, properties)
-        probe = self._probe(document, reference(properties.get("probe")), network, members, probes)
+        probe = self._probe(document, reference(properties.get("probe")), network, members)
+        healthy = members if probe is None else tuple(m for m in members if self._is_up(key, probe, m))
         protocol = str(properties.get("protocol", "Tcp")).lower()
-        healthy = (
-            tuple(m for m in members if self._is_up(key, probe.name, m)) if probe is not None else members
-        )
-        balances.append(
-            Balance(
-                id=f"{key}/loadbalancingrules/{rule['name']}".lower(),
-                load_balancer_id=document["id"],
-                network=network.number,
-                address=address,
-                protocol=cast("Protocol", "*" if protocol == "all" else protocol),
-                port=int(properties.get("frontendPort", 0)),
-                backend_port=int(properties.get("backendPort") or properties.get("frontendPort", 0)),
-                members=members,
-                healthy=healthy,
-                affinity=properties.get("loadDistribution") or "Default",
-                probe=probe.name if probe is not None else None,
-            )
+        port = int(properties.get("frontendPort", 0))
+        return Balance(
+            id=f"{key}/loadbalancingrules/{rule['name']}".lower(),
+            network=network.number,
+            address=address,
+            protocol=cast("Protocol", "*" if protocol == "all" else protocol),
+            port=port,
+            backend_port=int(properties.get("backendPort") or port),
+            members=members,
+            healthy=healthy,
+            affinity=properties.get("loadDistribution") or "Default",
         )
 
     def _members(self, document: Document, network: Network, rule: Document) -> tuple[str, ...]:
@@ -253,31 +234,28 @@ class _Planner:
         return verdict is not None and verdict.state == "Up"
 
     def _probe(
-        self,
-        document: Document,
-        probe_id: str,
-        network: Network,
-        members: tuple[str, ...],
-        probes: dict[tuple[str, str], Probe],
-    ) -> Probe | None:
+        self, document: Document, probe_id: str, network: Network, members: tuple[str, ...]
+    ) -> str | None:
+        """Name of the probe with that id, which is noted with these members; None when there is none."""
         for entry in document.get("properties", {}).get("probes", []):
             if not probe_id or entry["name"].lower() != probe_id.rsplit("/", 1)[-1]:
                 continue
             key = (document["id"].lower(), entry["name"].lower())
             properties = entry.get("properties", {})
-            earlier = probes[key].addresses if key in probes else ()
-            probes[key] = Probe(
+            earlier = self.probes[key].addresses if key in self.probes else ()
+            self.probes[key] = Probe(
                 load_balancer_id=document["id"],
                 name=entry["name"],
                 kind=cast("Literal['Tcp', 'Http', 'Https']", str(properties.get("protocol", "Tcp")).title()),
                 port=int(properties.get("port", 0)),
                 path=str(properties.get("requestPath") or "/"),
                 interval=int(properties.get("intervalInSeconds") or 15),
-                threshold=_threshold(properties),
+                # `numberOfProbes` stands in older templates
+                threshold=int(properties.get("probeThreshold") or properties.get("numberOfProbes") or 1),
                 network=network.number,
                 addresses=tuple(sorted({*earlier, *members}, key=ipaddress.ip_address)),
             )
-            return probes[key]
+            return str(entry["name"])
         return None
 
     # private link
@@ -321,10 +299,8 @@ class _Planner:
         )
 
     def _endpoint_address(self, properties: Document) -> str | None:
-        nics = [
-            self.snapshot.documents.get(reference(e), {}) for e in properties.get("networkInterfaces", [])
-        ]
-        for holder in (*(nic.get("properties", {}) for nic in nics), properties):
+        nics = [self._properties(reference(entry)) for entry in properties.get("networkInterfaces", [])]
+        for holder in (*nics, properties):
             for entry in holder.get("ipConfigurations", []):
                 if address := entry.get("properties", {}).get("privateIPAddress"):
                     return str(address)
@@ -351,23 +327,16 @@ def _prefixes(network: Document) -> tuple[str, ...]:
 
 def _peers(network: Document) -> list[str]:
     """Ids of the networks that this one's own peerings connect and give access to."""
-    entries = [
-        e.get("properties", {}) for e in network.get("properties", {}).get("virtualNetworkPeerings", [])
-    ]
+    peerings = network.get("properties", {}).get("virtualNetworkPeerings", [])
     return [
         reference(entry.get("remoteVirtualNetwork"))
-        for entry in entries
+        for entry in (peering.get("properties", {}) for peering in peerings)
         if entry.get("peeringState") == "Connected" and entry.get("allowVirtualNetworkAccess", True)
     ]
 
 
 def _subnet_prefix(subnet: Document) -> str:
     return str(subnet.get("addressPrefix") or (subnet.get("addressPrefixes") or ["0.0.0.0/0"])[0])
-
-
-def _threshold(properties: Document) -> int:
-    """Results in a row that change a verdict: `probeThreshold`, or `numberOfProbes` in older templates."""
-    return max(1, int(properties.get("probeThreshold") or properties.get("numberOfProbes") or 1))
 
 
 def _approved(endpoint: Document) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.fabric.wanted import reference
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -27,12 +29,8 @@ def members(
 ) -> tuple[str, ...]:
     """Addresses that new flows may be sent to, in order, each once.
 
-    Args:
-        balancer: the load balancer.
-        pool_ids: its pools in question, lower-case ids.
-        network_id: the frontend's network, lower case.
-        nodes: every running node and the lower-case id of its network.
-        warnings: told each address that is no machine's in that network.
+    Ids are in lower case; `nodes` are all that run, each with the id of its network, `network_id` is that of
+    the frontend. `warnings` is told each address that is no machine's in that network.
     """
     joined = {
         node.address for node, _ in nodes if any(pool.lower() in pool_ids for pool in node.backend_pool_ids)
@@ -57,11 +55,7 @@ def _listed(balancer: Document, pool_ids: Collection[str]) -> Iterator[tuple[str
         properties = pool.get("properties", {})
         for entry in properties.get("loadBalancerBackendAddresses", []):
             own = entry.get("properties", {})
-            subnet = _reference(own.get("subnet"))
-            network = _reference(own.get("virtualNetwork")) or _reference(properties.get("virtualNetwork"))
+            subnet = reference(own.get("subnet"))
+            network = reference(own.get("virtualNetwork")) or reference(properties.get("virtualNetwork"))
             if own.get("ipAddress"):
                 yield pool["name"], own["ipAddress"], network or subnet.partition("/subnets/")[0]
-
-
-def _reference(value: Any) -> str:
-    return str((value or {}).get("id") or "").lower()

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fwdlab.fabric.wanted import short_hash
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fwdlab.fabric.wanted import Balance, Connection, Fabric, LinkService, SecurityRule, Side
 
@@ -33,7 +33,6 @@ class Ruleset:
     """Objects of the one table, by name.
 
     Attributes:
-        counters: names of counters.
         maps: declaration and elements of maps, verdict maps and sets.
         chains: declaration (empty for a chain that is only jumped to) and rules.
     """
@@ -45,97 +44,61 @@ class Ruleset:
 
 def compile_rules(fabric: Fabric) -> Ruleset:
     """The objects that bring a wanted network about."""
-    counters = [
-        *(_balance_counter(b.id) for b in fabric.balances),
-        *(_service_counter(s.id) for s in fabric.services),
-        *dict.fromkeys(_endpoint_counter(c.endpoint_id) for c in fabric.connections),
-    ]
-    return Ruleset(tuple(sorted(counters)), _maps(fabric), _chains(fabric))
+    counters = sorted(counter for _, counter in hop_counters(fabric))
+    return Ruleset(tuple(counters), _maps(fabric), _chains(fabric))
 
 
 def hop_counters(fabric: Fabric) -> Iterator[tuple[str, str]]:
     """What each counter counts, in the order in which a packet passes: (hop, counter's name)."""
     for endpoint in dict.fromkeys(c.endpoint_id for c in fabric.connections):
-        yield f"private endpoint {endpoint.rsplit('/', 1)[-1]}", _endpoint_counter(endpoint)
+        yield f"private endpoint {endpoint.rsplit('/', 1)[-1]}", f"c_pe_{short_hash(endpoint)}"
     for service in fabric.services:
-        yield f"link service {service.id.rsplit('/', 1)[-1]}", _service_counter(service.id)
+        yield f"link service {service.id.rsplit('/', 1)[-1]}", f"c_pls_{short_hash(service.id)}"
     for balance in fabric.balances:
-        yield f"load balancer rule {balance.id.rsplit('/', 1)[-1]}", _balance_counter(balance.id)
+        yield f"load balancer rule {balance.id.rsplit('/', 1)[-1]}", f"c_lb_{short_hash(balance.id)}"
 
 
-def _balance_counter(rule_id: str) -> str:
-    return f"c_lb_{short_hash(rule_id)}"
-
-
-def _service_counter(service_id: str) -> str:
-    return f"c_pls_{short_hash(service_id)}"
-
-
-def _endpoint_counter(endpoint_id: str) -> str:
-    return f"c_pe_{short_hash(endpoint_id)}"
+_MAP_TYPES = {
+    "networks": "map {}{{ type ifname : mark; }}",
+    "zones": "map {}{{ typeof iifname : ct zone; }}",
+    "sources": "set {}{{ type ifname . ipv4_addr; }}",
+    "routers": "set {}{{ type ifname; }}",
+    "outbound": "map {}{{ type ifname : verdict; }}",
+    "inbound": "map {}{{ type ifname : verdict; }}",
+    "endpoints": "map {}{{ type mark . ipv4_addr : mark; }}",
+    "providers": "map {}{{ type mark : mark; }}",
+    "consumers": "map {}{{ type mark : mark; }}",
+    "services": "map {}{{ type mark : verdict; }}",
+    "nat": "map {}{{ type mark : verdict; }}",
+    "frontends": "map {}{{ type mark . ipv4_addr . inet_proto . inet_service : verdict; }}",
+    "frontends_all": "map {}{{ type mark . ipv4_addr : verdict; }}",
+    "dns": "map {}{{ type mark : ipv4_addr . inet_service; }}",
+}
 
 
 def _maps(fabric: Fabric) -> dict[str, tuple[str, frozenset[str]]]:
-    devices = {i.device: i for i in fabric.interfaces}
-    service_of = {s.id: s for s in fabric.services}
-    return {
-        "networks": (
-            "map {}{{ type ifname : mark; }}",
-            frozenset(f'"{d}" : {i.network}' for d, i in devices.items()),
-        ),
-        "zones": (
-            "map {}{{ typeof iifname : ct zone; }}",
-            frozenset(f'"{d}" : {i.network}' for d, i in devices.items()),
-        ),
-        "sources": (
-            "set {}{{ type ifname . ipv4_addr; }}",
-            frozenset(f'"{d}" . {i.address}' for d, i in devices.items()),
-        ),
-        "routers": (
-            "set {}{{ type ifname; }}",
-            frozenset(f'"{d}"' for d, i in devices.items() if i.forwards),
-        ),
-        "outbound": (
-            "map {}{{ type ifname : verdict; }}",
-            frozenset(f'"{d}" : jump out_{d[2:]}' for d, i in devices.items() if i.outbound),
-        ),
-        "inbound": (
-            "map {}{{ type ifname : verdict; }}",
-            frozenset(f'"{d}" : jump in_{d[2:]}' for d, i in devices.items() if i.inbound),
-        ),
-        "endpoints": (
-            "map {}{{ type mark . ipv4_addr : mark; }}",
-            frozenset(f"{c.network} . {c.address} : {c.mark:#x}" for c in fabric.connections),
-        ),
-        "providers": (
-            "map {}{{ type mark : mark; }}",
-            frozenset(f"{c.mark:#x} : {service_of[c.service_id].network}" for c in fabric.connections),
-        ),
-        "consumers": (
-            "map {}{{ type mark : mark; }}",
-            frozenset(f"{c.mark:#x} : {c.network}" for c in fabric.connections),
-        ),
-        "services": (
-            "map {}{{ type mark : verdict; }}",
-            frozenset(f"{c.mark:#x} : jump pe_{c.mark:x}" for c in fabric.connections),
-        ),
-        "nat": (
-            "map {}{{ type mark : verdict; }}",
-            frozenset(f"{c.mark:#x} : jump pls_{short_hash(c.service_id)}" for c in fabric.connections),
-        ),
-        "frontends": (
-            "map {}{{ type mark . ipv4_addr . inet_proto . inet_service : verdict; }}",
-            frozenset(_frontends(fabric, every_port=False)),
-        ),
-        "frontends_all": (
-            "map {}{{ type mark . ipv4_addr : verdict; }}",
-            frozenset(_frontends(fabric, every_port=True)),
-        ),
-        "dns": (
-            "map {}{{ type mark : ipv4_addr . inet_service; }}",
-            frozenset(f"{n.number} : {PLATFORM_ADDRESS} . {n.number}" for n in fabric.networks),
-        ),
-    }
+    elements: dict[str, set[str]] = {name: set() for name in _MAP_TYPES}
+    for i in fabric.interfaces:
+        elements["networks"].add(f'"{i.device}" : {i.network}')
+        elements["zones"].add(f'"{i.device}" : {i.network}')
+        elements["sources"].add(f'"{i.device}" . {i.address}')
+        if i.forwards:
+            elements["routers"].add(f'"{i.device}"')
+        if i.outbound:
+            elements["outbound"].add(f'"{i.device}" : jump out_{i.device[2:]}')
+        if i.inbound:
+            elements["inbound"].add(f'"{i.device}" : jump in_{i.device[2:]}')
+    network_of = {service.id: service.network for service in fabric.services}
+    for c in fabric.connections:
+        elements["endpoints"].add(f"{c.network} . {c.address} : {c.mark:#x}")
+        elements["providers"].add(f"{c.mark:#x} : {network_of[c.service_id]}")
+        elements["consumers"].add(f"{c.mark:#x} : {c.network}")
+        elements["services"].add(f"{c.mark:#x} : jump pe_{c.mark:x}")
+        elements["nat"].add(f"{c.mark:#x} : jump pls_{short_hash(c.service_id)}")
+    elements["frontends"].update(_frontends(fabric, every_port=False))
+    elements["frontends_all"].update(_frontends(fabric, every_port=True))
+    elements["dns"].update(f"{n.number} : {PLATFORM_ADDRESS} . {n.number}" for n in fabric.networks)
+    return {name: (kind, frozenset(elements[name])) for name, kind in _MAP_TYPES.items()}
 
 
 def _frontends(fabric: Fabric, *, every_port: bool) -> Iterator[str]:
@@ -148,27 +111,23 @@ def _frontends(fabric: Fabric, *, every_port: bool) -> Iterator[str]:
             key = f"{network.number} . {balance.address}"
             if not every_port:
                 key += f" . {balance.protocol} . {balance.port}"
-            yield f"{key} : jump {_balance_chain(balance)}"
-
-
-def _balance_chain(balance: Balance) -> str:
-    return f"lb_{short_hash(balance.id)}"
+            yield f"{key} : jump lb_{short_hash(balance.id)}"
 
 
 def _chains(fabric: Fabric) -> dict[str, tuple[str, tuple[str, ...]]]:
     chains: dict[str, tuple[str, tuple[str, ...]]] = dict(_BASE)
     for interface in fabric.interfaces:
-        if interface.outbound:
-            chains[f"out_{interface.device[2:]}"] = ("", tuple(f"jump {name}" for name in interface.outbound))
-        if interface.inbound:
-            chains[f"in_{interface.device[2:]}"] = ("", tuple(f"jump {name}" for name in interface.inbound))
+        for direction, names in (("out", interface.outbound), ("in", interface.inbound)):
+            if names:
+                lines = tuple(f"jump {name}" for name in names)
+                chains[f"{direction}_{interface.device[2:]}"] = ("", lines)
     for chain in fabric.chains:
         chains[chain.name] = ("", tuple(line for rule in chain.rules for line in _security_lines(rule)))
     for balance in fabric.balances:
-        chains[_balance_chain(balance)] = ("", _balance_lines(balance))
+        chains[f"lb_{short_hash(balance.id)}"] = ("", _balance_lines(balance))
     services = {service.id: service for service in fabric.services}
     for service in fabric.services:
-        count = f"counter name {_service_counter(service.id)}"
+        count = f"counter name c_pls_{short_hash(service.id)}"
         chains[f"pls_{short_hash(service.id)}"] = ("", (count, _source_line(service)))
     for connection in fabric.connections:
         lines = _endpoint_lines(connection, services[connection.service_id], fabric.balances)
@@ -250,24 +209,25 @@ def _security_lines(rule: SecurityRule) -> tuple[str, ...]:
 
 
 def _balance_lines(balance: Balance) -> tuple[str, ...]:
-    count = f"counter name {_balance_counter(balance.id)}"
+    count = f"counter name c_lb_{short_hash(balance.id)}"
     if not balance.healthy:
         return (count, "drop")
-    targets = [f"{m} . {balance.backend_port}" for m in balance.healthy]
+    addresses = "ip saddr . ip daddr"
     if balance.protocol == "*":
-        keys = "ip saddr . ip daddr"
-        return (count, f"dnat to {_choose(keys, list(balance.healthy))}")
+        return (count, f"dnat to {_choose(addresses, balance.healthy)}")
+    protocol, port = balance.protocol, balance.backend_port
+    if len(balance.healthy) == 1:
+        return (count, f"meta l4proto {protocol} dnat to {balance.healthy[0]}:{port}")
     keys = {
-        "Default": f"ip saddr . {balance.protocol} sport . ip daddr . {balance.protocol} dport",
-        "SourceIP": "ip saddr . ip daddr",
-        "SourceIPProtocol": "ip saddr . ip daddr . meta l4proto",
+        "Default": f"ip saddr . {protocol} sport . ip daddr . {protocol} dport",
+        "SourceIP": addresses,
+        "SourceIPProtocol": f"{addresses} . meta l4proto",
     }[balance.affinity]
-    if len(targets) == 1:
-        return (count, f"meta l4proto {balance.protocol} dnat to {targets[0].replace(' . ', ':')}")
-    return (count, f"meta l4proto {balance.protocol} dnat ip to {_choose(keys, targets)}")
+    targets = [f"{member} . {port}" for member in balance.healthy]
+    return (count, f"meta l4proto {protocol} dnat ip to {_choose(keys, targets)}")
 
 
-def _choose(keys: str, values: list[str]) -> str:
+def _choose(keys: str, values: Sequence[str]) -> str:
     if len(values) == 1:
         return values[0]
     pairs = ", ".join(f"{number} : {value}" for number, value in enumerate(values))
@@ -275,19 +235,19 @@ def _choose(keys: str, values: list[str]) -> str:
 
 
 def _source_line(service: LinkService) -> str:
-    return f"snat to {_choose('ip saddr . ip daddr', list(service.nat_addresses))}"
+    return f"snat to {_choose('ip saddr . ip daddr', service.nat_addresses)}"
 
 
 def _endpoint_lines(
     connection: Connection, service: LinkService, balances: tuple[Balance, ...]
 ) -> tuple[str, ...]:
     """Ports that the service's frontends have a rule for; everything else is dropped."""
-    lines = [f"counter name {_endpoint_counter(connection.endpoint_id)}"]
+    lines = [f"counter name c_pe_{short_hash(connection.endpoint_id)}"]
     for balance in balances:
         if balance.network != service.network or balance.address not in service.frontends:
             continue
         match = "" if balance.protocol == "*" else f"{balance.protocol} dport {balance.port} "
-        lines.append(f"{match}jump {_balance_chain(balance)}")
+        lines.append(f"{match}jump lb_{short_hash(balance.id)}")
     return (*lines, "drop")
 
 

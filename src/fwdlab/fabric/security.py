@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fwdlab.arm.services.network.security_groups import default_rules
 from fwdlab.fabric.wanted import Protocol, SecurityChain, SecurityRule, Side, short_hash
-from fwdlab.nodes.nodes import PLATFORM_ADDRESS
+from fwdlab.model import PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Protocol = Literal["tcp", "udp", "icmp", "*"]
 
@@ -18,14 +18,17 @@ def short_hash(text: str) -> str:
     return hashlib.sha256(text.lower().encode()).hexdigest()[:10]
 
 
+def reference(value: Any) -> str:
+    """Lower-case id in `{"id": ...}`, empty when there is none."""
+    return str((value or {}).get("id") or "").lower()
+
+
 @dataclass(frozen=True)
 class Network:
     """A virtual network.
 
     Attributes:
-        id: ARM id in lower case.
         number: its packet mark, routing table, conntrack zone and DNS port; 1024 to 32767.
-        prefixes: its address space.
         reaches: numbers of the networks that it is peered with, both ways connected.
         space: prefixes that the service tag VirtualNetwork stands for.
     """
@@ -42,14 +45,9 @@ class Interface:
     """A node's one interface.
 
     Attributes:
-        node: the node's name.
-        boot_id: which incarnation of it.
         device: name of the fabric's end.
         mac: hardware address of the node's end.
         network: number of its network.
-        subnet_id: ARM id as in the node's specification.
-        address: IPv4 address.
-        prefix_length: of its subnet.
         gateway: first address of its subnet.
         forwards: may send with addresses that are not its own (enableIPForwarding).
         inbound: names of the security chains for what comes in, subnet first.
@@ -61,7 +59,6 @@ class Interface:
     device: str
     mac: str
     network: int
-    subnet_id: str
     address: str
     prefix_length: int
     gateway: str
@@ -80,17 +77,7 @@ class Side:
 
 @dataclass(frozen=True)
 class SecurityRule:
-    """One rule of a network security group, in terms of packets.
-
-    Attributes:
-        name: the rule's name.
-        allow: what happens to a new flow that it matches.
-        protocol: `*` for every one.
-        source: where from.
-        destination: where to.
-        source_ports: inclusive ranges, empty for any.
-        destination_ports: inclusive ranges, empty for any.
-    """
+    """One rule of a network security group, in terms of packets; port ranges are inclusive, empty for any."""
 
     name: str
     allow: bool
@@ -114,21 +101,13 @@ class Balance:
     """A load balancing rule.
 
     Attributes:
-        id: ARM id of the rule in lower case.
-        load_balancer_id: ARM id of its load balancer.
         network: number of the frontend's network.
-        address: the frontend's address.
         protocol: `*` for a rule for all ports (then both ports are 0).
-        port: the frontend's port.
-        backend_port: where the members are reached.
         members: addresses of the whole pool.
         healthy: members that new flows go to; none means that new flows are dropped.
-        affinity: what decides on the member.
-        probe: name of its health probe, None without one.
     """
 
     id: str
-    load_balancer_id: str
     network: int
     address: str
     protocol: Protocol
@@ -137,7 +116,6 @@ class Balance:
     members: tuple[str, ...]
     healthy: tuple[str, ...]
     affinity: Literal["Default", "SourceIP", "SourceIPProtocol"]
-    probe: str | None
 
 
 @dataclass(frozen=True)
@@ -145,10 +123,6 @@ class Probe:
     """A health probe.
 
     Attributes:
-        load_balancer_id: ARM id.
-        name: the probe's name.
-        kind: protocol.
-        port: port on the members.
         path: request path of Http and Https.
         interval: seconds between probes.
         threshold: results of the same kind that change a verdict.
@@ -183,10 +157,7 @@ class Connection:
 
     Attributes:
         mark: connection mark; 65536 or more.
-        endpoint_id: ARM id of the private endpoint.
-        service_id: ARM id of the link service.
         network: number of the network whose packets may use it.
-        address: the endpoint's address.
     """
 
     mark: int
@@ -217,11 +188,7 @@ class View:
 
 @dataclass(frozen=True)
 class Fabric:
-    """The whole wanted network; equal values mean that nothing has to be done.
-
-    Attributes:
-        warnings: what the documents ask for and the lab does not honour.
-    """
+    """The whole wanted network; `warnings` say what the documents ask for and the lab does not honour."""
 
     networks: tuple[Network, ...] = ()
     interfaces: tuple[Interface, ...] = ()

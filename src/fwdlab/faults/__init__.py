@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
 from fwdlab.faults import resources, service
-from fwdlab.faults.bench import Bench, Service, Undo
+from fwdlab.faults.context import Context, Undo
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["FAULTS", "Bench", "Fault", "FaultBoard", "Service"]
+__all__ = ["FAULTS", "Context", "Fault", "FaultBoard"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Fault:
 
     name: str
     summary: str
-    apply: Callable[[Bench], Awaitable[Undo]]
+    apply: Callable[[Context], Awaitable[Undo]]
 
 
 _NO_QUOTA = ("ContainerGroupQuotaReached", "No quota is left.")
@@ -88,7 +88,7 @@ class FaultBoard:
         """Names of the faults in force, oldest first."""
         return tuple(self._active)
 
-    async def cause(self, name: str, bench: Bench) -> Fault:
+    async def cause(self, name: str, context: Context) -> Fault:
         """Bring a fault about.
 
         Raises:
@@ -103,7 +103,7 @@ class FaultBoard:
             raise LabError(
                 "fault_active", f"The fault '{name}' is in force already.", f"Run `fwdctl lab heal {name}`."
             )
-        self._active[name] = await fault.apply(bench)
+        self._active[name] = await fault.apply(context)
         return fault
 
     async def heal(self, name: str | None) -> tuple[str, ...]:

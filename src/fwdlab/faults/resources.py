@@ -11,205 +11,181 @@ from fwdlab.errors import LabError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from fwdlab.faults.bench import Bench, Undo
+    from fwdlab.faults.context import Context, Undo
     from fwdlab.model import NodeSpec
 
-
-async def _run(bench: Bench, node: str, *argv: str) -> None:
-    done = await bench.nodes.run(node, argv)
-    if done.returncode:
-        said = done.stderr.decode().strip().rstrip(".")
-        raise LabError("fault_failed", f"`{' '.join(argv)}` failed in {node}: {said}.")
+Document = dict[str, Any]
+_AGENT = "fwdctl-agent.service"
+_SERVER = "fwdctl-server.service"
+_NETWORK = "Microsoft.Network"
 
 
-def _on_each(nodes: list[NodeSpec], bench: Bench, there: list[str], back: list[str]) -> tuple[Undo, Undo]:
-    async def apply() -> None:
-        await asyncio.gather(*(_run(bench, node.name, *there) for node in nodes))
+async def _run_on(context: Context, machines: list[NodeSpec], *argv: str) -> None:
+    async def run(node: str) -> None:
+        done = await context.nodes.run(node, argv)
+        if done.returncode:
+            reason = done.stderr.decode().strip()
+            raise LabError("fault_failed", f"`{' '.join(argv)}` failed in {node}: {reason}.")
 
-    async def undo() -> None:
-        await asyncio.gather(*(_run(bench, node.name, *back) for node in nodes))
-
-    return apply, undo
+    await asyncio.gather(*(run(machine.name) for machine in machines))
 
 
-async def target_down(bench: Bench) -> Undo:
+async def target_down(context: Context) -> Undo:
     """Switch a server off, as `az vm deallocate` does: its address no longer answers at all."""
-    machines = bench.servers()
-    await asyncio.gather(*(bench.api.action(node.resource_id, "deallocate", None) for node in machines))
+    machines = context.servers()
 
-    async def undo() -> None:
-        await asyncio.gather(*(bench.api.action(node.resource_id, "start", None) for node in machines))
+    async def act(action: str) -> None:
+        await asyncio.gather(*(context.api.action(each.resource_id, action, None) for each in machines))
 
-    return undo
+    await act("deallocate")
+    return lambda: act("start")
 
 
-async def target_refuses(bench: Bench) -> Undo:
+async def target_refuses(context: Context) -> Undo:
     """Stop the service on a server: the machine answers with a reset."""
-    service = "fwdctl-server.service"
-    apply, undo = _on_each(
-        bench.servers(), bench, ["systemctl", "stop", service], ["systemctl", "start", service]
-    )
-    await apply()
-    return undo
+    machines = context.servers()
+    await _run_on(context, machines, "systemctl", "stop", _SERVER)
+    return lambda: _run_on(context, machines, "systemctl", "start", _SERVER)
 
 
-async def rules_missing(bench: Bench) -> Undo:
-    """Stop the agents and flush the forwarders' address translation, as somebody with a shell could."""
-    machines = bench.machines("forwarders")
-    agent = "fwdctl-agent.service"
-    stop, start = _on_each(machines, bench, ["systemctl", "stop", agent], ["systemctl", "start", agent])
-    flush, _ = _on_each(machines, bench, ["iptables", "-w", "-t", "nat", "-F"], [])
-    await stop()
-    await flush()
-    return start
+def on_forwarders(command: str) -> Callable[[Context], Awaitable[Undo]]:
+    """Stop the agents and run a shell command on each forwarder, as somebody with a shell could."""
 
-
-async def no_forwarding(bench: Bench) -> Undo:
-    """Stop the agents and switch the kernel's forwarding off."""
-    machines = bench.machines("forwarders")
-    agent = "fwdctl-agent.service"
-    off = ["sh", "-c", f"systemctl stop {agent}; echo 0 >/proc/sys/net/ipv4/ip_forward"]
-    apply, undo = _on_each(machines, bench, off, ["systemctl", "start", agent])
-    await apply()
-    return undo
-
-
-def _connections(bench: Bench) -> list[dict[str, Any]]:
-    found = [
-        connection
-        for service in bench.documents("Microsoft.Network/privateLinkServices")
-        for connection in service["properties"].get("privateEndpointConnections", [])
-    ]
-    if not found:
-        raise LabError("fault_not_applicable", "No private endpoint is connected to the link service.")
-    return found
-
-
-def decide(status: str) -> Callable[[Bench], Awaitable[Undo]]:
-    """Pass a verdict on every connection of the link service, as its owner can."""
-
-    async def apply(bench: Bench) -> Undo:
-        connections = copy.deepcopy(_connections(bench))
-
-        async def decide(verdict: str) -> None:
-            for connection in connections:
-                body = copy.deepcopy(connection)
-                body["properties"]["privateLinkServiceConnectionState"] = {
-                    "status": verdict,
-                    "description": "changed by the lab's fault table",
-                }
-                await bench.api.put(connection["id"], body)
-
-        await decide(status)
-        return lambda: decide("Approved")
+    async def apply(context: Context) -> Undo:
+        machines = context.machines("forwarders")
+        await _run_on(context, machines, "systemctl", "stop", _AGENT)
+        await _run_on(context, machines, "sh", "-c", command)
+        return lambda: _run_on(context, machines, "systemctl", "start", _AGENT)
 
     return apply
 
 
-async def _replace(
-    bench: Bench, kind: str, change: Callable[[dict[str, Any]], dict[str, Any] | None]
+rules_missing = on_forwarders("iptables -w -t nat -F")
+no_forwarding = on_forwarders("echo 0 >/proc/sys/net/ipv4/ip_forward")
+
+
+async def _change(
+    context: Context, documents: list[Document], change: Callable[[Document], None] | None
 ) -> Undo:
-    originals = copy.deepcopy(bench.documents(kind))
+    """Change documents, or delete them all where `change` is None; healing puts them as they were."""
+    originals = copy.deepcopy(documents)
     for original in originals:
-        changed = change(copy.deepcopy(original))
-        if changed is None:
-            await bench.api.delete(original["id"])
+        if change is None:
+            await context.api.delete(original["id"])
         else:
-            await bench.api.put(original["id"], changed)
+            changed = copy.deepcopy(original)
+            change(changed)
+            await context.api.put(original["id"], changed)
 
     async def undo() -> None:
         for original in originals:
-            await bench.api.put(original["id"], original)
+            await context.api.put(original["id"], original)
 
     return undo
 
 
-async def dns_record_missing(bench: Bench) -> Undo:
+def _children(context: Context, kind: str, part: str, missing: str) -> list[Document]:
+    """What every document of a type holds in one of its lists.
+
+    Raises:
+        LabError: `fault_not_applicable` when there is nothing.
+    """
+    found = [child for each in context.documents(kind) for child in each["properties"].get(part, [])]
+    if not found:
+        raise LabError("fault_not_applicable", missing)
+    return found
+
+
+def decide(status: str) -> Callable[[Context], Awaitable[Undo]]:
+    """Pass a verdict on every connection of the link service, as its owner can."""
+
+    async def apply(context: Context) -> Undo:
+        connections = _children(
+            context,
+            f"{_NETWORK}/privateLinkServices",
+            "privateEndpointConnections",
+            "No private endpoint is connected to the link service.",
+        )
+
+        def decided(verdict: str) -> Callable[[Document], None]:
+            state = {"status": verdict, "description": "changed by the lab's fault table"}
+            return lambda connection: connection["properties"].update(privateLinkServiceConnectionState=state)
+
+        await _change(context, connections, decided(status))
+        return lambda: _change(context, connections, decided("Approved"))
+
+    return apply
+
+
+async def dns_record_missing(context: Context) -> Undo:
     """Remove the name's A record."""
-    return await _replace(bench, "Microsoft.Network/privateDnsZones/A", lambda _: None)
+    return await _change(context, context.documents(f"{_NETWORK}/privateDnsZones/A"), None)
 
 
-async def dns_wrong_address(bench: Bench) -> Undo:
+async def dns_wrong_address(context: Context) -> Undo:
     """Let the name point to an address where no endpoint is."""
 
-    def change(document: dict[str, Any]) -> dict[str, Any]:
+    def change(document: Document) -> None:
         for record in document["properties"]["aRecords"]:
             head, _, last = record["ipv4Address"].rpartition(".")
             record["ipv4Address"] = f"{head}.{(int(last) + 100) % 254}"
-        return document
 
-    return await _replace(bench, "Microsoft.Network/privateDnsZones/A", change)
+    return await _change(context, context.documents(f"{_NETWORK}/privateDnsZones/A"), change)
 
 
-async def zone_not_linked(bench: Bench) -> Undo:
+async def zone_not_linked(context: Context) -> Undo:
     """Remove the zone's link to the spoke network."""
-    kind = "Microsoft.Network/privateDnsZones/virtualNetworkLinks"
-    originals = bench.documents(kind)
-    restore = await _replace(bench, kind, lambda _: None)
+    kind = f"{_NETWORK}/privateDnsZones/virtualNetworkLinks"
+    originals = context.documents(kind)
+    restore = await _change(context, originals, None)
 
     async def undo() -> None:
         """A network has one link to a zone: one that somebody made meanwhile gives way to the original."""
-        links = [d for d in bench.snapshot().documents.values() if d.get("type", "").lower() == kind.lower()]
         kept = {original["id"].lower() for original in originals}
         linked = {_linked(original) for original in originals}
-        for link in links:
+        for link in context.find(kind):
             if link["id"].lower() not in kept and _linked(link) in linked:
-                await bench.api.delete(link["id"])
+                await context.api.delete(link["id"])
         await restore()
 
     return undo
 
 
-def _linked(link: dict[str, Any]) -> tuple[str, str]:
+def _linked(link: Document) -> tuple[str, str]:
     """The zone and the network that a link joins."""
     zone = link["id"].lower().partition("/virtualnetworklinks/")[0]
     return zone, link["properties"]["virtualNetwork"]["id"].lower()
 
 
-async def peering_removed(bench: Bench) -> Undo:
+async def peering_removed(context: Context) -> Undo:
     """Remove the way from the hub to the servers' network."""
-    originals = [
-        copy.deepcopy(peering)
-        for network in bench.documents("Microsoft.Network/virtualNetworks")
-        for peering in network["properties"].get("virtualNetworkPeerings", [])
-    ]
-    if not originals:
-        raise LabError("fault_not_applicable", "No networks are peered.")
-    for original in originals:
-        await bench.api.delete(original["id"])
-
-    async def undo() -> None:
-        for original in originals:
-            await bench.api.put(original["id"], original)
-
-    return undo
+    peerings = _children(
+        context, f"{_NETWORK}/virtualNetworks", "virtualNetworkPeerings", "No networks are peered."
+    )
+    return await _change(context, peerings, None)
 
 
-async def nsg_deny(bench: Bench) -> Undo:
+async def nsg_deny(context: Context) -> Undo:
     """Turn the security rules that let clients in to the forwarders into refusals; probes still pass."""
     groups = [
         group["properties"].get("securityRules", [])
-        for group in bench.documents("Microsoft.Network/networkSecurityGroups")
+        for group in context.documents(f"{_NETWORK}/networkSecurityGroups")
     ]
     rules = [
-        copy.deepcopy(rule)
+        rule
         for group in groups
-        if any(rule["properties"].get("sourceAddressPrefix") == "AzureLoadBalancer" for rule in group)
+        if any(_is_for_probes(rule["properties"]) for rule in group)
         for rule in group
         if _lets_clients_in(rule["properties"])
     ]
     if not rules:
         raise LabError("fault_not_applicable", "No security rule lets anybody in.")
-    for rule in rules:
-        await bench.api.put(rule["id"], {**rule, "properties": {**rule["properties"], "access": "Deny"}})
-
-    async def undo() -> None:
-        for rule in rules:
-            await bench.api.put(rule["id"], rule)
-
-    return undo
+    return await _change(context, rules, lambda rule: rule["properties"].update(access="Deny"))
 
 
-def _lets_clients_in(rule: dict[str, Any]) -> bool:
-    inbound = rule["direction"] == "Inbound" and rule["access"] == "Allow"
-    return inbound and rule.get("sourceAddressPrefix") != "AzureLoadBalancer"
+def _is_for_probes(rule: Document) -> bool:
+    return rule.get("sourceAddressPrefix") == "AzureLoadBalancer"
+
+
+def _lets_clients_in(rule: Document) -> bool:
+    return rule["direction"] == "Inbound" and rule["access"] == "Allow" and not _is_for_probes(rule)

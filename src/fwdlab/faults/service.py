@@ -13,9 +13,9 @@ from fwdlab.arm.http import Answer
 if TYPE_CHECKING:
     from fwdlab.arm.http import ArmRequest
     from fwdlab.arm.server import Interceptor
-    from fwdlab.faults.bench import Bench, Undo
+    from fwdlab.faults.context import Context, Undo
 
-Apply = Callable[["Bench"], Awaitable["Undo"]]
+Apply = Callable[["Context"], Awaitable["Undo"]]
 SLOW_SECONDS = 1.0
 EVERY = 3
 """One request in so many is hit."""
@@ -24,8 +24,12 @@ EVERY = 3
 def switch(part: str, **values: Any) -> Apply:
     """Set attributes of `settings`, `deployments` or `exec_faults`, and put them back when healed."""
 
-    async def apply(bench: Bench) -> Undo:
-        owner = getattr(bench.service, part)
+    async def apply(context: Context) -> Undo:
+        owner: object = {
+            "settings": context.api.settings,
+            "deployments": context.deployments,
+            "exec_faults": context.server.sessions.faults,
+        }[part]
         before = {name: getattr(owner, name) for name in values}
         for name, value in values.items():
             setattr(owner, name, value)
@@ -40,12 +44,12 @@ def switch(part: str, **values: Any) -> Apply:
 
 
 def _intercept(make: Callable[[], Interceptor]) -> Apply:
-    async def apply(bench: Bench) -> Undo:
+    async def apply(context: Context) -> Undo:
         interceptor = make()
-        bench.service.interceptors.append(interceptor)
+        context.server.interceptors.append(interceptor)
 
         async def undo() -> None:
-            bench.service.interceptors.remove(interceptor)
+            context.server.interceptors.remove(interceptor)
 
         return undo
 
@@ -69,9 +73,9 @@ def every_third(status: int, code: str, message: str, **headers: str) -> Apply:
     return _intercept(make)
 
 
-async def tokens_expire(bench: Bench) -> Undo:
+async def tokens_expire(context: Context) -> Undo:
     """Every token that is out already counts as expired; clients must ask for a new one."""
-    authority = bench.service.authority
+    authority = context.server.authority
     # Tokens carry whole seconds: what is issued within this one would be neither old nor new.
     authority.valid_from = int(time.time()) + 1
     await asyncio.sleep(1.1)
@@ -82,30 +86,20 @@ async def tokens_expire(bench: Bench) -> Undo:
     return undo
 
 
-def _forbidden() -> Interceptor:
-    async def intercept(request: ArmRequest) -> Answer | None:
-        if request.method in {"GET", "HEAD"}:
-            return None
-        message = (
-            "The client does not have authorization to perform the action over scope "
-            f"'{request.path}' or the scope is invalid."
-        )
-        return Answer(403, {"error": {"code": "AuthorizationFailed", "message": message}})
-
-    return intercept
-
-
-forbidden = _intercept(_forbidden)
-"""Whoever asks may read and change nothing."""
-
-
-def _slow() -> Interceptor:
-    async def intercept(_request: ArmRequest) -> Answer | None:
-        await asyncio.sleep(SLOW_SECONDS)
+async def _refuse_changes(request: ArmRequest) -> Answer | None:
+    if request.method in {"GET", "HEAD"}:
         return None
+    message = (
+        "The client does not have authorization to perform the action over scope "
+        f"'{request.path}' or the scope is invalid."
+    )
+    return Answer(403, {"error": {"code": "AuthorizationFailed", "message": message}})
 
-    return intercept
+
+async def _delay(_request: ArmRequest) -> Answer | None:
+    await asyncio.sleep(SLOW_SECONDS)
+    return None
 
 
-slow = _intercept(_slow)
-"""Every request takes a second longer."""
+forbidden = _intercept(lambda: _refuse_changes)
+slow = _intercept(lambda: _delay)

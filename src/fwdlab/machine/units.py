@@ -33,12 +33,8 @@ class Unit:
 
     Attributes:
         name: with `.service`.
-        kind: value of Type.
-        restart: value of Restart.
-        restart_seconds: pause before a restart.
         stop_seconds: patience after SIGTERM.
         remain: RemainAfterExit.
-        environment: assignments.
         environment_files: paths and whether they may be missing.
         directories: to make before the start (StateDirectory and its kin).
         ignored: settings that the lab does not honour.
@@ -50,7 +46,6 @@ class Unit:
     before: tuple[Command, ...] = ()
     start: tuple[Command, ...] = ()
     after: tuple[Command, ...] = ()
-    reload: tuple[Command, ...] = ()
     stop: tuple[Command, ...] = ()
     restart: str = "no"
     restart_seconds: float = 0.1
@@ -63,13 +58,6 @@ class Unit:
     ignored: tuple[str, ...] = ()
 
 
-_KNOWN = {
-    "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "Restart", "RestartSec",
-    "TimeoutStopSec", "TimeoutSec", "TimeoutStartSec", "RemainAfterExit", "WorkingDirectory", "Environment",
-    "EnvironmentFile", "StateDirectory", "RuntimeDirectory", "LogsDirectory", "CacheDirectory",
-    "ConfigurationDirectory", "StandardOutput", "StandardError", "SyslogIdentifier",
-}  # fmt: skip
-_TYPES = {"simple", "exec", "oneshot", "notify", "idle"}
 _DIRECTORIES = {
     "StateDirectory": "/var/lib",
     "RuntimeDirectory": "/run",
@@ -77,6 +65,12 @@ _DIRECTORIES = {
     "CacheDirectory": "/var/cache",
     "ConfigurationDirectory": "/etc",
 }
+_KNOWN = {
+    "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "Restart", "RestartSec",
+    "TimeoutStopSec", "TimeoutSec", "TimeoutStartSec", "RemainAfterExit", "WorkingDirectory", "Environment",
+    "EnvironmentFile", "StandardOutput", "StandardError", "SyslogIdentifier", *_DIRECTORIES,
+}  # fmt: skip
+_TYPES = {"simple", "exec", "oneshot", "notify", "idle"}
 
 
 def parse(name: str, text: str) -> Unit:
@@ -109,7 +103,6 @@ def parse(name: str, text: str) -> Unit:
         before=_commands(service, "ExecStartPre"),
         start=_commands(service, "ExecStart"),
         after=_commands(service, "ExecStartPost"),
-        reload=_commands(service, "ExecReload"),
         stop=_commands(service, "ExecStop"),
         restart=last("Restart", "no"),
         restart_seconds=seconds(last("RestartSec", "0.1")),
@@ -181,7 +174,6 @@ def _environment(values: list[str]) -> dict[str, str]:
 
 
 def parse_environment_file(text: str) -> dict[str, str]:
-    """Assignments of an EnvironmentFile."""
     found = {}
     for line in text.splitlines():
         stripped = line.strip()

@@ -1,14 +1,16 @@
 """The first process of a node: collects orphans and does what the lab's process asks for inside the node.
 
-It is in all of the node's namespaces, so a program that it starts, a file that it opens and a socket that it
-makes belong to the node; nothing ever has to enter a namespace afterwards. One thread, standard library only.
+After the operation `build` it is in all of the node's namespaces, so a program that it starts, a file that it
+opens and a socket that it makes belong to the node; nothing ever has to enter a namespace afterwards. One
+thread, standard library only.
 
-Requests carry `id` and `op` (`spawn`, `open`, `socket`, `listen`, `kill`); the answer has the same `id` and
-either `error` or what was asked for. `{"exit": PID, "code": N}` tells of a program's end.
+Requests carry `id` and `op`; the answer has the same `id` and either `error` or what was asked for.
+`{"exit": PID, "code": N}` tells of a program's end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import select
@@ -18,12 +20,13 @@ import struct
 import termios
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fwdlab.nodes import mounts, wire
-from fwdlab.process import kernel
+from fwdlab.nodes import messages, mounts
+from fwdlab.process import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWIPC
 _SYSCTLS = {
     "net/ipv4/ip_forward": "0",
     "net/ipv4/conf/all/rp_filter": "0",
@@ -37,39 +40,8 @@ _SYSCTLS = {
 _SO_MARK = 36
 
 
-def run(end: socket.socket, settings: dict[str, Any]) -> NoReturn:
-    """Become the node that `settings` describe and serve `end` until it closes.
-
-    Args:
-        end: where requests come from; the first message out is `{"ready": true}` or `{"error": ...}`.
-        settings: `name`, `private_files` (whether to build a file system), `sysctls`, and what
-            `mounts.build` takes.
-    """
-    try:
-        _prepare(settings)
-    except OSError as error:
-        wire.send(end, {"error": str(error)})
-        os._exit(1)
-    wire.send(end, {"ready": True})
-    _serve(end)
-    os._exit(0)
-
-
-def _prepare(settings: dict[str, Any]) -> None:
-    kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC)
-    kernel.make_private()
-    socket.sethostname(settings["name"])
-    if settings["private_files"]:
-        mounts.build(settings)
-    else:
-        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
-    os.chdir("/")
-    for name, value in {**_SYSCTLS, **settings["sysctls"]}.items():
-        with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write(value)
-
-
-def _serve(end: socket.socket) -> None:
+def serve(end: socket.socket) -> NoReturn:
+    """Answer requests until the other end closes."""
     wake, waker = os.pipe()
     os.set_blocking(waker, False)
     os.set_blocking(wake, False)
@@ -78,63 +50,73 @@ def _serve(end: socket.socket) -> None:
     while True:
         ready, _, _ = select.select([end.fileno(), wake], [], [])
         if wake in ready:
-            _drain(wake)
-            _reap(end)
+            with contextlib.suppress(BlockingIOError):
+                os.read(wake, 4096)
+            for child, code in syscalls.reap():
+                messages.send(end, {"exit": child, "code": code})
         if end.fileno() in ready:
-            received = wire.receive(end)
+            received = messages.receive(end)
             if received is None:
-                return
+                os._exit(0)
             _answer(end, *received)
-
-
-def _drain(descriptor: int) -> None:
-    try:
-        os.read(descriptor, 4096)
-    except BlockingIOError:
-        return
-
-
-def _reap(end: socket.socket) -> None:
-    while True:
-        try:
-            child, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if child == 0:
-            return
-        wire.send(end, {"exit": child, "code": os.waitstatus_to_exitcode(status)})
 
 
 def _answer(end: socket.socket, request: dict[str, Any], files: list[int]) -> None:
     out: list[int] = []
     try:
         answer = _OPERATIONS[request["op"]](request, files, out)
-    except (OSError, ValueError, KeyError) as error:
-        answer = {"error": str(error), "errno": getattr(error, "errno", 0) or 0}
+    except OSError as error:
+        reason = error.strerror or str(error)
+        text = f"{error.filename}: {reason}" if error.filename else reason
+        answer = {"error": text, "errno": error.errno or 0}
+    except (ValueError, KeyError) as error:
+        answer = {"error": str(error)}
     answer["id"] = request["id"]
     try:
-        wire.send(end, answer, tuple(out))
+        messages.send(end, answer, tuple(out))
     finally:
         for file in (*files, *out):
             os.close(file)
 
 
+def _build(settings: dict[str, Any], _files: list[int], _out: list[int]) -> dict[str, Any]:
+    """Make the node from `name`, `private_files` (whether to build a file system), `sysctls`, and mounts'."""
+    syscalls.unshare(_SPACES)
+    syscalls.make_private()
+    socket.sethostname(settings["name"])
+    if settings["private_files"]:
+        mounts.build(settings)
+    else:
+        syscalls.mount_proc()
+    os.chdir("/")
+    for name, value in {**_SYSCTLS, **settings["sysctls"]}.items():
+        with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write(value)
+    return {}
+
+
 def _spawn(request: dict[str, Any], files: list[int], out: list[int]) -> dict[str, Any]:
-    """Start a program; its files 0, 1, 2 … are those that came along, or a new terminal that goes back."""
-    slave = -1
+    """Start a program.
+
+    Its files 0, 1, 2 … are those that came along; with `terminal` (rows and columns) a new one, whose master
+    side goes back; with `log` nothing to read, and that file of the node for its output.
+    """
+    given, terminal = list(files), -1
     if request.get("terminal"):
-        master, slave = os.openpty()
+        master, terminal = os.openpty()
         out.append(master)
-        rows, columns = request["terminal"]
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        files = [slave, slave, slave]
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", *request["terminal"], 0, 0))
+        given = [terminal] * 3
+        files.append(terminal)
+    elif request.get("log"):
+        files.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+        files.append(_open_file(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
+        given = [files[0], files[1], files[1]]
     failure, report = os.pipe()
     child = os.fork()
     if child == 0:
-        _become(request, files, report, controlling=slave)
+        _become(request, given, report, controlling=terminal)
     os.close(report)
-    if slave >= 0:
-        os.close(slave)
     reason = os.read(failure, 4096).decode()
     os.close(failure)
     return {"pid": child, "failed": reason}
@@ -155,7 +137,7 @@ def _become(request: dict[str, Any], files: list[int], report: int, *, controlli
         for place, file in enumerate(high):
             os.dup2(file, place)
         os.closerange(len(high), 400)
-        os.chdir(request.get("directory") or "/")
+        os.chdir(request["directory"])
         os.umask(0o022)
         os.execvpe(request["argv"][0], request["argv"], request["environment"])  # noqa: S606
     except OSError as error:
@@ -167,18 +149,20 @@ def _become(request: dict[str, Any], files: list[int], report: int, *, controlli
 
 
 def _open(request: dict[str, Any], _files: list[int], out: list[int]) -> dict[str, Any]:
-    path = request["path"]
-    if request["flags"] & os.O_CREAT:
+    out.append(_open_file(request["path"], request["flags"], request["mode"]))
+    return {}
+
+
+def _open_file(path: str, flags: int, mode: int) -> int:
+    if flags & os.O_CREAT:
         os.makedirs(os.path.dirname(path) or "/", exist_ok=True)  # noqa: PTH103, PTH120
-    flags = request["flags"] | os.O_CLOEXEC
     try:
-        out.append(os.open(path, flags, request["mode"]))
+        return os.open(path, flags | os.O_CLOEXEC, mode)
     except PermissionError:
         if not flags & os.O_CREAT:
             raise
         _take_over(path)
-        out.append(os.open(path, flags, request["mode"]))
-    return {}
+        return os.open(path, flags | os.O_CLOEXEC, mode)
 
 
 def _take_over(path: str) -> None:
@@ -191,12 +175,16 @@ def _take_over(path: str) -> None:
 
 
 def _socket(request: dict[str, Any], _files: list[int], out: list[int]) -> dict[str, Any]:
-    made = socket.socket(socket.AF_INET, request["kind"])
+    """Bind a socket: to `path` in the file system, or to `address` and `port` with the packet mark `mark`."""
+    local = "path" in request
+    made = socket.socket(socket.AF_UNIX if local else socket.AF_INET, request["kind"])
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if request["mark"]:
+        if local:
+            made.bind(request["path"])
+        else:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.setsockopt(socket.SOL_SOCKET, _SO_MARK, request["mark"])
-        made.bind((request["address"], request["port"]))
+            made.bind((request["address"], request["port"]))
         if request["listen"]:
             made.listen(128)
     except OSError:
@@ -206,30 +194,17 @@ def _socket(request: dict[str, Any], _files: list[int], out: list[int]) -> dict[
     return {}
 
 
-def _listen(request: dict[str, Any], _files: list[int], out: list[int]) -> dict[str, Any]:
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    made.bind(request["path"])
-    made.listen(32)
-    out.append(made.detach())
+def _kill(request: dict[str, Any], _files: list[int], _out: list[int]) -> dict[str, Any]:
+    """Signal everything in a program's group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(request["pid"], request["signal"])
     return {}
 
 
-def _kill(request: dict[str, Any], _files: list[int], _out: list[int]) -> dict[str, Any]:
-    """Signal a program's whole session, or the one process."""
-    try:
-        if request["group"]:
-            os.killpg(request["pid"], request["signal"])
-        else:
-            os.kill(request["pid"], request["signal"])
-    except ProcessLookupError:
-        return {"found": False}
-    return {"found": True}
-
-
 _OPERATIONS: dict[str, Callable[[dict[str, Any], list[int], list[int]], dict[str, Any]]] = {
+    "build": _build,
     "spawn": _spawn,
     "open": _open,
     "socket": _socket,
-    "listen": _listen,
     "kill": _kill,
 }

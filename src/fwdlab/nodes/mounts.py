@@ -10,9 +10,9 @@ import os
 import sys
 from typing import Any
 
-from fwdlab.process import kernel
+from fwdlab.process import syscalls
 
-_SAFE = kernel.MS_NOSUID | kernel.MS_NODEV
+_SAFE = syscalls.MS_NOSUID | syscalls.MS_NODEV
 OVERLAYS = ("/etc", "/opt", "/var", "/usr/local")
 """Writable, and showing what the host has."""
 OWNED_DEPTH = 2
@@ -24,18 +24,14 @@ EMPTY = {"/run": "755", "/tmp": "1777", "/root": "700", "/home": "755", "/srv": 
 def build(settings: dict[str, Any]) -> None:
     """Mount the node's file system.
 
-    Args:
-        settings: `scratch` is an empty directory to build on; `files` maps paths to their first content;
-            `programs` maps paths to scripts; `keep` are directories that must stay visible although they
-            lie in an emptied one (the Python installation).
-
-    Raises:
-        OSError: naming the mount that the kernel refused.
+    `scratch` is an empty directory to build on, `files` maps paths to first contents, `programs` paths to
+    scripts; `keep` are directories that must stay visible although they lie in an emptied one (the Python
+    installation). An OSError names the mount that the kernel refused.
     """
     scratch = settings["scratch"]
-    kernel.make_read_only()
-    _kernel_files()
-    kernel.mount("tmpfs", scratch, "tmpfs", _SAFE, "mode=755,size=256m")
+    syscalls.make_read_only()
+    _mount_proc_sys_dev()
+    syscalls.mount("tmpfs", scratch, "tmpfs", _SAFE, "mode=755,size=256m")
     there = [path for path in settings["keep"] if os.path.isdir(path)]  # noqa: PTH112
     kept = [(path, os.open(path, os.O_PATH | os.O_CLOEXEC)) for path in there]
     files = {**dict.fromkeys(settings["programs"], ""), **settings["files"]}
@@ -44,8 +40,8 @@ def build(settings: dict[str, Any]) -> None:
         _overlay(scratch, path, {name: text for name, text in files.items() if name.startswith(path + "/")})
     for path, mode in EMPTY.items():
         if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
-            kernel.mount("tmpfs", path, "tmpfs", _SAFE, f"mode={mode},size=256m")
-    kernel.mount("tmpfs", "/var/log", "tmpfs", _SAFE, "mode=755,size=64m")
+            syscalls.mount("tmpfs", path, "tmpfs", _SAFE, f"mode={mode},size=256m")
+    syscalls.mount("tmpfs", "/var/log", "tmpfs", _SAFE, "mode=755,size=64m")
     _show_again(kept)
     for path, text in settings["programs"].items():
         write(path, text, 0o755)
@@ -53,16 +49,16 @@ def build(settings: dict[str, Any]) -> None:
         os.makedirs(path, exist_ok=True)  # noqa: PTH103
 
 
-def _kernel_files() -> None:
-    kernel.mount("proc", "/proc", "proc", _SAFE | kernel.MS_NOEXEC)
-    kernel.mount("sysfs", "/sys", "sysfs", _SAFE | kernel.MS_NOEXEC | kernel.MS_RDONLY)
+def _mount_proc_sys_dev() -> None:
+    syscalls.mount_proc()
+    syscalls.mount("sysfs", "/sys", "sysfs", _SAFE | syscalls.MS_NOEXEC | syscalls.MS_RDONLY)
     if not os.path.isdir("/dev/pts"):  # noqa: PTH112
         return
     # No gid=5: that group has no number in a user namespace.
-    kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID, "newinstance,ptmxmode=0666,mode=620")
-    kernel.mount("/dev/pts/ptmx", "/dev/ptmx", None, kernel.MS_BIND)
+    syscalls.mount("devpts", "/dev/pts", "devpts", syscalls.MS_NOSUID, "newinstance,ptmxmode=0666,mode=620")
+    syscalls.mount("/dev/pts/ptmx", "/dev/ptmx", None, syscalls.MS_BIND)
     if os.path.isdir("/dev/shm"):  # noqa: PTH112, S108
-        kernel.mount("tmpfs", "/dev/shm", "tmpfs", _SAFE, "mode=1777,size=64m")  # noqa: S108
+        syscalls.mount("tmpfs", "/dev/shm", "tmpfs", _SAFE, "mode=1777,size=64m")  # noqa: S108
 
 
 def _missing_python(settings: dict[str, Any]) -> tuple[str, ...]:
@@ -82,7 +78,7 @@ def _overlay(scratch: str, path: str, files: dict[str, str]) -> None:
     # Into the upper layer before the mount, where a symbolic link of the host cannot lead elsewhere.
     for name, text in files.items():
         write(upper + name[len(path) :], text, 0o755 if name.endswith("/systemctl") else 0o644)
-    kernel.mount("overlay", path, "overlay", _SAFE, f"lowerdir={path},upperdir={upper},workdir={work}")
+    syscalls.mount("overlay", path, "overlay", _SAFE, f"lowerdir={path},upperdir={upper},workdir={work}")
 
 
 def _own_directories(lower: str, upper: str, depth: int) -> None:
@@ -105,12 +101,11 @@ def _show_again(kept: list[tuple[str, int]]) -> None:
     for path, descriptor in kept:
         if not os.path.isdir(path):  # noqa: PTH112
             os.makedirs(path)  # noqa: PTH103
-            kernel.mount(f"/proc/self/fd/{descriptor}", path, None, kernel.MS_BIND)
+            syscalls.mount(f"/proc/self/fd/{descriptor}", path, None, syscalls.MS_BIND)
         os.close(descriptor)
 
 
 def write(path: str, text: str, mode: int) -> None:
-    """Write a file and the directories above it."""
     os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
     with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
         file.write(text)

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.errors import LabError
-from fwdlab.process import launch
+from fwdlab.process import requirements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,23 +26,30 @@ STOP_SECONDS = 10.0
 def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> LabState:
     """Start a lab and wait until its endpoint answers.
 
-    Args:
-        directory: the lab's own directory.
-        port: loopback port of the ARM endpoint, 0 for any free one.
-        environ: the user's environment; its proxy and certificates serve what is passed through.
+    Port 0 means any free one. `environ` is the user's: its proxy and roots serve what is passed through.
 
     Raises:
         LabError: `lab_already_running`, a missing requirement, or what the lab's process reported. Whatever
             is raised, nothing that was started here is left.
     """
-    require()
+    requirements.require()
     lock = directory.hold()  # from here on, so that of two commands at once only one starts a process
     try:
-        process, reader = _spawn(directory, lock, port, environ)
+        with directory.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "fwdlab.control.background", directory.name, str(port), str(lock)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=dict(environ),
+                pass_fds=(lock,),
+                start_new_session=True,
+                cwd="/",
+            )
     finally:
         os.close(lock)  # the process has it now
     try:
-        _await_report(reader, process)
+        _await_report(process)
         return directory.load()
     except BaseException:
         process.kill()
@@ -51,52 +58,8 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
             directory.remove()  # it was killed before it had a janitor
         raise
     finally:
-        os.close(reader)
-
-
-def _spawn(
-    directory: LabDirectory, lock: int, port: int, environ: Mapping[str, str]
-) -> tuple[subprocess.Popen[bytes], int]:
-    """The service's process, and the descriptor on which it reports that it is ready or has failed."""
-    reader, writer = os.pipe()
-    try:
-        with directory.log_file.open("ab") as log:
-            process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "fwdlab.control.service",
-                    directory.name,
-                    str(port),
-                    str(lock),
-                    str(writer),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=dict(environ),
-                pass_fds=(lock, writer),
-                start_new_session=True,
-                cwd="/",
-            )
-    except BaseException:
-        os.close(reader)
-        raise
-    finally:
-        os.close(writer)
-    return process, reader
-
-
-def require() -> None:
-    """Check what the lab needs of this machine.
-
-    Raises:
-        LabError: `lab_requirement_missing`, the first one that is not met, with its mend.
-    """
-    for requirement in launch.check():
-        if not requirement.ok:
-            text = f"the lab cannot run here: {requirement.name}: {requirement.detail}"
-            raise LabError("lab_requirement_missing", text, requirement.mend)
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def stop(directory: LabDirectory) -> None:
@@ -114,25 +77,27 @@ def stop(directory: LabDirectory) -> None:
         if directory.wait_for_end(STOP_SECONDS / 2):
             return
     if not directory.wait_for_end(STOP_SECONDS / 2):
-        raise LabError("lab_not_ended", f"{directory.path} is still in use", f"Look at process {state.pid}")
+        raise LabError("lab_not_ended", f"{directory.path} is still in use.", f"Look at process {state.pid}.")
 
 
-def _await_report(reader: int, process: subprocess.Popen[bytes]) -> None:
-    """Wait until the service says that it is ready.
+def _await_report(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process says on its standard output that it is ready.
 
     Raises:
-        LabError: what it says has failed, `lab_start_timeout`, or `lab_died`: the pipe ends without a word.
+        LabError: what it says has failed, `lab_start_timeout`, or `lab_died`: it ends without a word.
     """
+    reader = process.stdout.fileno() if process.stdout else -1
     deadline = time.monotonic() + START_SECONDS
     received = b""
     while not received.endswith(b"\n"):
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([reader], [], [], left)[0]:
-            raise LabError("lab_start_timeout", f"the lab was not ready within {START_SECONDS:.0f} s")
+            raise LabError("lab_start_timeout", f"The lab was not ready within {START_SECONDS:.0f} s.")
         chunk = os.read(reader, 65536)
         if not chunk:
             status = process.wait(STOP_SECONDS)
-            raise LabError("lab_died", f"the lab's process ended with status {status} while starting")
+            message = f"The lab's process ended with status {status} while starting."
+            raise LabError("lab_died", message)
         received += chunk
     report: dict[str, Any] = json.loads(received)
     if "error" in report:

@@ -36,7 +36,6 @@ class LabState:
     """What other processes need to know of a running lab.
 
     Attributes:
-        name: the lab's name.
         pid: process number of its supervisor, as the host sees it.
         base_url: the ARM endpoint, e.g. `https://127.0.0.1:41873`.
         proxy_port: loopback port of the CONNECT proxy for azd.
@@ -65,20 +64,18 @@ class LabDirectory:
         if not _NAME.fullmatch(name):
             raise LabError(
                 "lab_name_invalid",
-                f"'{name}' cannot be the name of a lab",
-                "Use up to 31 lower-case letters, digits and hyphens",
+                f"'{name}' cannot be the name of a lab.",
+                "Use up to 31 lower-case letters, digits and hyphens.",
             )
         self.name = name
         self.path = labs_root(environ) / name
 
     @property
     def log_file(self) -> Path:
-        """Output of the background process."""
         return self.path / "lab.log"
 
     @property
     def request_log(self) -> Path:
-        """One JSON line for each ARM request."""
         return self.path / "requests.jsonl"
 
     @property
@@ -105,16 +102,15 @@ class LabDirectory:
             except OSError as error:
                 raise LabError(
                     "lab_directory_refused",
-                    f"{self.path} cannot be made: {error.strerror}",
-                    "Set XDG_STATE_HOME to a directory of yours",
+                    f"{self.path} cannot be made: {error.strerror}.",
+                    "Set XDG_STATE_HOME to a directory of yours.",
                 ) from error
             if descriptor is not None:
                 self._clear()  # left by a process that was killed together with its janitor
                 return descriptor
             time.sleep(0.02)
-        raise LabError(
-            "lab_already_running", f"the lab '{self.name}' is already running", "See 'fwdctl lab status'"
-        )
+        message = f"The lab '{self.name}' is already running."
+        raise LabError("lab_already_running", message, "See `fwdctl lab status`.")
 
     def remove(self) -> None:
         """Wait until nobody holds the lab, then remove its directory and the parents that are empty."""
@@ -134,7 +130,7 @@ class LabDirectory:
             self.path.mkdir(parents=True)
         found = os.listdir(self.path)  # noqa: PTH208 - in one go: the lock is there first and last
         if _LOCK not in found and not _CLIENTS.issuperset(found):
-            raise LabError("lab_directory_foreign", f"{self.path} was not made by a lab", "Move it away")
+            raise LabError("lab_directory_foreign", f"{self.path} was not made by a lab.", "Move it away.")
         self.path.chmod(0o700)
 
     def _clear(self) -> None:
@@ -188,7 +184,6 @@ class LabDirectory:
         return bool(found) and _CLIENTS.issuperset(found)
 
     def running(self) -> bool:
-        """Whether the lab's process lives."""
         try:
             descriptor = self._lock(fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -199,7 +194,11 @@ class LabDirectory:
 
     def save(self, state: LabState) -> None:
         """Write the state in one step, readable by the owner only."""
-        self.write_private("lab.json", json.dumps(asdict(state), indent=1))
+        temporary = self.path / ".lab.json.new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(state), file, indent=1)
+        temporary.replace(self.path / "lab.json")
 
     def load(self) -> LabState:
         """Read the state of the running lab.
@@ -208,24 +207,14 @@ class LabDirectory:
             LabError: `lab_not_running`.
         """
         if not self.running():
-            raise LabError(
-                "lab_not_running", f"the lab '{self.name}' is not running", "Start it with 'fwdctl lab up'"
-            )
+            message = f"The lab '{self.name}' is not running."
+            raise LabError("lab_not_running", message, "Start it with `fwdctl lab up`.")
         try:
             values: dict[str, Any] = json.loads((self.path / "lab.json").read_text())
         except FileNotFoundError as error:
-            raise LabError(
-                "lab_not_running", f"the lab '{self.name}' is still starting", "Try again in a moment"
-            ) from error
+            message = f"The lab '{self.name}' is still starting."
+            raise LabError("lab_not_running", message, "Try again in a moment.") from error
         return LabState(**values)
-
-    def write_private(self, name: str, text: str) -> None:
-        """Replace a file of the lab atomically with mode 0600."""
-        temporary = self.path / f".{name}.new"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        temporary.replace(self.path / name)
 
 
 def labs_root(environ: Mapping[str, str]) -> Path:

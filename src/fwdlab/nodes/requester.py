@@ -1,4 +1,4 @@
-"""One end of a socket to a small process: requests with answers, and events."""
+"""Requests to a small process over a socket, their answers, and the events that it tells."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.nodes import wire
+from fwdlab.nodes import messages
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
 _ANSWER_SECONDS = 10.0
+_GONE = "the node is gone"
 
 
-class Peer:
-    """One end of a socket to a small process: requests with answers, and events."""
+class Requester:
+    """This process's end of the socket; `on_event` is told `{"gone": True}` when the other end closes."""
 
     def __init__(self, end: socket.socket, on_event: Callable[[dict[str, Any]], None]) -> None:
         end.setblocking(False)  # noqa: FBT003 - the standard library's own signature
@@ -36,13 +37,15 @@ class Peer:
             OSError: when the operation failed there, or the other end is gone.
             TimeoutError: after ten seconds.
         """
+        if self._end.fileno() < 0:
+            raise ConnectionResetError(_GONE)
         self._next += 1
         number = self._next
-        future: asyncio.Future[tuple[dict[str, Any], list[int]]] = self._loop.create_future()
-        self._waiting[number] = future
+        future = self._waiting[number] = self._loop.create_future()
         try:
-            wire.send(self._end, {**request, "id": number}, tuple(files))
-            answer, received = await asyncio.wait_for(future, _ANSWER_SECONDS)
+            messages.send(self._end, {**request, "id": number}, tuple(files))
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                answer, received = await future
         finally:
             self._waiting.pop(number, None)
         if "error" in answer:
@@ -52,7 +55,7 @@ class Peer:
     def _read(self) -> None:
         while True:
             try:
-                received = wire.receive(self._end)
+                received = messages.receive(self._end)
             except BlockingIOError:
                 return
             except OSError:
@@ -78,5 +81,5 @@ class Peer:
         self._end.close()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(ConnectionResetError("the node is gone"))
+                future.set_exception(ConnectionResetError(_GONE))
         self._on_event({"gone": True})

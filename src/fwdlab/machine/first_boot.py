@@ -1,4 +1,4 @@
-"""The part of cloud-init that machines of the lab need: `#cloud-config` and shell scripts as customData.
+"""What cloud-init does at a machine's first boot, as far as the lab needs it: cloud-config and shell scripts.
 
 As in cloud-init, `bootcmd` comes first, then `write_files`, deferred ones after everything else but `runcmd`;
 all commands of `runcmd` make up one shell script, so that a `cd` holds for the next one and a failure does
@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
+import contextlib
 import gzip
-import os
+import shlex
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
 if TYPE_CHECKING:
-    from fwdlab.nodes.nodes import Node
+    from collections.abc import Callable
+
+    from fwdlab.machine.ports import Machine
 
 OUTPUT = "/var/log/cloud-init-output.log"
 _SCRIPTS = "/var/lib/cloud/instance/scripts"
@@ -31,14 +33,21 @@ _RECORDED = {
 }  # fmt: skip
 
 
+_DECODERS: dict[str, tuple[Callable[[bytes], bytes], ...]] = {
+    "": (),
+    "text/plain": (),
+    **dict.fromkeys(("b64", "base64"), (base64.b64decode,)),
+    **dict.fromkeys(("gz", "gzip"), (gzip.decompress,)),
+    **dict.fromkeys(("gz+b64", "gzip+b64", "gz+base64", "gzip+base64"), (base64.b64decode, gzip.decompress)),
+}
+
+
 class CloudInitError(Exception):
     """customData that cloud-init would refuse."""
 
 
 @dataclass(frozen=True)
 class FileToWrite:
-    """One entry of `write_files`."""
-
     path: str
     content: bytes
     mode: int
@@ -48,14 +57,7 @@ class FileToWrite:
 
 @dataclass(frozen=True)
 class Configuration:
-    """customData, understood.
-
-    Attributes:
-        files: in order.
-        bootcmd: shell script, empty for none.
-        runcmd: shell script, empty for none.
-        warnings: what is not honoured.
-    """
+    """customData, understood: files in order, two shell scripts (empty for none), what is not honoured."""
 
     files: tuple[FileToWrite, ...] = ()
     bootcmd: str = ""
@@ -67,10 +69,7 @@ class Configuration:
 class Outcome:
     """How far cloud-init got on a machine.
 
-    Attributes:
-        state: `none` without customData.
-        errors: what went wrong; a machine of Azure still counts as provisioned then.
-        warnings: what is not honoured.
+    `none` is without customData. A machine of Azure counts as provisioned in spite of errors.
     """
 
     state: Literal["none", "running", "done", "error"] = "none"
@@ -79,10 +78,7 @@ class Outcome:
 
 
 def parse(custom_data: str) -> Configuration:
-    """Understand customData.
-
-    Args:
-        custom_data: base64 as in the ARM document; empty for none.
+    """Understand customData, base64 as in the ARM document; empty for none.
 
     Raises:
         CloudInitError: not base64, not YAML, an entry of a wrong shape, or a kind that the lab cannot run.
@@ -90,7 +86,7 @@ def parse(custom_data: str) -> Configuration:
     try:
         raw = base64.b64decode(custom_data, validate=True)
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
-    except (binascii.Error, OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise CloudInitError(f"customData is neither text nor gzip in base64: {error}") from error
     if not text.strip():
         return Configuration()
@@ -120,13 +116,11 @@ def parse(custom_data: str) -> Configuration:
 def _warnings(config: dict[str, Any]) -> list[str]:
     found = []
     for key in config:
-        if key in _HONOURED:
-            continue
         if key == "packages":
             found.append(f"packages are not installed: {', '.join(map(str, _list(config, key)))}")
         elif key in _RECORDED:
             found.append(f"{key} is not honoured in the lab")
-        else:
+        elif key not in _HONOURED:
             found.append(f"{key} is unknown to the lab's cloud-init")
     return found
 
@@ -144,8 +138,8 @@ def _file(entry: Any, number: int) -> FileToWrite:
     content = entry.get("content", "")
     raw = content if isinstance(content, bytes) else str(content).encode()
     try:
-        for step in _decoders(str(entry.get("encoding", "text/plain")), str(entry["path"])):
-            raw = base64.b64decode(raw) if step == "b64" else gzip.decompress(raw)
+        for step in _DECODERS[str(entry.get("encoding", "text/plain")).lower()]:
+            raw = step(raw)
         mode = entry.get("permissions", "0644")
         return FileToWrite(
             str(entry["path"]),
@@ -154,21 +148,12 @@ def _file(entry: Any, number: int) -> FileToWrite:
             bool(entry.get("append", False)),
             bool(entry.get("defer", False)),
         )
-    except (binascii.Error, OSError, EOFError, ValueError) as error:
+    except KeyError as error:
+        raise CloudInitError(
+            f"write_files[{number}] {entry['path']}: unknown encoding {error.args[0]}"
+        ) from error
+    except (OSError, EOFError, ValueError) as error:
         raise CloudInitError(f"write_files[{number}] {entry['path']}: {error}") from error
-
-
-def _decoders(encoding: str, path: str) -> tuple[str, ...]:
-    known = {
-        ("gz", "gzip"): ("gz",),
-        ("gz+base64", "gzip+base64", "gz+b64", "gzip+b64"): ("b64", "gz"),
-        ("b64", "base64"): ("b64",),
-        ("text/plain", ""): (),
-    }
-    for names, steps in known.items():
-        if encoding.lower() in names:
-            return steps
-    raise CloudInitError(f"{path}: unknown encoding {encoding}")
 
 
 def _script(commands: list[Any], key: str) -> str:
@@ -178,7 +163,7 @@ def _script(commands: list[Any], key: str) -> str:
     lines = ["#!/bin/sh"]
     for number, command in enumerate(commands):
         if isinstance(command, list):
-            lines.append(" ".join("'" + str(word).replace("'", "'\\''") + "'" for word in command))
+            lines.append(shlex.join(str(word) for word in command))
         elif isinstance(command, str):
             lines.append(command)
         elif command is not None:
@@ -186,14 +171,8 @@ def _script(commands: list[Any], key: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def run(node: Node, custom_data: str, outcome: Outcome) -> None:
-    """Do to a machine what its customData says; `outcome` follows.
-
-    Args:
-        node: the machine.
-        custom_data: base64.
-        outcome: changed while cloud-init runs.
-    """
+async def run(machine: Machine, custom_data: str, outcome: Outcome) -> None:
+    """Do to a machine what its customData (base64) says; `outcome` follows."""
     if not custom_data:
         return
     outcome.state = "running"
@@ -201,41 +180,30 @@ async def run(node: Node, custom_data: str, outcome: Outcome) -> None:
         config = parse(custom_data)
         outcome.warnings += config.warnings
         for warning in config.warnings:
-            await _note(node, f"warning: {warning}")
-        await _execute(node, "bootcmd", config.bootcmd, outcome)
-        for file in (f for f in config.files if not f.defer):
-            await node.write(file.path, file.content, file.mode, append=file.append)
-        for file in (f for f in config.files if f.defer):
-            await node.write(file.path, file.content, file.mode, append=file.append)
-        await _execute(node, "runcmd", config.runcmd, outcome)
-    except (TimeoutError, CloudInitError, OSError) as error:
+            await _note(machine, f"warning: {warning}")
+        await _execute(machine, "bootcmd", config.bootcmd, outcome)
+        for file in sorted(config.files, key=lambda each: each.defer):
+            await machine.write(file.path, file.content, file.mode, append=file.append)
+        await _execute(machine, "runcmd", config.runcmd, outcome)
+    except (CloudInitError, OSError) as error:
         outcome.errors.append(str(error) or type(error).__name__)
-        await _note(node, f"error: {error}")
+        await _note(machine, f"error: {error}")
     outcome.state = "error" if outcome.errors else "done"
-    await _note(node, f"Cloud-init of the lab finished: {outcome.state}")
+    await _note(machine, f"Cloud-init of the lab finished: {outcome.state}")
 
 
-async def _note(node: Node, text: str) -> None:
-    try:
-        await node.write(OUTPUT, f"{text}\n".encode(), append=True)
-    except OSError as error:
-        # The machine is gone; whoever removed it knows.
-        if not isinstance(error, ConnectionError):
-            raise
+async def _note(machine: Machine, text: str) -> None:
+    with contextlib.suppress(ConnectionError):  # the machine is gone; whoever removed it knows
+        await machine.write(OUTPUT, f"{text}\n".encode(), append=True)
 
 
-async def _execute(node: Node, name: str, script: str, outcome: Outcome) -> None:
+async def _execute(machine: Machine, name: str, script: str, outcome: Outcome) -> None:
     if not script:
         return
     path = f"{_SCRIPTS}/{name}"
-    await node.write(path, script.encode(), 0o700)
-    output = await node.open(OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        process, _ = await node.spawn([path], files=(nothing, output, output))
-    finally:
-        os.close(output)
-        os.close(nothing)
-    code = await asyncio.wait_for(asyncio.shield(process.ended), _SECONDS)
+    await machine.write(path, script.encode(), 0o700)
+    process = await machine.start([path], log=OUTPUT)
+    async with asyncio.timeout(_SECONDS):
+        code = await asyncio.shield(process.ended)
     if code:
         outcome.errors.append(f"{name} ended with {code}")

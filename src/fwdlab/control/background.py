@@ -1,4 +1,8 @@
-"""The lab's background process: `python -m fwdlab.control.service NAME PORT LOCK READY`, two descriptors."""
+"""The lab's background process: `python -m fwdlab.control.background NAME PORT LOCK`.
+
+LOCK is the descriptor of the lab's lock. Standard output is told that the lab is ready or has failed; what
+comes later goes to the log, which is standard error.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Keep the lab's lock, enter its namespaces, serve until told to end."""
-    name, port, lock, ready = sys.argv[1], *map(int, sys.argv[2:])
+    name, port, lock = sys.argv[1], *map(int, sys.argv[2:])
     os.set_inheritable(lock, False)  # noqa: FBT003 - positional only; forks keep it, other programs do not
     directory = LabDirectory(name, os.environ)
     supervisor = os.getpid()
@@ -30,42 +34,41 @@ def main() -> int:
         # Only now: what follows is large, and the processes around it should stay small.
         from fwdlab.control.lab import Lab
 
-        asyncio.run(_serve(Lab(directory, supervisor=supervisor, port=port), ready))
+        asyncio.run(_serve(Lab(directory, supervisor=supervisor, port=port)))
     except LabError as error:
-        _report(
-            ready, {"error": {"code": error.code, "message": error.message, "suggestion": error.suggestion}}
-        )
+        _report({"error": vars(error)})
         return 1
     except Exception as error:  # noqa: BLE001 - the only way to tell the command that waits
         traceback.print_exc()
-        _report(ready, {"error": {"code": "lab_failed", "message": f"{type(error).__name__}: {error}"}})
+        _report({"error": {"code": "lab_failed", "message": f"{type(error).__name__}: {error}."}})
         return 1
     return 0
 
 
-async def _serve(lab: Lab, ready: int) -> None:
+async def _serve(lab: Lab) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     try:
-        from fwdlab.control.endpoints import Control
+        from fwdlab.control.private_routes import PrivateRoutes
 
-        Control(lab, await lab.start()).register()
-        if _report(ready, {"ready": True}):
+        PrivateRoutes(lab, await lab.start()).register()
+        if _report({"ready": True}):
             await ended.wait()
     finally:
         await lab.stop()
 
 
-def _report(ready: int, report: dict[str, object]) -> bool:
+def _report(report: dict[str, object]) -> bool:
     """Tell the command that waits; False when it has gone meanwhile, and with it the wish for a lab."""
     try:
-        os.write(ready, json.dumps(report).encode() + b"\n")
-        os.close(ready)
+        os.write(1, json.dumps(report).encode() + b"\n")
     except OSError:
-        print("nobody waits for the lab any more", file=sys.stderr)  # noqa: T201 - the lab's log
+        print("Nobody waits for the lab any more.", file=sys.stderr)  # noqa: T201 - the lab's log
         return False
+    finally:
+        os.dup2(2, 1)
     return True
 
 

@@ -1,8 +1,9 @@
-"""A packet's way: how many connections each hop has seen, counted by the kernel and by the servers."""
+"""How many connections each hop on a packet's way has seen, counted by the kernel and by the forwarders."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,16 +13,14 @@ if TYPE_CHECKING:
 _RULE = re.compile(r"\[(\d+):\d+\] -A \S+ .*-j DNAT --to-destination (\S+)")
 
 
-async def packets_way(snapshot: Snapshot, data_plane: DataPlane) -> list[dict[str, Any]]:
+async def hop_counters(snapshot: Snapshot, data_plane: DataPlane) -> list[dict[str, Any]]:
     """Connections by hop, in the order of the way.
 
     The fabric counts at the private endpoint, the link service and the load balancer; each forwarder's own
     iptables counts what it translated to which target. Only the first packet of a connection passes a nat
     table, so packets there are connections.
     """
-    hops = [
-        {"hop": counter.hop, "connections": counter.connections} for counter in await data_plane.counters()
-    ]
+    hops = [asdict(counter) for counter in await data_plane.counters()]
     for node in sorted(snapshot.nodes, key=lambda each: each.name):
         if "/virtualmachinescalesets/" not in node.resource_id.lower():
             continue

@@ -1,4 +1,4 @@
-"""A program with a terminal inside a node."""
+"""A program on a pseudo-terminal inside a node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fwdlab.nodes.nodes import Node, Process
+    from fwdlab.machine.ports import Machine, Process
 
 _CHUNK = 65536
 _END_SECONDS = 2.0
@@ -22,17 +22,11 @@ def _fulfil(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-class Terminal:
-    """The master side of a terminal, and the process that has it as its controlling terminal.
+class Pty:
+    """The master side of a terminal (closed by this object), and the session leader that it controls."""
 
-    Args:
-        node: where the process runs.
-        process: session leader.
-        master: open file of the master side; this object closes it.
-    """
-
-    def __init__(self, node: Node, process: Process, master: int) -> None:
-        self._node = node
+    def __init__(self, machine: Machine, process: Process, master: int) -> None:
+        self._machine = machine
         self._process = process
         self._master = master
         self._closed = False
@@ -47,9 +41,7 @@ class Terminal:
             except BlockingIOError:
                 if self._process.ended.done():
                     return b""  # a child in the background may keep the terminal open for ever
-                future = self._loop.create_future()
-                self._loop.add_reader(self._master, _fulfil, future)
-                await self._until(future, self._loop.remove_reader)
+                await self._ready(self._loop.add_reader, self._loop.remove_reader)
             except OSError:
                 return b""  # EIO: the last one that had the terminal open is gone
         return b""
@@ -63,20 +55,20 @@ class Terminal:
             except BlockingIOError:
                 if self._process.ended.done():
                     return
-                future = self._loop.create_future()
-                self._loop.add_writer(self._master, _fulfil, future)
-                await self._until(future, self._loop.remove_writer)
+                await self._ready(self._loop.add_writer, self._loop.remove_writer)
             except OSError:
                 return
 
-    async def _until(self, future: asyncio.Future[None], stop: Callable[[int], bool]) -> None:
+    async def _ready(self, add: Callable[..., Any], remove: Callable[[int], bool]) -> None:
         """Wait until the terminal is ready or the program has ended."""
+        ready: asyncio.Future[None] = self._loop.create_future()
+        add(self._master, _fulfil, ready)
         try:
-            either: list[asyncio.Future[Any]] = [future, self._process.ended]
+            either: list[asyncio.Future[Any]] = [ready, self._process.ended]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             if not self._closed:
-                stop(self._master)
+                remove(self._master)
 
     async def wait(self) -> int:
         """Exit status as a shell gives it: 128 and the number for a signal."""
@@ -92,8 +84,9 @@ class Terminal:
             remove(self._master)
         os.close(self._master)  # the kernel sends SIGHUP to the foreground group
         if not self._process.ended.done():
-            await self._node.kill(self._process, signal.SIGHUP)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._process.ended), _END_SECONDS)
+            await self._machine.kill(self._process, signal.SIGHUP)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_SECONDS):
+                    await asyncio.shield(self._process.ended)
                 return
-            await self._node.kill(self._process, signal.SIGKILL)
+            await self._machine.kill(self._process, signal.SIGKILL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.fabric.wanted import Record, View
+from fwdlab.fabric.wanted import Record, View, reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,30 +24,24 @@ def views(
 ) -> tuple[View, ...]:
     """For each network, the zones that are linked to it.
 
-    Args:
-        zones: documents of the private zones.
-        documents: every document by lower-case id; records and links are found by their id and type.
-        networks: by lower-case id.
-        warnings: told of record types that the lab does not answer.
+    Documents and networks are by lower-case id; `warnings` is told of record types that are not answered.
     """
     linked: dict[str, set[str]] = {key: set() for key in networks}
     for document in documents.values():
         if str(document.get("type", "")).lower() == _LINK:
-            target = str((document["properties"].get("virtualNetwork") or {}).get("id", "")).lower()
+            target = reference(document["properties"].get("virtualNetwork"))
             linked.setdefault(target, set()).add(document["id"].lower().rsplit("/", 2)[0])
     records = {zone["id"].lower(): _records(zone, documents, warnings) for zone in zones}
     names = {zone["id"].lower(): zone["id"].rsplit("/", 1)[-1].lower() for zone in zones}
-    made = []
-    for key, network in networks.items():
-        own = sorted(linked[key] & names.keys())
-        made.append(
-            View(
-                network.number,
-                tuple(names[zone] for zone in own),
-                tuple(record for zone in own for record in records[zone]),
-            )
+    own = {key: sorted(linked[key] & names.keys()) for key in networks}
+    return tuple(
+        View(
+            network.number,
+            tuple(names[zone] for zone in own[key]),
+            tuple(record for zone in own[key] for record in records[zone]),
         )
-    return tuple(made)
+        for key, network in networks.items()
+    )
 
 
 def _records(zone: Document, documents: Mapping[str, Document], warnings: list[str]) -> tuple[Record, ...]:

@@ -17,7 +17,6 @@ MOST_FILES = 240
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """Two connected ends."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
@@ -35,15 +34,13 @@ def send(end: socket.socket, message: dict[str, Any], files: tuple[int, ...] = (
 
 
 def receive(end: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """Receive one message and the files that came with it; None when the other end is gone.
+    """Receive one message and its files; None when the other end is gone.
 
     Raises:
         BlockingIOError: when the socket does not block and nothing is there.
     """
     packet, files, _, _ = socket.recv_fds(end, LARGEST + 1, MOST_FILES)
     if not packet:
-        for file in files:
-            os.close(file)
         return None
     for file in files:
         os.set_inheritable(file, False)  # noqa: FBT003 - the standard library's own signature

@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.http import Answer
-from fwdlab.control.way import packets_way
+from fwdlab.control.hop_counters import hop_counters
 from fwdlab.errors import LabError
-from fwdlab.faults import Bench, FaultBoard, Service
+from fwdlab.faults import Context, FaultBoard
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ _CONTAINER_GROUP = "Microsoft.ContainerInstance/containerGroups"
 _LONGEST_WAIT = 25.0
 
 
-class Control:
+class PrivateRoutes:
     """Answers for one lab."""
 
     def __init__(self, lab: Lab, state: LabState) -> None:
@@ -30,7 +30,6 @@ class Control:
         self.faults = FaultBoard()
 
     def register(self) -> None:
-        """Add every route to the lab's server."""
         routes: dict[tuple[str, str], Callable[[ArmRequest], Awaitable[Any]]] = {
             ("GET", "/lab/status"): self.status,
             ("GET", "/lab/log"): self.log,
@@ -88,16 +87,15 @@ class Control:
         """Requests past a number; waits for new ones when asked to."""
         after = int(request.query.get("after", "0"))
         seconds = min(float(request.query.get("wait", "0")), _LONGEST_WAIT)
-        lines = (
-            await self.lab.requests.wait(after, seconds) if seconds else self.lab.requests.tail(after=after)
-        )
+        log = self.lab.requests
+        lines = await log.wait(after, seconds) if seconds else log.tail(after=after)
         last = lines[-1]["n"] if lines else after
         shown = [line for line in lines if not line.get("path", "").startswith("/lab/")]
         return {"requests": shown, "last": last}
 
     async def way(self, _request: ArmRequest) -> dict[str, Any]:
         """What each hop has counted."""
-        return {"hops": await packets_way(self.lab.store.snapshot(), self.lab.data_plane)}
+        return {"hops": await hop_counters(self.lab.store.snapshot(), self.lab.data_plane)}
 
     async def node(self, request: ArmRequest) -> dict[str, Any]:
         """One node, with the process by which its namespaces can be entered."""
@@ -106,7 +104,7 @@ class Control:
 
     async def run(self, request: ArmRequest) -> dict[str, Any]:
         """Run a program in a node and answer what it printed."""
-        done = await self.lab.data_plane.run(request.body["node"], request.body["argv"], timeout=50)
+        done = await self.lab.data_plane.run(request.body["node"], request.body["argv"], seconds=50)
         return {
             "returncode": done.returncode,
             "stdout": done.stdout.decode("utf-8", "replace"),
@@ -127,16 +125,9 @@ class Control:
     async def cause(self, request: ArmRequest) -> dict[str, Any]:
         """Bring a fault about."""
         target = str(request.body.get("target", ""))
-        server = self.lab.server
-        switches = Service(
-            self.lab.api.settings,
-            self.lab.deployments.engine,
-            server.authority,
-            server.sessions.faults,
-            server.interceptors,
-        )
-        bench = Bench(self.lab.store.snapshot, self.lab.api, self.lab.data_plane, switches, target)
-        fault = await self.faults.cause(str(request.body["name"]), bench)
+        lab = self.lab
+        context = Context(lab.api, lab.server, lab.deployments.engine, lab.data_plane, target)
+        fault = await self.faults.cause(str(request.body["name"]), context)
         await self.lab.api.settle()
         return {"name": fault.name, "summary": fault.summary}
 
@@ -157,6 +148,6 @@ def _answering(handler: Callable[[ArmRequest], Awaitable[Any]]) -> Callable[[Arm
         try:
             return Answer(200, await handler(request))
         except (KeyError, TypeError, ValueError) as error:
-            raise LabError("lab_request_invalid", f"{request.path}: {error}") from error
+            raise LabError("lab_request_invalid", f"{request.path}: {error}.") from error
 
     return answer

@@ -1,4 +1,7 @@
-"""The few system calls that Python has no function for. Standard library only."""
+"""The few system calls that Python has no function for. Standard library only.
+
+Each raises OSError with the kernel's errno; `filename` says what was refused.
+"""
 
 from __future__ import annotations
 
@@ -42,33 +45,18 @@ class _MountAttributes(ctypes.Structure):
 def _check(result: int, step: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"{step}: {os.strerror(number)}")
+        raise OSError(number, os.strerror(number), step)
 
 
-def unshare(flags: int) -> None:
-    """Leave the namespaces in `flags` for new ones (unshare(2)).
-
-    Raises:
-        OSError: with the kernel's errno.
-    """
-    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+def unshare(flags: int, step: str = "unshare") -> None:
+    _check(_libc.unshare(ctypes.c_int(flags)), step)
 
 
 def setns(descriptor: int, kind: int) -> None:
-    """Enter the namespace behind an open `/proc/PID/ns/*` file (setns(2)).
-
-    Raises:
-        OSError: with the kernel's errno.
-    """
     _check(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)), "setns")
 
 
 def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str = "") -> None:
-    """Mount a file system (mount(2)).
-
-    Raises:
-        OSError: with the kernel's errno and the target's name.
-    """
     result = _libc.mount(
         source.encode(),
         target.encode(),
@@ -79,17 +67,17 @@ def mount(source: str, target: str, kind: str | None = None, flags: int = 0, dat
     _check(result, f"mount {target}")
 
 
+def mount_proc() -> None:
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
 def make_private() -> None:
     """Keep every later mount to this mount namespace."""
     mount("none", "/", None, MS_REC | MS_PRIVATE)
 
 
 def make_read_only() -> None:
-    """Make every present mount of this mount namespace read-only (mount_setattr(2), Linux 5.12).
-
-    Raises:
-        OSError: with the kernel's errno.
-    """
+    """Make every present mount of this mount namespace read-only (mount_setattr(2), Linux 5.12)."""
     attributes = _MountAttributes(attr_set=_MOUNT_ATTR_RDONLY)
     result = _libc.syscall(
         ctypes.c_long(_SYS_MOUNT_SETATTR),
@@ -99,7 +87,7 @@ def make_read_only() -> None:
         ctypes.byref(attributes),
         ctypes.c_size_t(ctypes.sizeof(attributes)),
     )
-    _check(result, "mount_setattr /")
+    _check(result, "make mounts read-only")
 
 
 def die_with_parent(parent: int | None = None) -> None:
@@ -109,9 +97,20 @@ def die_with_parent(parent: int | None = None) -> None:
         parent: the parent's process number if it is visible from here; when the parent has already ended,
             this process ends at once, because the kernel would never tell.
     """
-    _check(
-        _libc.prctl(ctypes.c_int(_PR_SET_PDEATHSIG), ctypes.c_ulong(signal.SIGKILL), 0, 0, 0),
-        "prctl PR_SET_PDEATHSIG",
-    )
+    result = _libc.prctl(ctypes.c_int(_PR_SET_PDEATHSIG), ctypes.c_ulong(signal.SIGKILL), 0, 0, 0)
+    _check(result, "prctl PR_SET_PDEATHSIG")
     if parent is not None and os.getppid() != parent:
         os._exit(1)
+
+
+def reap() -> list[tuple[int, int]]:
+    """Collect the children that have ended: process number and exit code, negative for a signal."""
+    ended: list[tuple[int, int]] = []
+    while True:
+        try:
+            child, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if child == 0:
+            return ended
+        ended.append((child, os.waitstatus_to_exitcode(status)))

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from fwdlab.machine.cloudinit import CloudInitError, Configuration, parse
+from fwdlab.machine.first_boot import CloudInitError, Configuration, parse
 
 
 def config(text: str | bytes) -> Configuration:
