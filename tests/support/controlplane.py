@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.api import ArmApi
-from fwdlab.arm.auth import Credentials
 from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.clients.certs import Certificates, ensure_certificates
+from fwdlab.clients.credentials import Credentials
 from fwdlab.clients.profile import Profile
 
 if TYPE_CHECKING:

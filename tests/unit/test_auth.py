@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdlab.arm.auth import Authority, Credentials, decode_token, encode_token
+from fwdlab.arm.auth import Authority, decode_token, encode_token
 from fwdlab.arm.errors import ArmError
+from fwdlab.clients.credentials import Credentials
 
 if TYPE_CHECKING:
     from pathlib import Path

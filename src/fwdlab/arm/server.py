@@ -25,9 +25,9 @@ from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
-    from fwdlab.arm.auth import Credentials
     from fwdlab.arm.log import RequestLog
     from fwdlab.clients.certs import Certificates
+    from fwdlab.clients.credentials import Credentials
 
 Interceptor = Callable[[ArmRequest], Awaitable["Answer | None"]]
 ControlHandler = Callable[[ArmRequest], Awaitable[Answer]]
