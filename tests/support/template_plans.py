@@ -13,7 +13,7 @@ from fwdlab.arm.template.scopes import Scope
 from support.deployment_target import SUBSCRIPTION, SUBSCRIPTION_SCHEMA, template
 
 if TYPE_CHECKING:
-    from fwdlab.arm.template.plan import Plan
+    from fwdlab.arm.template.expansion import Expansion
 
 
 NET = "Microsoft.Network/virtualNetworks"
@@ -23,7 +23,7 @@ IN_GROUP = Scope(SUBSCRIPTION, "rg")
 
 def plan(
     resources: Any, scope: Scope = IN_GROUP, values: dict[str, Any] | None = None, **sections: Any
-) -> Plan:
+) -> Expansion:
     if not scope.resource_group:
         sections["schema"] = SUBSCRIPTION_SCHEMA
     parameters = {name: {"value": value} for name, value in (values or {}).items()}

@@ -11,12 +11,13 @@ from support.deployment_target import AT_SUBSCRIPTION, GROUP
 from support.template_plans import NET, net, plan, refused
 
 if TYPE_CHECKING:
-    from fwdlab.arm.template.plan import Plan
+    from fwdlab.arm.template.expansion import Expansion
 
 
-def waits(found: Plan) -> dict[str, set[str]]:
+def waits(found: Expansion) -> dict[str, set[str]]:
     return {
-        one.name: {found.resources[key].name for key in one.depends_on} for one in found.resources.values()
+        found.resources[key].name: {found.resources[one].name for one in waits}
+        for key, waits in found.depends_on.items()
     }
 
 

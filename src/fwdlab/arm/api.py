@@ -85,13 +85,12 @@ class ArmApi:
         """Full types that the lab knows, in Azure's casing."""
         return tuple(provider.type for provider in self.world.providers.values())
 
-    async def put(self, resource_id: str, body: Any, *, api_version: str = "") -> dict[str, Any]:
+    async def put(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Create or replace a resource and return its document.
 
         Raises:
             ArmError: as the service would answer.
         """
-        del api_version  # the lab answers every version alike
         parsed = self._resource_id(resource_id)
         provider = self.world.provider(parsed.type)
         content = _content(body)
@@ -103,13 +102,12 @@ class ArmApi:
         await self._settle_nodes(parsed)
         return provider.get(parsed)
 
-    async def check(self, resource_id: str, body: Any, *, api_version: str = "") -> None:
+    async def check(self, resource_id: str, body: Any) -> None:
         """Refuse what `put` would refuse whatever else exists; change nothing.
 
         Raises:
             ArmError: as the service would answer.
         """
-        del api_version
         parsed = self._resource_id(resource_id)
         provider = self.world.provider(parsed.type)
         content = _content(body)

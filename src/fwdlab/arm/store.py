@@ -149,3 +149,7 @@ def not_found(resource_id: str) -> ArmError:
 def group_not_found(name: str) -> ArmError:
     """ARM's answer for a resource group that does not exist."""
     return ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+
+
+def subscription_not_found(subscription: str) -> ArmError:
+    return ArmError(404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,6 +30,10 @@ class Need:
     payload: str = ""
 
 
+def random_guid() -> str:
+    return str(uuid.uuid4())
+
+
 class Unresolved(Exception):  # noqa: N818 - it is a question, not an error
     """An expression needs answers before it has a value; evaluate again with them in `Frame.known`."""
 
@@ -35,17 +42,39 @@ class Unresolved(Exception):  # noqa: N818 - it is a question, not an error
         self.needs = needs
 
 
-class Names(Protocol):
-    """Resolves what `reference()` and its kin are given."""
+def not_here(name: str) -> ExpressionError:
+    """The error for a function that is not allowed where it stands."""
+    return ExpressionError(
+        f"The template function '{name}' is not expected at this location. "
+        f"Please see https://aka.ms/arm-functions for usage details."
+    )
+
+
+def not_defined(text: str) -> ExpressionError:
+    """The error for a resource that a template names and does not have."""
+    return ExpressionError(
+        f"The resource '{text}' is not defined in the template. "
+        f"Please see https://aka.ms/arm-syntax for usage details."
+    )
+
+
+class Names:
+    """Resolves what `reference()` and its kin are given; this one knows no resource.
+
+    All methods raise `ExpressionError` when nothing matches.
+    """
 
     def resource(self, text: str) -> str:
-        """The id meant by an id, a name or a symbolic name; ExpressionError when nothing matches."""
+        """The id meant by an id, a name or a symbolic name."""
+        raise not_defined(text)
 
     def loop(self, text: str) -> list[str]:
-        """The ids of a resource loop by its symbolic name; ExpressionError when nothing matches."""
+        """The ids of a resource loop by its symbolic name."""
+        raise not_defined(text)
 
     def info(self, text: str) -> dict[str, Any]:
-        """Id, name, type and apiVersion of the resource with a symbolic name; ExpressionError likewise."""
+        """Id, name, type and apiVersion of the resource with a symbolic name."""
+        raise not_defined(text)
 
 
 @dataclass(frozen=True)
@@ -90,7 +119,7 @@ class Environment:
         parameters: value of a parameter by name; ExpressionError when there is none.
         variables: likewise.
         functions: user-defined functions by lower-case `namespace.name`.
-        names: the template's resources, None while parameters and variables are evaluated.
+        names: the template's resources, once they are known.
         now: the moment that `utcNow()` gives.
         new_guid: what `newGuid()` gives.
     """
@@ -102,6 +131,6 @@ class Environment:
     parameters: Callable[[str], Any]
     variables: Callable[[str], Any]
     functions: Mapping[str, UserFunction] = field(default_factory=dict)
-    names: Names | None = None
+    names: Names = field(default_factory=Names)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    new_guid: Callable[[], str] = lambda: "00000000-0000-0000-0000-000000000000"
+    new_guid: Callable[[], str] = random_guid

@@ -26,12 +26,10 @@ TERMINAL = (
 
 
 def invalid_template(detail: str) -> ArmError:
-    """The template or what was passed for its parameters is not valid."""
     return ArmError(_BAD_REQUEST, "InvalidTemplate", f"Deployment template validation failed: '{detail}'.")
 
 
 def invalid_expression(resource: str, detail: str) -> ArmError:
-    """An expression of one resource cannot be evaluated."""
     return ArmError(
         _BAD_REQUEST,
         "InvalidTemplate",
@@ -40,7 +38,6 @@ def invalid_expression(resource: str, detail: str) -> ArmError:
 
 
 def invalid_deployment(name: str, details: list[dict[str, Any]]) -> ArmError:
-    """Preflight found what a provider would refuse."""
     return ArmError(
         _BAD_REQUEST,
         "InvalidTemplateDeployment",
@@ -51,7 +48,6 @@ def invalid_deployment(name: str, details: list[dict[str, Any]]) -> ArmError:
 
 
 def invalid_content(detail: str) -> ArmError:
-    """The request body is not a deployment."""
     return ArmError(
         _BAD_REQUEST,
         "InvalidRequestContent",
@@ -60,29 +56,14 @@ def invalid_content(detail: str) -> ArmError:
 
 
 def not_supported(code: str, detail: str) -> ArmError:
-    """Azure could do it and the lab cannot."""
     return ArmError(_BAD_REQUEST, code, detail)
 
 
 def deployment_not_found(name: str) -> ArmError:
-    """There is no deployment of that name in the scope."""
     return ArmError(_NOT_FOUND, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
 
 
-def group_not_found(name: str) -> ArmError:
-    """There is no such resource group."""
-    return ArmError(_NOT_FOUND, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
-
-
-def subscription_not_found(subscription: str) -> ArmError:
-    """The template deploys to a subscription other than the lab's."""
-    return ArmError(
-        _NOT_FOUND, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found."
-    )
-
-
 def deployment_active(name: str) -> ArmError:
-    """A deployment of that name is under way."""
     return ArmError(
         _CONFLICT,
         "DeploymentActive",
@@ -92,7 +73,6 @@ def deployment_active(name: str) -> ArmError:
 
 
 def cannot_cancel(name: str, state: str) -> ArmError:
-    """Only what is under way can be cancelled."""
     return ArmError(
         _CONFLICT,
         "DeploymentCannotBeCancelled",
@@ -100,23 +80,21 @@ def cannot_cancel(name: str, state: str) -> ArmError:
     )
 
 
-def output_failed(name: str, detail: str) -> dict[str, Any]:
-    """The error of a deployment one of whose outputs cannot be evaluated."""
+def output_failed(target: str, name: str, detail: str) -> ArmError:
     code = "DeploymentOutputEvaluationFailed"
-    return {
-        "code": code,
-        "message": (
-            f"Unable to evaluate template outputs: '{name}'. Please see error details and deployment "
-            f"operations. Please see https://aka.ms/arm-common-errors for usage details."
-        ),
-        "details": [
+    return ArmError(
+        _CONFLICT,
+        code,
+        f"Unable to evaluate template outputs: '{name}'. Please see error details and deployment "
+        f"operations. Please see https://aka.ms/arm-common-errors for usage details.",
+        target=target,
+        details=[
             {"code": code, "target": name, "message": f"The template output '{name}' is not valid: {detail}"}
         ],
-    }
+    )
 
 
 def deployment_failed(target: str, details: list[dict[str, Any]]) -> dict[str, Any]:
-    """The error of a deployment some of whose resources failed."""
     return {"code": "DeploymentFailed", "target": target, "message": AT_LEAST_ONE, "details": details}
 
 
@@ -130,7 +108,6 @@ def cancelation(moment: datetime) -> str:
 
 
 def deployment_canceled(target: str, reason: str) -> dict[str, Any]:
-    """The error of a deployment that was cancelled."""
     return {"code": "DeploymentCanceled", "target": target, "message": reason}
 
 

@@ -9,11 +9,15 @@ from fwdlab.arm.template import (
     functions_numbers,
     functions_strings,
 )
-from fwdlab.arm.template.registry import TABLE, Function
 
-FAMILIES = (functions_arrays, functions_dates, functions_network, functions_numbers, functions_strings)
-
-
-def find(name: str) -> Function | None:
-    """The function of that name, without case."""
-    return TABLE.get(name.lower())
+TABLE = {
+    function.name.lower(): function
+    for family in (
+        functions_arrays,
+        functions_dates,
+        functions_network,
+        functions_numbers,
+        functions_strings,
+    )
+    for function in family.FUNCTIONS
+}

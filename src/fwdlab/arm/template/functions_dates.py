@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from fwdlab.arm.template.registry import a_string, an_integer, function
+from fwdlab.arm.template.registry import Function
 from fwdlab.arm.template.values import ExpressionError
 
 DEFAULT_UTC_FORMAT = "yyyyMMddTHHmmssZ"
+_RESULT_FORMAT = "yyyy-MM-ddTHH:mm:ssZ"
 _DURATION = re.compile(
     r"(?P<sign>-)?P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
     r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
@@ -64,21 +64,14 @@ def _piece(moment: datetime, token: str) -> str:  # noqa: PLR0911 - one for each
     return "Z" if letter == "K" else token
 
 
-def parse_date(name: str, text: Any) -> datetime:
-    """An ISO 8601 moment, or the form that utcNow() gives by default; UTC where it names no zone.
-
-    Raises:
-        ExpressionError: it is neither.
-    """
-    value = a_string(name, text)
-    iso = re.sub(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", r"\1-\2-\3T\4:\5:\6", value)
-    iso = re.sub(r"Z$", "+00:00", iso.replace(" ", "T", 1))
-    iso = re.sub(r"\.(\d+)", lambda match: "." + match.group(1)[:6].ljust(6, "0"), iso)
+def _parsed(name: str, text: str) -> datetime:
+    """An ISO 8601 moment, or the form that utcNow() gives by default; UTC where it names no zone."""
+    iso = re.sub(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", r"\1-\2-\3T\4:\5:\6", text)
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError as error:
         raise ExpressionError(
-            f"The template language function '{name}' expects a date time in ISO 8601, not '{value}'."
+            f"The template language function '{name}' expects a date time in ISO 8601, not '{text}'."
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -93,24 +86,23 @@ def _shift_months(moment: datetime, months: int) -> datetime:
     return moment.replace(year=year, month=month + 1)
 
 
-@function("dateTimeAdd", 2, 3)
-def _date_time_add(base: Any, duration: Any, pattern: Any = "yyyy-MM-ddTHH:mm:ssZ") -> str:
-    match = _DURATION.fullmatch(a_string("dateTimeAdd", duration))
+def _date_time_add(base: str, duration: str, pattern: str = _RESULT_FORMAT) -> str:
+    match = _DURATION.fullmatch(duration)
     if match is None:
         raise ExpressionError(f"The template language function 'dateTimeAdd' cannot read '{duration}'.")
     sign = -1 if match["sign"] else 1
     part = {key: float(value or 0) for key, value in match.groupdict().items() if key != "sign"}
     months = int(part.pop("years") * _MONTHS_A_YEAR + part.pop("months"))
-    moment = _shift_months(parse_date("dateTimeAdd", base), sign * months) + sign * timedelta(**part)
-    return format_date(moment, a_string("dateTimeAdd", pattern))
+    moment = _shift_months(_parsed("dateTimeAdd", base), sign * months) + sign * timedelta(**part)
+    return format_date(moment, pattern)
 
 
-@function("dateTimeToEpoch", 1)
-def _date_time_to_epoch(value: Any) -> int:
-    return int(parse_date("dateTimeToEpoch", value).timestamp())
+def _from_epoch(seconds: int) -> str:
+    return format_date(datetime.fromtimestamp(seconds, UTC), _RESULT_FORMAT)
 
 
-@function("dateTimeFromEpoch", 1)
-def _date_time_from_epoch(value: Any) -> str:
-    moment = datetime.fromtimestamp(an_integer("dateTimeFromEpoch", value), UTC)
-    return format_date(moment, "yyyy-MM-ddTHH:mm:ssZ")
+FUNCTIONS = (
+    Function("dateTimeAdd", "string string string?", _date_time_add),
+    Function("dateTimeToEpoch", "string", lambda text: int(_parsed("dateTimeToEpoch", text).timestamp())),
+    Function("dateTimeFromEpoch", "int", _from_epoch),
+)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.template.failures import deployment_not_found
 from fwdlab.arm.template.hashing import template_hash
+from fwdlab.arm.template.request import MODE
 from fwdlab.arm.template.scopes import DEPLOYMENTS
 
 if TYPE_CHECKING:
     from fwdlab.arm.errors import ArmError
-    from fwdlab.arm.template.plan import Plan, Planned
+    from fwdlab.arm.template.expansion import ExpandedResource, Expansion
     from fwdlab.arm.template.request import DeploymentRequest
-    from fwdlab.arm.template.runner import Run
 
 TERMINAL_STATES = frozenset({"Succeeded", "Failed", "Canceled"})
 _STATUS_WORDS = {
@@ -33,7 +33,6 @@ _STATUS_WORDS = {
 
 
 def now() -> datetime:
-    """The moment, in UTC."""
     return datetime.now(UTC)
 
 
@@ -49,15 +48,7 @@ def duration(start: datetime, end: datetime) -> str:
 
 @dataclass
 class Operation:
-    """What was done to one resource of a deployment.
-
-    Attributes:
-        target: id of the resource.
-        kind: its full type.
-        name: its name.
-        state: Running, then Succeeded, Failed or Canceled.
-        error: why it failed.
-    """
+    """What was done to one resource; `state` is Running, then Succeeded, Failed or Canceled."""
 
     target: str
     kind: str
@@ -74,7 +65,6 @@ class Operation:
         return hashlib.sha256(self.target.lower().encode()).hexdigest()[:16].upper()
 
     def end(self, state: str, error: ArmError | None = None) -> None:
-        """Note how it ended."""
         self.state, self.error, self.ended = state, error, now()
 
     def document(self, deployment_id: str) -> dict[str, Any]:
@@ -108,7 +98,6 @@ class Record:
     """A deployment.
 
     Attributes:
-        request: what was asked.
         correlation_id: shared with the nested ones.
         state: Accepted, Running, then one of `TERMINAL_STATES`.
         parameters: as shown.
@@ -117,9 +106,7 @@ class Record:
         outputs: as shown, after success.
         secure_outputs: values that `outputs` leaves out.
         output_resources: ids of what it deployed, those of nested ones included.
-        error: after failure.
-        operations: by key of the planned resource.
-        run: the execution, while it runs.
+        operations: by key of the expanded resource.
     """
 
     request: DeploymentRequest
@@ -135,30 +122,24 @@ class Record:
     operations: dict[str, Operation] = field(default_factory=dict)
     started: datetime = field(default_factory=now)
     changed: datetime = field(default_factory=now)
-    run: Run | None = None
     operation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
     def id(self) -> str:
-        """The deployment's id."""
         return self.request.id
 
     @cached_property
     def template_hash(self) -> str:
-        """Hash of the template."""
         return template_hash(self.request.template)
 
     @property
     def active(self) -> bool:
-        """Whether it is under way."""
         return self.state not in TERMINAL_STATES
 
     def move(self, state: str, error: dict[str, Any] | None = None) -> None:
-        """Enter a state."""
         self.state, self.error, self.changed = state, error, now()
 
     def document(self) -> dict[str, Any]:
-        """As GET answers it."""
         document: dict[str, Any] = {"id": self.id, "name": self.request.name, "type": DEPLOYMENTS}
         if self.request.location:
             document["location"] = self.request.location
@@ -170,7 +151,7 @@ class Record:
         properties: dict[str, Any] = {
             "templateHash": self.template_hash,
             "parameters": self.parameters,
-            "mode": self.request.mode,
+            "mode": MODE,
             "provisioningState": self.state,
             "timestamp": stamp(self.changed),
             "duration": duration(self.started, self.changed),
@@ -187,38 +168,35 @@ class Record:
         return properties
 
 
-def new_record(plan: Plan, correlation_id: str) -> Record:
-    """The record of a plan that is about to run."""
-    written = [one for one in plan.resources.values() if one.active and not one.existing]
+def new_record(expansion: Expansion, correlation_id: str) -> Record:
+    written = [one for one in expansion.resources.values() if one.written]
     return Record(
-        plan.request,
+        expansion.request,
         correlation_id,
-        parameters=plan.parameters,
-        dependencies=_dependencies(plan, written),
+        parameters=expansion.parameters,
+        dependencies=_dependencies(expansion, written),
         types=[one.type for one in written],
     )
 
 
-def _dependencies(plan: Plan, written: list[Planned]) -> list[dict[str, Any]]:
-    def named(planned: Planned) -> dict[str, Any]:
-        return {"id": planned.id, "resourceType": planned.type, "resourceName": planned.name}
+def _dependencies(expansion: Expansion, written: list[ExpandedResource]) -> list[dict[str, Any]]:
+    def named(resource: ExpandedResource) -> dict[str, Any]:
+        return {"id": resource.id, "resourceType": resource.type, "resourceName": resource.name}
 
     found: list[dict[str, Any]] = []
-    for planned in written:
-        waits = [plan.resources[key] for key in sorted(planned.depends_on)]
-        shown = [named(one) for one in waits if one.active and not one.existing]
+    for resource in written:
+        waits = [expansion.resources[key] for key in sorted(expansion.depends_on[resource.key])]
+        shown = [named(one) for one in waits if one.written]
         if shown:
-            found.append({"dependsOn": shown, **named(planned)})
+            found.append({"dependsOn": shown, **named(resource)})
     return found
 
 
 def _providers(types: list[str]) -> list[dict[str, Any]]:
-    by_namespace: dict[str, list[str]] = {}
+    by_namespace: dict[str, dict[str, None]] = {}
     for kind in types:
         namespace, _, rest = kind.partition("/")
-        known = by_namespace.setdefault(namespace, [])
-        if rest not in known:
-            known.append(rest)
+        by_namespace.setdefault(namespace, {})[rest] = None
     return [
         {
             "namespace": namespace,
@@ -240,7 +218,6 @@ class Records:
         self._by_id[record.id.lower()] = record
 
     def find(self, deployment_id: str) -> Record | None:
-        """The deployment of an id."""
         return self._by_id.get(deployment_id.lower())
 
     def get(self, deployment_id: str) -> Record:
@@ -263,7 +240,3 @@ class Records:
     def remove(self, record: Record) -> None:
         """Forget a deployment; what it deployed stays."""
         self._by_id.pop(record.id.lower(), None)
-
-    def active(self) -> list[Record]:
-        """Those under way."""
-        return [record for record in self._by_id.values() if record.active]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE
 from fwdlab.arm.template.values import ExpressionError
 
 DEPLOYMENTS = "Microsoft.Resources/deployments"
-GROUPS = "Microsoft.Resources/resourceGroups"
 _PROVIDER_LESS = re.compile(
     r"^(/subscriptions/[^/]+)/providers/Microsoft\.Resources/resourceGroups/([^/]+)", re.IGNORECASE
 )
@@ -30,7 +30,6 @@ class Scope:
 
     @property
     def subscription(self) -> Scope:
-        """The subscription that it is in."""
         return Scope(self.subscription_id)
 
 
@@ -112,7 +111,7 @@ def type_of(full_id: str) -> str:
     """The full type of a resource id, e.g. `Microsoft.Network/virtualNetworks/subnets`."""
     _, found, tail = full_id.rpartition("/providers/")
     if not found:
-        return GROUPS if "/resourcegroups/" in full_id.lower() else "Microsoft.Resources/subscriptions"
+        return GROUP_TYPE if "/resourcegroups/" in full_id.lower() else SUBSCRIPTION_TYPE
     namespace, *rest = tail.split("/")
     return "/".join([namespace, *rest[::2]])
 

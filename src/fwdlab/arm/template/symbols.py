@@ -62,7 +62,7 @@ class Symbols:
 
     def _shown(self, name: str) -> dict[str, Any]:
         value = self.parameter(name)
-        kind = typecheck.type_name(self.declared[name], self.definitions, value)
+        kind, _ = typecheck.declared_type(self.declared[name], self.definitions, value)
         return {"type": kind} if kind.startswith("Secure") else {"type": kind, "value": value}
 
     def parameter(self, name: str) -> Any:
