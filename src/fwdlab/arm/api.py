@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm import services
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, parse_path
+from fwdlab.arm.jsonc import without_nulls
 from fwdlab.arm.locations import LOCATIONS
 from fwdlab.arm.services.base import LabSettings, World, normal_location
 from fwdlab.arm.services.container_instance import GROUP as CONTAINER_GROUP
 from fwdlab.arm.services.container_instance import ContainerGroups
-from fwdlab.arm.store import group_not_found, not_found
+from fwdlab.arm.store import group_not_found, not_found, subscription_not_found
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -32,17 +33,10 @@ _WITH_NODES = ("microsoft.compute/", "microsoft.containerinstance/")
 
 
 class ArmApi:
-    """Resources by id, without HTTP.
+    """Resources by id, without HTTP; all methods raise `ArmError` as the service would answer.
 
     Every change is one revision of the store. What starts or stops machines returns only when the data plane
     has followed; `settle` waits for it after any other change.
-
-    Args:
-        store: where everything stands.
-        data_plane: what follows it.
-        subscription_id: the lab's only subscription.
-        tenant_id: its tenant.
-        settings: what may be changed while the lab runs; defaults when left out.
     """
 
     def __init__(
@@ -77,7 +71,6 @@ class ArmApi:
 
     @property
     def operations(self) -> Operations:
-        """Long-running operations, for polling."""
         return self.world.operations
 
     @property
@@ -86,14 +79,10 @@ class ArmApi:
         return tuple(provider.type for provider in self.world.providers.values())
 
     async def put(self, resource_id: str, body: Any) -> dict[str, Any]:
-        """Create or replace a resource and return its document.
-
-        Raises:
-            ArmError: as the service would answer.
-        """
+        """Create or replace a resource and return its document."""
         parsed = self._resource_id(resource_id)
         provider = self.world.provider(parsed.type)
-        content = _content(body)
+        content = without_nulls(_object(body))
         self._check_scope(parsed)
         self._check_location(parsed, provider, content)
         self._check_unmoved(parsed, content)
@@ -103,14 +92,10 @@ class ArmApi:
         return provider.get(parsed)
 
     async def check(self, resource_id: str, body: Any) -> None:
-        """Refuse what `put` would refuse whatever else exists; change nothing.
-
-        Raises:
-            ArmError: as the service would answer.
-        """
+        """Refuse what `put` would refuse whatever else exists; change nothing."""
         parsed = self._resource_id(resource_id)
         provider = self.world.provider(parsed.type)
-        content = _content(body)
+        content = without_nulls(_object(body))
         self._check_location(parsed, provider, content)
         provider.check(parsed, content)
 
@@ -127,19 +112,12 @@ class ArmApi:
         """Merge a change into a resource and return its document."""
         parsed = self._resource_id(resource_id)
         provider = self.world.provider(parsed.type)
-        if not isinstance(body, dict):
-            raise _no_object()
         with self.store.batch():
-            provider.patch(parsed, body)
+            provider.patch(parsed, _object(body))
         await self._settle_nodes(parsed)
         return provider.get(parsed)
 
     async def get(self, resource_id: str) -> dict[str, Any]:
-        """The document of a resource.
-
-        Raises:
-            ArmError: 404 `ResourceNotFound` and its like.
-        """
         parsed = self._resource_id(resource_id)
         if parsed.is_type(SUBSCRIPTION_TYPE):
             raise not_found(resource_id)
@@ -148,7 +126,6 @@ class ArmApi:
         return provider.get(parsed)
 
     async def list(self, path: str) -> Documents:
-        """What a collection holds, e.g. `…/providers/Microsoft.Network/virtualNetworks`."""
         return self._list(self._path(path))
 
     async def read(self, path: str) -> Any:
@@ -175,11 +152,7 @@ class ArmApi:
         return await self._finish(parsed, outcome)
 
     async def post(self, resource_id: str, action: str, body: Any = None) -> Outcome:
-        """POST on a word below a resource, e.g. `start`.
-
-        Raises:
-            ArmError: `LabOperationNotSupported` for an unknown word, else as the service would answer.
-        """
+        """POST on a word below a resource, e.g. `start`."""
         parsed = self._resource_id(resource_id)
         provider = self.world.provider(parsed.type)
         known = provider.actions.get(action.lower())
@@ -197,12 +170,7 @@ class ArmApi:
         return (await self.post(resource_id, action, body)).body
 
     async def settle(self) -> None:
-        """Wait until the data plane reflects everything up to now.
-
-        Raises:
-            ArmError: 500 `LabDataPlaneTimeout` when it does not follow in time, `LabDataPlaneFailed` when the
-                kernel refused something.
-        """
+        """Wait until the data plane reflects everything up to now; 500 when it does not."""
         try:
             await asyncio.wait_for(self.world.data_plane.settled(self.store.revision), _SETTLE_SECONDS)
         except TimeoutError:
@@ -222,7 +190,6 @@ class ArmApi:
             provider.ended(node, boot_id, exit_code)
 
     async def close(self) -> None:
-        """End what goes on in the background."""
         tasks = list(self.world.tasks)
         for task in tasks:
             task.cancel()
@@ -262,9 +229,7 @@ class ArmApi:
 
     def _check_subscription(self, parsed: ResourceId) -> None:
         if parsed.subscription and parsed.subscription.lower() != self.subscription_id.lower():
-            raise ArmError(
-                404, "SubscriptionNotFound", f"The subscription '{parsed.subscription}' could not be found."
-            )
+            raise subscription_not_found(parsed.subscription)
 
     def _check_group(self, parsed: ResourceId) -> None:
         if parsed.group and self.store.get(parsed.group_id) is None:
@@ -274,8 +239,7 @@ class ArmApi:
         if parsed.is_type(GROUP_TYPE):
             return
         self._check_group(parsed)
-        extended = "/providers/" in parsed.scope
-        if extended:
+        if "/providers/" in parsed.scope:  # an extension of another resource
             scope = ResourceId.parse(parsed.scope)
             self.world.provider(scope.type).get(scope)
 
@@ -285,14 +249,12 @@ class ArmApi:
             raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
         if location in (None, "global") or location in LOCATIONS:
             return
+        kind = "ResourceGroup" if parsed.is_type(GROUP_TYPE) else "ResourceType"
         raise ArmError(
             400,
-            "LocationNotAvailableForResourceGroup"
-            if parsed.is_type(GROUP_TYPE)
-            else "LocationNotAvailableForResourceType",
+            f"LocationNotAvailableFor{kind}",
             f"The provided location '{body['location']}' is not available for resource type "
-            f"'{provider.type}'. List "
-            f"of available regions for the resource type is '{','.join(LOCATIONS)}'.",
+            f"'{provider.type}'. List of available regions for the resource type is '{','.join(LOCATIONS)}'.",
         )
 
     def _check_unmoved(self, parsed: ResourceId, body: dict[str, Any]) -> None:
@@ -307,28 +269,13 @@ class ArmApi:
                 code,
                 f"The resource '{parsed.name}' already exists in location '{before}' in resource group "
                 f"'{parsed.group}'. A resource with the same name cannot be created in location '{now}'. "
-                "Please "
-                "select a new resource name.",
+                "Please select a new resource name.",
             )
 
 
-def _content(body: Any) -> dict[str, Any]:
-    """A body without nulls: in ARM a null property is an absent one."""
+def _object(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise _no_object()
-    cleaned: dict[str, Any] = _without_nulls(body)
-    return cleaned
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(v) for v in value]
-    return value
-
-
-def _no_object() -> ArmError:
-    return ArmError(
-        400, "InvalidRequestContent", "The request content was invalid: a JSON object is expected."
-    )
+        raise ArmError(
+            400, "InvalidRequestContent", "The request content was invalid: a JSON object is expected."
+        )
+    return body

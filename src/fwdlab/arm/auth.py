@@ -43,13 +43,7 @@ def decode_token(token: str, key: bytes) -> dict[str, Any] | None:
 
 
 class Authority:
-    """Issues tokens and checks them.
-
-    Args:
-        credentials: the lab's.
-        base_url: the lab's own address, an audience besides the public cloud's two.
-        clock: seconds since the epoch.
-    """
+    """Issues tokens and checks them; `base_url` is the lab's own audience, besides the public cloud's two."""
 
     def __init__(
         self, credentials: Credentials, base_url: str, clock: Callable[[], float] = time.time
@@ -123,7 +117,6 @@ class Authority:
             )
 
     def expired(self) -> ArmError:
-        """ARM's answer to an expired token."""
         return ArmError(
             401,
             "ExpiredAuthenticationToken",
@@ -132,30 +125,17 @@ class Authority:
         )
 
     def client_token(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-        """Status and body for az's log-in as service principal, as the Microsoft identity platform answers.
-
-        Args:
-            form: fields of the request: `grant_type`, `client_id`, `client_secret`, `scope` or `resource`.
-        """
+        """Status and body for az's log-in as service principal, as Microsoft's identity platform answers."""
         known = self.credentials
         if form.get("grant_type") != "client_credentials":
-            return 400, {
-                "error": "unsupported_grant_type",
-                "error_description": "AADSTS70003: The lab knows the grant type client_credentials only.",
-                "error_codes": [70003],
-            }
-        if not hmac.compare_digest(form.get("client_id", "").encode(), known.client_id.encode()):
-            return 400, {
-                "error": "unauthorized_client",
-                "error_description": "AADSTS700016: Application was not found in the directory 'fwdctl lab'.",
-                "error_codes": [700016],
-            }
-        if not hmac.compare_digest(form.get("client_secret", "").encode(), known.client_secret.encode()):
-            return 401, {
-                "error": "invalid_client",
-                "error_description": "AADSTS7000215: Invalid client secret provided.",
-                "error_codes": [7000215],
-            }
+            text = "AADSTS70003: The lab knows the grant type client_credentials only."
+            return _refused(400, "unsupported_grant_type", text, 70003)
+        if not _same(form.get("client_id"), known.client_id):
+            text = "AADSTS700016: Application was not found in the directory 'fwdctl lab'."
+            return _refused(400, "unauthorized_client", text, 700016)
+        if not _same(form.get("client_secret"), known.client_secret):
+            text = "AADSTS7000215: Invalid client secret provided."
+            return _refused(401, "invalid_client", text, 7000215)
         scope = form.get("scope") or form.get("resource", "")
         audience = _audience(scope.split(" ")[0])
         token, ends = self.issue(audience)
@@ -171,12 +151,9 @@ class Authority:
 
     def azd_token(self, header: str | None, body: Any) -> tuple[int, dict[str, Any]]:
         """Status and body of azd's external token endpoint (POST, api-version 2023-07-12-preview)."""
-        if not hmac.compare_digest((_bearer(header) or "").encode(), self.credentials.azd_key.encode()):
-            return 401, {
-                "status": "error",
-                "code": "Unauthorized",
-                "message": "AZD_AUTH_KEY is not this lab's.",
-            }
+        if not _same(_bearer(header), self.credentials.azd_key):
+            message = "AZD_AUTH_KEY is not this lab's."
+            return 401, {"status": "error", "code": "Unauthorized", "message": message}
         scopes = body.get("scopes") if isinstance(body, dict) else None
         if not isinstance(scopes, list) or not scopes or not isinstance(scopes[0], str):
             return 400, {"status": "error", "code": "InvalidRequest", "message": "'scopes' is missing."}
@@ -185,8 +162,7 @@ class Authority:
         return 200, {"status": "success", "token": token, "expiresOn": expires}
 
     def is_control(self, header: str | None) -> bool:
-        """Whether the header carries the lab's control token."""
-        return hmac.compare_digest((_bearer(header) or "").encode(), self.credentials.control_token.encode())
+        return _same(_bearer(header), self.credentials.control_token)
 
     def openid_configuration(self) -> dict[str, Any]:
         """Discovery document of the AD FS authority, which MSAL takes without asking Microsoft about it."""
@@ -245,6 +221,14 @@ class Authority:
             f'error="insufficient_claims", claims="{claims}"'
         )
         return {"WWW-Authenticate": value}
+
+
+def _refused(status: int, error: str, text: str, code: int) -> tuple[int, dict[str, Any]]:
+    return status, {"error": error, "error_description": text, "error_codes": [code]}
+
+
+def _same(given: str | None, secret: str) -> bool:
+    return hmac.compare_digest((given or "").encode(), secret.encode())
 
 
 def _bearer(header: str | None) -> str | None:

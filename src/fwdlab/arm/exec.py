@@ -64,13 +64,7 @@ class _Session:
 
 @dataclass
 class ExecSessions:
-    """Sessions that wait for their web socket; each serves once.
-
-    Attributes:
-        api: the control plane.
-        address: the web socket's base, e.g. `wss://127.0.0.1:41873`.
-        faults: what goes wrong.
-    """
+    """Sessions that wait for their web socket, below `address`; each serves once."""
 
     api: ArmApi
     address: str
@@ -78,11 +72,7 @@ class ExecSessions:
     _waiting: dict[str, _Session] = field(default_factory=dict)
 
     def open(self, container: ResourceId, body: Any) -> dict[str, str]:
-        """The answer to POST exec.
-
-        Args:
-            container: id of the container.
-            body: `{"command": …, "terminalSize": {"rows", "cols"}}`.
+        """The answer to POST exec with a body `{"command": …, "terminalSize": {"rows", "cols"}}`.
 
         Raises:
             ArmError: 400 without a command, 404, or 409 while the group does not run.
@@ -109,7 +99,6 @@ class ExecSessions:
         }
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """The web socket's handler."""
         session = self._waiting.pop(request.match_info["session"], None)
         if session is None or session.expires < asyncio.get_running_loop().time():
             return web.Response(status=404)

@@ -29,10 +29,10 @@ class ResourceId:
 
     @classmethod
     def parse(cls, text: str) -> ResourceId:
-        """Parse an id.
+        """Parse the id of a single resource.
 
         Raises:
-            ValueError: it is not the id of a single resource (a collection, an action, or no id at all).
+            ValueError: it is a collection, an action, or no id at all.
         """
         path = parse_path(text)
         if path is None or path.kind != "resource":
@@ -46,7 +46,6 @@ class ResourceId:
 
     @property
     def name(self) -> str:
-        """Last segment."""
         return self.names[-1]
 
     @property
@@ -61,7 +60,6 @@ class ResourceId:
 
     @property
     def group_id(self) -> str:
-        """Id of the resource group, empty above it."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}" if self.group else ""
 
     @property
@@ -73,13 +71,11 @@ class ResourceId:
         return ResourceId(self.text.rsplit("/", 2)[0], self.scope, parent_type, self.names[:-1])
 
     def child(self, kind: str, name: str) -> ResourceId:
-        """The id of a child of this resource."""
         return ResourceId(
             f"{self.text}/{kind}/{name}", self.scope, f"{self.type}/{kind}", (*self.names, name)
         )
 
     def is_type(self, kind: str) -> bool:
-        """Whether this is of that full type."""
         return self.type.lower() == kind.lower()
 
     def _after(self, keyword: str) -> str:

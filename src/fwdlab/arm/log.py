@@ -12,13 +12,10 @@ if TYPE_CHECKING:
 
 
 class RequestLog:
-    """JSON lines in a file.
+    """JSON lines in a file of mode 0600.
 
     Each line has `n` (counts from 1), `time` (seconds since the epoch), `method`, `path`, `query`, `status`,
     `ms`. Lines of other kinds have `event` instead of a method.
-
-    Args:
-        path: the file; made with mode 0600.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +27,6 @@ class RequestLog:
         self._changed = asyncio.Event()
 
     def request(self, *, method: str, path: str, query: str, status: int, seconds: float) -> None:
-        """Record one answered request."""
         self._add(
             {"method": method, "path": path, "query": query, "status": status, "ms": round(seconds * 1000, 1)}
         )
@@ -40,7 +36,6 @@ class RequestLog:
         self._add({"event": event, **values})
 
     def tail(self, *, after: int = 0) -> list[dict[str, Any]]:
-        """Every line past number `after`, oldest first."""
         if after >= self._count:
             return []
         with self._path.open("rb") as file:
@@ -61,7 +56,6 @@ class RequestLog:
         return self.tail(after=after)
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     @property

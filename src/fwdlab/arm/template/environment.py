@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Need:
-    """Something that only the control plane can say, asked for by `reference()` or a `list…()` function.
+    """Something that only the control plane can say: a resource's document, or the answer to an action.
 
     Attributes:
-        id: the resource.
-        action: empty for its document, else the action to post.
+        action: empty for the document.
         payload: the action's body as JSON text, empty for none.
     """
 
@@ -43,7 +42,6 @@ class Unresolved(Exception):  # noqa: N818 - it is a question, not an error
 
 
 def not_here(name: str) -> ExpressionError:
-    """The error for a function that is not allowed where it stands."""
     return ExpressionError(
         f"The template function '{name}' is not expected at this location. "
         f"Please see https://aka.ms/arm-functions for usage details."
@@ -51,7 +49,6 @@ def not_here(name: str) -> ExpressionError:
 
 
 def not_defined(text: str) -> ExpressionError:
-    """The error for a resource that a template names and does not have."""
     return ExpressionError(
         f"The resource '{text}' is not defined in the template. "
         f"Please see https://aka.ms/arm-syntax for usage details."
@@ -112,8 +109,6 @@ class Environment:
     """The deployment that an expression belongs to.
 
     Attributes:
-        scope: where it deploys to, for `resourceId()` and `resourceGroup()`.
-        tenant_id: of the one tenant.
         group: the resource group's document at group scope.
         deployment: the value of `deployment()`.
         parameters: value of a parameter by name; ExpressionError when there is none.
@@ -121,7 +116,6 @@ class Environment:
         functions: user-defined functions by lower-case `namespace.name`.
         names: the template's resources, once they are known.
         now: the moment that `utcNow()` gives.
-        new_guid: what `newGuid()` gives.
     """
 
     scope: Scope

@@ -55,8 +55,6 @@ class _Gather:
 
 
 class Evaluator:
-    """Evaluates within one environment."""
-
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         # Functions that need more than their arguments' values: fewest and most arguments, implementation.
@@ -119,11 +117,7 @@ class Evaluator:
         return result
 
     def loop(self, loop: dict[str, Any], frame: Frame) -> list[Any]:
-        """Unroll `{name, count, input}`: one value for each index.
-
-        Raises:
-            ExpressionError: the count is no integer from 0 to 800.
-        """
+        """Unroll `{name, count, input}`: one value for each index."""
         name = str(loop.get("name", ""))
         count = copy_count(name, self.value(loop["count"], frame))
 
@@ -143,7 +137,6 @@ class Evaluator:
         return results
 
     def node(self, node: Node, frame: Frame) -> Any:
-        """The value of a syntax tree; raises as `value` does."""
         found = self._node(node, frame)
         return None if found is _ABSENT else found
 
@@ -320,11 +313,7 @@ def is_property_copy(value: Any) -> bool:
 
 
 def copy_count(name: str, count: Any) -> int:
-    """The number of turns of a loop.
-
-    Raises:
-        ExpressionError: it is no integer from 0 to 800.
-    """
+    """The number of turns of a loop, 0 to 800."""
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= COPY_LIMIT:
         raise ExpressionError(
             f"The copy count of '{name}' must be an integer from 0 to {COPY_LIMIT}, "

@@ -25,13 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Host:
-    """What an expansion must know of the world.
-
-    Attributes:
-        tenant_id: of the tenant.
-        group: document of the resource group that is deployed to, None at subscription scope.
-        new_guid: source of `newGuid()`.
-    """
+    """What an expansion must know of the world; `group` is None at subscription scope."""
 
     tenant_id: str
     group: dict[str, Any] | None = None
@@ -75,7 +69,7 @@ class _EarlyNames(Names):
 
 
 def expand(request: DeploymentRequest, host: Host) -> Expansion:
-    """Evaluate parameters and expand loops, conditions and nested children; find all dependencies.
+    """Evaluate parameters, expand loops and nested children, find all dependencies.
 
     Raises:
         ArmError: InvalidTemplate.

@@ -103,7 +103,6 @@ class ResourceNames(Names):
 
     Attributes:
         scope: what relative ids are completed with.
-        resources: by key.
         above: the names of the template around an outer-scope nested one.
     """
 
@@ -175,11 +174,8 @@ class Expansion:
     """A deployment ready to run.
 
     Attributes:
-        request: what was asked.
         environment: with `names` of these resources.
-        evaluator: of that environment.
         base: the frame that the template's own expressions start from.
-        names: the index of the resources.
         parameters: as the deployment document shows them.
         depends_on: keys of the resources that each resource waits for, by its own key.
     """

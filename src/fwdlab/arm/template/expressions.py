@@ -28,8 +28,6 @@ _DEEPEST = 200
 
 @dataclass(frozen=True)
 class Literal:
-    """A string or an integer."""
-
     value: str | int
 
 
@@ -43,7 +41,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Property:
-    """`target.name`; `safe` for `.?`."""
+    """`target.name`, or `target.?name`."""
 
     target: Node
     name: str
@@ -52,7 +50,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Index:
-    """`target[index]`; `safe` for `[?`."""
+    """`target[index]`, or `target[?index]`."""
 
     target: Node
     index: Node
@@ -63,7 +61,6 @@ Node: TypeAlias = "Literal | Call | Property | Index"
 
 
 def is_expression(text: str) -> bool:
-    """Whether a string value is an expression rather than itself."""
     return text.startswith("[") and text.endswith("]") and not text.startswith("[[")
 
 
@@ -83,8 +80,6 @@ def parse(text: str) -> Node:
 
 
 class _Parser:
-    """Recursive descent over the tokens of one expression."""
-
     def __init__(self, body: str, whole: str) -> None:
         self._whole = whole
         self._tokens = list(self._tokenize(body))

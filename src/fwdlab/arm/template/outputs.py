@@ -27,10 +27,6 @@ def output_value(expansion: Expansion, output: dict[str, Any], frame: Frame) -> 
 async def evaluate_outputs(expansion: Expansion, resolve: Resolve) -> tuple[dict[str, Any], dict[str, Any]]:
     """Evaluate the outputs of a template whose resources are deployed.
 
-    Args:
-        expansion: of the template.
-        resolve: evaluates a function of a frame, fetching what it needs.
-
     Returns:
         `{name: {type, value}}` as shown, and the values of the secure ones, which are shown without value.
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE
+from fwdlab.arm.jsonc import without_nulls
 from fwdlab.arm.template.dependencies import in_order
 from fwdlab.arm.template.environment import Need
 from fwdlab.arm.template.failures import detail_of, invalid_expression
 from fwdlab.arm.template.outputs import output_value
 from fwdlab.arm.template.request import nested_request
-from fwdlab.arm.template.values import ExpressionError, compact, without_nulls
+from fwdlab.arm.template.values import ExpressionError, compact
 
 if TYPE_CHECKING:
     from fwdlab.arm.template.expansion import ExpandedResource, Expansion
@@ -45,8 +46,8 @@ class Preview:
 
     Args:
         engine: where nested deployments are expanded.
-        present: answer references from what is deployed now, as a preview may; else only from the outputs
-            of nested deployments, which are foreseen where they can be.
+        present: answer references from what is deployed now, as what-if may; else only from the outputs
+            of nested deployments, as far as they are known.
     """
 
     def __init__(self, engine: Engine, *, present: bool) -> None:
@@ -56,12 +57,7 @@ class Preview:
         self._unknown: set[str] = set()
 
     async def look(self, expansion: Expansion, known: dict[Need, Any]) -> list[ResourcePreview]:
-        """Every resource that would be deployed, those of nested deployments in their place.
-
-        Args:
-            expansion: where to look.
-            known: foreseen answers; grows on the way.
-        """
+        """Every resource that would be deployed, those of nested ones in their place; `known` grows."""
         seen: list[ResourcePreview] = []
         for resource in in_order(expansion):
             if not resource.written:

@@ -37,7 +37,6 @@ def now() -> datetime:
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as ARM writes it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -61,7 +60,6 @@ class Operation:
 
     @property
     def id(self) -> str:
-        """Stable for a resource, as ARM's."""
         return hashlib.sha256(self.target.lower().encode()).hexdigest()[:16].upper()
 
     def end(self, state: str, error: ArmError | None = None) -> None:
@@ -207,13 +205,12 @@ def _providers(types: list[str]) -> list[dict[str, Any]]:
 
 
 class Records:
-    """All deployments by id, without case."""
+    """Deployments by id, without case."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Record] = {}
 
     def add(self, record: Record) -> None:
-        """Keep a deployment in place of an earlier one of that id."""
         self._by_id.pop(record.id.lower(), None)
         self._by_id[record.id.lower()] = record
 
@@ -221,11 +218,6 @@ class Records:
         return self._by_id.get(deployment_id.lower())
 
     def get(self, deployment_id: str) -> Record:
-        """The deployment of an id.
-
-        Raises:
-            ArmError: DeploymentNotFound.
-        """
         record = self.find(deployment_id)
         if record is None:
             raise deployment_not_found(deployment_id.rsplit("/", 1)[-1])
@@ -238,5 +230,4 @@ class Records:
         return sorted(found, key=lambda record: record.started, reverse=True)
 
     def remove(self, record: Record) -> None:
-        """Forget a deployment; what it deployed stays."""
         self._by_id.pop(record.id.lower(), None)

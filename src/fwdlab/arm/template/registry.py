@@ -25,8 +25,6 @@ _INT64 = range(-(2**63), 2**63)
 
 @dataclass(frozen=True)
 class Lambda:
-    """A lambda argument: its number of variables and what to call."""
-
     arity: int
     body: Callable[[tuple[Any, ...]], Any]
 
@@ -52,11 +50,7 @@ class Function:
     apply: Callable[..., Any]
 
     def __call__(self, arguments: list[Any], *context: Any) -> Any:
-        """Check the arguments and apply.
-
-        Raises:
-            ExpressionError: wrong number or kinds of arguments, or a number beyond 64 bits.
-        """
+        """Check the arguments and apply."""
         kinds = self.signature.split()
         endless = bool(kinds) and kinds[-1].endswith("*")
         least = sum(not kind.endswith(("?", "*")) for kind in kinds)
@@ -73,11 +67,7 @@ class Function:
 
 
 def check_count(name: str, count: int, least: int, most: int | None) -> None:
-    """Refuse a wrong number of arguments; `most` None allows any number.
-
-    Raises:
-        ExpressionError: it is wrong.
-    """
+    """Refuse a wrong number of arguments; `most` None allows any number."""
     if least <= count and (most is None or count <= most):
         return
     wanted = f"at least {least}" if most is None else str(least) if least == most else f"{least} to {most}"
@@ -88,11 +78,7 @@ def check_count(name: str, count: int, least: int, most: int | None) -> None:
 
 
 def check(name: str, kind: str, value: Any) -> Any:
-    """The value, when it is of a kind (see `Function.signature`).
-
-    Raises:
-        ExpressionError: it is not.
-    """
+    """The value, when it is of a kind (see `Function.signature`)."""
     if kind == "any":
         return value
     if kind.startswith("lambda:"):
@@ -116,7 +102,6 @@ def _lambda(name: str, kind: str, value: Any) -> Lambda:
 
 
 def wrong(name: str, wanted: str, value: Any) -> ExpressionError:
-    """The error for an argument of a wrong kind."""
     return ExpressionError(
         f"The template language function '{name}' expects its parameter to be {wanted}. The provided value "
         f"is of type '{'Lambda' if isinstance(value, Lambda) else kind_of(value)}'. "

@@ -41,9 +41,7 @@ class DeploymentRequest:
     """One deployment.
 
     Attributes:
-        scope: where its resources go.
         location: where a subscription deployment keeps its data, empty at group scope.
-        parameters: values by name.
         outer: given for a nested template with outer expression scope.
     """
 
@@ -95,16 +93,7 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
 def nested_request(
     expansion: Expansion, resource: ExpandedResource, body: dict[str, Any]
 ) -> DeploymentRequest:
-    """What a deployment resource of a template asks for.
-
-    Args:
-        expansion: of the template around it.
-        resource: the deployment resource.
-        body: its body, evaluated, without the template.
-
-    Raises:
-        ArmError: InvalidTemplate, or something that the lab cannot do.
-    """
+    """What a deployment resource of a template asks for; `body` is evaluated and has no template."""
     properties = body.get("properties")
     if not isinstance(properties, dict):
         raise invalid_template(f"The deployment '{resource.name}' has no property 'properties'")

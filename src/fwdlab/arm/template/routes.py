@@ -42,8 +42,6 @@ _TEMPLATE_FAULTS = ("InvalidTemplate", "Lab")
 
 @dataclass(frozen=True)
 class _Ask:
-    """A request and what its path says."""
-
     request: ArmRequest
     scope: Scope
     name: str
@@ -63,7 +61,7 @@ class DeploymentRoutes:
 
     Args:
         target: the control plane that resources are put through.
-        locations: names of the locations that there are, e.g. `westeurope`.
+        locations: names, e.g. `westeurope`.
         retry_after: seconds for clients to wait between polls; None sends no header.
     """
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
+from fwdlab.arm.jsonc import without_nulls
 from fwdlab.arm.store import group_not_found, subscription_not_found
 from fwdlab.arm.template import failures
 from fwdlab.arm.template.environment import Frame, Need, Unresolved
@@ -18,7 +19,7 @@ from fwdlab.arm.template.outputs import evaluate_outputs
 from fwdlab.arm.template.records import Operation, Record, Records, new_record, now
 from fwdlab.arm.template.request import nested_request
 from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope, type_of
-from fwdlab.arm.template.values import ExpressionError, without_nulls
+from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,13 +40,7 @@ class _DependencyFailed(Exception):  # noqa: N818 - it ends a resource that was 
 
 
 class Engine:
-    """Runs deployments against a target.
-
-    Attributes:
-        target: the control plane.
-        records: all deployments, ended ones too.
-        write_seconds: how much longer each resource takes.
-    """
+    """Runs deployments against a target; `write_seconds` is how much longer each resource takes."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -118,7 +113,6 @@ class Engine:
         return run
 
     def ended(self, record: Record) -> None:
-        """Drop the run of a record: what was expanded is not needed any more."""
         del self._runs[record.operation_id]
 
     def cancel(self, record: Record) -> None:
@@ -145,11 +139,6 @@ class Engine:
             _LOG.debug("a resource failed: %s", task.exception())
 
     async def ask(self, need: Need) -> Any:
-        """The answer to a need.
-
-        Raises:
-            ArmError: as the control plane says.
-        """
         if type_of(need.id).lower() == DEPLOYMENTS.lower():
             record = self.records.get(need.id)
             if not need.action:
@@ -172,15 +161,7 @@ class Engine:
 
 
 class Run:
-    """One execution of an expanded template.
-
-    Args:
-        engine: what it belongs to.
-        expansion: what to do.
-        record: where progress is written.
-        above: the run that this deployment is nested in.
-        key: its key there.
-    """
+    """One execution of an expanded template, maybe nested in the run `above` as its resource `key`."""
 
     def __init__(
         self, engine: Engine, expansion: Expansion, record: Record, above: Run | None, key: str
@@ -194,11 +175,7 @@ class Run:
         self._canceled = ""
 
     def cancel(self, reason: str = "") -> None:
-        """Start nothing more; nested deployments likewise. What is being written is written.
-
-        Args:
-            reason: as the deployment's error will tell it.
-        """
+        """Start nothing more; nested deployments likewise. What is being written is written."""
         self._canceled = self._canceled or reason or failures.cancelation(now())
         nested = {key: child for key, child in self._children.items() if child.record.active}
         for child in nested.values():
@@ -317,12 +294,7 @@ class Run:
             raise failures.nested_failed(child.id, child.state, child.error)
 
     async def _resolve(self, evaluate: Callable[[Frame], Any], frame: Frame, key: str) -> Any:
-        """Evaluate, fetching what the evaluation asks for, until it has a value.
-
-        Args:
-            evaluate: a pure evaluation in a frame.
-            frame: the frame without answers.
-            key: the resource that it is for, empty for outputs.
+        """Evaluate for the resource `key` (outputs: empty), fetching what the evaluation asks for.
 
         Raises:
             ExpressionError: the expression is not valid.

@@ -24,7 +24,6 @@ class Scope:
 
     @property
     def id(self) -> str:
-        """The scope's own ARM id."""
         subscription = f"/subscriptions/{self.subscription_id}"
         return f"{subscription}/resourceGroups/{self.resource_group}" if self.resource_group else subscription
 
@@ -34,15 +33,10 @@ class Scope:
 
 
 def join_id(prefix: str, kind: str, names: list[str]) -> str:
-    """The id of a resource of a full type under a scope or, for an extension, under another resource.
-
-    Args:
-        prefix: id of what it stands under; empty for the tenant.
-        kind: `Namespace/type[/child]`.
-        names: one for each segment of the type after the namespace.
+    """The id of a resource under a scope or, for an extension, under another resource; tenant: empty prefix.
 
     Raises:
-        ExpressionError: the numbers of segments do not match.
+        ExpressionError: the numbers of type segments and names do not match.
     """
     namespace, *segments = kind.rstrip("/").split("/")  # a slash at the end is seen in the wild
     if not segments or len(segments) != len(names):
@@ -59,11 +53,7 @@ def plain_group_id(resource_id: str) -> str:
 
 
 def resource_id(scope: Scope, arguments: list[str]) -> str:
-    """`resourceId([subscriptionId], [resourceGroupName], type, name, …)` as evaluated in a scope.
-
-    Raises:
-        ExpressionError: no type among the arguments, or a wrong number of names.
-    """
+    """`resourceId([subscriptionId], [resourceGroupName], type, name, …)` as evaluated in a scope."""
     at = _type_at(arguments, most=2)
     before, kind, names = arguments[:at], arguments[at], arguments[at + 1 :]
     if len(before) == 2:  # noqa: PLR2004 - subscription and group
@@ -76,11 +66,7 @@ def resource_id(scope: Scope, arguments: list[str]) -> str:
 
 
 def subscription_resource_id(scope: Scope, arguments: list[str]) -> str:
-    """`subscriptionResourceId([subscriptionId], type, name, …)`.
-
-    Raises:
-        ExpressionError: as for `resource_id`.
-    """
+    """`subscriptionResourceId([subscriptionId], type, name, …)`."""
     at = _type_at(arguments, most=1)
     subscription = Scope(arguments[0]) if at else scope.subscription
     return join_id(subscription.id, arguments[at], arguments[at + 1 :])
@@ -94,11 +80,7 @@ def _type_at(arguments: list[str], most: int) -> int:
 
 
 def absolute_id(scope: Scope, text: str) -> str | None:
-    """The id that `reference()` and `dependsOn` mean by an absolute id or by `Namespace/type/name`.
-
-    Returns:
-        None when the text is a plain name.
-    """
+    """The id meant by an absolute id or by `Namespace/type/name`; None for a plain name."""
     if text.startswith("/"):
         return plain_group_id(text.rstrip("/"))
     parts = text.split("/")

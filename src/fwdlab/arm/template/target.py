@@ -14,8 +14,7 @@ class Target(Protocol):
     async def put(self, resource_id: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create or replace a resource, wait until it is provisioned, and return its document."""
 
-    async def get(self, resource_id: str) -> dict[str, Any]:
-        """The resource's document."""
+    async def get(self, resource_id: str) -> dict[str, Any]: ...
 
     async def action(self, resource_id: str, action: str, body: Any) -> Any:
         """The body of the answer to an action such as `listKeys`."""

@@ -59,16 +59,16 @@ def declared_type(schema: Schema, definitions: dict[str, Schema], value: Any) ->
 
 
 def check(path: str, value: Any, schema: Schema, definitions: dict[str, Schema]) -> None:
-    """Check a value against a type.
+    """Refuse a value that does not fit a type.
 
     Args:
-        path: how messages name the value: the parameter's name, below it `name.property` and `name[0]`.
+        path: the parameter's name, below it `name.property` and `name[0]`.
         value: the value.
-        schema: the parameter's, output's or property's type.
+        schema: the type.
         definitions: the template's.
 
     Raises:
-        ExpressionError: it does not fit; the text is ARM's.
+        ExpressionError: with ARM's text.
     """
     schema = resolve(schema, definitions)
     if value is None and schema.get("nullable"):

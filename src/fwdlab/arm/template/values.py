@@ -34,7 +34,6 @@ def find_key(mapping: dict[str, Any], name: str) -> str | None:
 
 
 def get(mapping: dict[str, Any], name: str, default: Any = None) -> Any:
-    """Look a property up without case."""
     key = find_key(mapping, name)
     return default if key is None else mapping[key]
 
@@ -74,11 +73,6 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def property_of(target: Any, name: str) -> Any:
-    """`target.name`.
-
-    Raises:
-        ExpressionError: not an object, or no such property.
-    """
     if not isinstance(target, dict):
         raise ExpressionError(
             f"The language expression property '{name}' can't be evaluated, expected an object but got "
@@ -95,11 +89,7 @@ def property_of(target: Any, name: str) -> Any:
 
 
 def element_of(target: Any, index: Any) -> Any:
-    """`target[index]` of an array by number or of an object by name.
-
-    Raises:
-        ExpressionError: wrong types, or nothing there.
-    """
+    """`target[index]` of an array by number or of an object by name."""
     if isinstance(index, str):
         return property_of(target, index)
     if isinstance(index, bool) or not isinstance(index, int):
@@ -112,12 +102,3 @@ def element_of(target: Any, index: Any) -> Any:
     if not 0 <= index < len(target):
         raise ExpressionError(f"The language expression property array index '{index}' is out of bounds.")
     return target[index]
-
-
-def without_nulls(value: Any) -> Any:
-    """The value with null members of objects left out; providers treat both alike."""
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value

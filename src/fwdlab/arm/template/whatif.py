@@ -24,13 +24,7 @@ Delta = list[dict[str, Any]]
 async def what_if(engine: Engine, expansion: Expansion, *, ids_only: bool = False) -> list[dict[str, Any]]:
     """The changes that a deployment would make, as ARM's what-if lists them.
 
-    Args:
-        engine: where to look.
-        expansion: the deployment.
-        ids_only: leave `before`, `after` and `delta` out (`resultFormat` ResourceIdOnly).
-
-    Raises:
-        ArmError: an expression of a resource is not valid.
+    `ids_only` leaves `before`, `after` and `delta` out (`resultFormat` ResourceIdOnly).
     """
     changes: list[dict[str, Any]] = []
     for found in await Preview(engine, present=True).look(expansion, {}):
