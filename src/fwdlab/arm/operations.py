@@ -91,6 +91,6 @@ def status_document(operation: Operation) -> dict[str, Any]:
     return document
 
 
-def timestamp() -> str:
-    """Now, in UTC, as ARM writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def timestamp(moment: datetime | None = None) -> str:
+    """A moment in UTC, or now, as ARM writes it."""
+    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

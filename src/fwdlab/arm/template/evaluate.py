@@ -7,7 +7,6 @@ one round of answers usually suffices.
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,30 +27,12 @@ from fwdlab.arm.template.scopes import scope_of
 from fwdlab.arm.template.values import ExpressionError, compact, element_of, find_key, get, property_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fwdlab.arm.template.environment import UserFunction
 
 COPY_LIMIT = 800
 _ABSENT = object()
-
-
-class _Gather:
-    """Collects the needs of several evaluations, to raise them as one."""
-
-    def __init__(self) -> None:
-        self.needs: set[Need] = set()
-
-    @contextmanager
-    def one(self) -> Iterator[None]:
-        try:
-            yield
-        except Unresolved as unresolved:
-            self.needs |= unresolved.needs
-
-    def settle(self) -> None:
-        if self.needs:
-            raise Unresolved(frozenset(self.needs))
 
 
 class Evaluator:
@@ -103,18 +84,15 @@ class Evaluator:
 
     def _object(self, value: dict[str, Any], frame: Frame) -> dict[str, Any]:
         loops = value["copy"] if is_property_copy(value.get("copy")) else []
-        gather, result = _Gather(), {}
-        for key, item in value.items():
-            if key == "copy" and loops:
-                continue
-            with gather.one():
-                name = check("object key", "string", self._text(key, frame)) if is_expression(key) else key
-                result[name] = self.value(item, frame)
-        for loop in loops:
-            with gather.one():
-                result[str(loop["name"])] = self.loop(loop, frame)
-        gather.settle()
-        return result
+        plain = [key for key in value if not (key == "copy" and loops)]
+
+        def member(part: str | dict[str, Any]) -> tuple[str, Any]:
+            if isinstance(part, dict):
+                return str(part["name"]), self.loop(part, frame)
+            name = check("object key", "string", self._text(part, frame)) if is_expression(part) else part
+            return name, self.value(value[part], frame)
+
+        return dict(self._all([*plain, *loops], member))
 
     def loop(self, loop: dict[str, Any], frame: Frame) -> list[Any]:
         """Unroll `{name, count, input}`: one value for each index."""
@@ -129,11 +107,15 @@ class Evaluator:
 
     @staticmethod
     def _all(items: Iterable[Any], each: Callable[[Any], Any]) -> list[Any]:
-        gather, results = _Gather(), []
+        """Evaluate several things, and raise what they need as one `Unresolved`."""
+        results, needs = [], set[Need]()
         for item in items:
-            with gather.one():
+            try:
                 results.append(each(item))
-        gather.settle()
+            except Unresolved as unresolved:
+                needs |= unresolved.needs
+        if needs:
+            raise Unresolved(frozenset(needs))
         return results
 
     def node(self, node: Node, frame: Frame) -> Any:

@@ -117,17 +117,17 @@ class _Parser:
         self._at += 1
         return self._tokens[self._at - 1]
 
-    def _expect(self, punct: str) -> None:
-        kind, text = self._next()
-        if kind != "punct" or text != punct:
-            raise self._error(f"expected '{punct}' but found '{text}'")
+    def _expect(self, punct: str, wanted: str) -> None:
+        _, text = self._next()
+        if text != punct:
+            raise self._error(f"expected {wanted} but found '{text}'")
 
     def _expression(self) -> Node:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise self._error("it is nested too deeply")
         node = self._primary()
-        while self._peek() in {".", ".?", "[", "[?"} and self._tokens[self._at][0] == "punct":
+        while self._peek() in {".", ".?", "[", "[?"}:
             node = self._access(node)
         self._depth -= 1
         return node
@@ -141,7 +141,7 @@ class _Parser:
                 raise self._error(f"expected a property name but found '{name}'")
             return Property(target, name, safe)
         index = self._expression()
-        self._expect("]")
+        self._expect("]", "']'")
         return Index(target, index, safe)
 
     def _primary(self) -> Node:
@@ -160,15 +160,11 @@ class _Parser:
     def _arguments(self, name: str) -> tuple[Node, ...]:
         if self._peek() != "(":
             raise self._error(f"expected '(' after '{name}'")
-        self._expect("(")
+        self._next()
         found: list[Node] = []
-        if self._peek() == ")":
-            self._next()
-            return ()
-        while True:
+        while self._peek() != ")":
+            if found:
+                self._expect(",", "',' or ')'")
             found.append(self._expression())
-            kind, text = self._next()
-            if kind == "punct" and text == ")":
-                return tuple(found)
-            if kind != "punct" or text != ",":
-                raise self._error(f"expected ',' or ')' but found '{text}'")
+        self._next()
+        return tuple(found)

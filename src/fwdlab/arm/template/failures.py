@@ -10,28 +10,16 @@ from fwdlab.arm.errors import ArmError
 if TYPE_CHECKING:
     from datetime import datetime
 
-_BAD_REQUEST = 400
-_NOT_FOUND = 404
-_CONFLICT = 409
 _NOON = 12
-
-AT_LEAST_ONE = (
-    "At least one resource deployment operation failed. Please list deployment operations for details. "
-    "Please see https://aka.ms/arm-deployment-operations for usage details."
-)
-TERMINAL = (
-    "The resource write operation failed to complete successfully, because it reached terminal provisioning "
-    "state '{state}'."
-)
 
 
 def invalid_template(detail: str) -> ArmError:
-    return ArmError(_BAD_REQUEST, "InvalidTemplate", f"Deployment template validation failed: '{detail}'.")
+    return ArmError(400, "InvalidTemplate", f"Deployment template validation failed: '{detail}'.")
 
 
 def invalid_expression(resource: str, detail: str) -> ArmError:
     return ArmError(
-        _BAD_REQUEST,
+        400,
         "InvalidTemplate",
         f"Unable to process template language expressions for resource '{resource}'. '{detail}'",
     )
@@ -39,7 +27,7 @@ def invalid_expression(resource: str, detail: str) -> ArmError:
 
 def invalid_deployment(name: str, details: list[dict[str, Any]]) -> ArmError:
     return ArmError(
-        _BAD_REQUEST,
+        400,
         "InvalidTemplateDeployment",
         f"The template deployment '{name}' is not valid according to the validation procedure. "
         f"See inner errors for details.",
@@ -49,23 +37,23 @@ def invalid_deployment(name: str, details: list[dict[str, Any]]) -> ArmError:
 
 def invalid_content(detail: str) -> ArmError:
     return ArmError(
-        _BAD_REQUEST,
+        400,
         "InvalidRequestContent",
         f"The request content was invalid and could not be deserialized: '{detail}'.",
     )
 
 
 def not_supported(code: str, detail: str) -> ArmError:
-    return ArmError(_BAD_REQUEST, code, detail)
+    return ArmError(400, code, detail)
 
 
 def deployment_not_found(name: str) -> ArmError:
-    return ArmError(_NOT_FOUND, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
+    return ArmError(404, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
 
 
 def deployment_active(name: str) -> ArmError:
     return ArmError(
-        _CONFLICT,
+        409,
         "DeploymentActive",
         f"Unable to edit or replace deployment '{name}': previous deployment is still active. "
         f"Please see https://aka.ms/arm-deploy for usage details.",
@@ -74,7 +62,7 @@ def deployment_active(name: str) -> ArmError:
 
 def cannot_cancel(name: str, state: str) -> ArmError:
     return ArmError(
-        _CONFLICT,
+        409,
         "DeploymentCannotBeCancelled",
         f"The deployment '{name}' cannot be cancelled because it is in provisioning state '{state}'.",
     )
@@ -83,7 +71,7 @@ def cannot_cancel(name: str, state: str) -> ArmError:
 def output_failed(target: str, name: str, detail: str) -> ArmError:
     code = "DeploymentOutputEvaluationFailed"
     return ArmError(
-        _CONFLICT,
+        409,
         code,
         f"Unable to evaluate template outputs: '{name}'. Please see error details and deployment "
         f"operations. Please see https://aka.ms/arm-common-errors for usage details.",
@@ -95,7 +83,11 @@ def output_failed(target: str, name: str, detail: str) -> ArmError:
 
 
 def deployment_failed(target: str, details: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"code": "DeploymentFailed", "target": target, "message": AT_LEAST_ONE, "details": details}
+    message = (
+        "At least one resource deployment operation failed. Please list deployment operations for details. "
+        "Please see https://aka.ms/arm-deployment-operations for usage details."
+    )
+    return {"code": "DeploymentFailed", "target": target, "message": message, "details": details}
 
 
 def cancelation(moment: datetime) -> str:
@@ -114,9 +106,10 @@ def deployment_canceled(target: str, reason: str) -> dict[str, Any]:
 def nested_failed(target: str, state: str, inner: dict[str, Any] | None) -> ArmError:
     """What a deployment that failed or was cancelled is to the deployment around it."""
     return ArmError(
-        _CONFLICT,
+        409,
         "ResourceDeploymentFailure",
-        TERMINAL.format(state=state),
+        "The resource write operation failed to complete successfully, because it reached terminal "
+        f"provisioning state '{state}'.",
         target=target,
         details=[inner] if inner else [],
     )

@@ -28,40 +28,46 @@ _STANDARD = {
     "G": "MM/dd/yyyy HH:mm:ss",
     "g": "MM/dd/yyyy HH:mm",
 }
-_CUSTOM = re.compile(r"'[^']*'|\"[^\"]*\"|\\.|y+|M+|d+|H+|h+|m+|s+|f+|F+|t+|z+|K|.", re.DOTALL)
+# Parts of a .NET date format in strftime's words; the culture is the invariant one, the zone UTC.
+_PARTS = {
+    "yyyy": "%Y",
+    "yy": "%y",
+    "MMMM": "%B",
+    "MMM": "%b",
+    "MM": "%m",
+    "dddd": "%A",
+    "ddd": "%a",
+    "dd": "%d",
+    "HH": "%H",
+    "hh": "%I",
+    "mm": "%M",
+    "ss": "%S",
+    "tt": "%p",
+    "K": "Z",
+    "zzz": "+00:00",
+}
+_UNPADDED = {"MM", "dd", "HH", "hh", "mm", "ss"}
+_CUSTOM = re.compile(r"'[^']*'|\"[^\"]*\"|\\.|([A-Za-z])\1*", re.DOTALL)
 _MONTHS_A_YEAR = 12
-_NAMES_FROM = 3
 
 
 def format_date(moment: datetime, pattern: str) -> str:
-    """A moment in a .NET date format, standard (`u`) or custom (`yyyy-MM-dd`), invariant culture, in UTC."""
-    pattern = _STANDARD.get(pattern, pattern)
-    return "".join(_piece(moment.astimezone(UTC), token) for token in _CUSTOM.findall(pattern))
+    """A moment in a .NET date format, standard (`u`) or custom (`yyyy-MM-dd`), in UTC."""
+    moment = moment.astimezone(UTC)
 
+    def part(match: re.Match[str]) -> str:
+        text = match[0]
+        if text[0] in "'\"":
+            return text[1:-1]
+        if text[0] == "\\":
+            return text[1:]
+        if text[0] == "f":
+            return f"{moment.microsecond:06d}0"[: len(text)]
+        if text * 2 in _UNPADDED:
+            return moment.strftime(_PARTS[text * 2].replace("%", "%-"))
+        return moment.strftime(_PARTS[text]) if text in _PARTS else text
 
-def _piece(moment: datetime, token: str) -> str:  # noqa: PLR0911 - one for each kind of token
-    letter, width = token[0], len(token)
-    if letter in "'\"":
-        return token[1:-1]
-    if letter == "\\":
-        return token[1:]
-    if letter in "Md" and width >= _NAMES_FROM:
-        long, short = ("%B", "%b") if letter == "M" else ("%A", "%a")
-        return moment.strftime(short if width == _NAMES_FROM else long)
-    if letter == "y":
-        return f"{moment.year % 100:02d}" if width <= 2 else f"{moment.year:0{width}d}"  # noqa: PLR2004 - yy
-    numbers = {"M": moment.month, "d": moment.day, "H": moment.hour, "h": moment.hour % 12 or 12}
-    numbers |= {"m": moment.minute, "s": moment.second}
-    if letter in numbers:
-        return f"{numbers[letter]:0{min(width, 2)}d}"
-    if letter in "fF":
-        digits = f"{moment.microsecond:06d}0"[:width]
-        return digits if letter == "f" else digits.rstrip("0")
-    if letter == "t":
-        return ("AM" if moment.hour < _MONTHS_A_YEAR else "PM")[:width]
-    if letter == "z":
-        return {1: "+0", 2: "+00"}.get(width, "+00:00")
-    return "Z" if letter == "K" else token
+    return _CUSTOM.sub(part, _STANDARD.get(pattern, pattern))
 
 
 def _parsed(name: str, text: str) -> datetime:

@@ -21,18 +21,8 @@ _DEPLOYER_OBJECT = "33333333-3333-3333-3333-333333333333"
 
 _PUBLIC_CLOUD: dict[str, Any] = {
     "name": "AzureCloud",
-    "gallery": "https://gallery.azure.com/",
-    "graph": "https://graph.windows.net/",
     "portal": "https://portal.azure.com",
-    "graphAudience": "https://graph.windows.net/",
-    "activeDirectoryDataLake": "https://datalake.azure.net/",
-    "batch": "https://batch.core.windows.net/",
-    "media": "https://rest.media.azure.net",
     "sqlManagement": "https://management.core.windows.net:8443/",
-    "vmImageAliasDoc": (
-        "https://raw.githubusercontent.com/Azure/azure-rest-api-specs/master/arm-compute/quickstart-templates/"
-        "aliases.json"
-    ),
     "resourceManager": "https://management.azure.com/",
     "authentication": {
         "loginEndpoint": "https://login.microsoftonline.com/",

@@ -9,13 +9,13 @@ import uuid
 from typing import Any, NoReturn
 from urllib.parse import quote, urljoin
 
-from fwdlab.arm.template.numberformat import formatted
 from fwdlab.arm.template.registry import Function, check
 from fwdlab.arm.template.uniquestring import unique_string
 from fwdlab.arm.template.values import ExpressionError, text_of
 
 # The namespace of ARM's guid(): the function is a version 5 UUID of the arguments joined with a dash.
 _GUID_NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
+_UNSIGNED = 2**64 - 1
 _HOLE = re.compile(r"\{\{|\}\}|\{(\d+)(?:,(-?\d+))?(?::([^}]*))?\}|[{}]")
 
 
@@ -54,11 +54,29 @@ def _format(template: str, *values: Any) -> str:
                 "Unable to evaluate template language function 'format': the format is invalid, or refers to "
                 "an argument that was not given."
             )
-        text = formatted(values[int(match.group(1))], match.group(3) or "")
+        text = _formatted(values[int(match.group(1))], match.group(3) or "")
         width = int(match.group(2) or 0)
         return text.rjust(width) if width >= 0 else text.ljust(-width)
 
     return _HOLE.sub(fill, template)
+
+
+def _formatted(value: Any, spec: str) -> str:
+    """The part of .NET's composite formatting that templates use: D, X, N, F with a precision, or zeros."""
+    if not spec or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return text_of(value)
+    if set(spec) == {"0"}:
+        value, spec = round(value), f"D{len(spec)}"
+    letter, digits = spec[0], spec[1:]
+    if letter not in "DdXxNnFf" or not re.fullmatch(r"\d{0,2}", digits):
+        raise ExpressionError(f"The template language function 'format' does not support '{spec}' here.")
+    if letter in "NnFf":
+        return format(value, f"{',' if letter in 'Nn' else ''}.{digits or 2}f")
+    if not isinstance(value, int):
+        raise ExpressionError(f"The template language function 'format' needs an integer for '{letter}'.")
+    if letter in "Dd":
+        return ("-" if value < 0 else "") + str(abs(value)).zfill(int(digits or 0))
+    return format(value & _UNSIGNED, letter).zfill(int(digits or 0))
 
 
 def _pad_left(value: str | int, width: int, fill: str = " ") -> str:

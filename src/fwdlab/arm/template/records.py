@@ -7,8 +7,10 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.operations import timestamp
 from fwdlab.arm.template.failures import deployment_not_found
 from fwdlab.arm.template.hashing import template_hash
 from fwdlab.arm.template.request import MODE
@@ -20,24 +22,10 @@ if TYPE_CHECKING:
     from fwdlab.arm.template.request import DeploymentRequest
 
 TERMINAL_STATES = frozenset({"Succeeded", "Failed", "Canceled"})
-_STATUS_WORDS = {
-    200: "OK",
-    201: "Created",
-    400: "BadRequest",
-    403: "Forbidden",
-    404: "NotFound",
-    409: "Conflict",
-    429: "TooManyRequests",
-    500: "InternalServerError",
-}
 
 
 def now() -> datetime:
     return datetime.now(UTC)
-
-
-def stamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def duration(start: datetime, end: datetime) -> str:
@@ -71,7 +59,7 @@ class Operation:
         properties: dict[str, Any] = {
             "provisioningOperation": "Create",
             "provisioningState": self.state,
-            "timestamp": stamp(last),
+            "timestamp": timestamp(last),
             "duration": duration(self.started, last),
             "trackingId": self.tracking_id,
             "targetResource": {"id": self.target, "resourceType": self.kind, "resourceName": self.name},
@@ -79,9 +67,8 @@ class Operation:
         if self.state == "Succeeded":
             properties |= {"serviceRequestId": self.tracking_id, "statusCode": "OK"}
         if self.error is not None:
-            status = self.error.status
             properties |= {
-                "statusCode": _STATUS_WORDS.get(status, str(status)),
+                "statusCode": HTTPStatus(self.error.status).phrase.replace(" ", ""),
                 "statusMessage": self.error.body(),
             }
         return {
@@ -151,7 +138,7 @@ class Record:
             "parameters": self.parameters,
             "mode": MODE,
             "provisioningState": self.state,
-            "timestamp": stamp(self.changed),
+            "timestamp": timestamp(self.changed),
             "duration": duration(self.started, self.changed),
             "correlationId": self.correlation_id,
             "providers": _providers(self.types),

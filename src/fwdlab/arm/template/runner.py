@@ -18,16 +18,18 @@ from fwdlab.arm.template.expand import Host, expand
 from fwdlab.arm.template.outputs import evaluate_outputs
 from fwdlab.arm.template.records import Operation, Record, Records, new_record, now
 from fwdlab.arm.template.request import nested_request
-from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope, type_of
+from fwdlab.arm.template.scopes import Scope, is_deployment
 from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TypeAlias
 
     from fwdlab.arm.template.expansion import ExpandedResource, Expansion
     from fwdlab.arm.template.request import DeploymentRequest
     from fwdlab.arm.template.target import Target
 
+Documents: TypeAlias = "Mapping[str, dict[str, Any]]"
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 64
 _ROUNDS = 100
@@ -52,9 +54,7 @@ class Engine:
         self._writes: set[asyncio.Task[None]] = set()
         self._tops: set[asyncio.Task[None]] = set()
 
-    async def prepare(
-        self, request: DeploymentRequest, groups: Mapping[str, dict[str, Any]] | None = None
-    ) -> Expansion:
+    async def prepare(self, request: DeploymentRequest, groups: Documents | None = None) -> Expansion:
         """Expand a request.
 
         Args:
@@ -64,10 +64,9 @@ class Engine:
         Raises:
             ArmError: InvalidTemplate; the scope does not exist.
         """
-        group = (groups or {}).get(request.scope.id.lower())
-        return expand(request, Host(self.target.tenant_id, group or await self.scope(request.scope)))
+        return expand(request, Host(self.target.tenant_id, await self.scope(request.scope, groups)))
 
-    async def scope(self, scope: Scope) -> dict[str, Any] | None:
+    async def scope(self, scope: Scope, groups: Documents | None = None) -> dict[str, Any] | None:
         """The document of a scope's resource group, None for a subscription.
 
         Raises:
@@ -77,11 +76,20 @@ class Engine:
             raise subscription_not_found(scope.subscription_id)
         if not scope.resource_group:
             return None
+        group = (groups or {}).get(scope.id.lower())
+        if group is None:
+            group = await self.find(scope.id)
+        if group is None:
+            raise group_not_found(scope.resource_group)
+        return group
+
+    async def find(self, resource_id: str) -> dict[str, Any] | None:
+        """The document of a resource, None when there is none."""
         try:
-            return await self.target.get(scope.id)
+            return await self.target.get(resource_id)
         except ArmError as error:
             if error.status == _NOT_FOUND:
-                raise group_not_found(scope.resource_group) from error
+                return None
             raise
 
     def start(self, expansion: Expansion) -> Record:
@@ -139,7 +147,7 @@ class Engine:
             _LOG.debug("a resource failed: %s", task.exception())
 
     async def ask(self, need: Need) -> Any:
-        if type_of(need.id).lower() == DEPLOYMENTS.lower():
+        if is_deployment(need.id):
             record = self.records.get(need.id)
             if not need.action:
                 return record.document()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE
 from fwdlab.arm.template.values import ExpressionError
 
 DEPLOYMENTS = "Microsoft.Resources/deployments"
@@ -89,17 +88,12 @@ def absolute_id(scope: Scope, text: str) -> str | None:
     return None
 
 
-def type_of(full_id: str) -> str:
-    """The full type of a resource id, e.g. `Microsoft.Network/virtualNetworks/subnets`."""
-    _, found, tail = full_id.rpartition("/providers/")
-    if not found:
-        return GROUP_TYPE if "/resourcegroups/" in full_id.lower() else SUBSCRIPTION_TYPE
-    namespace, *rest = tail.split("/")
-    return "/".join([namespace, *rest[::2]])
-
-
 def scope_of(full_id: str) -> Scope:
     """The subscription or group that an id lies in."""
     parts = full_id.split("/")
     in_group = len(parts) > 4 and parts[3].lower() == "resourcegroups"  # noqa: PLR2004 - /subscriptions/S/…/G
     return Scope(parts[2] if len(parts) > 2 else "", parts[4] if in_group else "")  # noqa: PLR2004
+
+
+def is_deployment(full_id: str) -> bool:
+    return full_id.lower().rpartition("/providers/")[2].startswith(DEPLOYMENTS.lower() + "/")

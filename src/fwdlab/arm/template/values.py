@@ -5,6 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+_KINDS = {
+    type(None): "Null",
+    bool: "Boolean",
+    int: "Integer",
+    float: "Float",
+    str: "String",
+    list: "Array",
+}
+
 
 class ExpressionError(Exception):
     """A template language expression cannot be evaluated; the text is what ARM's message would carry."""
@@ -12,17 +21,7 @@ class ExpressionError(Exception):
 
 def kind_of(value: Any) -> str:
     """ARM's name for the type of a JSON value, as its messages use it."""
-    if value is None:
-        return "Null"
-    if isinstance(value, bool):
-        return "Boolean"
-    if isinstance(value, int):
-        return "Integer"
-    if isinstance(value, float):
-        return "Float"
-    if isinstance(value, str):
-        return "String"
-    return "Array" if isinstance(value, list) else "Object"
+    return _KINDS.get(type(value), "Object")
 
 
 def find_key(mapping: dict[str, Any], name: str) -> str | None:

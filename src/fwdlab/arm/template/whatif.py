@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
 from fwdlab.arm.locations import plain_location
 from fwdlab.arm.template.expressions import is_expression
 from fwdlab.arm.template.preview import Preview, ResourcePreview
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from fwdlab.arm.template.expansion import Expansion
     from fwdlab.arm.template.runner import Engine
 
-_NOT_FOUND = 404
 # Sent and never answered: their absence in the present document is no difference.
 _WRITE_ONLY = frozenset({"customdata", "adminpassword", "securevalue"})
 
@@ -54,21 +52,12 @@ async def _change(engine: Engine, found: ResourcePreview) -> dict[str, Any]:
             "unsupportedReason": reason,
             "after": {key: after[key] for key in ("apiVersion", "id", "name", "type")},
         }
-    before = await _present(engine, resource.id)
+    before = await engine.find(resource.id)
     if before is None:
         return {"resourceId": resource.id, "changeType": "Create", "after": after}
     delta = difference(before, found.body)
     change = {"resourceId": resource.id, "changeType": "Modify" if delta else "NoChange"}
     return change | {"before": before, "after": after, "delta": delta}
-
-
-async def _present(engine: Engine, resource_id: str) -> dict[str, Any] | None:
-    try:
-        return await engine.target.get(resource_id)
-    except ArmError as error:
-        if error.status == _NOT_FOUND:
-            return None
-        raise
 
 
 def difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -> Delta:
