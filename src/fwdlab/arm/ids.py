@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 SUBSCRIPTION_TYPE = "Microsoft.Resources/subscriptions"
 GROUP_TYPE = "Microsoft.Resources/resourceGroups"
@@ -134,21 +134,15 @@ def parse_path(path: str) -> ArmPath | None:
 
 
 def _scope_path(parts: list[str]) -> ArmPath | None:
-    lower = [part.lower() for part in parts]
-    if lower[0] != "subscriptions" or len(parts) < 2:  # noqa: PLR2004 - `/subscriptions` itself is a list
+    if parts[0].lower() != "subscriptions" or len(parts) < 2:  # noqa: PLR2004 - `/subscriptions` is a list
         return None
-    if len(parts) == 2:  # noqa: PLR2004 - /subscriptions/ID
-        return ArmPath("resource", _scope_id("/" + "/".join(parts)))
-    if lower[2] == "resourcegroups" and len(parts) in {4, 5}:
-        group = _scope_id("/" + "/".join(parts[:4]))
-        if len(parts) == 4:  # noqa: PLR2004 - …/resourceGroups/NAME
-            return ArmPath("resource", group)
-        return ArmPath("below", group, parts[4], f"Microsoft.Resources/{parts[4]}")
-    if len(parts) == 3:  # noqa: PLR2004 - /subscriptions/ID/WORD
-        return ArmPath(
-            "below", _scope_id("/" + "/".join(parts[:2])), parts[2], f"Microsoft.Resources/{parts[2]}"
-        )
-    return None
+    depth = 4 if len(parts) >= 4 and parts[2].lower() == "resourcegroups" else 2  # noqa: PLR2004
+    scope, below = _scope_id("/" + "/".join(parts[:depth])), parts[depth:]
+    if not below:
+        return ArmPath("resource", scope)
+    if len(below) > 1:
+        return None
+    return ArmPath("below", scope, below[0], f"Microsoft.Resources/{below[0]}")
 
 
 def _scope_id(scope: str) -> ResourceId:
@@ -163,6 +157,17 @@ def _scope_id(scope: str) -> ResourceId:
     if path is None or path.kind != "resource":
         return ResourceId(scope, "", "", (parts[-1],))
     return path.resource
+
+
+def reference_id(value: Any) -> str:
+    """The id in a reference `{"id": …}`, empty when there is none."""
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def reference_key(value: Any) -> str:
+    """What references are compared by."""
+    return reference_id(value).lower()
 
 
 def same(one: str | None, other: str | None) -> bool:

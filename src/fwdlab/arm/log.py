@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -44,15 +45,10 @@ class RequestLog:
 
     async def wait(self, after: int, seconds: float) -> list[dict[str, Any]]:
         """Lines past number `after`; waits for at most `seconds` until there is one."""
-        deadline = time.monotonic() + seconds
-        while self._count <= after:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                break
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._count <= after:
+                    await self._changed.wait()
         return self.tail(after=after)
 
     def close(self) -> None:

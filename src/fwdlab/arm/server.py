@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
 import time
 import uuid
@@ -93,15 +94,12 @@ class Server:
         Raises:
             LabError: `lab_port_taken`.
         """
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener = socket.create_server(("127.0.0.1", port))
         except OSError as error:
-            listener.close()
             raise LabError(
                 "lab_port_taken",
-                f"Port {port} of 127.0.0.1 is not free: {error.strerror}.",
+                f"Port {port} of 127.0.0.1 is not free: {os.strerror(error.errno or 0)}.",
                 "Choose another with `--port`.",
             ) from error
         self.port = int(listener.getsockname()[1])

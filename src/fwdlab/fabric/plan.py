@@ -6,6 +6,7 @@ import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from fwdlab.arm.ids import reference_key
 from fwdlab.fabric import names, pools, security
 from fwdlab.fabric.wanted import (
     Balance,
@@ -38,11 +39,6 @@ def plan(snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth]) -> Fabric:
         health: latest verdicts; a member without one counts as not healthy.
     """
     return _Planner(snapshot, health).fabric()
-
-
-def reference(value: Any) -> str:
-    """Lower-case id in `{"id": ...}`, empty when there is none."""
-    return str((value or {}).get("id") or "").lower()
 
 
 def parent(resource_id: str) -> str:
@@ -131,7 +127,7 @@ class _Planner:
             return None
         subnet = self.subnets[spec.subnet_id.lower()][1]
         prefix = ipaddress.ip_network(_subnet_prefix(subnet), strict=False)
-        groups = [reference(subnet.get("networkSecurityGroup")), (spec.security_group_id or "").lower()]
+        groups = [reference_key(subnet.get("networkSecurityGroup")), (spec.security_group_id or "").lower()]
         digest = short_hash(f"{spec.name}/{spec.boot_id}")
         mac = short_hash(spec.name)
         return Interface(
@@ -155,7 +151,7 @@ class _Planner:
         scale_set = self.snapshot.documents.get(parent(spec.resource_id.lower()), {})
         profile = own.get("properties", {}).get("networkProfile", {})
         interfaces = [
-            self.snapshot.documents.get(reference(entry), {}).get("properties", {})
+            self.snapshot.documents.get(reference_key(entry), {}).get("properties", {})
             for entry in profile.get("networkInterfaces", [])
         ]
         machine = scale_set.get("properties", {}).get("virtualMachineProfile", {})
@@ -199,7 +195,7 @@ class _Planner:
             if not address:
                 self.warnings.append(f"{document['id']}: frontend {entry['name']} is public; left out")
                 return None
-            network = self._network_of_subnet(reference(properties.get("subnet")), document["id"])
+            network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
             return (network, address) if network else None
         return None
 
@@ -212,12 +208,12 @@ class _Planner:
         probes: dict[tuple[str, str], Probe],
     ) -> None:
         properties = rule.get("properties", {})
-        found = self._frontend(key, document, reference(properties.get("frontendIPConfiguration")))
+        found = self._frontend(key, document, reference_key(properties.get("frontendIPConfiguration")))
         if found is None:
             return
         network, address = found
         members = self._members(document, network, properties)
-        probe = self._probe(document, reference(properties.get("probe")), network, members, probes)
+        probe = self._probe(document, reference_key(properties.get("probe")), network, members, probes)
         protocol = str(properties.get("protocol", "Tcp")).lower()
         healthy = (
             tuple(m for m in members if self._is_up(key, probe.name, m)) if probe is not None else members
@@ -239,8 +235,8 @@ class _Planner:
         )
 
     def _members(self, document: Document, network: Network, rule: Document) -> tuple[str, ...]:
-        wanted = {reference(rule.get("backendAddressPool"))}
-        wanted |= {reference(pool) for pool in rule.get("backendAddressPools") or []}
+        wanted = {reference_key(rule.get("backendAddressPool"))}
+        wanted |= {reference_key(pool) for pool in rule.get("backendAddressPools") or []}
         nodes = [
             (spec, self.subnets[spec.subnet_id.lower()][0].id)
             for spec in self.snapshot.nodes
@@ -292,7 +288,7 @@ class _Planner:
             addresses = tuple(c["privateIPAddress"] for c in configurations if c.get("privateIPAddress"))
             frontends = [
                 self._frontend(parent(i), self.snapshot.documents[parent(i)], i)
-                for i in map(reference, properties.get("loadBalancerFrontendIpConfigurations", []))
+                for i in map(reference_key, properties.get("loadBalancerFrontendIpConfigurations", []))
                 if parent(i) in self.snapshot.documents
             ]
             there = [frontend for frontend in frontends if frontend is not None]
@@ -308,7 +304,7 @@ class _Planner:
             properties = document.get("properties", {})
             service = _approved(properties)
             address = self._endpoint_address(properties)
-            network = self._network_of_subnet(reference(properties.get("subnet")), document["id"])
+            network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
             if service in services and address and network:
                 for reacher in self._reachers(network):
                     found[f"{key}@{reacher.id}"] = (document, service, reacher, address)
@@ -322,7 +318,7 @@ class _Planner:
 
     def _endpoint_address(self, properties: Document) -> str | None:
         nics = [
-            self.snapshot.documents.get(reference(e), {}) for e in properties.get("networkInterfaces", [])
+            self.snapshot.documents.get(reference_key(e), {}) for e in properties.get("networkInterfaces", [])
         ]
         for holder in (*(nic.get("properties", {}) for nic in nics), properties):
             for entry in holder.get("ipConfigurations", []):
@@ -355,7 +351,7 @@ def _peers(network: Document) -> list[str]:
         e.get("properties", {}) for e in network.get("properties", {}).get("virtualNetworkPeerings", [])
     ]
     return [
-        reference(entry.get("remoteVirtualNetwork"))
+        reference_key(entry.get("remoteVirtualNetwork"))
         for entry in entries
         if entry.get("peeringState") == "Connected" and entry.get("allowVirtualNetworkAccess", True)
     ]

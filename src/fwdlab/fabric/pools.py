@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.ids import reference_key
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
@@ -57,11 +59,9 @@ def _listed(balancer: Document, pool_ids: Collection[str]) -> Iterator[tuple[str
         properties = pool.get("properties", {})
         for entry in properties.get("loadBalancerBackendAddresses", []):
             own = entry.get("properties", {})
-            subnet = _reference(own.get("subnet"))
-            network = _reference(own.get("virtualNetwork")) or _reference(properties.get("virtualNetwork"))
+            subnet = reference_key(own.get("subnet"))
+            network = reference_key(own.get("virtualNetwork")) or reference_key(
+                properties.get("virtualNetwork")
+            )
             if own.get("ipAddress"):
                 yield pool["name"], own["ipAddress"], network or subnet.partition("/subnets/")[0]
-
-
-def _reference(value: Any) -> str:
-    return str((value or {}).get("id") or "").lower()

@@ -11,6 +11,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from fwdlab.arm import ids
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, same
 from fwdlab.arm.operations import Operations, Outcome
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.ports import DataPlane
     from fwdlab.arm.store import Store
 
+reference_id = ids.reference_id
 _READ_ONLY = frozenset({"id", "name", "type", "etag", "systemData"})
 
 
@@ -319,12 +321,6 @@ def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 def normal_location(location: Any) -> Any:
     """`West Europe` and `westeurope` are the same place."""
     return location.replace(" ", "").lower() if isinstance(location, str) else location
-
-
-def reference_id(value: Any) -> str:
-    """The id in a reference `{"id": …}`, empty when there is none."""
-    found = value.get("id", "") if isinstance(value, dict) else ""
-    return found if isinstance(found, str) else ""
 
 
 def references(document: dict[str, Any], wanted: str) -> bool:
