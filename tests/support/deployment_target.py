@@ -136,7 +136,10 @@ class Client:
     async def send(self, method: str, address: str, body: Any = None) -> Answer:
         parts = urlsplit(address)
         query = {key.lower(): value for key, value in parse_qsl(parts.query)} or {"api-version": "2021-04-01"}
-        answer = await self.routes.handle(ArmRequest(method, parts.path, query, body, BASE))
+        try:
+            answer = await self.routes.handle(ArmRequest(method, parts.path, query, body, BASE))
+        except ArmError as error:
+            return Answer(error.status, error.body(), error.headers)
         assert answer is not None, f"not a path of deployments: {parts.path}"
         return answer
 

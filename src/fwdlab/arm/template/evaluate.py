@@ -16,7 +16,6 @@ from fwdlab.arm.template.expressions import (
     Call,
     Literal,
     Node,
-    Property,
     is_expression,
     parse,
     unescape,
@@ -24,7 +23,7 @@ from fwdlab.arm.template.expressions import (
 from fwdlab.arm.template.functions_dates import DEFAULT_UTC_FORMAT, format_date
 from fwdlab.arm.template.registry import Lambda, check, check_count
 from fwdlab.arm.template.scopes import scope_of
-from fwdlab.arm.template.values import ExpressionError, compact, element_of, find_key, get, property_of
+from fwdlab.arm.template.values import ExpressionError, compact, element_of, find_key, get, has
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -130,10 +129,8 @@ class Evaluator:
         target = self._node(node.target, frame)
         if target is _ABSENT:
             return _ABSENT  # a safe access earlier in the chain found nothing
-        key = node.name if isinstance(node, Property) else self.node(node.index, frame)
-        if node.safe and not _has(target, key):
-            return _ABSENT
-        return property_of(target, node.name) if isinstance(node, Property) else element_of(target, key)
+        key = self.node(node.key, frame)
+        return element_of(target, key) if not node.safe or has(target, key) else _ABSENT
 
     def _call(self, call: Call, frame: Frame) -> Any:
         name = call.name.lower().removeprefix("sys.")
@@ -302,9 +299,3 @@ def copy_count(name: str, count: Any) -> int:
             f"not '{json.dumps(count)}'. Please see https://aka.ms/arm-copy for usage details."
         )
     return count
-
-
-def _has(target: Any, key: Any) -> bool:
-    if isinstance(target, dict) and isinstance(key, str):
-        return find_key(target, key) is not None
-    return isinstance(target, list) and isinstance(key, int) and 0 <= key < len(target)

@@ -40,24 +40,15 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Property:
-    """`target.name`, or `target.?name`."""
+class Access:
+    """`target[key]`, or `target.name` with the name as key; `safe` for `[?key]` and `.?name`."""
 
     target: Node
-    name: str
+    key: Node
     safe: bool = False
 
 
-@dataclass(frozen=True)
-class Index:
-    """`target[index]`, or `target[?index]`."""
-
-    target: Node
-    index: Node
-    safe: bool = False
-
-
-Node: TypeAlias = "Literal | Call | Property | Index"
+Node: TypeAlias = "Literal | Call | Access"
 
 
 def is_expression(text: str) -> bool:
@@ -139,10 +130,10 @@ class _Parser:
             kind, name = self._next()
             if kind != "name":
                 raise self._error(f"expected a property name but found '{name}'")
-            return Property(target, name, safe)
-        index = self._expression()
+            return Access(target, Literal(name), safe)
+        key = self._expression()
         self._expect("]", "']'")
-        return Index(target, index, safe)
+        return Access(target, key, safe)
 
     def _primary(self) -> Node:
         kind, text = self._next()

@@ -6,7 +6,7 @@ from functools import cmp_to_key
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.template.registry import Function, check
-from fwdlab.arm.template.values import ExpressionError, element_of, equal, find_key, text_of
+from fwdlab.arm.template.values import ExpressionError, element_of, equal, find_key, has, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,15 +66,9 @@ def _try_index_from_end(value: Any, number: int, *path: Any) -> Any:
 
 
 def _try_get(value: Any, first: Any, *rest: Any) -> Any:
-    if isinstance(value, dict) and isinstance(first, str):
-        key = find_key(value, first)
-        if key is None:
-            return None
-        found = value[key]
-    elif isinstance(value, list) and isinstance(first, int) and 0 <= first < len(value):
-        found = value[first]
-    else:
+    if not has(value, first):
         return None
+    found = element_of(value, first)
     return _try_get(found, *rest) if rest else found
 
 

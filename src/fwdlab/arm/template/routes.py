@@ -86,13 +86,6 @@ class DeploymentRoutes:
             ("GET", "operationstatuses"): self._status,
         }
 
-    async def handle(self, request: ArmRequest) -> Answer | None:
-        """Answer a request; None when its path is none of deployments. Errors are answers in ARM's shape."""
-        try:
-            return await self._route(request)
-        except ArmError as error:
-            return Answer(error.status, error.body(), error.headers)
-
     async def close(self) -> None:
         await self.engine.close()
 
@@ -102,7 +95,8 @@ class DeploymentRoutes:
             self.engine.cancel(record)
             self.records.remove(record)
 
-    async def _route(self, request: ArmRequest) -> Answer | None:
+    async def handle(self, request: ArmRequest) -> Answer | None:
+        """Answer a request; None when its path is none of deployments."""
         if _HASH_PATH.fullmatch(request.path):
             return _calculate_hash(request)
         match = _PATH.fullmatch(unquote(request.path))

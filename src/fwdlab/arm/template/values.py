@@ -87,6 +87,13 @@ def property_of(target: Any, name: str) -> Any:
     return target[key]
 
 
+def has(target: Any, key: Any) -> bool:
+    """Whether `element_of` would find something."""
+    if isinstance(target, dict) and isinstance(key, str):
+        return find_key(target, key) is not None
+    return isinstance(target, list) and kind_of(key) == "Integer" and 0 <= key < len(target)
+
+
 def element_of(target: Any, index: Any) -> Any:
     """`target[index]` of an array by number or of an object by name."""
     if isinstance(index, str):
