@@ -1,4 +1,4 @@
-"""The one door to the providers, for HTTP and for the template engine."""
+"""Resources by id: what HTTP and the template engine call to reach the providers."""
 
 from __future__ import annotations
 

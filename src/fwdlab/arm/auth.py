@@ -1,4 +1,4 @@
-"""Who may speak to the lab: signed tokens, and the token endpoints of az and azd."""
+"""Signed tokens, their checks, and the token endpoints of az and azd."""
 
 from __future__ import annotations
 

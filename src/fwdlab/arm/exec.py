@@ -4,8 +4,8 @@
 password as its first message; from then on bytes go both ways, in text or binary messages. There is no exit
 status and no resize message; the socket closes when the process ends.
 
-The command is one string that the lab splits at blanks and nothing else: quotes are not honoured, as nobody
-can rely on the service to honour them.
+The command is one string that the lab splits at blanks and nothing else: quotes are not honoured, because
+clients cannot rely on the service to honour them.
 """
 
 from __future__ import annotations

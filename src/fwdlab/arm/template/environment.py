@@ -33,7 +33,7 @@ def random_guid() -> str:
     return str(uuid.uuid4())
 
 
-class Unresolved(Exception):  # noqa: N818 - it is a question, not an error
+class Unresolved(Exception):  # noqa: N818 - the caller answers it and evaluates again
     """An expression needs answers before it has a value; evaluate again with them in `Frame.known`."""
 
     def __init__(self, needs: frozenset[Need]) -> None:

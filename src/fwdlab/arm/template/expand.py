@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Host:
-    """What an expansion must know of the world; `group` is None at subscription scope."""
+    """Where a template is deployed; `group` is None at subscription scope."""
 
     tenant_id: str
     group: dict[str, Any] | None = None

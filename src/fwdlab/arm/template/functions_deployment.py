@@ -1,4 +1,4 @@
-"""Deployment, scope and resource id functions: those that look at the environment but ask nobody."""
+"""Deployment, scope and resource id functions: those that need the deployment's environment."""
 
 from __future__ import annotations
 

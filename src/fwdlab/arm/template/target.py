@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 
 class Target(Protocol):
-    """The door to the resource providers; all methods raise `ArmError`."""
+    """The resource providers; all methods raise `ArmError`."""
 
     subscription_id: str
     tenant_id: str

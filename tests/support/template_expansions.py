@@ -1,4 +1,4 @@
-"""Plans of templates for a resource group."""
+"""Expansions of templates for a resource group."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NET = "Microsoft.Network/virtualNetworks"
 IN_GROUP = Scope(SUBSCRIPTION, "rg")
 
 
-def plan(
+def expanded(
     resources: Any, scope: Scope = IN_GROUP, values: dict[str, Any] | None = None, **sections: Any
 ) -> Expansion:
     if not scope.resource_group:
@@ -38,7 +38,7 @@ def net(name: str, **more: Any) -> dict[str, Any]:
 
 def refused(resources: Any, **more: Any) -> str:
     with pytest.raises(ArmError) as caught:
-        plan(resources, **more)
+        expanded(resources, **more)
     assert caught.value.status == 400
     assert caught.value.code == "InvalidTemplate"
     return caught.value.message
