@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from fwdlab.arm.template import functions
 from fwdlab.arm.template.environment import Frame, UserFunction
 from fwdlab.arm.template.scopes import Scope
 from fwdlab.arm.template.values import ExpressionError
@@ -16,9 +17,9 @@ from support.template_values import ENVIRONMENT, SUB, evaluate
     ("expression", "message"),
     [
         ("nothing('x')", "function 'nothing' is not valid"),
-        ("providers('Microsoft.A', 'b')", "'providers' is not valid, or the lab does not have it"),
-        ("managementGroup().id", "'managementGroup' is not valid, or the lab does not have it"),
-        ("dataUri('x')", "'dataUri' is not valid, or the lab does not have it"),
+        ("providers('Microsoft.A', 'b')", "'providers' is not supported by the lab"),
+        ("managementGroup().id", "'managementGroup' is not supported by the lab"),
+        ("dataUri('x')", "'dataUri' is not supported by the lab"),
         ("loadTextContent('x')", "'loadTextContent' is not valid"),
         ("fail('as told')", "^as told$"),
         ("add(1)", "requires 2 argument"),
@@ -102,3 +103,8 @@ def test_a_user_function_sees_its_arguments_only() -> None:
     environment = replace(ENVIRONMENT, functions={"ns.nosy": nosy})
     with pytest.raises(ExpressionError, match="'variables' is not expected"):
         evaluate("ns.nosy('x')", environment=environment)
+
+
+def test_a_function_is_either_there_or_lacking() -> None:
+    assert not functions.LACKING & functions.TABLE.keys()
+    assert all(function.name.lower() == name for name, function in functions.TABLE.items())

@@ -11,7 +11,7 @@ from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, parse_path
 from fwdlab.arm.jsonc import without_nulls
 from fwdlab.arm.locations import LOCATIONS
-from fwdlab.arm.services.base import LabSettings, World, normal_location
+from fwdlab.arm.services.base import World, normal_location
 from fwdlab.arm.services.container_instance import GROUP as CONTAINER_GROUP
 from fwdlab.arm.services.container_instance import ContainerGroups
 from fwdlab.arm.store import group_not_found, not_found, subscription_not_found
@@ -39,20 +39,12 @@ class ArmApi:
     has followed; `settle` waits for it after any other change.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        data_plane: DataPlane,
-        *,
-        subscription_id: str,
-        tenant_id: str,
-        settings: LabSettings | None = None,
-    ) -> None:
+    def __init__(self, store: Store, data_plane: DataPlane, *, subscription_id: str, tenant_id: str) -> None:
         self.store = store
         self.subscription_id = subscription_id
         self.tenant_id = tenant_id
-        self.settings = settings or LabSettings()
-        self.world = World(store, data_plane, subscription_id, tenant_id, settings=self.settings)
+        self.world = World(store, data_plane, subscription_id, tenant_id)
+        self.settings = self.world.settings
         services.register(self.world)
 
     @property
@@ -80,8 +72,7 @@ class ArmApi:
 
     async def put(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Create or replace a resource and return its document."""
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
+        parsed, provider = self._addressed(resource_id)
         content = without_nulls(_object(body))
         self._check_scope(parsed)
         self._check_location(parsed, provider, content)
@@ -93,8 +84,7 @@ class ArmApi:
 
     async def check(self, resource_id: str, body: Any) -> None:
         """Refuse what `put` would refuse whatever else exists; change nothing."""
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
+        parsed, provider = self._addressed(resource_id)
         content = without_nulls(_object(body))
         self._check_location(parsed, provider, content)
         provider.check(parsed, content)
@@ -110,8 +100,7 @@ class ArmApi:
 
     async def patch(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Merge a change into a resource and return its document."""
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
+        parsed, provider = self._addressed(resource_id)
         with self.store.batch():
             provider.patch(parsed, _object(body))
         await self._settle_nodes(parsed)
@@ -143,8 +132,7 @@ class ArmApi:
 
     async def delete(self, resource_id: str) -> Outcome:
         """Remove a resource; 204 when there was none, an operation for a resource group."""
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
+        parsed, provider = self._addressed(resource_id)
         if not parsed.is_type(GROUP_TYPE):
             self._check_group(parsed)
         with self.store.batch():
@@ -153,8 +141,7 @@ class ArmApi:
 
     async def post(self, resource_id: str, action: str, body: Any = None) -> Outcome:
         """POST on a word below a resource, e.g. `start`."""
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
+        parsed, provider = self._addressed(resource_id)
         known = provider.actions.get(action.lower())
         if known is None:
             raise ArmError(
@@ -226,6 +213,10 @@ class ArmApi:
         if found.kind != "resource":
             raise ArmError(400, "InvalidResourceId", f"'{text}' is not the id of a resource.")
         return found.resource
+
+    def _addressed(self, text: str) -> tuple[ResourceId, Provider]:
+        parsed = self._resource_id(text)
+        return parsed, self.world.provider(parsed.type)
 
     def _check_subscription(self, parsed: ResourceId) -> None:
         if parsed.subscription and parsed.subscription.lower() != self.subscription_id.lower():

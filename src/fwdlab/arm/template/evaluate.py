@@ -146,8 +146,9 @@ class Evaluator:
             return functions.TABLE[name](self._arguments(call, frame))
         if name.startswith("list"):
             return self._list(call, frame)
+        reason = "is not supported by the lab" if name in functions.LACKING else "is not valid"
         raise ExpressionError(
-            f"The template function '{call.name}' is not valid, or the lab does not have it. "
+            f"The template function '{call.name}' {reason}. "
             f"Please see https://aka.ms/arm-functions for usage details."
         )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE
 from fwdlab.arm.template.dependencies import dependencies
 from fwdlab.arm.template.environment import Environment, Frame, Names, not_defined, random_guid
 from fwdlab.arm.template.evaluate import Evaluator, copy_count
 from fwdlab.arm.template.expansion import ExpandedResource, Expansion, ResourceNames
-from fwdlab.arm.template.failures import invalid_expression, invalid_template, not_supported
+from fwdlab.arm.template.failures import invalid_expression, invalid_template
 from fwdlab.arm.template.request import MODE
 from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope, absolute_id, join_id
 from fwdlab.arm.template.symbols import Symbols
@@ -206,8 +207,10 @@ def _id(kind: str, name: str, scope: Scope, extended: str) -> str:
     """The id of a resource in a scope or, for an extension, of the resource `extended`."""
     prefix = absolute_id(scope, extended) if extended else scope.id
     if not prefix or (extended and kind.lower() == DEPLOYMENTS.lower()):
-        raise not_supported(
-            "LabDeploymentScopeNotSupported", f"The lab does not support the scope '{extended}' of '{name}'."
+        raise ArmError(
+            400,
+            "LabDeploymentScopeNotSupported",
+            f"The lab does not support the scope '{extended}' of '{name}'.",
         )
     try:
         return join_id(prefix, kind, name.split("/"))

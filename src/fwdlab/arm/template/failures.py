@@ -43,10 +43,6 @@ def invalid_content(detail: str) -> ArmError:
     )
 
 
-def not_supported(code: str, detail: str) -> ArmError:
-    return ArmError(400, code, detail)
-
-
 def deployment_not_found(name: str) -> ArmError:
     return ArmError(404, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.template.failures import invalid_content, invalid_template, not_supported
+from fwdlab.arm.template.failures import invalid_content, invalid_template
 from fwdlab.arm.template.scopes import DEPLOYMENTS
 from fwdlab.arm.template.shape import check_shape
 from fwdlab.arm.template.values import get
@@ -70,10 +70,10 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
         raise invalid_content("The request has no property 'properties'.")
     for link in ("templateLink", "parametersLink", "onErrorDeployment"):
         if properties.get(link):
-            raise not_supported("LabDeploymentPropertyNotSupported", f"The lab does not support '{link}'.")
+            raise ArmError(400, "LabDeploymentPropertyNotSupported", f"The lab does not support '{link}'.")
     mode = str(properties.get("mode") or MODE)
     if mode.lower() != MODE.lower():
-        raise not_supported("LabDeploymentModeNotSupported", f"The lab does not support the mode '{mode}'.")
+        raise ArmError(400, "LabDeploymentModeNotSupported", f"The lab does not support the mode '{mode}'.")
     tags = body.get("tags") or {}
     if not isinstance(tags, dict):
         raise invalid_content("'tags' must be an object.")
@@ -144,7 +144,8 @@ def _parameter_values(given: Any) -> dict[str, Any]:
                 f"Please see https://aka.ms/arm-create-parameter-file for usage details."
             )
         if entry.get("reference"):
-            raise not_supported(
+            raise ArmError(
+                400,
                 "LabParameterReferenceNotSupported",
                 f"The lab does not read key vault references, as given for the parameter '{name}'.",
             )
@@ -159,7 +160,7 @@ def _checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
     if kind is None:
         raise invalid_template(f"The template schema '{template.get('$schema')}' is not supported")
     if kind in {"managementGroup", "tenant"}:
-        raise not_supported("LabDeploymentScopeNotSupported", f"The lab has no {kind} deployments.")
+        raise ArmError(400, "LabDeploymentScopeNotSupported", f"The lab has no {kind} deployments.")
     wanted = "resourceGroup" if scope.resource_group else "subscription"
     if kind != wanted:
         raise invalid_template(
@@ -171,5 +172,5 @@ def _checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
     check_shape(template)
     for feature in ("imports", "extensions"):
         if template.get(feature):
-            raise not_supported("LabTemplateFeatureNotSupported", f"The lab does not support '{feature}'.")
+            raise ArmError(400, "LabTemplateFeatureNotSupported", f"The lab does not support '{feature}'.")
     return template

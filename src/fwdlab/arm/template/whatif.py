@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.locations import plain_location
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 # Sent and never answered: their absence in the present document is no difference.
 _WRITE_ONLY = frozenset({"customdata", "adminpassword", "securevalue"})
+_MISSING = object()
 
 Delta = list[dict[str, Any]]
 
@@ -90,18 +92,18 @@ def _compared(path: str, before: Any, wanted: Any) -> Delta:
 
 def _elements(before: list[Any], wanted: list[Any]) -> Delta:
     children: Delta = []
-    for index in range(max(len(before), len(wanted))):
+    for index, (old, new) in enumerate(zip_longest(before, wanted, fillvalue=_MISSING)):
         path = str(index)
-        if index >= len(before):
-            children.append({"path": path, "propertyChangeType": "Create", "after": wanted[index]})
-        elif index >= len(wanted):
-            children.append({"path": path, "propertyChangeType": "Delete", "before": before[index]})
-        elif isinstance(before[index], dict) and isinstance(wanted[index], dict):
-            inner = difference(before[index], wanted[index])
+        if old is _MISSING:
+            children.append({"path": path, "propertyChangeType": "Create", "after": new})
+        elif new is _MISSING:
+            children.append({"path": path, "propertyChangeType": "Delete", "before": old})
+        elif isinstance(old, dict) and isinstance(new, dict):
+            inner = difference(old, new)
             if inner:
                 children.append({"path": path, "propertyChangeType": "Modify", "children": inner})
         else:
-            children += _compared(path, before[index], wanted[index])
+            children += _compared(path, old, new)
     return children
 
 
