@@ -87,42 +87,42 @@ class Authority:
         """
         token = _bearer(header)
         if token is None:
-            raise ArmError(
-                401,
+            raise self._refusal(
                 "AuthenticationFailed",
                 "Authentication failed. The 'Authorization' header is missing.",
-                headers=self._challenge(
-                    "invalid_token", "The authentication failed because of missing header."
-                ),
+                "The authentication failed because of missing header.",
             )
         claims = decode_token(token, self._key)
         if claims is None:
-            raise ArmError(
-                401,
-                "InvalidAuthenticationToken",
-                "The access token is invalid.",
-                headers=self._claims_challenge(),
-            )
+            raise self._refusal("InvalidAuthenticationToken", "The access token is invalid.")
         if int(claims.get("exp", 0)) <= self._clock() or int(claims.get("iat", 0)) < self.valid_from:
             raise self.expired()
         audience = str(claims.get("aud", "")).rstrip("/")
         if audience not in self.audiences:
-            raise ArmError(
-                401,
+            raise self._refusal(
                 "InvalidAuthenticationTokenAudience",
-                "The access token has been obtained for wrong audience or resource "
-                f"'{audience}'. It should exactly match with one of the allowed audiences "
-                f"{','.join(self.audiences)}.",
-                headers=self._challenge("invalid_token", "The audience is wrong."),
+                f"The access token has been obtained for wrong audience or resource '{audience}'. "
+                f"It should exactly match with one of the allowed audiences {','.join(self.audiences)}.",
+                "The audience is wrong.",
             )
 
     def expired(self) -> ArmError:
-        return ArmError(
-            401,
-            "ExpiredAuthenticationToken",
-            "The access token expiry UTC time is earlier than current UTC time.",
-            headers=self._claims_challenge(),
-        )
+        message = "The access token expiry UTC time is earlier than current UTC time."
+        return self._refusal("ExpiredAuthenticationToken", message)
+
+    def _refusal(self, code: str, message: str, why: str = "") -> ArmError:
+        """A 401; without a reason for the challenge, clients are asked to get a new token."""
+        address = f'authorization_uri="{self.base_url}/adfs'
+        if why:
+            challenge = f'Bearer {address}", error="invalid_token", error_description="{why}"'
+        else:
+            wanted = {"access_token": {"nbf": {"essential": True, "value": str(int(self._clock()))}}}
+            claims = base64.b64encode(json.dumps(wanted).encode()).decode()
+            challenge = (
+                f'Bearer realm="", {address}/oauth2/authorize", error="insufficient_claims", '
+                f'claims="{claims}"'
+            )
+        return ArmError(401, code, message, headers={"WWW-Authenticate": challenge})
 
     def client_token(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         """Status and body for az's log-in as service principal, as Microsoft's identity platform answers."""
@@ -206,21 +206,6 @@ class Authority:
                 "sqlServerHostname": "database.lab.invalid",
             },
         }
-
-    def _challenge(self, error: str, text: str) -> dict[str, str]:
-        value = (
-            f'Bearer authorization_uri="{self.base_url}/adfs", error="{error}", error_description="{text}"'
-        )
-        return {"WWW-Authenticate": value}
-
-    def _claims_challenge(self) -> dict[str, str]:
-        wanted = {"access_token": {"nbf": {"essential": True, "value": str(int(self._clock()))}}}
-        claims = base64.b64encode(json.dumps(wanted).encode()).decode()
-        value = (
-            f'Bearer realm="", authorization_uri="{self.base_url}/adfs/oauth2/authorize", '
-            f'error="insufficient_claims", claims="{claims}"'
-        )
-        return {"WWW-Authenticate": value}
 
 
 def _refused(status: int, error: str, text: str, code: int) -> tuple[int, dict[str, Any]]:

@@ -126,7 +126,7 @@ class Server:
         app.router.add_get("/adfs/.well-known/openid-configuration", self._openid)
         app.router.add_post("/adfs/oauth2/token", self._client_token)
         app.router.add_post("/azd/token", self._azd_token)
-        app.router.add_get("/exec/{session}", self._exec)
+        app.router.add_get("/exec/{session}", self.sessions.serve)
         app.router.add_route("*", "/lab/{rest:.*}", _answering_errors(self._private))
         app.router.add_route("*", "/{rest:.*}", _answering_errors(self._arm))
         return app
@@ -174,9 +174,6 @@ class Server:
             body = None
         status, answer = self.authority.azd_token(request.headers.get("Authorization"), body)
         return web.json_response(answer, status=status)
-
-    async def _exec(self, request: web.Request) -> web.StreamResponse:
-        return await self.sessions.serve(request)
 
     async def _private(self, request: web.Request) -> web.Response:
         if not self.authority.is_control(request.headers.get("Authorization")):
