@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import ssl
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fwdlab.arm.http import ArmRequest
+
+
+_TOO_MUCH = 16 * 1024 * 1024 + 1
 
 
 @dataclass
@@ -233,6 +237,22 @@ def test_a_body_that_is_no_json_is_refused(tmp_path: Path) -> None:
     async def scene(client: Client) -> None:
         reply = await client("PUT", client.endpoint.group, data=b"{")
         assert (reply.status, reply.body["error"]["code"]) == (400, "InvalidRequestContent")
+
+    served(tmp_path, scene)
+
+
+@pytest.mark.parametrize("path", ["/subscriptions", "/lab/echo"])
+def test_a_body_beyond_the_limit_is_told_as_such(tmp_path: Path, path: str) -> None:
+    async def scene(client: Client) -> None:
+        server, control = client.endpoint.server, client.endpoint.credentials.control_token
+        server.add_control_route("POST", "/lab/echo", nothing)
+        token = control if path.startswith("/lab/") else None
+        reply = await client("POST", path, data=io.BytesIO(bytes(_TOO_MUCH)), token=token)
+        assert reply.status == 413
+        assert client.endpoint.log.tail()[-1]["status"] == 413
+
+    async def nothing(_request: ArmRequest) -> Answer:
+        return Answer(204)
 
     served(tmp_path, scene)
 

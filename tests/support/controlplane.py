@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdlab.arm.api import ArmApi
-from fwdlab.arm.auth import Credentials
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.clients.certs import Certificates, issue_certificates
+from fwdlab.clients.credentials import Credentials
 from fwdlab.clients.profile import Profile
 
 if TYPE_CHECKING:

@@ -66,7 +66,7 @@ class MemoryTarget:
         key = f"{AT_SUBSCRIPTION}/resourceGroups/{name}"
         self.documents[key.lower()] = {"id": key, "name": name, "location": location, "properties": {}}
 
-    async def put(self, resource_id: str, body: dict[str, Any], *, api_version: str = "") -> dict[str, Any]:
+    async def put(self, resource_id: str, body: dict[str, Any]) -> dict[str, Any]:
         name = resource_id.rsplit("/", 1)[-1]
         self.running.add(resource_id)
         self.most = max(self.most, len(self.running))
@@ -104,7 +104,7 @@ class MemoryTarget:
         self.actions.append((resource_id, action, body))
         return {"keys": [{"value": f"key-of-{resource_id.rsplit('/', 1)[-1]}"}]}
 
-    async def check(self, resource_id: str, body: dict[str, Any], *, api_version: str = "") -> None:
+    async def check(self, resource_id: str, body: dict[str, Any]) -> None:
         self.checked.append(resource_id)
         name = resource_id.rsplit("/", 1)[-1]
         if name in self.refuses:
@@ -136,7 +136,10 @@ class Client:
     async def send(self, method: str, address: str, body: Any = None) -> Answer:
         parts = urlsplit(address)
         query = {key.lower(): value for key, value in parse_qsl(parts.query)} or {"api-version": "2021-04-01"}
-        answer = await self.routes.handle(ArmRequest(method, parts.path, query, body, BASE))
+        try:
+            answer = await self.routes.handle(ArmRequest(method, parts.path, query, body, BASE))
+        except ArmError as error:
+            return Answer(error.status, error.body(), error.headers)
         assert answer is not None, f"not a path of deployments: {parts.path}"
         return answer
 

@@ -71,10 +71,10 @@ class Held:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._api, name)
 
-    async def put(self, resource_id: str, body: dict[str, Any], *, api_version: str = "") -> dict[str, Any]:
+    async def put(self, resource_id: str, body: dict[str, Any]) -> dict[str, Any]:
         if "/providers/" in resource_id:
             await asyncio.Event().wait()
-        return await self._api.put(resource_id, body, api_version=api_version)
+        return await self._api.put(resource_id, body)
 
 
 class Azd:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdlab.arm.auth import Authority, Credentials, decode_token, encode_token
+from fwdlab.arm.auth import Authority, decode_token, encode_token
 from fwdlab.arm.errors import ArmError
+from fwdlab.clients.credentials import Credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,21 +40,59 @@ def bearer(authority: Authority, audience: str = BASE) -> str:
     return f"Bearer {authority.issue(audience)[0]}"
 
 
+KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+
+
+def unpadded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def signed(head: str, body: str, key: bytes = KEY, digest: str = "sha256") -> str:
+    text = f"{unpadded(head)}.{unpadded(body)}"
+    signature = hmac.digest(key, text.encode(), digest)
+    return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
 def test_tokens_are_jwts_that_only_the_key_verifies() -> None:
-    token = encode_token({"a": 1}, b"key")
-    assert decode_token(token, b"key") == {"a": 1}
-    assert decode_token(token, b"other") is None
+    token = encode_token({"a": 1}, KEY)
+    assert decode_token(token, KEY) == {"a": 1}
+    assert decode_token(token, OTHER_KEY) is None
     head, body, signature = token.split(".")
-    forged = base64.urlsafe_b64encode(b'{"a":2}').decode().rstrip("=")
-    assert decode_token(f"{head}.{forged}.{signature}", b"key") is None
+    forged = unpadded('{"a":2}')
+    assert decode_token(f"{head}.{forged}.{signature}", KEY) is None
     assert json.loads(base64.urlsafe_b64decode(head + "==")) == {"alg": "HS256", "typ": "JWT"}
     assert "=" not in token
     assert body
 
 
-@pytest.mark.parametrize("text", ["", "a", "a.b", "a.b.c", "...", "é.é.é"])
-def test_rubbish_is_no_token(text: str) -> None:
-    assert decode_token(text, b"key") is None
+def test_tokens_that_earlier_labs_signed_by_hand_are_read() -> None:
+    assert decode_token(signed('{"alg":"HS256","typ":"JWT"}', '{"a":1}'), KEY) == {"a": 1}
+
+
+def test_times_and_audience_are_left_to_the_authority() -> None:
+    claims = {"aud": "https://graph.microsoft.com", "iat": 2**40, "nbf": 2**40, "exp": 1}
+    assert decode_token(encode_token(claims, KEY), KEY) == claims
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "a",
+        "a.b",
+        "a.b.c",
+        "...",
+        "é.é.é",
+        unpadded('{"alg":"none"}') + "." + unpadded('{"a":1}') + ".",
+        signed('{"alg":"none"}', '{"a":1}'),
+        signed('{"alg":"HS512"}', '{"a":1}', digest="sha512"),
+        signed('{"alg":"HS256"}', "[1]"),
+        signed('{"alg":"HS256"}', "{"),
+        signed("[]", '{"a":1}'),
+    ],
+)
+def test_rubbish_is_no_token(token: str) -> None:
+    assert decode_token(token, KEY) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdlab.arm.auth import Credentials
+from fwdlab.clients.credentials import Credentials
 from fwdlab.clients.profile import Profile
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Expansion of templates into planned resources."""
+"""Expansion of templates into resources."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.deployment_target import AT_SUBSCRIPTION, GROUP
-from support.template_plans import NET, net, plan, refused
+from support.template_expansions import NET, expanded, net, refused
 
 if TYPE_CHECKING:
-    from fwdlab.arm.template.plan import Plan
+    from fwdlab.arm.template.expansion import Expansion
 
 
-def waits(found: Plan) -> dict[str, set[str]]:
+def waits(found: Expansion) -> dict[str, set[str]]:
     return {
-        one.name: {found.resources[key].name for key in one.depends_on} for one in found.resources.values()
+        found.resources[key].name: {found.resources[one].name for one in waits}
+        for key, waits in found.depends_on.items()
     }
 
 
 def test_ids_of_every_kind_of_place() -> None:
-    found = plan(
+    found = expanded(
         [
             net("v"),
             {"type": f"{NET}/subnets", "name": "v/s", "apiVersion": "1"},
@@ -48,8 +49,8 @@ def test_ids_of_every_kind_of_place() -> None:
 def test_children_nested_in_their_parent_in_both_languages() -> None:
     child = {"type": "subnets", "apiVersion": "1", "name": "[concat('s', 1)]", "dependsOn": ["v"]}
     deep = {"type": "a", "apiVersion": "1", "name": "d"}
-    old = plan([net("[concat('v')]", resources=[{**child, "resources": [deep]}])])
-    new = plan({"v": net("v", resources={"s": child})})
+    old = expanded([net("[concat('v')]", resources=[{**child, "resources": [deep]}])])
+    new = expanded({"v": net("v", resources={"s": child})})
     assert [(one.type, one.name) for one in old.resources.values()] == [
         (NET, "v"),
         (f"{NET}/subnets", "v/s1"),
@@ -60,7 +61,7 @@ def test_children_nested_in_their_parent_in_both_languages() -> None:
 
 
 def test_loops_name_each_turn_and_wait_batch_by_batch() -> None:
-    found = plan(
+    found = expanded(
         [
             net(
                 "[concat('v', copyIndex(1))]",
@@ -82,9 +83,9 @@ def test_loops_name_each_turn_and_wait_batch_by_batch() -> None:
 def test_a_loop_of_none_is_nothing_to_wait_for() -> None:
     none = net("[string(copyIndex())]", copy={"name": "nets", "count": 0})
     user = net("x", dependsOn=["nets"], tags={"n": "[string(length(references('nets')))]"})
-    found = plan({"nets": none, "x": user})
+    found = expanded({"nets": none, "x": user})
     assert list(found.resources) == ["x"]
-    assert waits(plan([none, net("x", dependsOn=["nets"])])) == {"x": set()}
+    assert waits(expanded([none, net("x", dependsOn=["nets"])])) == {"x": set()}
 
 
 @pytest.mark.parametrize(
@@ -98,12 +99,12 @@ def test_a_loop_of_none_is_nothing_to_wait_for() -> None:
     ],
 )
 def test_depends_on_by_name_type_and_id(entry: str) -> None:
-    assert waits(plan([net("v"), net("w", dependsOn=[entry])]))["w"] == {"v"}
+    assert waits(expanded([net("v"), net("w", dependsOn=[entry])]))["w"] == {"v"}
 
 
 def test_depends_on_symbols_and_turns_of_a_symbolic_loop() -> None:
     loop = {"name": "many", "count": 2}
-    found = plan(
+    found = expanded(
         {
             "many": net("[format('m{0}', copyIndex())]", copy=loop),
             "same": net(
@@ -128,11 +129,11 @@ def test_depends_on_symbols_and_turns_of_a_symbolic_loop() -> None:
     ],
 )
 def test_what_is_referred_to_is_waited_for(text: str) -> None:
-    assert waits(plan([net("v"), net("w", properties={"deep": [{"x": text}]})]))["w"] == {"v"}
+    assert waits(expanded([net("v"), net("w", properties={"deep": [{"x": text}]})]))["w"] == {"v"}
 
 
 def test_references_not_taken_or_elsewhere_are_not_waited_for() -> None:
-    found = plan(
+    found = expanded(
         [
             net("v"),
             net("w", tags={"x": "[if(false(), reference('v').x, 'none')]"}),
@@ -143,7 +144,7 @@ def test_references_not_taken_or_elsewhere_are_not_waited_for() -> None:
 
 
 def test_conditions_existing_and_duplicates_of_what_is_not_deployed() -> None:
-    found = plan(
+    found = expanded(
         {
             "on": net("v", condition="[equals(1, 1)]"),
             "off": net("v", condition="[equals(1, 2)]"),
@@ -160,7 +161,7 @@ def test_conditions_existing_and_duplicates_of_what_is_not_deployed() -> None:
 
 def test_names_are_found_by_symbol_loop_and_information() -> None:
     loop = {"name": "many", "count": 2}
-    found = plan({"many": net("[format('m{0}', copyIndex())]", copy=loop), "one": net("o")})
+    found = expanded({"many": net("[format('m{0}', copyIndex())]", copy=loop), "one": net("o")})
     names = found.names
     assert names.resource("many[1]").endswith("/m1")
     assert [one[-2:] for one in names.loop("many")] == ["m0", "m1"]
@@ -174,7 +175,7 @@ def test_names_are_found_by_symbol_loop_and_information() -> None:
 
 def test_a_name_may_be_taken_from_another_resource() -> None:
     loop = {"name": "many", "count": 2}
-    found = plan(
+    found = expanded(
         {
             "child": {
                 "type": f"{NET}/subnets",

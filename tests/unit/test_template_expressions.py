@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fwdlab.arm.template.expressions import (
+    Access,
     Call,
-    Index,
     Literal,
     Node,
-    Property,
     is_expression,
     parse,
     unescape,
@@ -27,9 +28,9 @@ from fwdlab.arm.template.values import ExpressionError
         ("['it''s']", Literal("it's")),
         ("[f('a,)]')]", Call("f", (Literal("a,)]"),))),
         ("[add(-1, 2)]", Call("add", (Literal(-1), Literal(2)))),
-        ("[f().a.b]", Property(Property(Call("f", ()), "a"), "b")),
-        ("[f()[0]['x']]", Index(Index(Call("f", ()), Literal(0)), Literal("x"))),
-        ("[f().?a[?0]]", Index(Property(Call("f", ()), "a", safe=True), Literal(0), safe=True)),
+        ("[f().a.b]", Access(Access(Call("f", ()), Literal("a")), Literal("b"))),
+        ("[f()[0]['x']]", Access(Access(Call("f", ()), Literal(0)), Literal("x"))),
+        ("[f().?a[?0]]", Access(Access(Call("f", ()), Literal("a"), safe=True), Literal(0), safe=True)),
         ("[ns.name('x')]", Call("ns.name", (Literal("x"),))),
         ("[__bicep.f()]", Call("__bicep.f", ())),
     ],
@@ -82,24 +83,27 @@ def test_tells_expressions_from_text(text: str, value: str | None) -> None:
         assert unescape(text) == value
 
 
+_NAME = re.compile(r"[a-z][a-zA-Z0-9]{0,5}")
+
+
 def _written(node: Node) -> str:
     if isinstance(node, Literal):
         return str(node.value) if isinstance(node.value, int) else "'" + node.value.replace("'", "''") + "'"
     if isinstance(node, Call):
         return f"{node.name}({', '.join(_written(argument) for argument in node.arguments)})"
     mark = "?" if node.safe else ""
-    if isinstance(node, Property):
-        return f"{_written(node.target)}.{mark}{node.name}"
-    return f"{_written(node.target)}[{mark}{_written(node.index)}]"
+    if isinstance(node.key, Literal) and _NAME.fullmatch(str(node.key.value)):
+        return f"{_written(node.target)}.{mark}{node.key.value}"
+    return f"{_written(node.target)}[{mark}{_written(node.key)}]"
 
 
-_names = st.from_regex(r"[a-z][a-zA-Z0-9]{0,5}", fullmatch=True)
+_names = st.from_regex(_NAME, fullmatch=True)
 _nodes = st.recursive(
     st.one_of(st.text(max_size=8).map(Literal), st.integers().map(Literal)),
     lambda inner: st.one_of(
         st.builds(Call, _names, st.lists(inner, max_size=3).map(tuple)),
-        st.builds(Property, st.builds(Call, _names, st.just(())), _names, st.booleans()),
-        st.builds(Index, st.builds(Call, _names, st.just(())), inner, st.booleans()),
+        st.builds(Access, st.builds(Call, _names, st.just(())), _names.map(Literal), st.booleans()),
+        st.builds(Access, st.builds(Call, _names, st.just(())), inner, st.booleans()),
     ),
     max_leaves=8,
 )

@@ -9,11 +9,11 @@ import pytest
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.template.request import read_request
 from support.deployment_target import SUBSCRIPTION_SCHEMA, template
-from support.template_plans import IN_GROUP, net, plan, refused
+from support.template_expansions import IN_GROUP, expanded, net, refused
 
 
 def test_parameters_variables_and_functions_come_together() -> None:
-    found = plan(
+    found = expanded(
         [net("[variables('name')]", tags={"t": "[variables('many')[1].x]"})],
         values={"Base": "b"},
         parameters={
@@ -133,7 +133,7 @@ def test_discriminated_values_that_fit(value: dict[str, Any]) -> None:
         "dog": {"type": "object", "properties": {"good": {"type": "bool", "nullable": True}}},
     }
     declared = {"type": "object", "discriminator": {"propertyName": "kind", "mapping": mapping}}
-    assert plan([], values={"p": value}, parameters={"p": declared}).parameters["p"]["value"] == value
+    assert expanded([], values={"p": value}, parameters={"p": declared}).parameters["p"]["value"] == value
 
 
 @pytest.mark.parametrize(

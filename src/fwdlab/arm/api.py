@@ -1,4 +1,4 @@
-"""The one door to the providers, for HTTP and for the template engine."""
+"""Resources by id: what HTTP and the template engine call to reach the providers."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm import services
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, parse_path
+from fwdlab.arm.jsonc import without_nulls
 from fwdlab.arm.locations import LOCATIONS
-from fwdlab.arm.services.base import LabSettings, World, normal_location
+from fwdlab.arm.services.base import World, normal_location
 from fwdlab.arm.services.container_instance.container_groups import GROUP as CONTAINER_GROUP
 from fwdlab.arm.services.container_instance.container_groups import ContainerGroups
-from fwdlab.arm.store import group_not_found, not_found
+from fwdlab.arm.store import group_not_found, not_found, subscription_not_found
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -32,33 +33,18 @@ _WITH_NODES = ("microsoft.compute/", "microsoft.containerinstance/")
 
 
 class ArmApi:
-    """Resources by id, without HTTP.
+    """Resources by id, without HTTP; all methods raise `ArmError` as the service would answer.
 
     Every change is one revision of the store. What starts or stops machines returns only when the data plane
     has followed; `settle` waits for it after any other change.
-
-    Args:
-        store: where everything stands.
-        data_plane: what follows it.
-        subscription_id: the lab's only subscription.
-        tenant_id: its tenant.
-        settings: what may be changed while the lab runs; defaults when left out.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        data_plane: DataPlane,
-        *,
-        subscription_id: str,
-        tenant_id: str,
-        settings: LabSettings | None = None,
-    ) -> None:
+    def __init__(self, store: Store, data_plane: DataPlane, *, subscription_id: str, tenant_id: str) -> None:
         self.store = store
         self.subscription_id = subscription_id
         self.tenant_id = tenant_id
-        self.settings = settings or LabSettings()
-        self.world = World(store, data_plane, subscription_id, tenant_id, settings=self.settings)
+        self.world = World(store, data_plane, subscription_id, tenant_id)
+        self.settings = self.world.settings
         services.register(self.world)
 
     @property
@@ -77,7 +63,6 @@ class ArmApi:
 
     @property
     def operations(self) -> Operations:
-        """Long-running operations, for polling."""
         return self.world.operations
 
     @property
@@ -85,16 +70,10 @@ class ArmApi:
         """Full types that the lab knows, in Azure's casing."""
         return tuple(provider.type for provider in self.world.providers.values())
 
-    async def put(self, resource_id: str, body: Any, *, api_version: str = "") -> dict[str, Any]:
-        """Create or replace a resource and return its document.
-
-        Raises:
-            ArmError: as the service would answer.
-        """
-        del api_version  # the lab answers every version alike
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
-        content = _content(body)
+    async def put(self, resource_id: str, body: Any) -> dict[str, Any]:
+        """Create or replace a resource and return its document."""
+        parsed, provider = self._addressed(resource_id)
+        content = without_nulls(_object(body))
         self._check_scope(parsed)
         self._check_location(parsed, provider, content)
         self._check_unmoved(parsed, content)
@@ -103,16 +82,10 @@ class ArmApi:
         await self._settle_nodes(parsed)
         return provider.get(parsed)
 
-    async def check(self, resource_id: str, body: Any, *, api_version: str = "") -> None:
-        """Refuse what `put` would refuse whatever else exists; change nothing.
-
-        Raises:
-            ArmError: as the service would answer.
-        """
-        del api_version
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
-        content = _content(body)
+    async def check(self, resource_id: str, body: Any) -> None:
+        """Refuse what `put` would refuse whatever else exists; change nothing."""
+        parsed, provider = self._addressed(resource_id)
+        content = without_nulls(_object(body))
         self._check_location(parsed, provider, content)
         provider.check(parsed, content)
 
@@ -127,21 +100,13 @@ class ArmApi:
 
     async def patch(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Merge a change into a resource and return its document."""
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
-        if not isinstance(body, dict):
-            raise _no_object()
+        parsed, provider = self._addressed(resource_id)
         with self.store.batch():
-            provider.patch(parsed, body)
+            provider.patch(parsed, _object(body))
         await self._settle_nodes(parsed)
         return provider.get(parsed)
 
     async def get(self, resource_id: str) -> dict[str, Any]:
-        """The document of a resource.
-
-        Raises:
-            ArmError: 404 `ResourceNotFound` and its like.
-        """
         parsed = self._resource_id(resource_id)
         if parsed.is_type(SUBSCRIPTION_TYPE):
             raise not_found(resource_id)
@@ -150,7 +115,6 @@ class ArmApi:
         return provider.get(parsed)
 
     async def list(self, path: str) -> Documents:
-        """What a collection holds, e.g. `…/providers/Microsoft.Network/virtualNetworks`."""
         return self._list(self._path(path))
 
     async def read(self, path: str) -> Any:
@@ -168,8 +132,7 @@ class ArmApi:
 
     async def delete(self, resource_id: str) -> Outcome:
         """Remove a resource; 204 when there was none, an operation for a resource group."""
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
+        parsed, provider = self._addressed(resource_id)
         if not parsed.is_type(GROUP_TYPE):
             self._check_group(parsed)
         with self.store.batch():
@@ -177,13 +140,8 @@ class ArmApi:
         return await self._finish(parsed, outcome)
 
     async def post(self, resource_id: str, action: str, body: Any = None) -> Outcome:
-        """POST on a word below a resource, e.g. `start`.
-
-        Raises:
-            ArmError: `LabOperationNotSupported` for an unknown word, else as the service would answer.
-        """
-        parsed = self._resource_id(resource_id)
-        provider = self.world.provider(parsed.type)
+        """POST on a word below a resource, e.g. `start`."""
+        parsed, provider = self._addressed(resource_id)
         known = provider.actions.get(action.lower())
         if known is None:
             raise ArmError(
@@ -199,12 +157,7 @@ class ArmApi:
         return (await self.post(resource_id, action, body)).body
 
     async def settle(self) -> None:
-        """Wait until the data plane reflects everything up to now.
-
-        Raises:
-            ArmError: 500 `LabDataPlaneTimeout` when it does not follow in time, `LabDataPlaneFailed` when the
-                kernel refused something.
-        """
+        """Wait until the data plane reflects everything up to now; 500 when it does not."""
         try:
             await asyncio.wait_for(self.world.data_plane.settled(self.store.revision), _SETTLE_SECONDS)
         except TimeoutError:
@@ -224,7 +177,6 @@ class ArmApi:
             provider.ended(node, boot_id, exit_code)
 
     async def close(self) -> None:
-        """End what goes on in the background."""
         tasks = list(self.world.tasks)
         for task in tasks:
             task.cancel()
@@ -262,11 +214,13 @@ class ArmApi:
             raise ArmError(400, "InvalidResourceId", f"'{text}' is not the id of a resource.")
         return found.resource
 
+    def _addressed(self, text: str) -> tuple[ResourceId, Provider]:
+        parsed = self._resource_id(text)
+        return parsed, self.world.provider(parsed.type)
+
     def _check_subscription(self, parsed: ResourceId) -> None:
         if parsed.subscription and parsed.subscription.lower() != self.subscription_id.lower():
-            raise ArmError(
-                404, "SubscriptionNotFound", f"The subscription '{parsed.subscription}' could not be found."
-            )
+            raise subscription_not_found(parsed.subscription)
 
     def _check_group(self, parsed: ResourceId) -> None:
         if parsed.group and self.store.get(parsed.group_id) is None:
@@ -276,8 +230,7 @@ class ArmApi:
         if parsed.is_type(GROUP_TYPE):
             return
         self._check_group(parsed)
-        extended = "/providers/" in parsed.scope
-        if extended:
+        if "/providers/" in parsed.scope:  # an extension of another resource
             scope = ResourceId.parse(parsed.scope)
             self.world.provider(scope.type).get(scope)
 
@@ -287,14 +240,12 @@ class ArmApi:
             raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
         if location in (None, "global") or location in LOCATIONS:
             return
+        kind = "ResourceGroup" if parsed.is_type(GROUP_TYPE) else "ResourceType"
         raise ArmError(
             400,
-            "LocationNotAvailableForResourceGroup"
-            if parsed.is_type(GROUP_TYPE)
-            else "LocationNotAvailableForResourceType",
+            f"LocationNotAvailableFor{kind}",
             f"The provided location '{body['location']}' is not available for resource type "
-            f"'{provider.type}'. List "
-            f"of available regions for the resource type is '{','.join(LOCATIONS)}'.",
+            f"'{provider.type}'. List of available regions for the resource type is '{','.join(LOCATIONS)}'.",
         )
 
     def _check_unmoved(self, parsed: ResourceId, body: dict[str, Any]) -> None:
@@ -309,28 +260,13 @@ class ArmApi:
                 code,
                 f"The resource '{parsed.name}' already exists in location '{before}' in resource group "
                 f"'{parsed.group}'. A resource with the same name cannot be created in location '{now}'. "
-                "Please "
-                "select a new resource name.",
+                "Please select a new resource name.",
             )
 
 
-def _content(body: Any) -> dict[str, Any]:
-    """A body without nulls: in ARM a null property is an absent one."""
+def _object(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
-        raise _no_object()
-    cleaned: dict[str, Any] = _without_nulls(body)
-    return cleaned
-
-
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(v) for v in value]
-    return value
-
-
-def _no_object() -> ArmError:
-    return ArmError(
-        400, "InvalidRequestContent", "The request content was invalid: a JSON object is expected."
-    )
+        raise ArmError(
+            400, "InvalidRequestContent", "The request content was invalid: a JSON object is expected."
+        )
+    return body

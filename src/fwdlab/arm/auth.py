@@ -1,112 +1,49 @@
-"""Who may speak to the lab: random credentials, signed tokens, and the token endpoints of az and azd."""
+"""Signed tokens, their checks, and the token endpoints of az and azd."""
 
 from __future__ import annotations
 
 import base64
-import binascii
-import hashlib
 import hmac
 import json
-import os
-import secrets
 import time
-import uuid
-from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import jwt
 
 from fwdlab.arm.errors import ArmError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
+
+    from fwdlab.clients.credentials import Credentials
 
 USER_NAME = "dev@lab.invalid"
 TOKEN_SECONDS = 24 * 3600
+_ALGORITHM = "HS256"
+_SIGNATURE_ONLY: jwt.types.Options = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+}
 _PUBLIC_AUDIENCES = ("https://management.azure.com", "https://management.core.windows.net")
 
 
-@dataclass(frozen=True)
-class Credentials:
-    """Ids and secrets of one lab, made at random.
-
-    Attributes:
-        subscription_id: GUID of its subscription.
-        tenant_id: GUID of its tenant.
-        client_id: GUID of the service principal that az logs in as, and the object id in every token.
-        client_secret: its secret.
-        azd_key: bearer key of azd's external token endpoint.
-        control_token: bearer token of the private `/lab/` routes.
-        signing_key: key that tokens are signed with, hex; a changed one makes clients' cached tokens invalid.
-    """
-
-    subscription_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    tenant_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    azd_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    control_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    signing_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
-
-    @classmethod
-    def load_or_create(cls, path: Path) -> Credentials:
-        """Read them from a file, or make and write them (mode 0600)."""
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**{f.name: str(stored[f.name]) for f in fields(cls)})
-        except (OSError, ValueError, KeyError, TypeError):
-            made = cls()
-            made.save(path)
-            return made
-
-    def save(self, path: Path) -> None:
-        """Write them, readable by the owner only."""
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(asdict(self), file)
-
-
 def encode_token(claims: Mapping[str, Any], key: bytes) -> str:
-    """A JWT signed with HS256 (RFC 7519)."""
-    head = _part({"alg": "HS256", "typ": "JWT"})
-    body = f"{head}.{_part(claims)}"
-    return f"{body}.{_text(hmac.new(key, body.encode(), hashlib.sha256).digest())}"
+    return jwt.encode(dict(claims), key, algorithm=_ALGORITHM)
 
 
 def decode_token(token: str, key: bytes) -> dict[str, Any] | None:
     """The claims of a token that this key has signed, None for any other; times are not checked."""
-    body, _, signature = token.rpartition(".")
-    expected = _text(hmac.new(key, body.encode(), hashlib.sha256).digest())
-    if not hmac.compare_digest(signature.encode(), expected.encode()):
-        return None
     try:
-        claims = json.loads(base64.urlsafe_b64decode(_padded(body.partition(".")[2])))
-    except (ValueError, binascii.Error):
+        return jwt.decode(token, key, algorithms=[_ALGORITHM], options=_SIGNATURE_ONLY)
+    except jwt.InvalidTokenError:
         return None
-    return claims if isinstance(claims, dict) else None
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
-
-
-def _padded(text: str) -> str:
-    return text + "=" * (-len(text) % 4)
-
-
-def _part(value: Mapping[str, Any]) -> str:
-    return _text(json.dumps(value, separators=(",", ":")).encode())
 
 
 class Authority:
-    """Issues tokens and checks them.
-
-    Args:
-        credentials: the lab's.
-        base_url: the lab's own address, an audience besides the public cloud's two.
-        clock: seconds since the epoch.
-    """
+    """Issues tokens and checks them; `base_url` is the lab's own audience, besides the public cloud's two."""
 
     def __init__(
         self, credentials: Credentials, base_url: str, clock: Callable[[], float] = time.time
@@ -150,69 +87,55 @@ class Authority:
         """
         token = _bearer(header)
         if token is None:
-            raise ArmError(
-                401,
+            raise self._refusal(
                 "AuthenticationFailed",
                 "Authentication failed. The 'Authorization' header is missing.",
-                headers=self._challenge(
-                    "invalid_token", "The authentication failed because of missing header."
-                ),
+                "The authentication failed because of missing header.",
             )
         claims = decode_token(token, self._key)
         if claims is None:
-            raise ArmError(
-                401,
-                "InvalidAuthenticationToken",
-                "The access token is invalid.",
-                headers=self._claims_challenge(),
-            )
+            raise self._refusal("InvalidAuthenticationToken", "The access token is invalid.")
         if int(claims.get("exp", 0)) <= self._clock() or int(claims.get("iat", 0)) < self.valid_from:
             raise self.expired()
         audience = str(claims.get("aud", "")).rstrip("/")
         if audience not in self.audiences:
-            raise ArmError(
-                401,
+            raise self._refusal(
                 "InvalidAuthenticationTokenAudience",
-                "The access token has been obtained for wrong audience or resource "
-                f"'{audience}'. It should exactly match with one of the allowed audiences "
-                f"{','.join(self.audiences)}.",
-                headers=self._challenge("invalid_token", "The audience is wrong."),
+                f"The access token has been obtained for wrong audience or resource '{audience}'. "
+                f"It should exactly match with one of the allowed audiences {','.join(self.audiences)}.",
+                "The audience is wrong.",
             )
 
     def expired(self) -> ArmError:
-        """ARM's answer to an expired token."""
-        return ArmError(
-            401,
-            "ExpiredAuthenticationToken",
-            "The access token expiry UTC time is earlier than current UTC time.",
-            headers=self._claims_challenge(),
-        )
+        message = "The access token expiry UTC time is earlier than current UTC time."
+        return self._refusal("ExpiredAuthenticationToken", message)
+
+    def _refusal(self, code: str, message: str, why: str = "") -> ArmError:
+        """A 401; without a reason for the challenge, clients are asked to get a new token."""
+        address = f'authorization_uri="{self.base_url}/adfs'
+        if why:
+            challenge = f'Bearer {address}", error="invalid_token", error_description="{why}"'
+        else:
+            wanted = {"access_token": {"nbf": {"essential": True, "value": str(int(self._clock()))}}}
+            claims = base64.b64encode(json.dumps(wanted).encode()).decode()
+            challenge = (
+                f'Bearer realm="", {address}/oauth2/authorize", error="insufficient_claims", '
+                f'claims="{claims}"'
+            )
+        return ArmError(401, code, message, headers={"WWW-Authenticate": challenge})
 
     def client_token(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
-        """Status and body for az's log-in as service principal, as the Microsoft identity platform answers.
-
-        Args:
-            form: fields of the request: `grant_type`, `client_id`, `client_secret`, `scope` or `resource`.
-        """
+        """Status and body for az's log-in as service principal, as Microsoft's identity platform answers."""
         known = self.credentials
         if form.get("grant_type") != "client_credentials":
-            return 400, {
-                "error": "unsupported_grant_type",
-                "error_description": "AADSTS70003: The lab knows the grant type client_credentials only.",
-                "error_codes": [70003],
-            }
-        if not hmac.compare_digest(form.get("client_id", "").encode(), known.client_id.encode()):
-            return 400, {
-                "error": "unauthorized_client",
-                "error_description": "AADSTS700016: Application was not found in the directory 'fwdctl lab'.",
-                "error_codes": [700016],
-            }
-        if not hmac.compare_digest(form.get("client_secret", "").encode(), known.client_secret.encode()):
-            return 401, {
-                "error": "invalid_client",
-                "error_description": "AADSTS7000215: Invalid client secret provided.",
-                "error_codes": [7000215],
-            }
+            text = "AADSTS70003: The lab knows the grant type client_credentials only."
+            return _refused(400, "unsupported_grant_type", text, 70003)
+        if not _same(form.get("client_id"), known.client_id):
+            text = "AADSTS700016: Application was not found in the directory 'fwdctl lab'."
+            return _refused(400, "unauthorized_client", text, 700016)
+        if not _same(form.get("client_secret"), known.client_secret):
+            text = "AADSTS7000215: Invalid client secret provided."
+            return _refused(401, "invalid_client", text, 7000215)
         scope = form.get("scope") or form.get("resource", "")
         audience = _audience(scope.split(" ")[0])
         token, ends = self.issue(audience)
@@ -228,12 +151,9 @@ class Authority:
 
     def azd_token(self, header: str | None, body: Any) -> tuple[int, dict[str, Any]]:
         """Status and body of azd's external token endpoint (POST, api-version 2023-07-12-preview)."""
-        if not hmac.compare_digest((_bearer(header) or "").encode(), self.credentials.azd_key.encode()):
-            return 401, {
-                "status": "error",
-                "code": "Unauthorized",
-                "message": "AZD_AUTH_KEY is not this lab's.",
-            }
+        if not _same(_bearer(header), self.credentials.azd_key):
+            message = "AZD_AUTH_KEY is not this lab's."
+            return 401, {"status": "error", "code": "Unauthorized", "message": message}
         scopes = body.get("scopes") if isinstance(body, dict) else None
         if not isinstance(scopes, list) or not scopes or not isinstance(scopes[0], str):
             return 400, {"status": "error", "code": "InvalidRequest", "message": "'scopes' is missing."}
@@ -242,8 +162,7 @@ class Authority:
         return 200, {"status": "success", "token": token, "expiresOn": expires}
 
     def is_control(self, header: str | None) -> bool:
-        """Whether the header carries the lab's control token."""
-        return hmac.compare_digest((_bearer(header) or "").encode(), self.credentials.control_token.encode())
+        return _same(_bearer(header), self.credentials.control_token)
 
     def openid_configuration(self) -> dict[str, Any]:
         """Discovery document of the AD FS authority, which MSAL takes without asking Microsoft about it."""
@@ -288,20 +207,13 @@ class Authority:
             },
         }
 
-    def _challenge(self, error: str, text: str) -> dict[str, str]:
-        value = (
-            f'Bearer authorization_uri="{self.base_url}/adfs", error="{error}", error_description="{text}"'
-        )
-        return {"WWW-Authenticate": value}
 
-    def _claims_challenge(self) -> dict[str, str]:
-        wanted = {"access_token": {"nbf": {"essential": True, "value": str(int(self._clock()))}}}
-        claims = base64.b64encode(json.dumps(wanted).encode()).decode()
-        value = (
-            f'Bearer realm="", authorization_uri="{self.base_url}/adfs/oauth2/authorize", '
-            f'error="insufficient_claims", claims="{claims}"'
-        )
-        return {"WWW-Authenticate": value}
+def _refused(status: int, error: str, text: str, code: int) -> tuple[int, dict[str, Any]]:
+    return status, {"error": error, "error_description": text, "error_codes": [code]}
+
+
+def _same(given: str | None, secret: str) -> bool:
+    return hmac.compare_digest((given or "").encode(), secret.encode())
 
 
 def _bearer(header: str | None) -> str | None:

@@ -10,7 +10,7 @@ from fwdlab.arm.http import Answer
 from fwdlab.arm.ids import GROUP_TYPE
 from fwdlab.arm.locations import LOCATIONS, location_documents
 from fwdlab.arm.services.resources.filters import matches, parse_filter
-from fwdlab.arm.store import group_not_found
+from fwdlab.arm.store import group_not_found, subscription_not_found
 
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
@@ -23,18 +23,12 @@ _LISTED = ("id", "name", "type", "location", "tags", "sku", "kind", "zones", "id
 
 
 class Directory:
-    """Answers requests that name no resource; None for all others."""
-
     def __init__(self, api: ArmApi) -> None:
         self.api = api
         self._subscription = f"/subscriptions/{api.subscription_id}"
 
     def handle(self, request: ArmRequest) -> Answer | None:
-        """Answer, or None when the path is none of these.
-
-        Raises:
-            ArmError: as ARM would answer.
-        """
+        """Answer, or None when the path is none of these."""
         path = request.path.rstrip("/").lower()
         if path in {"/subscriptions", "/tenants"}:
             found = self._subscription_document() if path == "/subscriptions" else self._tenant_document()
@@ -45,7 +39,7 @@ class Directory:
         if parts[0] != "subscriptions" or len(parts) < 2:  # noqa: PLR2004 - /subscriptions/ID
             return None
         if parts[1] != self.api.subscription_id.lower():
-            raise ArmError(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
+            raise subscription_not_found(parts[1])
         return self._below_subscription(parts[2:], request)
 
     def _below_subscription(self, parts: list[str], request: ArmRequest) -> Answer | None:

@@ -27,7 +27,6 @@ class ArmError(Exception):
         self.headers = headers or {}
 
     def body(self) -> dict[str, Any]:
-        """The response body."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.target is not None:
             error["target"] = self.target

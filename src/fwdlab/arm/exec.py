@@ -4,8 +4,8 @@
 password as its first message; from then on bytes go both ways, in text or binary messages. There is no exit
 status and no resize message; the socket closes when the process ends.
 
-The command is one string that the lab splits at blanks and nothing else: quotes are not honoured, as nobody
-can rely on the service to honour them.
+The command is one string that the lab splits at blanks and nothing else: quotes are not honoured, because
+clients cannot rely on the service to honour them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.services.container_instance.container_groups import Containers
@@ -53,7 +53,7 @@ class ExecFaults:
 
 
 @dataclass(frozen=True)
-class _Session:
+class _ExecSession:
     node: NodeSpec
     argv: tuple[str, ...]
     rows: int
@@ -64,25 +64,15 @@ class _Session:
 
 @dataclass
 class ExecSessions:
-    """Sessions that wait for their web socket; each serves once.
-
-    Attributes:
-        api: the control plane.
-        address: the web socket's base, e.g. `wss://127.0.0.1:41873`.
-        faults: what goes wrong.
-    """
+    """Sessions that wait for their web socket, below `address`; each serves once."""
 
     api: ArmApi
     address: str
     faults: ExecFaults = field(default_factory=ExecFaults)
-    _waiting: dict[str, _Session] = field(default_factory=dict)
+    _waiting: dict[str, _ExecSession] = field(default_factory=dict)
 
     def open(self, container: ResourceId, body: Any) -> dict[str, str]:
-        """The answer to POST exec.
-
-        Args:
-            container: id of the container.
-            body: `{"command": …, "terminalSize": {"rows", "cols"}}`.
+        """The answer to POST exec with a body `{"command": …, "terminalSize": {"rows", "cols"}}`.
 
         Raises:
             ArmError: 400 without a command, 404, or 409 while the group does not run.
@@ -96,20 +86,18 @@ class ExecSessions:
         if not isinstance(provider, Containers):
             raise ArmError(400, "LabOperationNotSupported", f"'{container.type}' has no exec.")
         node = provider.running_node(container)
-        size = body.get("terminalSize") or {}
-        rows, cols = _size(size.get("rows"), 24), _size(size.get("cols"), 80)
+        rows, cols = _size(body, "rows", 24), _size(body, "cols", 80)
         now = asyncio.get_running_loop().time()
         self._waiting = {k: s for k, s in self._waiting.items() if s.expires > now}
         session, password = uuid.uuid4().hex, secrets.token_urlsafe(24)
         expires = now + _SESSION_SECONDS
-        self._waiting[session] = _Session(node, tuple(command.split()), rows, cols, password, expires)
+        self._waiting[session] = _ExecSession(node, tuple(command.split()), rows, cols, password, expires)
         return {
             "webSocketUri": f"{self.address}/exec/{session}?rows={rows}&cols={cols}",
             "password": password,
         }
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """The web socket's handler."""
         session = self._waiting.pop(request.match_info["session"], None)
         if session is None or session.expires < asyncio.get_running_loop().time():
             return web.Response(status=404)
@@ -123,7 +111,7 @@ class ExecSessions:
         return socket
 
     async def _run(
-        self, socket: web.WebSocketResponse, session: _Session, transport: asyncio.Transport | None
+        self, socket: web.WebSocketResponse, session: _ExecSession, transport: asyncio.Transport | None
     ) -> None:
         outlet = _Outlet(socket, transport, self.faults)
         if self.faults.empty_first_message:
@@ -179,13 +167,14 @@ async def _authenticated(socket: web.WebSocketResponse, password: str) -> bool:
         first = await socket.receive(timeout=_PASSWORD_SECONDS)
     except TimeoutError:
         return False
-    if first.type is WSMsgType.TEXT:
-        given = str(first.data).encode()
-    elif first.type is WSMsgType.BINARY:
-        given = bytes(first.data)
-    else:
-        return False
-    return hmac.compare_digest(given, password.encode())
+    given = _bytes(first)
+    return given is not None and hmac.compare_digest(given, password.encode())
+
+
+def _bytes(message: WSMessage) -> bytes | None:
+    if message.type is WSMsgType.TEXT:
+        return str(message.data).encode()
+    return bytes(message.data) if message.type is WSMsgType.BINARY else None
 
 
 async def _pump(socket: web.WebSocketResponse, terminal: Terminal, outlet: _Outlet) -> None:
@@ -207,14 +196,13 @@ async def _outward(terminal: Terminal, outlet: _Outlet) -> None:
 
 async def _inward(socket: web.WebSocketResponse, terminal: Terminal) -> None:
     async for message in socket:
-        if message.type is WSMsgType.TEXT:
-            await terminal.write(str(message.data).encode())
-        elif message.type is WSMsgType.BINARY:
-            await terminal.write(bytes(message.data))
-        else:
+        data = _bytes(message)
+        if data is None:
             return
+        await terminal.write(data)
 
 
-def _size(value: Any, default: int) -> int:
-    usable = isinstance(value, int) and 0 < value <= _SIZE_LIMIT
-    return int(value) if usable else default
+def _size(body: dict[str, Any], name: str, default: int) -> int:
+    size = body.get("terminalSize")
+    value = size.get(name) if isinstance(size, dict) else None
+    return value if isinstance(value, int) and 0 < value <= _SIZE_LIMIT else default

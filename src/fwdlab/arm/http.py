@@ -14,9 +14,7 @@ class ArmRequest:
     """One request.
 
     Attributes:
-        method: upper case.
-        path: as sent, without query.
-        query: decoded query parameters, names in lower case.
+        query: decoded, names in lower case.
         body: decoded JSON, None when there was none.
         base_url: scheme and host that the client used, e.g. `https://127.0.0.1:4043` or
             `https://management.azure.com`; polling addresses must be on it.
@@ -31,8 +29,6 @@ class ArmRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `body` None means an empty one."""
-
     status: int
     body: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -29,10 +29,10 @@ class ResourceId:
 
     @classmethod
     def parse(cls, text: str) -> ResourceId:
-        """Parse an id.
+        """Parse the id of a single resource.
 
         Raises:
-            ValueError: it is not the id of a single resource (a collection, an action, or no id at all).
+            ValueError: it is a collection, an action, or no id at all.
         """
         path = parse_path(text)
         if path is None or path.kind != "resource":
@@ -46,7 +46,6 @@ class ResourceId:
 
     @property
     def name(self) -> str:
-        """Last segment."""
         return self.names[-1]
 
     @property
@@ -61,7 +60,6 @@ class ResourceId:
 
     @property
     def group_id(self) -> str:
-        """Id of the resource group, empty above it."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{self.group}" if self.group else ""
 
     @property
@@ -73,13 +71,11 @@ class ResourceId:
         return ResourceId(self.text.rsplit("/", 2)[0], self.scope, parent_type, self.names[:-1])
 
     def child(self, kind: str, name: str) -> ResourceId:
-        """The id of a child of this resource."""
         return ResourceId(
             f"{self.text}/{kind}/{name}", self.scope, f"{self.type}/{kind}", (*self.names, name)
         )
 
     def is_type(self, kind: str) -> bool:
-        """Whether this is of that full type."""
         return self.type.lower() == kind.lower()
 
     def _after(self, keyword: str) -> str:
@@ -138,21 +134,15 @@ def parse_path(path: str) -> ArmPath | None:
 
 
 def _scope_path(parts: list[str]) -> ArmPath | None:
-    lower = [part.lower() for part in parts]
-    if lower[0] != "subscriptions" or len(parts) < 2:  # noqa: PLR2004 - `/subscriptions` itself is a list
+    if parts[0].lower() != "subscriptions" or len(parts) < 2:  # noqa: PLR2004 - `/subscriptions` is a list
         return None
-    if len(parts) == 2:  # noqa: PLR2004 - /subscriptions/ID
-        return ArmPath("resource", _scope_id("/" + "/".join(parts)))
-    if lower[2] == "resourcegroups" and len(parts) in {4, 5}:
-        group = _scope_id("/" + "/".join(parts[:4]))
-        if len(parts) == 4:  # noqa: PLR2004 - …/resourceGroups/NAME
-            return ArmPath("resource", group)
-        return ArmPath("below", group, parts[4], f"Microsoft.Resources/{parts[4]}")
-    if len(parts) == 3:  # noqa: PLR2004 - /subscriptions/ID/WORD
-        return ArmPath(
-            "below", _scope_id("/" + "/".join(parts[:2])), parts[2], f"Microsoft.Resources/{parts[2]}"
-        )
-    return None
+    depth = 4 if len(parts) >= 4 and parts[2].lower() == "resourcegroups" else 2  # noqa: PLR2004
+    scope, below = _scope_id("/" + "/".join(parts[:depth])), parts[depth:]
+    if not below:
+        return ArmPath("resource", scope)
+    if len(below) > 1:
+        return None
+    return ArmPath("below", scope, below[0], f"Microsoft.Resources/{below[0]}")
 
 
 def _scope_id(scope: str) -> ResourceId:

@@ -25,6 +25,11 @@ _TABLE = {
 LOCATIONS: tuple[str, ...] = tuple(_TABLE)
 
 
+def plain_location(text: str) -> str:
+    """`West Europe` and `westeurope` are the same place."""
+    return text.replace(" ", "").lower()
+
+
 def location_documents(subscription_id: str) -> list[dict[str, Any]]:
     """What `/subscriptions/ID/locations` lists; azd needs `metadata` (regionType, physicalLocation)."""
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,10 @@ if TYPE_CHECKING:
 
 
 class RequestLog:
-    """JSON lines in a file.
+    """JSON lines in a file of mode 0600.
 
     Each line has `n` (counts from 1), `time` (seconds since the epoch), `method`, `path`, `query`, `status`,
     `ms`. Lines of other kinds have `event` instead of a method.
-
-    Args:
-        path: the file; made with mode 0600.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +28,6 @@ class RequestLog:
         self._changed = asyncio.Event()
 
     def request(self, *, method: str, path: str, query: str, status: int, seconds: float) -> None:
-        """Record one answered request."""
         self._add(
             {"method": method, "path": path, "query": query, "status": status, "ms": round(seconds * 1000, 1)}
         )
@@ -40,7 +37,6 @@ class RequestLog:
         self._add({"event": event, **values})
 
     def tail(self, *, after: int = 0) -> list[dict[str, Any]]:
-        """Every line past number `after`, oldest first."""
         if after >= self._count:
             return []
         with self._path.open("rb") as file:
@@ -49,19 +45,13 @@ class RequestLog:
 
     async def wait(self, after: int, seconds: float) -> list[dict[str, Any]]:
         """Lines past number `after`; waits for at most `seconds` until there is one."""
-        deadline = time.monotonic() + seconds
-        while self._count <= after:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                break
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._count <= after:
+                    await self._changed.wait()
         return self.tail(after=after)
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
     @property

@@ -45,15 +45,12 @@ class Operation:
 
     @property
     def done(self) -> bool:
-        """Whether it has come to an end, good or bad."""
         return self.status in {"Succeeded", "Failed", "Canceled"}
 
     def succeed(self, result: Any = None) -> None:
-        """End it well."""
         self.status, self.result = "Succeeded", result
 
     def fail(self, error: ArmError) -> None:
-        """End it badly."""
         self.status, self.error = "Failed", error
 
 
@@ -73,13 +70,11 @@ class Operations:
         self._by_id: dict[str, Operation] = {}
 
     def add(self, operation: Operation) -> None:
-        """Make it pollable."""
         self._by_id[operation.id] = operation
         for key in [k for k, o in self._by_id.items() if o.done][: max(0, len(self._by_id) - _KEPT)]:
             del self._by_id[key]
 
     def find(self, path: str) -> Operation | None:
-        """The operation whose polling path this is."""
         found = self._by_id.get(path.rstrip("/").rsplit("/", 1)[-1].lower())
         return found if found is not None and found.path.lower() == path.rstrip("/").lower() else None
 
@@ -96,6 +91,6 @@ def status_document(operation: Operation) -> dict[str, Any]:
     return document
 
 
-def timestamp() -> str:
-    """Now, in UTC, as ARM writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def timestamp(moment: datetime | None = None) -> str:
+    """A moment in UTC, or now, as ARM writes it."""
+    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

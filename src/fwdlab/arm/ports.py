@@ -16,8 +16,7 @@ class Terminal(Protocol):
     async def read(self) -> bytes:
         """What it printed; empty at its end."""
 
-    async def write(self, data: bytes) -> None:
-        """What is typed."""
+    async def write(self, data: bytes) -> None: ...
 
     async def wait(self) -> int:
         """Its exit status."""

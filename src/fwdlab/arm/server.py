@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
 
+from fwdlab.arm import jsonc
 from fwdlab.arm.auth import Authority
 from fwdlab.arm.directory import Directory
 from fwdlab.arm.errors import ArmError
@@ -20,16 +22,16 @@ from fwdlab.arm.exec import ExecSessions
 from fwdlab.arm.http import Answer, ArmRequest
 from fwdlab.arm.ids import parse_path
 from fwdlab.arm.operations import Operation, Outcome, status_document
-from fwdlab.arm.template import jsonc
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
-    from fwdlab.arm.auth import Credentials
     from fwdlab.arm.log import RequestLog
     from fwdlab.clients.certs import Certificates
+    from fwdlab.clients.credentials import Credentials
 
 Interceptor = Callable[[ArmRequest], Awaitable["Answer | None"]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 ControlHandler = Callable[[ArmRequest], Awaitable[Answer]]
 _LOGGER = logging.getLogger(__name__)
 _BODY_LIMIT = 16 * 1024 * 1024
@@ -38,10 +40,7 @@ _OPERATION_VERSION = "2018-06-01"
 
 
 class Routes(Protocol):
-    """Something that answers some requests; the deployment engine is one."""
-
-    async def handle(self, request: ArmRequest) -> Answer | None:
-        """Answer, or None for what is not its business."""
+    async def handle(self, request: ArmRequest) -> Answer | None: ...
 
 
 class Server:
@@ -84,11 +83,7 @@ class Server:
         return f"https://127.0.0.1:{self.port}"
 
     def add_control_route(self, method: str, path: str, handler: ControlHandler) -> None:
-        """Add a private route, e.g. `GET /lab/status`; callers need the control token.
-
-        Raises:
-            ValueError: the path is not below `/lab/`.
-        """
+        """Add a private route, e.g. `GET /lab/status`; callers need the control token."""
         if not path.startswith("/lab/"):
             raise ValueError(f"control routes start with /lab/, not {path}")
         self._control[(method.upper(), path)] = handler
@@ -99,16 +94,13 @@ class Server:
         Raises:
             LabError: `lab_port_taken`.
         """
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(("127.0.0.1", port))
+            listener = socket.create_server(("127.0.0.1", port))
         except OSError as error:
-            listener.close()
             raise LabError(
                 "lab_port_taken",
-                f"Port {port} of 127.0.0.1 is not free: {error.strerror}.",
-                "Choose another --port.",
+                f"Port {port} of 127.0.0.1 is not free: {os.strerror(error.errno or 0)}.",
+                "Choose another with `--port`.",
             ) from error
         self.port = int(listener.getsockname()[1])
         self.authority = Authority(self.credentials, self.base_url)
@@ -118,7 +110,6 @@ class Server:
         await web.SockSite(self._runner, listener, ssl_context=self._certificates.server_context()).start()
 
     async def stop(self) -> None:
-        """Close the listener and every connection."""
         if self._runner is None:
             return
         served = self._runner.server
@@ -135,15 +126,13 @@ class Server:
         app.router.add_get("/adfs/.well-known/openid-configuration", self._openid)
         app.router.add_post("/adfs/oauth2/token", self._client_token)
         app.router.add_post("/azd/token", self._azd_token)
-        app.router.add_get("/exec/{session}", self._exec)
-        app.router.add_route("*", "/lab/{rest:.*}", self._private)
-        app.router.add_route("*", "/{rest:.*}", self._arm)
+        app.router.add_get("/exec/{session}", self.sessions.serve)
+        app.router.add_route("*", "/lab/{rest:.*}", _answering_errors(self._private))
+        app.router.add_route("*", "/{rest:.*}", _answering_errors(self._arm))
         return app
 
     @web.middleware
-    async def _observe(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Log every request and give ARM's correlation headers."""
         started = time.perf_counter()
         status = 500
@@ -186,40 +175,25 @@ class Server:
         status, answer = self.authority.azd_token(request.headers.get("Authorization"), body)
         return web.json_response(answer, status=status)
 
-    async def _exec(self, request: web.Request) -> web.StreamResponse:
-        return await self.sessions.serve(request)
-
     async def _private(self, request: web.Request) -> web.Response:
         if not self.authority.is_control(request.headers.get("Authorization")):
-            return _response(Answer(401, _error("Unauthorized", "The control token is missing or wrong.")))
+            raise ArmError(401, "Unauthorized", "The control token is missing or wrong.")
         handler = self._control.get((request.method, request.path))
         if handler is None:
-            return _response(Answer(404, _error("NotFound", f"{request.method} {request.path}")))
+            raise ArmError(404, "NotFound", f"{request.method} {request.path}")
         try:
             return _response(await handler(await _read(request)))
-        except ArmError as error:
-            return _response(_answer(error))
         except LabError as error:
             text = {"code": error.code, "message": error.message, "suggestion": error.suggestion}
             return _response(Answer(409, {"error": text}))
 
     async def _arm(self, request: web.Request) -> web.Response:
-        try:
-            self.authority.check(request.headers.get("Authorization"))
-            return _response(await self._answer(await _read(request)))
-        except ArmError as error:
-            return _response(_answer(error))
-        except Exception:
-            _LOGGER.exception("%s %s", request.method, request.path)
-            return _response(Answer(500, _error("InternalServerError", "The lab failed; its log says why.")))
+        self.authority.check(request.headers.get("Authorization"))
+        return _response(await self._answer(await _read(request)))
 
     async def _answer(self, request: ArmRequest) -> Answer:
-        for intercept in self.interceptors:
-            answer = await intercept(request)
-            if answer is not None:
-                return answer
-        for route in self.routes:
-            answer = await route.handle(request)
+        for answering in (*self.interceptors, *(route.handle for route in self.routes)):
+            answer = await answering(request)
             if answer is not None:
                 return answer
         polled = self.api.operations.find(request.path)
@@ -255,6 +229,24 @@ class Server:
             if method == "DELETE":
                 return _outcome_answer(await self.api.delete(path), request)
         raise ArmError(405, "MethodNotAllowed", f"The lab has no {method} on '{path}'.")
+
+
+def _answering_errors(handler: Handler) -> Handler:
+    """Turn what a handler raises into ARM's answer; aiohttp's own errors, e.g. 413, stay what they are."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException:
+            raise
+        except ArmError as error:
+            return _response(_answer(error))
+        except Exception:
+            _LOGGER.exception("%s %s", request.method, request.path)
+            failed = ArmError(500, "InternalServerError", "The lab failed; its log says why.")
+            return _response(_answer(failed))
+
+    return answer
 
 
 async def _read(request: web.Request) -> ArmRequest:
@@ -310,10 +302,6 @@ def _retry(operation: Operation) -> dict[str, str]:
 
 def _answer(error: ArmError) -> Answer:
     return Answer(error.status, error.body(), error.headers)
-
-
-def _error(code: str, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}
 
 
 def _response(answer: Answer) -> web.Response:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """All resources of one lab."""
-
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
         self._revision = 0
@@ -36,15 +34,9 @@ class Store:
         return self._revision
 
     def get(self, resource_id: str) -> Resource | None:
-        """The resource of that id, in any casing."""
         return self._resources.get(resource_id.rstrip("/").lower())
 
     def require(self, resource_id: str) -> Resource:
-        """The resource of that id.
-
-        Raises:
-            ArmError: 404 `ResourceNotFound` (or `ResourceGroupNotFound`), as ARM answers it.
-        """
         found = self.get(resource_id)
         if found is None:
             raise not_found(resource_id)
@@ -112,7 +104,6 @@ class Store:
         )
 
     async def wait(self, after: int) -> int:
-        """Wait until the revision is past `after`, and return it."""
         while self._revision <= after:
             await self._changed.wait()
         return self._revision
@@ -127,7 +118,6 @@ class Store:
 
 
 def not_found(resource_id: str) -> ArmError:
-    """ARM's answer for a resource that does not exist."""
     try:
         parsed = ResourceId.parse(resource_id)
     except ValueError:
@@ -147,5 +137,8 @@ def not_found(resource_id: str) -> ArmError:
 
 
 def group_not_found(name: str) -> ArmError:
-    """ARM's answer for a resource group that does not exist."""
     return ArmError(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+
+
+def subscription_not_found(subscription: str) -> ArmError:
+    return ArmError(404, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found.")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fwdlab.arm.auth import Credentials
+    from fwdlab.clients.credentials import Credentials
 
 CLOUD = "FwdLab"
 _LOCATION = "westeurope"

@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 from fwdlab.arm.api import ArmApi
-from fwdlab.arm.auth import Credentials
 from fwdlab.arm.locations import LOCATIONS
 from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.clients.certs import issue_certificates
+from fwdlab.clients.credentials import Credentials
 from fwdlab.clients.profile import Profile
 from fwdlab.clients.proxy import Proxy, Upstream
 from fwdlab.fabric.dataplane import DataPlane

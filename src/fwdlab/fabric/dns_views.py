@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.fabric.wanted import Record, View, reference
+from fwdlab.arm.ids import reference_key
+from fwdlab.fabric.wanted import Record, View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ def views(
     linked: dict[str, set[str]] = {key: set() for key in networks}
     for document in documents.values():
         if str(document.get("type", "")).lower() == _LINK:
-            target = reference(document["properties"].get("virtualNetwork"))
+            target = reference_key(document["properties"].get("virtualNetwork"))
             linked.setdefault(target, set()).add(document["id"].lower().rsplit("/", 2)[0])
     records = {zone["id"].lower(): _records(zone, documents, warnings) for zone in zones}
     names = {zone["id"].lower(): zone["id"].rsplit("/", 1)[-1].lower() for zone in zones}

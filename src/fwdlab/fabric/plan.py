@@ -6,6 +6,7 @@ import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from fwdlab.arm.ids import reference_key
 from fwdlab.fabric import dns_views, pools, security
 from fwdlab.fabric.wanted import (
     Balance,
@@ -17,7 +18,6 @@ from fwdlab.fabric.wanted import (
     Probe,
     Protocol,
     SecurityChain,
-    reference,
     short_hash,
 )
 
@@ -127,7 +127,7 @@ class _Planner:
             return None
         subnet = self.subnets[spec.subnet_id.lower()][1]
         prefix = ipaddress.ip_network(_subnet_prefix(subnet), strict=False)
-        groups = [reference(subnet.get("networkSecurityGroup")), (spec.security_group_id or "").lower()]
+        groups = [reference_key(subnet.get("networkSecurityGroup")), (spec.security_group_id or "").lower()]
         digest = short_hash(f"{spec.name}/{spec.boot_id}")
         mac = short_hash(spec.name)
         return Interface(
@@ -149,7 +149,7 @@ class _Planner:
         own = self._properties(spec.resource_id.lower())
         scale_set = self._properties(parent(spec.resource_id.lower()))
         attached = own.get("networkProfile", {}).get("networkInterfaces", [])
-        interfaces = [self._properties(reference(entry)) for entry in attached]
+        interfaces = [self._properties(reference_key(entry)) for entry in attached]
         machine = scale_set.get("virtualMachineProfile", {})
         configured = machine.get("networkProfile", {}).get("networkInterfaceConfigurations", [])
         interfaces += [entry.get("properties", {}) for entry in configured]
@@ -192,18 +192,18 @@ class _Planner:
             if not address:
                 self.warnings.append(f"{document['id']}: frontend {entry['name']} is public; left out")
                 return None
-            network = self._network_of_subnet(reference(properties.get("subnet")), document["id"])
+            network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
             return (network, address) if network else None
         return None
 
     def _balance(self, key: str, document: Document, rule: Document) -> Balance | None:
         properties = rule.get("properties", {})
-        found = self._frontend(key, document, reference(properties.get("frontendIPConfiguration")))
+        found = self._frontend(key, document, reference_key(properties.get("frontendIPConfiguration")))
         if found is None:
             return None
         network, address = found
         members = self._members(document, network, properties)
-        probe = self._probe(document, reference(properties.get("probe")), network, members)
+        probe = self._probe(document, reference_key(properties.get("probe")), network, members)
         healthy = members if probe is None else tuple(m for m in members if self._is_up(key, probe, m))
         protocol = str(properties.get("protocol", "Tcp")).lower()
         port = int(properties.get("frontendPort", 0))
@@ -220,8 +220,8 @@ class _Planner:
         )
 
     def _members(self, document: Document, network: Network, rule: Document) -> tuple[str, ...]:
-        wanted = {reference(rule.get("backendAddressPool"))}
-        wanted |= {reference(pool) for pool in rule.get("backendAddressPools") or []}
+        wanted = {reference_key(rule.get("backendAddressPool"))}
+        wanted |= {reference_key(pool) for pool in rule.get("backendAddressPools") or []}
         nodes = [
             (spec, self.subnets[spec.subnet_id.lower()][0].id)
             for spec in self.snapshot.nodes
@@ -270,7 +270,7 @@ class _Planner:
             addresses = tuple(c["privateIPAddress"] for c in configurations if c.get("privateIPAddress"))
             frontends = [
                 self._frontend(parent(i), self.snapshot.documents[parent(i)], i)
-                for i in map(reference, properties.get("loadBalancerFrontendIpConfigurations", []))
+                for i in map(reference_key, properties.get("loadBalancerFrontendIpConfigurations", []))
                 if parent(i) in self.snapshot.documents
             ]
             there = [frontend for frontend in frontends if frontend is not None]
@@ -286,7 +286,7 @@ class _Planner:
             properties = document.get("properties", {})
             service = _approved(properties)
             address = self._endpoint_address(properties)
-            network = self._network_of_subnet(reference(properties.get("subnet")), document["id"])
+            network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
             if service in services and address and network:
                 for reacher in self._reachers(network):
                     found[f"{key}@{reacher.id}"] = (document, service, reacher, address)
@@ -299,7 +299,7 @@ class _Planner:
         )
 
     def _endpoint_address(self, properties: Document) -> str | None:
-        nics = [self._properties(reference(entry)) for entry in properties.get("networkInterfaces", [])]
+        nics = [self._properties(reference_key(entry)) for entry in properties.get("networkInterfaces", [])]
         for holder in (*nics, properties):
             for entry in holder.get("ipConfigurations", []):
                 if address := entry.get("properties", {}).get("privateIPAddress"):
@@ -329,7 +329,7 @@ def _peers(network: Document) -> list[str]:
     """Ids of the networks that this one's own peerings connect and give access to."""
     peerings = network.get("properties", {}).get("virtualNetworkPeerings", [])
     return [
-        reference(entry.get("remoteVirtualNetwork"))
+        reference_key(entry.get("remoteVirtualNetwork"))
         for entry in (peering.get("properties", {}) for peering in peerings)
         if entry.get("peeringState") == "Connected" and entry.get("allowVirtualNetworkAccess", True)
     ]

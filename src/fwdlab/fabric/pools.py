@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.fabric.wanted import reference
+from fwdlab.arm.ids import reference_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -55,7 +55,9 @@ def _listed(balancer: Document, pool_ids: Collection[str]) -> Iterator[tuple[str
         properties = pool.get("properties", {})
         for entry in properties.get("loadBalancerBackendAddresses", []):
             own = entry.get("properties", {})
-            subnet = reference(own.get("subnet"))
-            network = reference(own.get("virtualNetwork")) or reference(properties.get("virtualNetwork"))
+            subnet = reference_key(own.get("subnet"))
+            network = reference_key(own.get("virtualNetwork")) or reference_key(
+                properties.get("virtualNetwork")
+            )
             if own.get("ipAddress"):
                 yield pool["name"], own["ipAddress"], network or subnet.partition("/subnets/")[0]

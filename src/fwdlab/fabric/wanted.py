@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Protocol = Literal["tcp", "udp", "icmp", "*"]
 
@@ -16,11 +16,6 @@ Protocol = Literal["tcp", "udp", "icmp", "*"]
 def short_hash(text: str) -> str:
     """Ten hex digits that stand for a longer name; device names have 15 characters at most."""
     return hashlib.sha256(text.lower().encode()).hexdigest()[:10]
-
-
-def reference(value: Any) -> str:
-    """Lower-case id in `{"id": ...}`, empty when there is none."""
-    return str((value or {}).get("id") or "").lower()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
 """ARM JSON templates: expressions, functions and the deployment engine.
 
-`routes.DeploymentRoutes` is the entry; what it needs of the control plane is `target.Target`.
+A deployment passes these modules in this order: `request` reads it, `expand` names its resources,
+`dependencies` says what they wait for, `preview` checks them with the providers, `runner` deploys them,
+and `records` keeps the result. `routes` is the REST interface, `target` what the control plane provides.
 """

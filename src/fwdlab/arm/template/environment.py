@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,11 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Need:
-    """Something that only the control plane can say, asked for by `reference()` or a `list…()` function.
+    """Something that only the control plane can say: a resource's document, or the answer to an action.
 
     Attributes:
-        id: the resource.
-        action: empty for its document, else the action to post.
+        action: empty for the document.
         payload: the action's body as JSON text, empty for none.
     """
 
@@ -27,7 +29,11 @@ class Need:
     payload: str = ""
 
 
-class Unresolved(Exception):  # noqa: N818 - it is a question, not an error
+def random_guid() -> str:
+    return str(uuid.uuid4())
+
+
+class Unresolved(Exception):  # noqa: N818 - the caller answers it and evaluates again
     """An expression needs answers before it has a value; evaluate again with them in `Frame.known`."""
 
     def __init__(self, needs: frozenset[Need]) -> None:
@@ -35,17 +41,37 @@ class Unresolved(Exception):  # noqa: N818 - it is a question, not an error
         self.needs = needs
 
 
-class Names(Protocol):
-    """Resolves what `reference()` and its kin are given."""
+def not_here(name: str) -> ExpressionError:
+    return ExpressionError(
+        f"The template function '{name}' is not expected at this location. "
+        f"Please see https://aka.ms/arm-functions for usage details."
+    )
+
+
+def not_defined(text: str) -> ExpressionError:
+    return ExpressionError(
+        f"The resource '{text}' is not defined in the template. "
+        f"Please see https://aka.ms/arm-syntax for usage details."
+    )
+
+
+class Names:
+    """Resolves what `reference()` and its kin are given; this one knows no resource.
+
+    All methods raise `ExpressionError` when nothing matches.
+    """
 
     def resource(self, text: str) -> str:
-        """The id meant by an id, a name or a symbolic name; ExpressionError when nothing matches."""
+        """The id meant by an id, a name or a symbolic name."""
+        raise not_defined(text)
 
     def loop(self, text: str) -> list[str]:
-        """The ids of a resource loop by its symbolic name; ExpressionError when nothing matches."""
+        """The ids of a resource loop by its symbolic name."""
+        raise not_defined(text)
 
     def info(self, text: str) -> dict[str, Any]:
-        """Id, name, type and apiVersion of the resource with a symbolic name; ExpressionError likewise."""
+        """Id, name, type and apiVersion of the resource with a symbolic name."""
+        raise not_defined(text)
 
 
 @dataclass(frozen=True)
@@ -83,16 +109,13 @@ class Environment:
     """The deployment that an expression belongs to.
 
     Attributes:
-        scope: where it deploys to, for `resourceId()` and `resourceGroup()`.
-        tenant_id: of the one tenant.
         group: the resource group's document at group scope.
         deployment: the value of `deployment()`.
         parameters: value of a parameter by name; ExpressionError when there is none.
         variables: likewise.
         functions: user-defined functions by lower-case `namespace.name`.
-        names: the template's resources, None while parameters and variables are evaluated.
+        names: the template's resources, once they are known.
         now: the moment that `utcNow()` gives.
-        new_guid: what `newGuid()` gives.
     """
 
     scope: Scope
@@ -102,6 +125,6 @@ class Environment:
     parameters: Callable[[str], Any]
     variables: Callable[[str], Any]
     functions: Mapping[str, UserFunction] = field(default_factory=dict)
-    names: Names | None = None
+    names: Names = field(default_factory=Names)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
-    new_guid: Callable[[], str] = lambda: "00000000-0000-0000-0000-000000000000"
+    new_guid: Callable[[], str] = random_guid

@@ -28,8 +28,6 @@ _DEEPEST = 200
 
 @dataclass(frozen=True)
 class Literal:
-    """A string or an integer."""
-
     value: str | int
 
 
@@ -42,28 +40,18 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Property:
-    """`target.name`; `safe` for `.?`."""
+class Access:
+    """`target[key]`, or `target.name` with the name as key; `safe` for `[?key]` and `.?name`."""
 
     target: Node
-    name: str
+    key: Node
     safe: bool = False
 
 
-@dataclass(frozen=True)
-class Index:
-    """`target[index]`; `safe` for `[?`."""
-
-    target: Node
-    index: Node
-    safe: bool = False
-
-
-Node: TypeAlias = "Literal | Call | Property | Index"
+Node: TypeAlias = "Literal | Call | Access"
 
 
 def is_expression(text: str) -> bool:
-    """Whether a string value is an expression rather than itself."""
     return text.startswith("[") and text.endswith("]") and not text.startswith("[[")
 
 
@@ -83,8 +71,6 @@ def parse(text: str) -> Node:
 
 
 class _Parser:
-    """Recursive descent over the tokens of one expression."""
-
     def __init__(self, body: str, whole: str) -> None:
         self._whole = whole
         self._tokens = list(self._tokenize(body))
@@ -122,17 +108,17 @@ class _Parser:
         self._at += 1
         return self._tokens[self._at - 1]
 
-    def _expect(self, punct: str) -> None:
-        kind, text = self._next()
-        if kind != "punct" or text != punct:
-            raise self._error(f"expected '{punct}' but found '{text}'")
+    def _expect(self, punct: str, wanted: str) -> None:
+        _, text = self._next()
+        if text != punct:
+            raise self._error(f"expected {wanted} but found '{text}'")
 
     def _expression(self) -> Node:
         self._depth += 1
         if self._depth > _DEEPEST:
             raise self._error("it is nested too deeply")
         node = self._primary()
-        while self._peek() in {".", ".?", "[", "[?"} and self._tokens[self._at][0] == "punct":
+        while self._peek() in {".", ".?", "[", "[?"}:
             node = self._access(node)
         self._depth -= 1
         return node
@@ -144,10 +130,10 @@ class _Parser:
             kind, name = self._next()
             if kind != "name":
                 raise self._error(f"expected a property name but found '{name}'")
-            return Property(target, name, safe)
-        index = self._expression()
-        self._expect("]")
-        return Index(target, index, safe)
+            return Access(target, Literal(name), safe)
+        key = self._expression()
+        self._expect("]", "']'")
+        return Access(target, key, safe)
 
     def _primary(self) -> Node:
         kind, text = self._next()
@@ -165,15 +151,11 @@ class _Parser:
     def _arguments(self, name: str) -> tuple[Node, ...]:
         if self._peek() != "(":
             raise self._error(f"expected '(' after '{name}'")
-        self._expect("(")
+        self._next()
         found: list[Node] = []
-        if self._peek() == ")":
-            self._next()
-            return ()
-        while True:
+        while self._peek() != ")":
+            if found:
+                self._expect(",", "',' or ')'")
             found.append(self._expression())
-            kind, text = self._next()
-            if kind == "punct" and text == ")":
-                return tuple(found)
-            if kind != "punct" or text != ",":
-                raise self._error(f"expected ',' or ')' but found '{text}'")
+        self._next()
+        return tuple(found)

@@ -10,39 +10,24 @@ from fwdlab.arm.errors import ArmError
 if TYPE_CHECKING:
     from datetime import datetime
 
-_BAD_REQUEST = 400
-_NOT_FOUND = 404
-_CONFLICT = 409
 _NOON = 12
-
-AT_LEAST_ONE = (
-    "At least one resource deployment operation failed. Please list deployment operations for details. "
-    "Please see https://aka.ms/arm-deployment-operations for usage details."
-)
-TERMINAL = (
-    "The resource write operation failed to complete successfully, because it reached terminal provisioning "
-    "state '{state}'."
-)
 
 
 def invalid_template(detail: str) -> ArmError:
-    """The template or what was passed for its parameters is not valid."""
-    return ArmError(_BAD_REQUEST, "InvalidTemplate", f"Deployment template validation failed: '{detail}'.")
+    return ArmError(400, "InvalidTemplate", f"Deployment template validation failed: '{detail}'.")
 
 
 def invalid_expression(resource: str, detail: str) -> ArmError:
-    """An expression of one resource cannot be evaluated."""
     return ArmError(
-        _BAD_REQUEST,
+        400,
         "InvalidTemplate",
         f"Unable to process template language expressions for resource '{resource}'. '{detail}'",
     )
 
 
 def invalid_deployment(name: str, details: list[dict[str, Any]]) -> ArmError:
-    """Preflight found what a provider would refuse."""
     return ArmError(
-        _BAD_REQUEST,
+        400,
         "InvalidTemplateDeployment",
         f"The template deployment '{name}' is not valid according to the validation procedure. "
         f"See inner errors for details.",
@@ -51,40 +36,20 @@ def invalid_deployment(name: str, details: list[dict[str, Any]]) -> ArmError:
 
 
 def invalid_content(detail: str) -> ArmError:
-    """The request body is not a deployment."""
     return ArmError(
-        _BAD_REQUEST,
+        400,
         "InvalidRequestContent",
         f"The request content was invalid and could not be deserialized: '{detail}'.",
     )
 
 
-def not_supported(code: str, detail: str) -> ArmError:
-    """Azure could do it and the lab cannot."""
-    return ArmError(_BAD_REQUEST, code, detail)
-
-
 def deployment_not_found(name: str) -> ArmError:
-    """There is no deployment of that name in the scope."""
-    return ArmError(_NOT_FOUND, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
-
-
-def group_not_found(name: str) -> ArmError:
-    """There is no such resource group."""
-    return ArmError(_NOT_FOUND, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
-
-
-def subscription_not_found(subscription: str) -> ArmError:
-    """The template deploys to a subscription other than the lab's."""
-    return ArmError(
-        _NOT_FOUND, "SubscriptionNotFound", f"The subscription '{subscription}' could not be found."
-    )
+    return ArmError(404, "DeploymentNotFound", f"Deployment '{name}' could not be found.")
 
 
 def deployment_active(name: str) -> ArmError:
-    """A deployment of that name is under way."""
     return ArmError(
-        _CONFLICT,
+        409,
         "DeploymentActive",
         f"Unable to edit or replace deployment '{name}': previous deployment is still active. "
         f"Please see https://aka.ms/arm-deploy for usage details.",
@@ -92,32 +57,33 @@ def deployment_active(name: str) -> ArmError:
 
 
 def cannot_cancel(name: str, state: str) -> ArmError:
-    """Only what is under way can be cancelled."""
     return ArmError(
-        _CONFLICT,
+        409,
         "DeploymentCannotBeCancelled",
         f"The deployment '{name}' cannot be cancelled because it is in provisioning state '{state}'.",
     )
 
 
-def output_failed(name: str, detail: str) -> dict[str, Any]:
-    """The error of a deployment one of whose outputs cannot be evaluated."""
+def output_failed(target: str, name: str, detail: str) -> ArmError:
     code = "DeploymentOutputEvaluationFailed"
-    return {
-        "code": code,
-        "message": (
-            f"Unable to evaluate template outputs: '{name}'. Please see error details and deployment "
-            f"operations. Please see https://aka.ms/arm-common-errors for usage details."
-        ),
-        "details": [
+    return ArmError(
+        409,
+        code,
+        f"Unable to evaluate template outputs: '{name}'. Please see error details and deployment "
+        f"operations. Please see https://aka.ms/arm-common-errors for usage details.",
+        target=target,
+        details=[
             {"code": code, "target": name, "message": f"The template output '{name}' is not valid: {detail}"}
         ],
-    }
+    )
 
 
 def deployment_failed(target: str, details: list[dict[str, Any]]) -> dict[str, Any]:
-    """The error of a deployment some of whose resources failed."""
-    return {"code": "DeploymentFailed", "target": target, "message": AT_LEAST_ONE, "details": details}
+    message = (
+        "At least one resource deployment operation failed. Please list deployment operations for details. "
+        "Please see https://aka.ms/arm-deployment-operations for usage details."
+    )
+    return {"code": "DeploymentFailed", "target": target, "message": message, "details": details}
 
 
 def cancelation(moment: datetime) -> str:
@@ -130,16 +96,16 @@ def cancelation(moment: datetime) -> str:
 
 
 def deployment_canceled(target: str, reason: str) -> dict[str, Any]:
-    """The error of a deployment that was cancelled."""
     return {"code": "DeploymentCanceled", "target": target, "message": reason}
 
 
 def nested_failed(target: str, state: str, inner: dict[str, Any] | None) -> ArmError:
     """What a deployment that failed or was cancelled is to the deployment around it."""
     return ArmError(
-        _CONFLICT,
+        409,
         "ResourceDeploymentFailure",
-        TERMINAL.format(state=state),
+        "The resource write operation failed to complete successfully, because it reached terminal "
+        f"provisioning state '{state}'.",
         target=target,
         details=[inner] if inner else [],
     )

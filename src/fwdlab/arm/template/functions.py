@@ -1,4 +1,4 @@
-"""The one table of functions that need nothing but their arguments."""
+"""The functions that need nothing but their arguments, and those that the lab does not have."""
 
 from __future__ import annotations
 
@@ -9,11 +9,25 @@ from fwdlab.arm.template import (
     functions_numbers,
     functions_strings,
 )
-from fwdlab.arm.template.registry import TABLE, Function
 
-FAMILIES = (functions_arrays, functions_dates, functions_network, functions_numbers, functions_strings)
-
-
-def find(name: str) -> Function | None:
-    """The function of that name, without case."""
-    return TABLE.get(name.lower())
+TABLE = {
+    function.name.lower(): function
+    for family in (
+        functions_arrays,
+        functions_dates,
+        functions_network,
+        functions_numbers,
+        functions_strings,
+    )
+    for function in family.FUNCTIONS
+}
+# In ARM's reference and not in the lab: neither the template here nor Azure Verified Modules call them.
+LACKING = frozenset(
+    (
+        "buildUri dataUri dataUriToString distinct float like managementGroup managementGroupResourceId "
+        "parseUri providers roleDefinitions toLogicalZone toLogicalZones toPhysicalZone toPhysicalZones "
+        "uriComponentToString"
+    )
+    .lower()
+    .split()
+)

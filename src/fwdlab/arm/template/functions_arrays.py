@@ -3,275 +3,197 @@
 from __future__ import annotations
 
 from functools import cmp_to_key
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.template.registry import (
-    a_boolean,
-    a_lambda,
-    a_string,
-    an_array,
-    an_integer,
-    an_object,
-    function,
-    wrong,
-)
-from fwdlab.arm.template.values import ExpressionError, element_of, equal, find_key, text_of
+from fwdlab.arm.template.registry import Function, check
+from fwdlab.arm.template.values import ExpressionError, element_of, equal, find_key, has, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fwdlab.arm.template.registry import Lambda
 
 _LONGEST_RANGE = 10_000
 
 
-@function("array", 1)
-def _array(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-@function("createArray", 0, None)
-def _create_array(*values: Any) -> list[Any]:
-    return list(values)
-
-
-@function("createObject", 0, None)
 def _create_object(*pairs: Any) -> dict[str, Any]:
     if len(pairs) % 2:
         raise ExpressionError("The template language function 'createObject' needs pairs of key and value.")
-    return {a_string("createObject", key): value for key, value in zip(pairs[::2], pairs[1::2], strict=True)}
+    keys = [check("createObject", "string", key) for key in pairs[::2]]
+    return dict(zip(keys, pairs[1::2], strict=True))
 
 
-@function("contains", 2)
 def _contains(container: Any, item: Any) -> bool:
     if isinstance(container, str):
         return text_of(item) in container
     if isinstance(container, dict):
-        return find_key(container, a_string("contains", item)) is not None
-    return any(equal(one, item) for one in an_array("contains", container))
+        return find_key(container, check("contains", "string", item)) is not None
+    return _among(item, container)
 
 
-@function("empty", 1)
-def _empty(value: Any) -> bool:
-    if value is None:
-        return True
-    if not isinstance(value, (str, list, dict)):
-        raise wrong("empty", "an array, an object or a string", value)
-    return len(value) == 0
+def _among(item: Any, items: Iterable[Any]) -> bool:
+    return any(equal(item, one) for one in items)
 
 
-@function("length", 1)
-def _length(value: Any) -> int:
-    if not isinstance(value, (str, list, dict)):
-        raise wrong("length", "an array, an object or a string", value)
-    return len(value)
-
-
-@function("first", 1)
 def _first(value: Any) -> Any:
-    if isinstance(value, str):
-        return value[:1]
-    return next(iter(an_array("first", value)), None)
+    return value[:1] if isinstance(value, str) else next(iter(value), None)
 
 
-@function("last", 1)
 def _last(value: Any) -> Any:
-    if isinstance(value, str):
-        return value[-1:]
-    return an_array("last", value)[-1] if value else None
+    return value[-1:] if isinstance(value, str) else next(reversed(value), None)
 
 
-@function("take", 2)
-def _take(value: Any, count: Any) -> Any:
-    number = max(0, an_integer("take", count))
-    return value[:number] if isinstance(value, str) else an_array("take", value)[:number]
-
-
-@function("skip", 2)
-def _skip(value: Any, count: Any) -> Any:
-    number = max(0, an_integer("skip", count))
-    return value[number:] if isinstance(value, str) else an_array("skip", value)[number:]
-
-
-@function("indexOf", 2)
 def _index_of(value: Any, item: Any) -> int:
     if isinstance(value, str):
-        return value.lower().find(a_string("indexOf", item).lower())
-    return next((i for i, one in enumerate(an_array("indexOf", value)) if equal(one, item)), -1)
+        return value.lower().find(check("indexOf", "string", item).lower())
+    return next((i for i, one in enumerate(value) if equal(one, item)), -1)
 
 
-@function("lastIndexOf", 2)
 def _last_index_of(value: Any, item: Any) -> int:
     if isinstance(value, str):
-        return value.lower().rfind(a_string("lastIndexOf", item).lower())
-    items = an_array("lastIndexOf", value)
-    return next((i for i in range(len(items) - 1, -1, -1) if equal(items[i], item)), -1)
+        return value.lower().rfind(check("lastIndexOf", "string", item).lower())
+    return next((i for i in range(len(value) - 1, -1, -1) if equal(value[i], item)), -1)
 
 
-@function("indexFromEnd", 2)
-def _index_from_end(value: Any, index: Any) -> Any:
-    items, number = an_array("indexFromEnd", value), an_integer("indexFromEnd", index)
+def _index_from_end(items: list[Any], number: int) -> Any:
     return element_of(items, len(items) - number if number > 0 else len(items))
 
 
-@function("tryIndexFromEnd", 2, None)
-def _try_index_from_end(value: Any, index: Any, *path: Any) -> Any:
-    number = an_integer("tryIndexFromEnd", index)
+def _try_index_from_end(value: Any, number: int, *path: Any) -> Any:
     if not isinstance(value, list) or not 0 < number <= len(value):
         return None
     return _try_get(value[-number], *path) if path else value[-number]
 
 
-@function("tryGet", 2, None)
-def _try_get(value: Any, *path: Any) -> Any:
-    # Null when the first step finds nothing; the further steps are plain accesses on what it found.
-    first, rest = path[0], path[1:]
-    if isinstance(value, dict) and isinstance(first, str):
-        key = find_key(value, first)
-        if key is None:
-            return None
-        found = value[key]
-    elif isinstance(value, list) and isinstance(first, int) and 0 <= first < len(value):
-        found = value[first]
-    else:
+def _try_get(value: Any, first: Any, *rest: Any) -> Any:
+    if not has(value, first):
         return None
+    found = element_of(value, first)
     return _try_get(found, *rest) if rest else found
 
 
-@function("join", 2)
-def _join(values: Any, delimiter: Any) -> str:
-    return a_string("join", delimiter).join(text_of(value) for value in an_array("join", values))
-
-
-@function("range", 2)
-def _range(start: Any, count: Any) -> list[int]:
-    begin, number = an_integer("range", start), an_integer("range", count)
-    if not 0 <= number <= _LONGEST_RANGE:
+def _range(start: int, count: int) -> list[int]:
+    if not 0 <= count <= _LONGEST_RANGE:
         raise ExpressionError(f"The template language function 'range' count must be 0 to {_LONGEST_RANGE}.")
-    return list(range(begin, begin + number))
+    return list(range(start, start + count))
 
 
-@function("flatten", 1)
-def _flatten(values: Any) -> list[Any]:
-    return [item for part in an_array("flatten", values) for item in an_array("flatten", part)]
+def _flatten(values: list[Any]) -> list[Any]:
+    return [item for part in values for item in check("flatten", "array", part)]
 
 
-@function("distinct", 1)
-def _distinct(values: Any) -> list[Any]:
+def _distinct(values: Iterable[Any]) -> list[Any]:
     found: list[Any] = []
-    for item in an_array("distinct", values):
-        if not any(equal(item, one) for one in found):
+    for item in values:
+        if not _among(item, found):
             found.append(item)
     return found
 
 
-@function("union", 2, None)
 def _union(*values: Any) -> Any:
     if isinstance(values[0], list):
-        return _distinct([item for value in values for item in an_array("union", value)])
-    result: dict[str, Any] = {}
-    for value in values:
-        result = _merge(result, an_object("union", value))
-    return result
+        return _distinct(item for value in values for item in check("union", "array", value))
+    return _merged("union", values, _deep)
 
 
-def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    result = dict(one)
-    for key, value in other.items():
-        known = find_key(result, key) or key
-        before = result.get(known)
-        result[known] = (
-            _merge(before, value) if isinstance(before, dict) and isinstance(value, dict) else value
-        )
-    return result
-
-
-@function("intersection", 2, None)
-def _intersection(*values: Any) -> Any:
-    if isinstance(values[0], list):
-        others = [an_array("intersection", value) for value in values[1:]]
-        common: list[Any] = []
-        for item in values[0]:
-            everywhere = all(any(equal(item, one) for one in other) for other in others)
-            if everywhere and not any(equal(item, one) for one in common):
-                common.append(item)
-        return common
-    objects = [an_object("intersection", value) for value in values]
-    return {
-        key: value
-        for key, value in objects[0].items()
-        if all(key in other and equal(other[key], value) for other in objects[1:])
-    }
-
-
-@function("shallowMerge", 1)
-def _shallow_merge(values: Any) -> dict[str, Any]:
+def _merged(name: str, values: Iterable[Any], combine: Callable[[Any, Any], Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
-    for value in an_array("shallowMerge", values):
-        for key, item in an_object("shallowMerge", value).items():
-            merged[find_key(merged, key) or key] = item
+    for value in values:
+        for key, item in check(name, "object", value).items():
+            known = find_key(merged, key) or key
+            merged[known] = combine(merged.get(known), item)
     return merged
 
 
-@function("objectKeys", 1)
-def _object_keys(value: Any) -> list[str]:
-    return sorted(an_object("objectKeys", value), key=lambda key: (key.lower(), key))
+def _deep(before: Any, value: Any) -> Any:
+    both = isinstance(before, dict) and isinstance(value, dict)
+    return _merged("union", [before, value], _deep) if both else value
 
 
-@function("items", 1)
-def _items(value: Any) -> list[dict[str, Any]]:
-    return [{"key": key, "value": value[key]} for key in _object_keys(an_object("items", value))]
+def _intersection(*values: Any) -> Any:
+    if isinstance(values[0], list):
+        others = [check("intersection", "array", value) for value in values[1:]]
+        return _distinct(item for item in values[0] if all(_among(item, other) for other in others))
+    first, *rest = (check("intersection", "object", value) for value in values)
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and equal(other[key], value) for other in rest)
+    }
 
 
-@function("map", 2)
-def _map(values: Any, apply: Any) -> list[Any]:
-    each = a_lambda("map", apply, 1, 2)
-    return [each(value, index) for index, value in enumerate(an_array("map", values))]
+def _object_keys(value: dict[str, Any]) -> list[str]:
+    return sorted(value, key=lambda key: (key.lower(), key))
 
 
-@function("filter", 2)
-def _filter(values: Any, predicate: Any) -> list[Any]:
-    test = a_lambda("filter", predicate, 1, 2)
-    items = enumerate(an_array("filter", values))
-    return [value for index, value in items if a_boolean("filter", test(value, index))]
+def _items(value: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": value[key]} for key in _object_keys(value)]
 
 
-@function("reduce", 3)
-def _reduce(values: Any, start: Any, apply: Any) -> Any:
-    step, result = a_lambda("reduce", apply, 2, 3), start
-    for index, value in enumerate(an_array("reduce", values)):
+def _map(values: list[Any], each: Lambda) -> list[Any]:
+    return [each(value, index) for index, value in enumerate(values)]
+
+
+def _filter(values: list[Any], test: Lambda) -> list[Any]:
+    return [value for index, value in enumerate(values) if check("filter", "bool", test(value, index))]
+
+
+def _reduce(values: list[Any], result: Any, step: Lambda) -> Any:
+    for index, value in enumerate(values):
         result = step(result, value, index)
     return result
 
 
-@function("sort", 2)
-def _sort(values: Any, less: Any) -> list[Any]:
-    test = a_lambda("sort", less, 2)
-
+def _sort(values: list[Any], less: Lambda) -> list[Any]:
     def compare(one: Any, other: Any) -> int:
-        if a_boolean("sort", test(one, other)):
+        if check("sort", "bool", less(one, other)):
             return -1
-        return 1 if a_boolean("sort", test(other, one)) else 0
+        return 1 if check("sort", "bool", less(other, one)) else 0
 
-    return sorted(an_array("sort", values), key=cmp_to_key(compare))
-
-
-@function("toObject", 2, 3)
-def _to_object(values: Any, key: Any, value: Any = None) -> dict[str, Any]:
-    name = a_lambda("toObject", key, 1)
-    pick = a_lambda("toObject", value, 1) if value is not None else None
-    return {
-        a_string("toObject", name(item)): pick(item) if pick else item
-        for item in an_array("toObject", values)
-    }
+    return sorted(values, key=cmp_to_key(compare))
 
 
-@function("groupBy", 2, 3)
-def _group_by(values: Any, key: Any, value: Any = None) -> dict[str, Any]:
-    name = a_lambda("groupBy", key, 1)
-    pick = a_lambda("groupBy", value, 1) if value is not None else None
+def _to_object(values: list[Any], key: Lambda, pick: Lambda | None = None) -> dict[str, Any]:
+    return {check("toObject", "string", key(item)): pick(item) if pick else item for item in values}
+
+
+def _group_by(values: list[Any], key: Lambda, pick: Lambda | None = None) -> dict[str, Any]:
     groups: dict[str, Any] = {}
-    for item in an_array("groupBy", values):
-        groups.setdefault(a_string("groupBy", name(item)), []).append(pick(item) if pick else item)
+    for item in values:
+        name = check("groupBy", "string", key(item))
+        groups.setdefault(name, []).append(pick(item) if pick else item)
     return groups
 
 
-@function("mapValues", 2)
-def _map_values(value: Any, apply: Any) -> dict[str, Any]:
-    each = a_lambda("mapValues", apply, 1)
-    return {key: each(item) for key, item in an_object("mapValues", value).items()}
+FUNCTIONS = (
+    Function("array", "any", lambda value: value if isinstance(value, list) else [value]),
+    Function("createArray", "any*", lambda *values: list(values)),
+    Function("createObject", "any*", _create_object),
+    Function("contains", "string|array|object any", _contains),
+    Function("empty", "string|array|object|null", lambda value: not value),
+    Function("length", "string|array|object", len),
+    Function("first", "string|array", _first),
+    Function("last", "string|array", _last),
+    Function("take", "string|array int", lambda value, count: value[: max(0, count)]),
+    Function("skip", "string|array int", lambda value, count: value[max(0, count) :]),
+    Function("indexOf", "string|array any", _index_of),
+    Function("lastIndexOf", "string|array any", _last_index_of),
+    Function("indexFromEnd", "array int", _index_from_end),
+    Function("tryIndexFromEnd", "any int any*", _try_index_from_end),
+    Function("tryGet", "any any any*", _try_get),
+    Function("join", "array string", lambda values, between: between.join(text_of(one) for one in values)),
+    Function("range", "int int", _range),
+    Function("flatten", "array", _flatten),
+    Function("union", "array|object any any*", _union),
+    Function("intersection", "array|object any any*", _intersection),
+    Function("shallowMerge", "array", lambda values: _merged("shallowMerge", values, lambda _, item: item)),
+    Function("objectKeys", "object", _object_keys),
+    Function("items", "object", _items),
+    Function("map", "array lambda:1,2", _map),
+    Function("filter", "array lambda:1,2", _filter),
+    Function("reduce", "array any lambda:2,3", _reduce),
+    Function("sort", "array lambda:2", _sort),
+    Function("toObject", "array lambda:1 lambda:1?", _to_object),
+    Function("groupBy", "array lambda:1 lambda:1?", _group_by),
+    Function("mapValues", "object lambda:1", lambda value, each: {k: each(v) for k, v in value.items()}),
+)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from fwdlab.arm.template.registry import a_string, an_integer, function
+from fwdlab.arm.template.registry import Function
 from fwdlab.arm.template.values import ExpressionError
 
 DEFAULT_UTC_FORMAT = "yyyyMMddTHHmmssZ"
+_RESULT_FORMAT = "yyyy-MM-ddTHH:mm:ssZ"
 _DURATION = re.compile(
     r"(?P<sign>-)?P(?:(?P<years>\d+)Y)?(?:(?P<months>\d+)M)?(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
     r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
@@ -28,57 +28,56 @@ _STANDARD = {
     "G": "MM/dd/yyyy HH:mm:ss",
     "g": "MM/dd/yyyy HH:mm",
 }
-_CUSTOM = re.compile(r"'[^']*'|\"[^\"]*\"|\\.|y+|M+|d+|H+|h+|m+|s+|f+|F+|t+|z+|K|.", re.DOTALL)
+# Parts of a .NET date format in strftime's words; the culture is the invariant one, the zone UTC.
+_PARTS = {
+    "yyyy": "%Y",
+    "yy": "%y",
+    "MMMM": "%B",
+    "MMM": "%b",
+    "MM": "%m",
+    "dddd": "%A",
+    "ddd": "%a",
+    "dd": "%d",
+    "HH": "%H",
+    "hh": "%I",
+    "mm": "%M",
+    "ss": "%S",
+    "tt": "%p",
+    "K": "Z",
+    "zzz": "+00:00",
+}
+_UNPADDED = {"MM", "dd", "HH", "hh", "mm", "ss"}
+_CUSTOM = re.compile(r"'[^']*'|\"[^\"]*\"|\\.|([A-Za-z])\1*", re.DOTALL)
 _MONTHS_A_YEAR = 12
-_NAMES_FROM = 3
 
 
 def format_date(moment: datetime, pattern: str) -> str:
-    """A moment in a .NET date format, standard (`u`) or custom (`yyyy-MM-dd`), invariant culture, in UTC."""
-    pattern = _STANDARD.get(pattern, pattern)
-    return "".join(_piece(moment.astimezone(UTC), token) for token in _CUSTOM.findall(pattern))
+    """A moment in a .NET date format, standard (`u`) or custom (`yyyy-MM-dd`), in UTC."""
+    moment = moment.astimezone(UTC)
+
+    def part(match: re.Match[str]) -> str:
+        text = match[0]
+        if text[0] in "'\"":
+            return text[1:-1]
+        if text[0] == "\\":
+            return text[1:]
+        if text[0] == "f":
+            return f"{moment.microsecond:06d}0"[: len(text)]
+        if text * 2 in _UNPADDED:
+            return moment.strftime(_PARTS[text * 2].replace("%", "%-"))
+        return moment.strftime(_PARTS[text]) if text in _PARTS else text
+
+    return _CUSTOM.sub(part, _STANDARD.get(pattern, pattern))
 
 
-def _piece(moment: datetime, token: str) -> str:  # noqa: PLR0911 - one for each kind of token
-    letter, width = token[0], len(token)
-    if letter in "'\"":
-        return token[1:-1]
-    if letter == "\\":
-        return token[1:]
-    if letter in "Md" and width >= _NAMES_FROM:
-        long, short = ("%B", "%b") if letter == "M" else ("%A", "%a")
-        return moment.strftime(short if width == _NAMES_FROM else long)
-    if letter == "y":
-        return f"{moment.year % 100:02d}" if width <= 2 else f"{moment.year:0{width}d}"  # noqa: PLR2004 - yy
-    numbers = {"M": moment.month, "d": moment.day, "H": moment.hour, "h": moment.hour % 12 or 12}
-    numbers |= {"m": moment.minute, "s": moment.second}
-    if letter in numbers:
-        return f"{numbers[letter]:0{min(width, 2)}d}"
-    if letter in "fF":
-        digits = f"{moment.microsecond:06d}0"[:width]
-        return digits if letter == "f" else digits.rstrip("0")
-    if letter == "t":
-        return ("AM" if moment.hour < _MONTHS_A_YEAR else "PM")[:width]
-    if letter == "z":
-        return {1: "+0", 2: "+00"}.get(width, "+00:00")
-    return "Z" if letter == "K" else token
-
-
-def parse_date(name: str, text: Any) -> datetime:
-    """An ISO 8601 moment, or the form that utcNow() gives by default; UTC where it names no zone.
-
-    Raises:
-        ExpressionError: it is neither.
-    """
-    value = a_string(name, text)
-    iso = re.sub(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", r"\1-\2-\3T\4:\5:\6", value)
-    iso = re.sub(r"Z$", "+00:00", iso.replace(" ", "T", 1))
-    iso = re.sub(r"\.(\d+)", lambda match: "." + match.group(1)[:6].ljust(6, "0"), iso)
+def _parsed(name: str, text: str) -> datetime:
+    """An ISO 8601 moment, or the form that utcNow() gives by default; UTC where it names no zone."""
+    iso = re.sub(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", r"\1-\2-\3T\4:\5:\6", text)
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError as error:
         raise ExpressionError(
-            f"The template language function '{name}' expects a date time in ISO 8601, not '{value}'."
+            f"The template language function '{name}' expects a date time in ISO 8601, not '{text}'."
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -93,24 +92,23 @@ def _shift_months(moment: datetime, months: int) -> datetime:
     return moment.replace(year=year, month=month + 1)
 
 
-@function("dateTimeAdd", 2, 3)
-def _date_time_add(base: Any, duration: Any, pattern: Any = "yyyy-MM-ddTHH:mm:ssZ") -> str:
-    match = _DURATION.fullmatch(a_string("dateTimeAdd", duration))
+def _date_time_add(base: str, duration: str, pattern: str = _RESULT_FORMAT) -> str:
+    match = _DURATION.fullmatch(duration)
     if match is None:
         raise ExpressionError(f"The template language function 'dateTimeAdd' cannot read '{duration}'.")
     sign = -1 if match["sign"] else 1
     part = {key: float(value or 0) for key, value in match.groupdict().items() if key != "sign"}
     months = int(part.pop("years") * _MONTHS_A_YEAR + part.pop("months"))
-    moment = _shift_months(parse_date("dateTimeAdd", base), sign * months) + sign * timedelta(**part)
-    return format_date(moment, a_string("dateTimeAdd", pattern))
+    moment = _shift_months(_parsed("dateTimeAdd", base), sign * months) + sign * timedelta(**part)
+    return format_date(moment, pattern)
 
 
-@function("dateTimeToEpoch", 1)
-def _date_time_to_epoch(value: Any) -> int:
-    return int(parse_date("dateTimeToEpoch", value).timestamp())
+def _from_epoch(seconds: int) -> str:
+    return format_date(datetime.fromtimestamp(seconds, UTC), _RESULT_FORMAT)
 
 
-@function("dateTimeFromEpoch", 1)
-def _date_time_from_epoch(value: Any) -> str:
-    moment = datetime.fromtimestamp(an_integer("dateTimeFromEpoch", value), UTC)
-    return format_date(moment, "yyyy-MM-ddTHH:mm:ssZ")
+FUNCTIONS = (
+    Function("dateTimeAdd", "string string string?", _date_time_add),
+    Function("dateTimeToEpoch", "string", lambda text: int(_parsed("dateTimeToEpoch", text).timestamp())),
+    Function("dateTimeFromEpoch", "int", _from_epoch),
+)

@@ -6,44 +6,31 @@ import base64
 import json
 import re
 import uuid
-from typing import Any
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from typing import Any, NoReturn
+from urllib.parse import quote, urljoin
 
-from fwdlab.arm.template.numberformat import formatted
-from fwdlab.arm.template.registry import a_string, an_array, an_integer, an_object, function, wrong
+from fwdlab.arm.template.registry import Function, check
 from fwdlab.arm.template.uniquestring import unique_string
 from fwdlab.arm.template.values import ExpressionError, text_of
 
 # The namespace of ARM's guid(): the function is a version 5 UUID of the arguments joined with a dash.
 _GUID_NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
+_UNSIGNED = 2**64 - 1
 _HOLE = re.compile(r"\{\{|\}\}|\{(\d+)(?:,(-?\d+))?(?::([^}]*))?\}|[{}]")
-_DATA_URI = re.compile(r"data:(?P<kind>[^,]*?)(?P<coded>;base64)?,(?P<data>.*)", re.DOTALL | re.IGNORECASE)
 
 
-@function("base64", 1)
-def _base64(value: Any) -> str:
-    return base64.b64encode(a_string("base64", value).encode()).decode()
-
-
-@function("base64ToString", 1)
-def _base64_to_string(value: Any) -> str:
+def _base64_to_string(value: str) -> str:
     try:
-        return base64.b64decode(a_string("base64ToString", value), validate=True).decode()
+        return base64.b64decode(value, validate=True).decode()
     except ValueError as error:
         raise ExpressionError(
             f"The template language function 'base64ToString' cannot decode its parameter: {error}."
         ) from error
 
 
-@function("base64ToJson", 1)
-def _base64_to_json(value: Any) -> Any:
-    return _json(_base64_to_string(value))
-
-
-@function("json", 1)
-def _json(value: Any) -> Any:
+def _json(value: str) -> Any:
     try:
-        return json.loads(a_string("json", value))
+        return json.loads(value)
     except ValueError as error:
         raise ExpressionError(
             f"The template language function 'json' parameter is not valid. The provided value is not valid "
@@ -51,19 +38,13 @@ def _json(value: Any) -> Any:
         ) from error
 
 
-@function("concat", 1, None)
 def _concat(*values: Any) -> Any:
     if any(isinstance(value, list) for value in values):
-        return [item for value in values for item in an_array("concat", value)]
-    if any(isinstance(value, dict) or value is None for value in values):
-        raise wrong(
-            "concat", "a string or an array", next(v for v in values if v is None or isinstance(v, dict))
-        )
-    return "".join(text_of(value) for value in values)
+        return [item for value in values for item in check("concat", "array", value)]
+    return "".join(text_of(check("concat", "string|number|bool|array", value)) for value in values)
 
 
-@function("format", 1, None)
-def _format(template: Any, *values: Any) -> str:
+def _format(template: str, *values: Any) -> str:
     def fill(match: re.Match[str]) -> str:
         hole = match.group(0)
         if hole in {"{{", "}}"}:
@@ -73,149 +54,83 @@ def _format(template: Any, *values: Any) -> str:
                 "Unable to evaluate template language function 'format': the format is invalid, or refers to "
                 "an argument that was not given."
             )
-        text = formatted(values[int(match.group(1))], match.group(3) or "")
+        text = _formatted(values[int(match.group(1))], match.group(3) or "")
         width = int(match.group(2) or 0)
         return text.rjust(width) if width >= 0 else text.ljust(-width)
 
-    return _HOLE.sub(fill, a_string("format", template))
+    return _HOLE.sub(fill, template)
 
 
-@function("string", 1)
-def _string(value: Any) -> str:
-    return text_of(value)
+def _formatted(value: Any, spec: str) -> str:
+    """The part of .NET's composite formatting that templates use: D, X, N, F with a precision, or zeros."""
+    if not spec or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return text_of(value)
+    if set(spec) == {"0"}:
+        value, spec = round(value), f"D{len(spec)}"
+    letter, digits = spec[0], spec[1:]
+    if letter not in "DdXxNnFf" or not re.fullmatch(r"\d{0,2}", digits):
+        raise ExpressionError(f"The template language function 'format' does not support '{spec}' here.")
+    if letter in "NnFf":
+        return format(value, f"{',' if letter in 'Nn' else ''}.{digits or 2}f")
+    if not isinstance(value, int):
+        raise ExpressionError(f"The template language function 'format' needs an integer for '{letter}'.")
+    if letter in "Dd":
+        return ("-" if value < 0 else "") + str(abs(value)).zfill(int(digits or 0))
+    return format(value & _UNSIGNED, letter).zfill(int(digits or 0))
 
 
-@function("toLower", 1)
-def _to_lower(value: Any) -> str:
-    return a_string("toLower", value).lower()
-
-
-@function("toUpper", 1)
-def _to_upper(value: Any) -> str:
-    return a_string("toUpper", value).upper()
-
-
-@function("trim", 1)
-def _trim(value: Any) -> str:
-    return a_string("trim", value).strip()
-
-
-@function("startsWith", 2)
-def _starts_with(value: Any, part: Any) -> bool:
-    return a_string("startsWith", value).lower().startswith(a_string("startsWith", part).lower())
-
-
-@function("endsWith", 2)
-def _ends_with(value: Any, part: Any) -> bool:
-    return a_string("endsWith", value).lower().endswith(a_string("endsWith", part).lower())
-
-
-@function("like", 2)
-def _like(value: Any, pattern: Any) -> bool:
-    # `*` stands for any text; without case.
-    parts = (re.escape(part) for part in a_string("like", pattern).split("*"))
-    return re.fullmatch(".*".join(parts), a_string("like", value), re.IGNORECASE | re.DOTALL) is not None
-
-
-@function("padLeft", 2, 3)
-def _pad_left(value: Any, width: Any, fill: Any = " ") -> str:
-    if len(a_string("padLeft", fill)) != 1:
+def _pad_left(value: str | int, width: int, fill: str = " ") -> str:
+    if len(fill) != 1:
         raise ExpressionError("The template language function 'padLeft' needs one character to pad with.")
-    if isinstance(value, (list, dict)) or value is None:
-        raise wrong("padLeft", "a string or an integer", value)
-    return text_of(value).rjust(an_integer("padLeft", width), fill)
+    return text_of(value).rjust(width, fill)
 
 
-@function("replace", 3)
-def _replace(value: Any, old: Any, new: Any) -> str:
-    if not a_string("replace", old):
+def _replace(value: str, old: str, new: str) -> str:
+    if not old:
         raise ExpressionError("The template language function 'replace' cannot replace an empty string.")
-    return a_string("replace", value).replace(old, a_string("replace", new))
+    return value.replace(old, new)
 
 
-@function("split", 2)
-def _split(value: Any, delimiter: Any) -> list[str]:
+def _split(value: str, delimiter: str | list[Any]) -> list[str]:
     delimiters = delimiter if isinstance(delimiter, list) else [delimiter]
-    pattern = "|".join(re.escape(a_string("split", one)) for one in delimiters)
-    text = a_string("split", value)
-    return re.split(pattern, text) if pattern else [text]
+    pattern = "|".join(re.escape(check("split", "string", one)) for one in delimiters)
+    return re.split(pattern, value) if pattern else [value]
 
 
-@function("substring", 2, 3)
-def _substring(value: Any, start: Any, length: Any = None) -> str:
-    text, begin = a_string("substring", value), an_integer("substring", start)
-    count = len(text) - begin if length is None else an_integer("substring", length)
-    if begin < 0 or count < 0 or begin + count > len(text):
+def _substring(text: str, start: int, length: int | None = None) -> str:
+    count = len(text) - start if length is None else length
+    if start < 0 or count < 0 or start + count > len(text):
         raise ExpressionError(
-            f"Unable to evaluate template language function 'substring': the parameters index '{begin}' and "
+            f"Unable to evaluate template language function 'substring': the parameters index '{start}' and "
             f"length '{count}' must refer to a location within the string of length '{len(text)}'."
         )
-    return text[begin : begin + count]
+    return text[start : start + count]
 
 
-@function("uniqueString", 1, None)
-def _unique_string(*values: Any) -> str:
-    return unique_string("-".join(a_string("uniqueString", value) for value in values))
+def _fail(message: str) -> NoReturn:
+    raise ExpressionError(message)
 
 
-@function("guid", 1, None)
-def _guid(*values: Any) -> str:
-    return str(uuid.uuid5(_GUID_NAMESPACE, "-".join(a_string("guid", value) for value in values)))
-
-
-@function("uri", 2)
-def _uri(base: Any, relative: Any) -> str:
-    return urljoin(a_string("uri", base), a_string("uri", relative))
-
-
-@function("uriComponent", 1)
-def _uri_component(value: Any) -> str:
-    return quote(a_string("uriComponent", value), safe="-_.~")
-
-
-@function("uriComponentToString", 1)
-def _uri_component_to_string(value: Any) -> str:
-    return unquote(a_string("uriComponentToString", value))
-
-
-@function("dataUri", 1)
-def _data_uri(value: Any) -> str:
-    return "data:text/plain;charset=utf8;base64," + _base64(a_string("dataUri", value))
-
-
-@function("dataUriToString", 1)
-def _data_uri_to_string(value: Any) -> str:
-    match = _DATA_URI.fullmatch(a_string("dataUriToString", value))
-    if match is None:
-        raise ExpressionError("The template language function 'dataUriToString' needs a data URI.")
-    return _base64_to_string(match["data"]) if match["coded"] else unquote(match["data"])
-
-
-@function("parseUri", 1)
-def _parse_uri(value: Any) -> dict[str, Any]:
-    parts = urlsplit(a_string("parseUri", value))
-    if not parts.scheme or not parts.hostname:
-        raise ExpressionError(
-            f"The template language function 'parseUri' needs an absolute URI, not '{value}'."
-        )
-    found: dict[str, Any] = {"scheme": parts.scheme, "host": parts.hostname}
-    if parts.port is not None:
-        found["port"] = parts.port
-    found["path"] = parts.path
-    return found | ({"query": "?" + parts.query} if parts.query else {})
-
-
-@function("buildUri", 1)
-def _build_uri(value: Any) -> str:
-    parts = an_object("buildUri", value)
-    port = f":{parts['port']}" if "port" in parts else ""
-    path, query = text_of(parts.get("path")), text_of(parts.get("query"))
-    path = path if not path or path.startswith("/") else "/" + path
-    query = query if not query or query.startswith("?") else "?" + query
-    scheme, host = (a_string("buildUri", parts.get(name)) for name in ("scheme", "host"))
-    return f"{scheme}://{host}{port}{path}{query}"
-
-
-@function("fail", 1)
-def _fail(message: Any) -> None:
-    raise ExpressionError(a_string("fail", message))
+FUNCTIONS = (
+    Function("base64", "string", lambda text: base64.b64encode(text.encode()).decode()),
+    Function("base64ToString", "string", _base64_to_string),
+    Function("base64ToJson", "string", lambda text: _json(_base64_to_string(text))),
+    Function("json", "string", _json),
+    Function("concat", "any any*", _concat),
+    Function("format", "string any*", _format),
+    Function("string", "any", text_of),
+    Function("toLower", "string", str.lower),
+    Function("toUpper", "string", str.upper),
+    Function("trim", "string", str.strip),
+    Function("startsWith", "string string", lambda text, part: text.lower().startswith(part.lower())),
+    Function("endsWith", "string string", lambda text, part: text.lower().endswith(part.lower())),
+    Function("padLeft", "string|int int string?", _pad_left),
+    Function("replace", "string string string", _replace),
+    Function("split", "string string|array", _split),
+    Function("substring", "string int int?", _substring),
+    Function("uniqueString", "string string*", lambda *parts: unique_string("-".join(parts))),
+    Function("guid", "string string*", lambda *parts: str(uuid.uuid5(_GUID_NAMESPACE, "-".join(parts)))),
+    Function("uri", "string string", urljoin),
+    Function("uriComponent", "string", lambda text: quote(text, safe="-_.~")),
+    Function("fail", "string", _fail),
+)

@@ -7,39 +7,25 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.operations import timestamp
 from fwdlab.arm.template.failures import deployment_not_found
 from fwdlab.arm.template.hashing import template_hash
+from fwdlab.arm.template.request import MODE
 from fwdlab.arm.template.scopes import DEPLOYMENTS
 
 if TYPE_CHECKING:
     from fwdlab.arm.errors import ArmError
-    from fwdlab.arm.template.plan import Plan, Planned
+    from fwdlab.arm.template.expansion import ExpandedResource, Expansion
     from fwdlab.arm.template.request import DeploymentRequest
-    from fwdlab.arm.template.runner import Run
 
 TERMINAL_STATES = frozenset({"Succeeded", "Failed", "Canceled"})
-_STATUS_WORDS = {
-    200: "OK",
-    201: "Created",
-    400: "BadRequest",
-    403: "Forbidden",
-    404: "NotFound",
-    409: "Conflict",
-    429: "TooManyRequests",
-    500: "InternalServerError",
-}
 
 
 def now() -> datetime:
-    """The moment, in UTC."""
     return datetime.now(UTC)
-
-
-def stamp(moment: datetime) -> str:
-    """A moment as ARM writes it."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def duration(start: datetime, end: datetime) -> str:
@@ -49,15 +35,7 @@ def duration(start: datetime, end: datetime) -> str:
 
 @dataclass
 class Operation:
-    """What was done to one resource of a deployment.
-
-    Attributes:
-        target: id of the resource.
-        kind: its full type.
-        name: its name.
-        state: Running, then Succeeded, Failed or Canceled.
-        error: why it failed.
-    """
+    """What was done to one resource; `state` is Running, then Succeeded, Failed or Canceled."""
 
     target: str
     kind: str
@@ -70,11 +48,9 @@ class Operation:
 
     @property
     def id(self) -> str:
-        """Stable for a resource, as ARM's."""
         return hashlib.sha256(self.target.lower().encode()).hexdigest()[:16].upper()
 
     def end(self, state: str, error: ArmError | None = None) -> None:
-        """Note how it ended."""
         self.state, self.error, self.ended = state, error, now()
 
     def document(self, deployment_id: str) -> dict[str, Any]:
@@ -83,7 +59,7 @@ class Operation:
         properties: dict[str, Any] = {
             "provisioningOperation": "Create",
             "provisioningState": self.state,
-            "timestamp": stamp(last),
+            "timestamp": timestamp(last),
             "duration": duration(self.started, last),
             "trackingId": self.tracking_id,
             "targetResource": {"id": self.target, "resourceType": self.kind, "resourceName": self.name},
@@ -91,9 +67,8 @@ class Operation:
         if self.state == "Succeeded":
             properties |= {"serviceRequestId": self.tracking_id, "statusCode": "OK"}
         if self.error is not None:
-            status = self.error.status
             properties |= {
-                "statusCode": _STATUS_WORDS.get(status, str(status)),
+                "statusCode": HTTPStatus(self.error.status).phrase.replace(" ", ""),
                 "statusMessage": self.error.body(),
             }
         return {
@@ -108,7 +83,6 @@ class Record:
     """A deployment.
 
     Attributes:
-        request: what was asked.
         correlation_id: shared with the nested ones.
         state: Accepted, Running, then one of `TERMINAL_STATES`.
         parameters: as shown.
@@ -117,9 +91,7 @@ class Record:
         outputs: as shown, after success.
         secure_outputs: values that `outputs` leaves out.
         output_resources: ids of what it deployed, those of nested ones included.
-        error: after failure.
-        operations: by key of the planned resource.
-        run: the execution, while it runs.
+        operations: by key of the expanded resource.
     """
 
     request: DeploymentRequest
@@ -135,30 +107,24 @@ class Record:
     operations: dict[str, Operation] = field(default_factory=dict)
     started: datetime = field(default_factory=now)
     changed: datetime = field(default_factory=now)
-    run: Run | None = None
     operation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
     def id(self) -> str:
-        """The deployment's id."""
         return self.request.id
 
     @cached_property
     def template_hash(self) -> str:
-        """Hash of the template."""
         return template_hash(self.request.template)
 
     @property
     def active(self) -> bool:
-        """Whether it is under way."""
         return self.state not in TERMINAL_STATES
 
     def move(self, state: str, error: dict[str, Any] | None = None) -> None:
-        """Enter a state."""
         self.state, self.error, self.changed = state, error, now()
 
     def document(self) -> dict[str, Any]:
-        """As GET answers it."""
         document: dict[str, Any] = {"id": self.id, "name": self.request.name, "type": DEPLOYMENTS}
         if self.request.location:
             document["location"] = self.request.location
@@ -170,9 +136,9 @@ class Record:
         properties: dict[str, Any] = {
             "templateHash": self.template_hash,
             "parameters": self.parameters,
-            "mode": self.request.mode,
+            "mode": MODE,
             "provisioningState": self.state,
-            "timestamp": stamp(self.changed),
+            "timestamp": timestamp(self.changed),
             "duration": duration(self.started, self.changed),
             "correlationId": self.correlation_id,
             "providers": _providers(self.types),
@@ -187,38 +153,35 @@ class Record:
         return properties
 
 
-def new_record(plan: Plan, correlation_id: str) -> Record:
-    """The record of a plan that is about to run."""
-    written = [one for one in plan.resources.values() if one.active and not one.existing]
+def new_record(expansion: Expansion, correlation_id: str) -> Record:
+    written = [one for one in expansion.resources.values() if one.written]
     return Record(
-        plan.request,
+        expansion.request,
         correlation_id,
-        parameters=plan.parameters,
-        dependencies=_dependencies(plan, written),
+        parameters=expansion.parameters,
+        dependencies=_dependencies(expansion, written),
         types=[one.type for one in written],
     )
 
 
-def _dependencies(plan: Plan, written: list[Planned]) -> list[dict[str, Any]]:
-    def named(planned: Planned) -> dict[str, Any]:
-        return {"id": planned.id, "resourceType": planned.type, "resourceName": planned.name}
+def _dependencies(expansion: Expansion, written: list[ExpandedResource]) -> list[dict[str, Any]]:
+    def named(resource: ExpandedResource) -> dict[str, Any]:
+        return {"id": resource.id, "resourceType": resource.type, "resourceName": resource.name}
 
     found: list[dict[str, Any]] = []
-    for planned in written:
-        waits = [plan.resources[key] for key in sorted(planned.depends_on)]
-        shown = [named(one) for one in waits if one.active and not one.existing]
+    for resource in written:
+        waits = [expansion.resources[key] for key in sorted(expansion.depends_on[resource.key])]
+        shown = [named(one) for one in waits if one.written]
         if shown:
-            found.append({"dependsOn": shown, **named(planned)})
+            found.append({"dependsOn": shown, **named(resource)})
     return found
 
 
 def _providers(types: list[str]) -> list[dict[str, Any]]:
-    by_namespace: dict[str, list[str]] = {}
+    by_namespace: dict[str, dict[str, None]] = {}
     for kind in types:
         namespace, _, rest = kind.partition("/")
-        known = by_namespace.setdefault(namespace, [])
-        if rest not in known:
-            known.append(rest)
+        by_namespace.setdefault(namespace, {})[rest] = None
     return [
         {
             "namespace": namespace,
@@ -229,26 +192,19 @@ def _providers(types: list[str]) -> list[dict[str, Any]]:
 
 
 class Records:
-    """All deployments by id, without case."""
+    """Deployments by id, without case."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Record] = {}
 
     def add(self, record: Record) -> None:
-        """Keep a deployment in place of an earlier one of that id."""
         self._by_id.pop(record.id.lower(), None)
         self._by_id[record.id.lower()] = record
 
     def find(self, deployment_id: str) -> Record | None:
-        """The deployment of an id."""
         return self._by_id.get(deployment_id.lower())
 
     def get(self, deployment_id: str) -> Record:
-        """The deployment of an id.
-
-        Raises:
-            ArmError: DeploymentNotFound.
-        """
         record = self.find(deployment_id)
         if record is None:
             raise deployment_not_found(deployment_id.rsplit("/", 1)[-1])
@@ -261,9 +217,4 @@ class Records:
         return sorted(found, key=lambda record: record.started, reverse=True)
 
     def remove(self, record: Record) -> None:
-        """Forget a deployment; what it deployed stays."""
         self._by_id.pop(record.id.lower(), None)
-
-    def active(self) -> list[Record]:
-        """Those under way."""
-        return [record for record in self._by_id.values() if record.active]

@@ -1,53 +1,30 @@
-"""The table that the function families fill: name, number of arguments, implementation."""
+"""What a function of the expression language is: name, signature, implementation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.template.values import ExpressionError, kind_of
 
-Implementation = Callable[..., Any]
-_F = TypeVar("_F", bound=Implementation)
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-
-@dataclass(frozen=True)
-class Function:
-    """A function without side effects that needs all its arguments evaluated.
-
-    Attributes:
-        name: as ARM's reference spells it; calls are matched without case.
-        least: fewest arguments.
-        most: most arguments, None for any number.
-        apply: called with the arguments' values; lambdas arrive as `Lambda`.
-    """
-
-    name: str
-    least: int
-    most: int | None
-    apply: Implementation
-
-    def __call__(self, arguments: list[Any]) -> Any:
-        """Check the number of arguments and apply.
-
-        Raises:
-            ExpressionError: wrong number or types of arguments.
-        """
-        count = len(arguments)
-        if count < self.least or (self.most is not None and count > self.most):
-            raise ExpressionError(
-                f"Unable to evaluate template language function '{self.name}': function requires "
-                f"{_range(self.least, self.most)} argument(s) while {count} were provided. "
-                f"Please see https://aka.ms/arm-functions for usage details."
-            )
-        return self.apply(*arguments)
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "string": ("a string", (str,)),
+    "int": ("an integer", (int,)),
+    "number": ("a number", (int, float)),
+    "bool": ("a boolean", (bool,)),
+    "array": ("an array", (list,)),
+    "object": ("an object", (dict,)),
+    "null": ("null", (type(None),)),
+}
+_INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True)
 class Lambda:
-    """A lambda argument: its number of variables and what to call."""
-
     arity: int
     body: Callable[[tuple[Any, ...]], Any]
 
@@ -56,74 +33,77 @@ class Lambda:
         return self.body(values[: self.arity])
 
 
-TABLE: dict[str, Function] = {}
+@dataclass(frozen=True)
+class Function:
+    """A function without side effects that needs all its arguments evaluated.
+
+    Attributes:
+        name: as ARM's reference spells it; calls are matched without case.
+        signature: the kind of each argument, e.g. `string int|array int?`. A kind is `any`, a key of
+            `_KINDS`, several of them, or `lambda:1,2` with the numbers of variables that it may have.
+            `?` marks an optional argument, `*` one that may be left out or repeated.
+        apply: called with the context, if any, and the arguments' values.
+    """
+
+    name: str
+    signature: str
+    apply: Callable[..., Any]
+
+    def __call__(self, arguments: list[Any], *context: Any) -> Any:
+        """Check the arguments and apply."""
+        kinds = self.signature.split()
+        endless = bool(kinds) and kinds[-1].endswith("*")
+        least = sum(not kind.endswith(("?", "*")) for kind in kinds)
+        check_count(self.name, len(arguments), least, None if endless else len(kinds))
+        for kind, value in zip(chain(kinds, repeat(kinds[-1] if kinds else "")), arguments, strict=False):
+            check(self.name, kind.rstrip("?*"), value)
+        result = self.apply(*context, *arguments)
+        if isinstance(result, int) and result not in _INT64:
+            raise ExpressionError(
+                f"Unable to evaluate template language function '{self.name}': the result is not in the "
+                f"range of a 64-bit integer. Please see https://aka.ms/arm-functions for usage details."
+            )
+        return result
 
 
-def function(name: str, least: int, most: int | None = -1) -> Callable[[_F], _F]:
-    """Register an implementation; without `most` the number of arguments is exact."""
+def check_count(name: str, count: int, least: int, most: int | None) -> None:
+    """Refuse a wrong number of arguments; `most` None allows any number."""
+    if least <= count and (most is None or count <= most):
+        return
+    wanted = f"at least {least}" if most is None else str(least) if least == most else f"{least} to {most}"
+    raise ExpressionError(
+        f"Unable to evaluate template language function '{name}': function requires {wanted} argument(s) "
+        f"while {count} were provided. Please see https://aka.ms/arm-functions for usage details."
+    )
 
-    def register(implementation: _F) -> _F:
-        TABLE[name.lower()] = Function(name, least, least if most == -1 else most, implementation)
-        return implementation
 
-    return register
+def check(name: str, kind: str, value: Any) -> Any:
+    """The value, when it is of a kind (see `Function.signature`)."""
+    if kind == "any":
+        return value
+    if kind.startswith("lambda:"):
+        return _lambda(name, kind, value)
+    choices = [_KINDS[one] for one in kind.split("|")]
+    types = tuple(one for _, found in choices for one in found)
+    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        raise wrong(name, " or ".join(text for text, _ in choices), value)
+    return value
 
 
-def _range(least: int, most: int | None) -> str:
-    if most is None:
-        return f"at least {least}"
-    return str(least) if least == most else f"{least} to {most}"
+def _lambda(name: str, kind: str, value: Any) -> Lambda:
+    arities = kind.removeprefix("lambda:").split(",")
+    if not isinstance(value, Lambda):
+        raise wrong(name, "a lambda", value)
+    if str(value.arity) not in arities:
+        raise ExpressionError(
+            f"The lambda of function '{name}' must have {' or '.join(arities)} variable(s)."
+        )
+    return value
 
 
 def wrong(name: str, wanted: str, value: Any) -> ExpressionError:
-    """The error for an argument of a wrong type."""
     return ExpressionError(
         f"The template language function '{name}' expects its parameter to be {wanted}. The provided value "
         f"is of type '{'Lambda' if isinstance(value, Lambda) else kind_of(value)}'. "
         f"Please see https://aka.ms/arm-functions for usage details."
     )
-
-
-def a_string(name: str, value: Any) -> str:
-    """The argument as a string, or an error."""
-    if not isinstance(value, str):
-        raise wrong(name, "a string", value)
-    return value
-
-
-def an_integer(name: str, value: Any) -> int:
-    """The argument as an integer, or an error."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise wrong(name, "an integer", value)
-    return value
-
-
-def a_boolean(name: str, value: Any) -> bool:
-    """The argument as a boolean, or an error."""
-    if not isinstance(value, bool):
-        raise wrong(name, "a boolean", value)
-    return value
-
-
-def an_array(name: str, value: Any) -> list[Any]:
-    """The argument as an array, or an error."""
-    if not isinstance(value, list):
-        raise wrong(name, "an array", value)
-    return value
-
-
-def an_object(name: str, value: Any) -> dict[str, Any]:
-    """The argument as an object, or an error."""
-    if not isinstance(value, dict):
-        raise wrong(name, "an object", value)
-    return value
-
-
-def a_lambda(name: str, value: Any, *arities: int) -> Lambda:
-    """The argument as a lambda of one of the given numbers of variables, or an error."""
-    if not isinstance(value, Lambda):
-        raise wrong(name, "a lambda", value)
-    if value.arity not in arities:
-        wanted = " or ".join(str(arity) for arity in arities)
-        raise ExpressionError(f"The lambda of function '{name}' must have {wanted} variable(s).")
-    return value

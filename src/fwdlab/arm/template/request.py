@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.template.failures import invalid_content, invalid_template, not_supported
+from fwdlab.arm.template.failures import invalid_content, invalid_template
 from fwdlab.arm.template.scopes import DEPLOYMENTS
 from fwdlab.arm.template.shape import check_shape
 from fwdlab.arm.template.values import get
 
 if TYPE_CHECKING:
     from fwdlab.arm.template.environment import Environment, Frame
+    from fwdlab.arm.template.expansion import ExpandedResource, Expansion
     from fwdlab.arm.template.scopes import Scope
 
 _NAME = re.compile(r"[\w().-]+")
 _LONGEST_NAME = 64
+MODE = "Incremental"  # the only one of the lab
 _SCHEMAS = {
     "deploymenttemplate.json": "resourceGroup",
     "subscriptiondeploymenttemplate.json": "subscription",
@@ -39,13 +41,7 @@ class DeploymentRequest:
     """One deployment.
 
     Attributes:
-        name: of the deployment.
-        scope: where its resources go.
         location: where a subscription deployment keeps its data, empty at group scope.
-        tags: of the deployment.
-        template: the template.
-        parameters: values by name.
-        mode: always Incremental.
         outer: given for a nested template with outer expression scope.
     """
 
@@ -55,12 +51,10 @@ class DeploymentRequest:
     tags: dict[str, str]
     template: dict[str, Any]
     parameters: dict[str, Any] = field(default_factory=dict)
-    mode: str = "Incremental"
     outer: Outer | None = None
 
     @property
     def id(self) -> str:
-        """Id of the deployment."""
         return f"{self.scope.id}/providers/{DEPLOYMENTS}/{self.name}"
 
 
@@ -76,10 +70,10 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
         raise invalid_content("The request has no property 'properties'.")
     for link in ("templateLink", "parametersLink", "onErrorDeployment"):
         if properties.get(link):
-            raise not_supported("LabDeploymentPropertyNotSupported", f"The lab does not support '{link}'.")
-    mode = str(properties.get("mode") or "Incremental")
-    if mode.lower() != "incremental":
-        raise not_supported("LabDeploymentModeNotSupported", f"The lab does not support the mode '{mode}'.")
+            raise ArmError(400, "LabDeploymentPropertyNotSupported", f"The lab does not support '{link}'.")
+    mode = str(properties.get("mode") or MODE)
+    if mode.lower() != MODE.lower():
+        raise ArmError(400, "LabDeploymentModeNotSupported", f"The lab does not support the mode '{mode}'.")
     tags = body.get("tags") or {}
     if not isinstance(tags, dict):
         raise invalid_content("'tags' must be an object.")
@@ -91,9 +85,30 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
         scope,
         str(body.get("location") or ""),
         tags,
-        checked_template(template, scope),
-        parameter_values(properties.get("parameters")),
+        _checked_template(template, scope),
+        _parameter_values(properties.get("parameters")),
     )
+
+
+def nested_request(
+    expansion: Expansion, resource: ExpandedResource, body: dict[str, Any]
+) -> DeploymentRequest:
+    """What a deployment resource of a template asks for; `body` is evaluated and has no template."""
+    properties = body.get("properties")
+    if not isinstance(properties, dict):
+        raise invalid_template(f"The deployment '{resource.name}' has no property 'properties'")
+    template = resource.raw["properties"].get("template")
+    request = read_request(
+        resource.name, resource.scope, {**body, "properties": {**properties, "template": template}}
+    )
+    if not resource.outer:
+        return request
+    if request.parameters:
+        raise invalid_template(
+            f"The deployment '{resource.name}' is evaluated in the outer scope and cannot be given "
+            f"parameters. Please see https://aka.ms/arm-template-expression-evaluation for usage details."
+        )
+    return replace(request, outer=Outer(expansion.environment, resource.frame))
 
 
 def _check_name(name: str) -> None:
@@ -113,12 +128,8 @@ def _check_name(name: str) -> None:
         )
 
 
-def parameter_values(given: Any) -> dict[str, Any]:
-    """Values by name, from `{name: {value}}`.
-
-    Raises:
-        ArmError: another shape, or a reference to a key vault.
-    """
+def _parameter_values(given: Any) -> dict[str, Any]:
+    """Values by name, from `{name: {value}}`."""
     if given is None:
         return {}
     if not isinstance(given, dict):
@@ -133,7 +144,8 @@ def parameter_values(given: Any) -> dict[str, Any]:
                 f"Please see https://aka.ms/arm-create-parameter-file for usage details."
             )
         if entry.get("reference"):
-            raise not_supported(
+            raise ArmError(
+                400,
                 "LabParameterReferenceNotSupported",
                 f"The lab does not read key vault references, as given for the parameter '{name}'.",
             )
@@ -141,18 +153,14 @@ def parameter_values(given: Any) -> dict[str, Any]:
     return values
 
 
-def checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    """The template, when its frame is one that this engine runs in this scope.
-
-    Raises:
-        ArmError: InvalidTemplate, or a feature that the lab does not have, named.
-    """
+def _checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
+    """The template, when it is one that this engine runs in this scope."""
     schema = str(template.get("$schema", "")).rstrip("#").rsplit("/", 1)[-1].lower()
     kind = _SCHEMAS.get(schema)
     if kind is None:
         raise invalid_template(f"The template schema '{template.get('$schema')}' is not supported")
     if kind in {"managementGroup", "tenant"}:
-        raise not_supported("LabDeploymentScopeNotSupported", f"The lab has no {kind} deployments.")
+        raise ArmError(400, "LabDeploymentScopeNotSupported", f"The lab has no {kind} deployments.")
     wanted = "resourceGroup" if scope.resource_group else "subscription"
     if kind != wanted:
         raise invalid_template(
@@ -164,5 +172,5 @@ def checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
     check_shape(template)
     for feature in ("imports", "extensions"):
         if template.get(feature):
-            raise not_supported("LabTemplateFeatureNotSupported", f"The lab does not support '{feature}'.")
+            raise ArmError(400, "LabTemplateFeatureNotSupported", f"The lab does not support '{feature}'.")
     return template

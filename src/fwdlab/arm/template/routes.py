@@ -10,19 +10,20 @@ from urllib.parse import unquote
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import Answer, ArmRequest
+from fwdlab.arm.locations import plain_location
 from fwdlab.arm.template import failures
 from fwdlab.arm.template.hashing import minified, template_hash
-from fwdlab.arm.template.records import Record, Records, new_record
+from fwdlab.arm.template.preview import preflight
+from fwdlab.arm.template.records import Record, new_record
 from fwdlab.arm.template.request import DeploymentRequest, read_request
 from fwdlab.arm.template.runner import Engine
 from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope
-from fwdlab.arm.template.survey import preflight
 from fwdlab.arm.template.whatif import what_if
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
 
-    from fwdlab.arm.template.plan import Plan
+    from fwdlab.arm.template.expansion import Expansion
     from fwdlab.arm.template.target import Target
 
 # azd asks for nested operations without the provider's segments.
@@ -41,8 +42,6 @@ _TEMPLATE_FAULTS = ("InvalidTemplate", "Lab")
 
 @dataclass(frozen=True)
 class _Ask:
-    """A request and what its path says."""
-
     request: ArmRequest
     scope: Scope
     name: str
@@ -62,17 +61,18 @@ class DeploymentRoutes:
 
     Args:
         target: the control plane that resources are put through.
-        locations: names of the locations that there are, e.g. `westeurope`.
+        locations: names, e.g. `westeurope`.
         retry_after: seconds for clients to wait between polls; None sends no header.
     """
 
     def __init__(self, target: Target, *, locations: Collection[str], retry_after: str | None = "1") -> None:
-        self.records = Records()
-        self.engine = Engine(target, self.records)
+        self.engine = Engine(target)
+        self.records = self.engine.records
         self._locations = list(locations)
         self._retry = {"Retry-After": retry_after} if retry_after else {}
         self._what_ifs: dict[str, dict[str, Any]] = {}
-        self._verbs: dict[tuple[str, str], Callable[[_Ask], Awaitable[Answer]]] = {
+        self._answers: dict[tuple[str, str | None], Callable[[_Ask], Awaitable[Answer]]] = {
+            ("GET", None): self._list,
             ("PUT", ""): self._put,
             ("GET", ""): self._get,
             ("HEAD", ""): self._head,
@@ -86,61 +86,40 @@ class DeploymentRoutes:
             ("GET", "operationstatuses"): self._status,
         }
 
-    async def handle(self, request: ArmRequest) -> Answer | None:
-        """Answer a request; None when its path is none of deployments. Errors are answers in ARM's shape."""
-        try:
-            return await self._route(request)
-        except ArmError as error:
-            return Answer(error.status, error.body(), error.headers)
-
     async def close(self) -> None:
-        """Cancel the deployments that run."""
         await self.engine.close()
 
     def forget(self, group_id: str) -> None:
         """Drop the deployments of a resource group that was deleted; those under way start nothing more."""
         for record in self.records.within(group_id):
-            if record.run is not None and record.active:
-                record.run.cancel()
+            self.engine.cancel(record)
             self.records.remove(record)
 
-    async def _route(self, request: ArmRequest) -> Answer | None:
+    async def handle(self, request: ArmRequest) -> Answer | None:
+        """Answer a request; None when its path is none of deployments."""
         if _HASH_PATH.fullmatch(request.path):
             return _calculate_hash(request)
         match = _PATH.fullmatch(unquote(request.path))
         if match is None:
             return None
-        verb = (match["verb"] or "").lower()
-        ask = _Ask(
-            request,
-            Scope(match["subscription"], match["group"] or ""),
-            match["name"] or "",
-            match["item"] or "",
-        )
-        await self._check_scope(ask.scope)
-        if not ask.name:
-            answer: Callable[[_Ask], Awaitable[Answer]] | None = (
-                self._list if request.method == "GET" else None
-            )
-        else:
-            answer = self._verbs.get((request.method, verb))
+        scope = Scope(match["subscription"], match["group"] or "")
+        await self._check_scope(scope)
+        verb = (match["verb"] or "").lower() if match["name"] else None
+        answer = self._answers.get((request.method, verb))
         if answer is None:
             raise ArmError(
                 405,
                 "MethodNotAllowed",
                 f"The operation '{request.method} {match['verb'] or ''}' is not allowed on deployments.",
             )
-        return await answer(ask)
+        return await answer(_Ask(request, scope, match["name"] or "", match["item"] or ""))
 
     async def _check_scope(self, scope: Scope) -> None:
-        if scope.subscription_id.lower() != self.engine.target.subscription_id.lower():
-            raise failures.subscription_not_found(scope.subscription_id)
-        if scope.resource_group:
-            try:
-                await self.engine.group(scope)
-            except ArmError:
-                self.forget(scope.id)
-                raise
+        try:
+            await self.engine.scope(scope)
+        except ArmError:
+            self.forget(scope.id)
+            raise
 
     def _read(self, ask: _Ask) -> DeploymentRequest:
         request = read_request(ask.name, ask.scope, ask.request.body)
@@ -153,8 +132,8 @@ class DeploymentRoutes:
             raise ArmError(
                 400, "LocationRequired", "The 'location' property must be specified for this deployment."
             )
-        plain = request.location.replace(" ", "").lower()
-        if plain not in {one.replace(" ", "").lower() for one in self._locations}:
+        plain = plain_location(request.location)
+        if plain not in map(plain_location, self._locations):
             raise ArmError(
                 400,
                 "LocationNotAvailableForDeployment",
@@ -162,7 +141,7 @@ class DeploymentRoutes:
                 f"List of available regions is '{','.join(self._locations)}'.",
             )
         earlier = self.records.find(request.id)
-        if earlier is not None and earlier.request.location.replace(" ", "").lower() != plain:
+        if earlier is not None and plain_location(earlier.request.location) != plain:
             raise ArmError(
                 409,
                 "InvalidDeploymentLocation",
@@ -170,19 +149,19 @@ class DeploymentRoutes:
                 f"exists in location '{earlier.request.location}'.",
             )
 
-    async def _checked(self, ask: _Ask) -> tuple[Plan, list[str]]:
-        plan = await self.engine.prepare(self._read(ask))
-        ids, details = await preflight(self.engine, plan)
+    async def _checked(self, ask: _Ask) -> tuple[Expansion, list[str]]:
+        expansion = await self.engine.prepare(self._read(ask))
+        ids, details = await preflight(self.engine, expansion)
         if details:
             raise failures.invalid_deployment(ask.name, details)
-        return plan, ids
+        return expansion, ids
 
     async def _put(self, ask: _Ask) -> Answer:
         earlier = self.records.find(ask.id)
         if earlier is not None and earlier.active:
             raise failures.deployment_active(ask.name)
-        plan, _ = await self._checked(ask)
-        record = self.engine.start(plan)
+        expansion, _ = await self._checked(ask)
+        record = self.engine.start(expansion)
         address = ask.address(f"operationStatuses/{record.operation_id}")
         # Without Retry-After the first poll comes at once, when an empty deployment has already ended.
         return Answer(201 if earlier is None else 200, record.document(), {"Azure-AsyncOperation": address})
@@ -220,8 +199,8 @@ class DeploymentRoutes:
         return Answer(200, {"value": [record.document() for record in found]})
 
     async def _validate(self, ask: _Ask) -> Answer:
-        plan, ids = await self._checked(ask)
-        document = new_record(plan, str(uuid.uuid4())).document()
+        expansion, ids = await self._checked(ask)
+        document = new_record(expansion, str(uuid.uuid4())).document()
         properties = document["properties"]
         properties |= {"provisioningState": "Succeeded", "duration": "PT0S"}
         properties["validatedResources"] = [{"id": one} for one in ids]
@@ -243,10 +222,10 @@ class DeploymentRoutes:
         return Answer(202, None, {"Location": ask.address(f"whatIfResults/{key}")})
 
     async def _changes(self, ask: _Ask) -> list[dict[str, Any]]:
-        plan, _ = await self._checked(ask)
+        expansion, _ = await self._checked(ask)
         settings = ask.request.body["properties"].get("whatIfSettings")
         wanted = settings.get("resultFormat") if isinstance(settings, dict) else ""
-        return await what_if(self.engine, plan, ids_only=str(wanted).lower() == "resourceidonly")
+        return await what_if(self.engine, expansion, ids_only=str(wanted).lower() == "resourceidonly")
 
     async def _what_if_result(self, ask: _Ask) -> Answer:
         result = self._what_ifs.get(ask.item)
@@ -256,9 +235,9 @@ class DeploymentRoutes:
 
     async def _cancel(self, ask: _Ask) -> Answer:
         record = self.records.get(ask.id)
-        if not record.active or record.run is None:
+        if not record.active:
             raise failures.cannot_cancel(ask.name, record.state)
-        record.run.cancel()
+        self.engine.cancel(record)
         return Answer(204)
 
     async def _export(self, ask: _Ask) -> Answer:

@@ -1,4 +1,4 @@
-"""Execution of plans: resources in parallel, each as soon as what it waits for is there."""
+"""Execution of deployments: resources in parallel, each as soon as what it waits for is there."""
 
 from __future__ import annotations
 
@@ -10,22 +10,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
+from fwdlab.arm.jsonc import without_nulls
+from fwdlab.arm.store import group_not_found, subscription_not_found
 from fwdlab.arm.template import failures
 from fwdlab.arm.template.environment import Frame, Need, Unresolved
 from fwdlab.arm.template.expand import Host, expand
-from fwdlab.arm.template.nested import nested_request
 from fwdlab.arm.template.outputs import evaluate_outputs
 from fwdlab.arm.template.records import Operation, Record, Records, new_record, now
-from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope, type_of
-from fwdlab.arm.template.values import ExpressionError, without_nulls
+from fwdlab.arm.template.request import nested_request
+from fwdlab.arm.template.scopes import Scope, is_deployment
+from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Mapping
+    from typing import TypeAlias
 
-    from fwdlab.arm.template.plan import Plan, Planned
+    from fwdlab.arm.template.expansion import ExpandedResource, Expansion
     from fwdlab.arm.template.request import DeploymentRequest
     from fwdlab.arm.template.target import Target
 
+Documents: TypeAlias = "Mapping[str, dict[str, Any]]"
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 64
 _ROUNDS = 100
@@ -38,27 +42,19 @@ class _DependencyFailed(Exception):  # noqa: N818 - it ends a resource that was 
 
 
 class Engine:
-    """Runs deployments against a target.
+    """Runs deployments against a target; `write_seconds` is how much longer each resource takes."""
 
-    Args:
-        target: the control plane.
-        records: where the deployments are kept.
-
-    Attributes:
-        write_seconds: how much longer each resource takes.
-    """
-
-    def __init__(self, target: Target, records: Records) -> None:
+    def __init__(self, target: Target) -> None:
         self.target = target
-        self.records = records
+        self.records = Records()
         self.write_seconds = 0.0
+        self._runs: dict[str, Run] = {}
+        """Those under way, by the operation id of their record."""
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._writes: set[asyncio.Task[None]] = set()
         self._tops: set[asyncio.Task[None]] = set()
 
-    async def prepare(
-        self, request: DeploymentRequest, groups: Mapping[str, dict[str, Any]] | None = None
-    ) -> Plan:
+    async def prepare(self, request: DeploymentRequest, groups: Documents | None = None) -> Expansion:
         """Expand a request.
 
         Args:
@@ -68,63 +64,81 @@ class Engine:
         Raises:
             ArmError: InvalidTemplate; the scope does not exist.
         """
-        scope = request.scope
-        if scope.subscription_id.lower() != self.target.subscription_id.lower():
-            raise failures.subscription_not_found(scope.subscription_id)
-        group = (groups or {}).get(scope.id.lower())
-        if group is None and scope.resource_group:
-            group = await self.group(scope)
-        return expand(request, Host(self.target.tenant_id, group, lambda: str(uuid.uuid4())))
+        return expand(request, Host(self.target.tenant_id, await self.scope(request.scope, groups)))
 
-    async def group(self, scope: Scope) -> dict[str, Any]:
-        """The document of a scope's resource group.
+    async def scope(self, scope: Scope, groups: Documents | None = None) -> dict[str, Any] | None:
+        """The document of a scope's resource group, None for a subscription.
 
         Raises:
-            ArmError: ResourceGroupNotFound.
+            ArmError: SubscriptionNotFound, ResourceGroupNotFound.
         """
+        if scope.subscription_id.lower() != self.target.subscription_id.lower():
+            raise subscription_not_found(scope.subscription_id)
+        if not scope.resource_group:
+            return None
+        group = (groups or {}).get(scope.id.lower())
+        if group is None:
+            group = await self.find(scope.id)
+        if group is None:
+            raise group_not_found(scope.resource_group)
+        return group
+
+    async def find(self, resource_id: str) -> dict[str, Any] | None:
+        """The document of a resource, None when there is none."""
         try:
-            return await self.target.get(scope.id)
+            return await self.target.get(resource_id)
         except ArmError as error:
             if error.status == _NOT_FOUND:
-                raise failures.group_not_found(scope.resource_group) from error
+                return None
             raise
 
-    def start(self, plan: Plan, *, correlation_id: str = "") -> Record:
+    def start(self, expansion: Expansion) -> Record:
         """Begin a deployment and return at once.
 
         Raises:
             ArmError: DeploymentActive.
         """
-        record, run = self.admit(plan, correlation_id or str(uuid.uuid4()), None, "")
+        run = self.admit(expansion, str(uuid.uuid4()))
         task = asyncio.ensure_future(run.execute())
         self._tops.add(task)
         task.add_done_callback(self._tops.discard)
-        return record
+        return run.record
 
-    def admit(self, plan: Plan, correlation_id: str, above: Run | None, key: str) -> tuple[Record, Run]:
+    def admit(
+        self, expansion: Expansion, correlation_id: str, above: Run | None = None, key: str = ""
+    ) -> Run:
         """Record a deployment, nested under `above` as its resource `key` or on its own.
 
         Raises:
             ArmError: DeploymentActive.
         """
-        earlier = self.records.find(plan.request.id)
+        earlier = self.records.find(expansion.request.id)
         if earlier is not None and earlier.active:
-            raise failures.deployment_active(plan.request.name)
-        record = new_record(plan, correlation_id)
-        record.run = Run(self, plan, record, above, key)
-        self.records.add(record)
-        return record, record.run
+            raise failures.deployment_active(expansion.request.name)
+        run = Run(self, expansion, new_record(expansion, correlation_id), above, key)
+        self._runs[run.record.operation_id] = run
+        self.records.add(run.record)
+        return run
 
-    async def write(self, planned: Planned, body: dict[str, Any]) -> None:
+    def ended(self, record: Record) -> None:
+        del self._runs[record.operation_id]
+
+    def cancel(self, record: Record) -> None:
+        """Start nothing more of a deployment; nothing happens when it has ended."""
+        run = self._runs.get(record.operation_id)
+        if run is not None:
+            run.cancel()
+
+    async def write(self, resource: ExpandedResource, body: dict[str, Any]) -> None:
         """PUT a resource; it goes on when the deployment that waits for it is cancelled, as in ARM."""
         async with self._gate:
-            write = asyncio.ensure_future(self._put(planned, body))
+            write = asyncio.ensure_future(self._put(resource, body))
             self._writes.add(write)
             write.add_done_callback(self._written)
             await asyncio.shield(write)
 
-    async def _put(self, planned: Planned, body: dict[str, Any]) -> None:
-        await self.target.put(planned.id, body, api_version=planned.api_version)
+    async def _put(self, resource: ExpandedResource, body: dict[str, Any]) -> None:
+        await self.target.put(resource.id, body)
         await asyncio.sleep(self.write_seconds)
 
     def _written(self, task: asyncio.Task[None]) -> None:
@@ -133,12 +147,7 @@ class Engine:
             _LOG.debug("a resource failed: %s", task.exception())
 
     async def ask(self, need: Need) -> Any:
-        """The answer to a need.
-
-        Raises:
-            ArmError: as the control plane says.
-        """
-        if type_of(need.id).lower() == DEPLOYMENTS.lower():
+        if is_deployment(need.id):
             record = self.records.get(need.id)
             if not need.action:
                 return record.document()
@@ -152,46 +161,34 @@ class Engine:
 
     async def close(self) -> None:
         """Cancel what runs and wait for its end."""
-        for record in self.records.active():
-            if record.run is not None:
-                record.run.cancel()
+        for run in list(self._runs.values()):
+            run.cancel()
         for write in list(self._writes):
             write.cancel()
         await asyncio.gather(*self._tops, *self._writes, return_exceptions=True)
 
 
 class Run:
-    """One execution of a plan.
+    """One execution of an expanded template, maybe nested in the run `above` as its resource `key`."""
 
-    Args:
-        engine: what it belongs to.
-        plan: what to do.
-        record: where progress is written.
-        above: the run that this deployment is nested in.
-        key: its key there.
-    """
-
-    def __init__(self, engine: Engine, plan: Plan, record: Record, above: Run | None, key: str) -> None:
-        self.engine, self.plan, self.record = engine, plan, record
+    def __init__(
+        self, engine: Engine, expansion: Expansion, record: Record, above: Run | None, key: str
+    ) -> None:
+        self.engine, self.expansion, self.record = engine, expansion, record
         self._above, self._key = above, key
         self._done: dict[str, asyncio.Future[bool]] = {}
-        self._waits: dict[str, set[str]] = {k: set(p.depends_on) for k, p in plan.resources.items()}
-        self._tasks: list[asyncio.Task[None]] = []
-        self._children: dict[str, Record] = {}
+        self._waits = {key: set(waits) for key, waits in expansion.depends_on.items()}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._children: dict[str, Run] = {}
         self._canceled = ""
 
     def cancel(self, reason: str = "") -> None:
-        """Start nothing more; nested deployments likewise. What is being written is written.
-
-        Args:
-            reason: as the deployment's error will tell it.
-        """
+        """Start nothing more; nested deployments likewise. What is being written is written."""
         self._canceled = self._canceled or reason or failures.cancelation(now())
-        for child in self._children.values():
-            if child.run is not None and child.active:
-                child.run.cancel(self._canceled)
-        nested = {key for key, child in self._children.items() if child.active}
-        for task, key in zip(self._tasks, self.plan.resources, strict=False):
+        nested = {key: child for key, child in self._children.items() if child.record.active}
+        for child in nested.values():
+            child.cancel(self._canceled)
+        for key, task in self._tasks.items():
             if key not in nested:  # a task around a nested deployment ends when that has ended
                 task.cancel()
 
@@ -203,15 +200,16 @@ class Run:
         except Exception as error:  # noqa: BLE001 - whoever polls must see an end
             _LOG.exception("internal error in %s", self.record.id)
             self.record.move("Failed", _internal(error).body()["error"])
-        self.record.run = None  # what was expanded is not needed any more
+        self.engine.ended(self.record)
 
     async def _execute(self) -> None:
         loop = asyncio.get_running_loop()
-        self._done = {key: loop.create_future() for key in self.plan.resources}
-        self._tasks = [asyncio.ensure_future(self._resource(p)) for p in self.plan.resources.values()]
+        resources = self.expansion.resources
+        self._done = {key: loop.create_future() for key in resources}
+        self._tasks = {key: loop.create_task(self._resource(one)) for key, one in resources.items()}
         if self._canceled:
             self.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self.record.output_resources = self._deployed()
         failed = [op for op in self.record.operations.values() if op.state == "Failed"]
         if self._canceled:
@@ -223,8 +221,9 @@ class Run:
             await self._finish()
 
     async def _finish(self) -> None:
+        base = self.expansion.base
         try:
-            shown, secure = await evaluate_outputs(self.plan, lambda f: self.resolve(f, self.plan.base, ""))
+            shown, secure = await evaluate_outputs(self.expansion, lambda f: self._resolve(f, base, ""))
         except ArmError as error:
             self.record.move("Failed", error.body()["error"])
             return
@@ -235,80 +234,75 @@ class Run:
         found: dict[str, str] = {}
         for key, operation in self.record.operations.items():
             child = self._children.get(key)
-            ids = [operation.target] if child is None else child.output_resources
-            if child is None and operation.state != "Succeeded":
-                continue
+            if child is not None:
+                ids = child.record.output_resources
+            else:
+                ids = [operation.target] if operation.state == "Succeeded" else []
             for one in ids:
                 found.setdefault(one.lower(), one)
         return list(found.values())
 
-    async def _resource(self, planned: Planned) -> None:
+    async def _resource(self, resource: ExpandedResource) -> None:
         good = False
         try:
-            for key in planned.depends_on:
+            for key in self.expansion.depends_on[resource.key]:
                 if not await self._finished(key):
                     return
-            good = True
-            if planned.active and not planned.existing:
-                good = await self._attempt(planned)
-        except _DependencyFailed:
-            good = False
+            good = await self._attempt(resource) if resource.written else True
         finally:
-            if not self._done[planned.key].done():
-                self._done[planned.key].set_result(good)
+            if not self._done[resource.key].done():
+                self._done[resource.key].set_result(good)
 
-    async def _attempt(self, planned: Planned) -> bool:
-        started: list[Operation] = []
+    async def _attempt(self, resource: ExpandedResource) -> bool:
+        operation: Operation | None = None
         try:
-            body = await self._body(planned)
-            started.append(self._begin(planned))
-            await (self._nested(planned, body) if planned.is_deployment else self.engine.write(planned, body))
+            body = await self._body(resource)
+            operation = self._begin(resource)
+            await (
+                self._nested(resource, body) if resource.is_deployment else self.engine.write(resource, body)
+            )
         except asyncio.CancelledError:
-            for operation in started:
+            if operation is not None:
                 operation.end("Canceled")
             raise
-        except ArmError as error:
-            (started or [self._begin(planned)])[0].end("Failed", error)
-            return False
         except _DependencyFailed:
-            raise
-        except Exception as error:  # noqa: BLE001 - a fault in a provider must end the deployment, not hang it
-            _LOG.exception("internal error at %s", planned.id)
-            (started or [self._begin(planned)])[0].end("Failed", _internal(error))
             return False
-        started[0].end("Succeeded")
+        except ArmError as error:
+            (operation or self._begin(resource)).end("Failed", error)
+            return False
+        except Exception as error:  # noqa: BLE001 - a fault in a provider must end the deployment, not hang it
+            _LOG.exception("internal error at %s", resource.id)
+            (operation or self._begin(resource)).end("Failed", _internal(error))
+            return False
+        operation.end("Succeeded")
         return True
 
-    def _begin(self, planned: Planned) -> Operation:
-        operation = Operation(planned.id, planned.type, planned.name)
-        self.record.operations[planned.key] = operation
+    def _begin(self, resource: ExpandedResource) -> Operation:
+        operation = Operation(resource.id, resource.type, resource.name)
+        self.record.operations[resource.key] = operation
         return operation
 
-    async def _body(self, planned: Planned) -> dict[str, Any]:
+    async def _body(self, resource: ExpandedResource) -> dict[str, Any]:
         def evaluate(frame: Frame) -> Any:
-            return self.plan.evaluator.value(planned.body, frame)
+            return self.expansion.evaluator.value(resource.body, frame)
 
         try:
-            body = await self.resolve(evaluate, planned.frame, planned.key)
+            body = await self._resolve(evaluate, resource.frame, resource.key)
         except ExpressionError as error:
-            raise failures.invalid_expression(planned.id, str(error)) from error
-        return body if planned.is_deployment else dict(without_nulls(body))
+            raise failures.invalid_expression(resource.id, str(error)) from error
+        return body if resource.is_deployment else dict(without_nulls(body))
 
-    async def _nested(self, planned: Planned, body: dict[str, Any]) -> None:
-        plan = await self.engine.prepare(nested_request(self.plan, planned, body))
-        child, run = self.engine.admit(plan, self.record.correlation_id, self, planned.key)
-        self._children[planned.key] = child
+    async def _nested(self, resource: ExpandedResource, body: dict[str, Any]) -> None:
+        expansion = await self.engine.prepare(nested_request(self.expansion, resource, body))
+        run = self.engine.admit(expansion, self.record.correlation_id, self, resource.key)
+        self._children[resource.key] = run
         await run.execute()
+        child = run.record
         if child.state != "Succeeded":
             raise failures.nested_failed(child.id, child.state, child.error)
 
-    async def resolve(self, evaluate: Callable[[Frame], Any], frame: Frame, key: str) -> Any:
-        """Evaluate, fetching what the evaluation asks for, until it has a value.
-
-        Args:
-            evaluate: a pure evaluation in a frame.
-            frame: the frame without answers.
-            key: the resource that it is for, empty for outputs.
+    async def _resolve(self, evaluate: Callable[[Frame], Any], frame: Frame, key: str) -> Any:
+        """Evaluate for the resource `key` (outputs: empty), fetching what the evaluation asks for.
 
         Raises:
             ExpressionError: the expression is not valid.
@@ -320,19 +314,19 @@ class Run:
                 return evaluate(replace(frame, known=known))
             except Unresolved as unresolved:
                 needs = sorted(unresolved.needs, key=lambda need: (need.id, need.action, need.payload))
-                answers: list[Coroutine[Any, Any, Any]] = [self.answer(need, key) for need in needs]
-                known.update(zip(needs, await asyncio.gather(*answers), strict=True))
+                answers = await asyncio.gather(*(self._answer(need, key) for need in needs))
+                known.update(zip(needs, answers, strict=True))
         raise ExpressionError("The expression asks for ever more resources")
 
-    async def answer(self, need: Need, key: str) -> Any:
+    async def _answer(self, need: Need, key: str) -> Any:
         """The answer to a need, after the resource that it is about has been deployed."""
-        wanted = self.plan.names.key_of_id(need.id)
+        wanted = self.expansion.names.key_of_id(need.id)
         if wanted is not None and wanted != key:
             self._refuse_circle(key, wanted)
             if not await self._finished(wanted):
                 raise _DependencyFailed
-        elif wanted is None and self._above is not None and self.plan.request.outer is not None:
-            return await self._above.answer(need, self._key)
+        elif wanted is None and self._above is not None and self.expansion.request.outer is not None:
+            return await self._above._answer(need, self._key)  # noqa: SLF001 - the same class
         return await self.engine.ask(need)
 
     def _refuse_circle(self, key: str, wanted: str) -> None:
@@ -340,9 +334,8 @@ class Run:
         while front:
             one = front.pop()
             if one == key:
-                raise ExpressionError(
-                    f"Circular dependency detected on resource: '{self.plan.resources[wanted].id}'"
-                )
+                resource = self.expansion.resources[wanted]
+                raise ExpressionError(f"Circular dependency detected on resource: '{resource.id}'")
             if one not in seen:
                 seen.add(one)
                 front.extend(self._waits[one])

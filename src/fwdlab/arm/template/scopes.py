@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from fwdlab.arm.template.values import ExpressionError
 
 DEPLOYMENTS = "Microsoft.Resources/deployments"
-GROUPS = "Microsoft.Resources/resourceGroups"
 _PROVIDER_LESS = re.compile(
     r"^(/subscriptions/[^/]+)/providers/Microsoft\.Resources/resourceGroups/([^/]+)", re.IGNORECASE
 )
@@ -24,26 +23,19 @@ class Scope:
 
     @property
     def id(self) -> str:
-        """The scope's own ARM id."""
         subscription = f"/subscriptions/{self.subscription_id}"
         return f"{subscription}/resourceGroups/{self.resource_group}" if self.resource_group else subscription
 
     @property
     def subscription(self) -> Scope:
-        """The subscription that it is in."""
         return Scope(self.subscription_id)
 
 
 def join_id(prefix: str, kind: str, names: list[str]) -> str:
-    """The id of a resource of a full type under a scope or, for an extension, under another resource.
-
-    Args:
-        prefix: id of what it stands under; empty for the tenant.
-        kind: `Namespace/type[/child]`.
-        names: one for each segment of the type after the namespace.
+    """The id of a resource under a scope or, for an extension, under another resource; tenant: empty prefix.
 
     Raises:
-        ExpressionError: the numbers of segments do not match.
+        ExpressionError: the numbers of type segments and names do not match.
     """
     namespace, *segments = kind.rstrip("/").split("/")  # a slash at the end is seen in the wild
     if not segments or len(segments) != len(names):
@@ -60,11 +52,7 @@ def plain_group_id(resource_id: str) -> str:
 
 
 def resource_id(scope: Scope, arguments: list[str]) -> str:
-    """`resourceId([subscriptionId], [resourceGroupName], type, name, …)` as evaluated in a scope.
-
-    Raises:
-        ExpressionError: no type among the arguments, or a wrong number of names.
-    """
+    """`resourceId([subscriptionId], [resourceGroupName], type, name, …)` as evaluated in a scope."""
     at = _type_at(arguments, most=2)
     before, kind, names = arguments[:at], arguments[at], arguments[at + 1 :]
     if len(before) == 2:  # noqa: PLR2004 - subscription and group
@@ -77,11 +65,7 @@ def resource_id(scope: Scope, arguments: list[str]) -> str:
 
 
 def subscription_resource_id(scope: Scope, arguments: list[str]) -> str:
-    """`subscriptionResourceId([subscriptionId], type, name, …)`.
-
-    Raises:
-        ExpressionError: as for `resource_id`.
-    """
+    """`subscriptionResourceId([subscriptionId], type, name, …)`."""
     at = _type_at(arguments, most=1)
     subscription = Scope(arguments[0]) if at else scope.subscription
     return join_id(subscription.id, arguments[at], arguments[at + 1 :])
@@ -95,11 +79,7 @@ def _type_at(arguments: list[str], most: int) -> int:
 
 
 def absolute_id(scope: Scope, text: str) -> str | None:
-    """The id that `reference()` and `dependsOn` mean by an absolute id or by `Namespace/type/name`.
-
-    Returns:
-        None when the text is a plain name.
-    """
+    """The id meant by an absolute id or by `Namespace/type/name`; None for a plain name."""
     if text.startswith("/"):
         return plain_group_id(text.rstrip("/"))
     parts = text.split("/")
@@ -108,17 +88,12 @@ def absolute_id(scope: Scope, text: str) -> str | None:
     return None
 
 
-def type_of(full_id: str) -> str:
-    """The full type of a resource id, e.g. `Microsoft.Network/virtualNetworks/subnets`."""
-    _, found, tail = full_id.rpartition("/providers/")
-    if not found:
-        return GROUPS if "/resourcegroups/" in full_id.lower() else "Microsoft.Resources/subscriptions"
-    namespace, *rest = tail.split("/")
-    return "/".join([namespace, *rest[::2]])
-
-
 def scope_of(full_id: str) -> Scope:
     """The subscription or group that an id lies in."""
     parts = full_id.split("/")
     in_group = len(parts) > 4 and parts[3].lower() == "resourcegroups"  # noqa: PLR2004 - /subscriptions/S/…/G
     return Scope(parts[2] if len(parts) > 2 else "", parts[4] if in_group else "")  # noqa: PLR2004
+
+
+def is_deployment(full_id: str) -> bool:
+    return full_id.lower().rpartition("/providers/")[2].startswith(DEPLOYMENTS.lower() + "/")

@@ -17,12 +17,7 @@ _BUSY = object()
 
 
 class Symbols:
-    """Evaluates parameters and variables when they are first asked for.
-
-    Args:
-        template: the template.
-        supplied: values by parameter name as sent; null counts as not given.
-    """
+    """Evaluates parameters and variables when first asked for; a supplied null counts as not given."""
 
     evaluator: Evaluator
 
@@ -62,15 +57,10 @@ class Symbols:
 
     def _shown(self, name: str) -> dict[str, Any]:
         value = self.parameter(name)
-        kind = typecheck.type_name(self.declared[name], self.definitions, value)
+        kind, _ = typecheck.declared_type(self.declared[name], self.definitions, value)
         return {"type": kind} if kind.startswith("Secure") else {"type": kind, "value": value}
 
     def parameter(self, name: str) -> Any:
-        """A parameter's value.
-
-        Raises:
-            ExpressionError: there is none of that name, it has no value, or the value does not fit.
-        """
         key = find_key(self.declared, name)
         if key is None:
             raise ExpressionError(
@@ -80,11 +70,6 @@ class Symbols:
         return self._once("parameter", key)
 
     def variable(self, name: str) -> Any:
-        """A variable's value.
-
-        Raises:
-            ExpressionError: there is none of that name, or it cannot be evaluated.
-        """
         key = find_key(self._variables, name) or find_key(self._loops, name)
         if key is None:
             raise ExpressionError(

@@ -6,26 +6,16 @@ from typing import Any
 
 from fwdlab.arm.template.values import ExpressionError, equal, find_key, kind_of
 
-_KINDS = {
-    "string": ("String",),
-    "securestring": ("String",),
-    "int": ("Integer",),
-    "bool": ("Boolean",),
-    "array": ("Array",),
-    "object": ("Object",),
-    "secureobject": ("Object",),
+# As written in templates without case: as deployment documents spell it, and the kind of JSON value.
+_TYPES = {
+    "string": ("String", "String"),
+    "securestring": ("SecureString", "String"),
+    "int": ("Int", "Integer"),
+    "bool": ("Bool", "Boolean"),
+    "array": ("Array", "Array"),
+    "object": ("Object", "Object"),
+    "secureobject": ("SecureObject", "Object"),
 }
-_SPELLING = {
-    "string": "String",
-    "securestring": "SecureString",
-    "int": "Int",
-    "bool": "Bool",
-    "array": "Array",
-    "object": "Object",
-    "secureobject": "SecureObject",
-}
-_BY_VALUE = {"String": "String", "Integer": "Int", "Boolean": "Bool", "Array": "Array"}
-_HELP = "Please see https://aka.ms/arm-create-parameter-file for usage details."
 _DEEPEST = 20
 
 Schema = dict[str, Any]
@@ -49,44 +39,44 @@ def resolve(schema: Schema, definitions: dict[str, Schema]) -> Schema:
     raise ExpressionError(f"The type definition '{schema.get('$ref')}' refers to itself")
 
 
-def type_name(schema: Schema, definitions: dict[str, Schema], value: Any) -> str:
-    """The type as deployment documents spell it, e.g. `SecureString`; the value's where none is declared.
+def declared_type(schema: Schema, definitions: dict[str, Schema], value: Any) -> tuple[str, str]:
+    """A type as deployment documents spell it, e.g. `SecureString`, and the kind of JSON value that it takes.
+
+    Where none is declared, the value's own.
 
     Raises:
         ExpressionError: an unknown type.
     """
     schema = resolve(schema, definitions)
     if "type" not in schema:
-        return _BY_VALUE.get(kind_of(value), "Object")
+        kind = kind_of(value)
+        return next((spelled for spelled, known in _TYPES.values() if known == kind), "Object"), kind
     kind = str(schema["type"]).lower()
-    if kind not in _SPELLING:
-        raise ExpressionError(
-            f"The type '{kind}' is not valid. Expected one of {', '.join(_SPELLING.values())}"
-        )
-    return _SPELLING[kind]
+    if kind not in _TYPES:
+        spellings = ", ".join(spelled for spelled, _ in _TYPES.values())
+        raise ExpressionError(f"The type '{kind}' is not valid. Expected one of {spellings}")
+    return _TYPES[kind]
 
 
 def check(path: str, value: Any, schema: Schema, definitions: dict[str, Schema]) -> None:
-    """Check a value against a type.
+    """Refuse a value that does not fit a type.
 
     Args:
-        path: how messages name the value: the parameter's name, below it `name.property` and `name[0]`.
+        path: the parameter's name, below it `name.property` and `name[0]`.
         value: the value.
-        schema: the parameter's, output's or property's type.
+        schema: the type.
         definitions: the template's.
 
     Raises:
-        ExpressionError: it does not fit; the text is ARM's.
+        ExpressionError: with ARM's text.
     """
     schema = resolve(schema, definitions)
     if value is None and schema.get("nullable"):
         return
-    type_name(schema, definitions, value)  # refuses unknown types
-    wanted = _KINDS[str(schema["type"]).lower()] if "type" in schema else (kind_of(value),)
-    if kind_of(value) not in wanted:
-        raise ExpressionError(
-            f"The provided value for the template parameter '{path}' is not valid. Expected a value of type "
-            f"'{wanted[0]}', but received a value of type '{kind_of(value)}'. {_HELP}"
+    _, wanted = declared_type(schema, definitions, value)
+    if kind_of(value) != wanted:
+        raise _invalid(
+            path, f"Expected a value of type '{wanted}', but received a value of type '{kind_of(value)}'."
         )
     _allowed(path, value, schema)
     _limits(path, value, schema)
@@ -110,33 +100,31 @@ def _allowed(path: str, value: Any, schema: Schema) -> None:
 
 
 def _limits(path: str, value: Any, schema: Schema) -> None:
-    start = f"The provided value for the template parameter '{path}' is not valid."
     if isinstance(value, (str, list)):
-        least, most = schema.get("minLength"), schema.get("maxLength")
-        if least is not None and len(value) < least:
-            raise ExpressionError(
-                f"{start} Length of the value should be greater than or equal to '{least}'. {_HELP}"
-            )
-        if most is not None and len(value) > most:
-            raise ExpressionError(
-                f"{start} Length of the value should be less than or equal to '{most}'. {_HELP}"
-            )
+        _within(path, "Length of the value", len(value), schema.get("minLength"), schema.get("maxLength"))
     if isinstance(value, int):
-        least, most = schema.get("minValue"), schema.get("maxValue")
-        if least is not None and value < least:
-            raise ExpressionError(f"{start} The value should be greater than or equal to '{least}'. {_HELP}")
-        if most is not None and value > most:
-            raise ExpressionError(f"{start} The value should be less than or equal to '{most}'. {_HELP}")
+        _within(path, "The value", value, schema.get("minValue"), schema.get("maxValue"))
+
+
+def _within(path: str, what: str, number: int, least: int | None, most: int | None) -> None:
+    if least is not None and number < least:
+        raise _invalid(path, f"{what} should be greater than or equal to '{least}'.")
+    if most is not None and number > most:
+        raise _invalid(path, f"{what} should be less than or equal to '{most}'.")
+
+
+def _invalid(path: str, reason: str) -> ExpressionError:
+    return ExpressionError(
+        f"The provided value for the template parameter '{path}' is not valid. {reason} "
+        f"Please see https://aka.ms/arm-create-parameter-file for usage details."
+    )
 
 
 def _elements(path: str, value: list[Any], schema: Schema, definitions: dict[str, Schema]) -> None:
     ahead = schema.get("prefixItems", [])
     items = schema.get("items")
     if items is False and len(value) > len(ahead):
-        raise ExpressionError(
-            f"The provided value for the template parameter '{path}' is not valid. It may have no more than "
-            f"{len(ahead)} element(s). {_HELP}"
-        )
+        raise _invalid(path, f"It may have no more than {len(ahead)} element(s).")
     for index, item in enumerate(value):
         kind = ahead[index] if index < len(ahead) else items
         if isinstance(kind, dict):
@@ -153,20 +141,15 @@ def _members(path: str, value: dict[str, Any], schema: Schema, definitions: dict
         if find_key(value, name) is None and not resolve(kind, definitions).get("nullable")
     ]
     if missing:
-        raise ExpressionError(
-            f"The provided value for the template parameter '{path}' is not valid. The following properties "
-            f"are required but were not provided: '{', '.join(missing)}'. {_HELP}"
-        )
+        names = ", ".join(missing)
+        raise _invalid(path, f"The following properties are required but were not provided: '{names}'.")
     additional = schema.get("additionalProperties")
     for name, item in value.items():
         known = find_key(properties, name)
         if known is not None:
             check(f"{path}.{name}", item, properties[known], definitions)
         elif additional is False:
-            raise ExpressionError(
-                f"The provided value for the template parameter '{path}' is not valid. The property "
-                f"'{name}' is not permitted. {_HELP}"
-            )
+            raise _invalid(path, f"The property '{name}' is not permitted.")
         elif isinstance(additional, dict):
             check(f"{path}.{name}", item, additional, definitions)
 
@@ -177,10 +160,7 @@ def _variant(
     name, mapping = discriminator["propertyName"], discriminator["mapping"]
     key = find_key(value, name)
     if key is None or not isinstance(value[key], str) or value[key] not in mapping:
-        raise ExpressionError(
-            f"The provided value for the template parameter '{path}' is not valid. The property '{name}' "
-            f"must be one of '{', '.join(mapping)}'. {_HELP}"
-        )
+        raise _invalid(path, f"The property '{name}' must be one of '{', '.join(mapping)}'.")
     variant = resolve(mapping[value[key]], definitions)
     properties = {name: {"type": "string"}, **variant.get("properties", {})}
     return {**variant, "properties": properties}

@@ -5,6 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+_KINDS = {
+    type(None): "Null",
+    bool: "Boolean",
+    int: "Integer",
+    float: "Float",
+    str: "String",
+    list: "Array",
+}
+
 
 class ExpressionError(Exception):
     """A template language expression cannot be evaluated; the text is what ARM's message would carry."""
@@ -12,17 +21,7 @@ class ExpressionError(Exception):
 
 def kind_of(value: Any) -> str:
     """ARM's name for the type of a JSON value, as its messages use it."""
-    if value is None:
-        return "Null"
-    if isinstance(value, bool):
-        return "Boolean"
-    if isinstance(value, int):
-        return "Integer"
-    if isinstance(value, float):
-        return "Float"
-    if isinstance(value, str):
-        return "String"
-    return "Array" if isinstance(value, list) else "Object"
+    return _KINDS.get(type(value), "Object")
 
 
 def find_key(mapping: dict[str, Any], name: str) -> str | None:
@@ -34,7 +33,6 @@ def find_key(mapping: dict[str, Any], name: str) -> str | None:
 
 
 def get(mapping: dict[str, Any], name: str, default: Any = None) -> Any:
-    """Look a property up without case."""
     key = find_key(mapping, name)
     return default if key is None else mapping[key]
 
@@ -74,11 +72,6 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def property_of(target: Any, name: str) -> Any:
-    """`target.name`.
-
-    Raises:
-        ExpressionError: not an object, or no such property.
-    """
     if not isinstance(target, dict):
         raise ExpressionError(
             f"The language expression property '{name}' can't be evaluated, expected an object but got "
@@ -94,12 +87,15 @@ def property_of(target: Any, name: str) -> Any:
     return target[key]
 
 
-def element_of(target: Any, index: Any) -> Any:
-    """`target[index]` of an array by number or of an object by name.
+def has(target: Any, key: Any) -> bool:
+    """Whether `element_of` would find something."""
+    if isinstance(target, dict) and isinstance(key, str):
+        return find_key(target, key) is not None
+    return isinstance(target, list) and kind_of(key) == "Integer" and 0 <= key < len(target)
 
-    Raises:
-        ExpressionError: wrong types, or nothing there.
-    """
+
+def element_of(target: Any, index: Any) -> Any:
+    """`target[index]` of an array by number or of an object by name."""
     if isinstance(index, str):
         return property_of(target, index)
     if isinstance(index, bool) or not isinstance(index, int):
@@ -112,12 +108,3 @@ def element_of(target: Any, index: Any) -> Any:
     if not 0 <= index < len(target):
         raise ExpressionError(f"The language expression property array index '{index}' is out of bounds.")
     return target[index]
-
-
-def without_nulls(value: Any) -> Any:
-    """The value with null members of objects left out; providers treat both alike."""
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value

@@ -2,78 +2,64 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.errors import ArmError
+from fwdlab.arm.locations import plain_location
 from fwdlab.arm.template.expressions import is_expression
-from fwdlab.arm.template.survey import Sight, Survey
+from fwdlab.arm.template.preview import Preview, ResourcePreview
 from fwdlab.arm.template.values import equal, find_key
 
 if TYPE_CHECKING:
-    from fwdlab.arm.template.plan import Plan
+    from fwdlab.arm.template.expansion import Expansion
     from fwdlab.arm.template.runner import Engine
 
-_NOT_FOUND = 404
 # Sent and never answered: their absence in the present document is no difference.
 _WRITE_ONLY = frozenset({"customdata", "adminpassword", "securevalue"})
+_MISSING = object()
 
 Delta = list[dict[str, Any]]
 
 
-async def what_if(engine: Engine, plan: Plan, *, ids_only: bool = False) -> list[dict[str, Any]]:
+async def what_if(engine: Engine, expansion: Expansion, *, ids_only: bool = False) -> list[dict[str, Any]]:
     """The changes that a deployment would make, as ARM's what-if lists them.
 
-    Args:
-        engine: where to look.
-        plan: the deployment.
-        ids_only: leave `before`, `after` and `delta` out (`resultFormat` ResourceIdOnly).
-
-    Raises:
-        ArmError: an expression of a resource is not valid.
+    `ids_only` leaves `before`, `after` and `delta` out (`resultFormat` ResourceIdOnly).
     """
     changes: list[dict[str, Any]] = []
-    for sight in await Survey(engine, present=True).look(plan):
-        change = await _change(engine, sight)
+    for found in await Preview(engine, present=True).look(expansion, {}):
+        change = await _change(engine, found)
         if ids_only:
             change = {key: value for key, value in change.items() if key not in {"before", "after", "delta"}}
         changes.append(change)
     return changes
 
 
-async def _change(engine: Engine, sight: Sight) -> dict[str, Any]:
-    planned = sight.planned
+async def _change(engine: Engine, found: ResourcePreview) -> dict[str, Any]:
+    resource = found.resource
     after: dict[str, Any] = {
-        "apiVersion": planned.api_version,
-        "id": planned.id,
-        "name": planned.name.rsplit("/", 1)[-1],
-        "type": planned.type,
-        **sight.body,
+        "apiVersion": resource.api_version,
+        "id": resource.id,
+        "name": resource.name.rsplit("/", 1)[-1],
+        "type": resource.type,
+        **found.body,
     }
-    if sight.problem is not None:
-        if sight.complete:
-            raise sight.problem
-        reason = f"It depends on values known only after deployment ({sight.problem.message})"
+    if found.problem is not None:
+        if found.complete:
+            raise found.problem
+        reason = f"It depends on values known only after deployment ({found.problem.message})"
         return {
-            "resourceId": planned.id,
+            "resourceId": resource.id,
             "changeType": "Unsupported",
             "unsupportedReason": reason,
             "after": {key: after[key] for key in ("apiVersion", "id", "name", "type")},
         }
-    before = await _present(engine, planned.id)
+    before = await engine.find(resource.id)
     if before is None:
-        return {"resourceId": planned.id, "changeType": "Create", "after": after}
-    delta = difference(before, sight.body)
-    change = {"resourceId": planned.id, "changeType": "Modify" if delta else "NoChange"}
+        return {"resourceId": resource.id, "changeType": "Create", "after": after}
+    delta = difference(before, found.body)
+    change = {"resourceId": resource.id, "changeType": "Modify" if delta else "NoChange"}
     return change | {"before": before, "after": after, "delta": delta}
-
-
-async def _present(engine: Engine, resource_id: str) -> dict[str, Any] | None:
-    try:
-        return await engine.target.get(resource_id)
-    except ArmError as error:
-        if error.status == _NOT_FOUND:
-            return None
-        raise
 
 
 def difference(before: dict[str, Any], after: dict[str, Any], path: str = "") -> Delta:
@@ -106,18 +92,18 @@ def _compared(path: str, before: Any, wanted: Any) -> Delta:
 
 def _elements(before: list[Any], wanted: list[Any]) -> Delta:
     children: Delta = []
-    for index in range(max(len(before), len(wanted))):
+    for index, (old, new) in enumerate(zip_longest(before, wanted, fillvalue=_MISSING)):
         path = str(index)
-        if index >= len(before):
-            children.append({"path": path, "propertyChangeType": "Create", "after": wanted[index]})
-        elif index >= len(wanted):
-            children.append({"path": path, "propertyChangeType": "Delete", "before": before[index]})
-        elif isinstance(before[index], dict) and isinstance(wanted[index], dict):
-            inner = difference(before[index], wanted[index])
+        if old is _MISSING:
+            children.append({"path": path, "propertyChangeType": "Create", "after": new})
+        elif new is _MISSING:
+            children.append({"path": path, "propertyChangeType": "Delete", "before": old})
+        elif isinstance(old, dict) and isinstance(new, dict):
+            inner = difference(old, new)
             if inner:
                 children.append({"path": path, "propertyChangeType": "Modify", "children": inner})
         else:
-            children += _compared(path, before[index], wanted[index])
+            children += _compared(path, old, new)
     return children
 
 
@@ -129,5 +115,5 @@ def _alike(path: str, before: Any, wanted: Any) -> bool:
     if is_expression(wanted):
         return True  # not known before the deployment
     if path == "location":
-        return before.replace(" ", "").lower() == wanted.replace(" ", "").lower()
+        return plain_location(before) == plain_location(wanted)
     return wanted.startswith("/subscriptions/") and before.lower() == wanted.lower()

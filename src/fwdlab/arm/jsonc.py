@@ -40,3 +40,12 @@ def _plain(match: re.Match[str]) -> str:
     if match.lastgroup == "name":
         return f'"{text}"'
     return text if match.lastgroup == "string" else " "
+
+
+def without_nulls(value: Any) -> Any:
+    """A document without null members: in ARM a null property is an absent one."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value

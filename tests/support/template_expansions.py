@@ -1,4 +1,4 @@
-"""Plans of templates for a resource group."""
+"""Expansions of templates for a resource group."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fwdlab.arm.template.scopes import Scope
 from support.deployment_target import SUBSCRIPTION, SUBSCRIPTION_SCHEMA, template
 
 if TYPE_CHECKING:
-    from fwdlab.arm.template.plan import Plan
+    from fwdlab.arm.template.expansion import Expansion
 
 
 NET = "Microsoft.Network/virtualNetworks"
@@ -21,9 +21,9 @@ NET = "Microsoft.Network/virtualNetworks"
 IN_GROUP = Scope(SUBSCRIPTION, "rg")
 
 
-def plan(
+def expanded(
     resources: Any, scope: Scope = IN_GROUP, values: dict[str, Any] | None = None, **sections: Any
-) -> Plan:
+) -> Expansion:
     if not scope.resource_group:
         sections["schema"] = SUBSCRIPTION_SCHEMA
     parameters = {name: {"value": value} for name, value in (values or {}).items()}
@@ -38,7 +38,7 @@ def net(name: str, **more: Any) -> dict[str, Any]:
 
 def refused(resources: Any, **more: Any) -> str:
     with pytest.raises(ArmError) as caught:
-        plan(resources, **more)
+        expanded(resources, **more)
     assert caught.value.status == 400
     assert caught.value.code == "InvalidTemplate"
     return caught.value.message

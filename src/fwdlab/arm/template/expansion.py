@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.template.environment import Names
 from fwdlab.arm.template.scopes import DEPLOYMENTS, absolute_id
 from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwdlab.arm.template.environment import Environment, Frame
     from fwdlab.arm.template.evaluate import Evaluator
     from fwdlab.arm.template.request import DeploymentRequest
@@ -34,11 +37,11 @@ _ENGINE_KEYS = {
 
 
 @dataclass(frozen=True)
-class Planned:
+class ExpandedResource:
     """One resource, or one turn of a resource loop.
 
     Attributes:
-        key: unique in the plan: symbolic name or position, with `[index]` in a loop.
+        key: unique in the expansion: symbolic name or position, with `[index]` in a loop.
         symbol: symbolic name, empty in language version 1.0.
         loop: name of its loop, empty outside one.
         id: full ARM id.
@@ -50,7 +53,6 @@ class Planned:
         frame: where its expressions stand.
         existing: only read, never written.
         active: its condition holds.
-        depends_on: keys of the resources that it waits for.
     """
 
     key: str
@@ -65,22 +67,20 @@ class Planned:
     frame: Frame
     existing: bool = False
     active: bool = True
-    depends_on: frozenset[str] = frozenset()
+
+    @property
+    def written(self) -> bool:
+        return self.active and not self.existing
 
     @property
     def is_deployment(self) -> bool:
-        """Whether it is a nested deployment."""
         return self.type.lower() == DEPLOYMENTS.lower()
 
     @property
     def info(self) -> dict[str, Any]:
         """What `resourceInfo()` gives."""
-        return {
-            "id": self.id,
-            "name": self.name.rsplit("/", 1)[-1],
-            "type": self.type,
-            "apiVersion": self.api_version,
-        }
+        name = self.name.rsplit("/", 1)[-1]
+        return {"id": self.id, "name": name, "type": self.type, "apiVersion": self.api_version}
 
     @property
     def outer(self) -> bool:
@@ -98,39 +98,37 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class PlanNames:
-    """Finds resources of a plan by id, name, symbolic name or loop; see `environment.Names`.
+class ResourceNames(Names):
+    """Finds resources of an expansion by id, name, symbolic name or loop.
 
     Attributes:
         scope: what relative ids are completed with.
-        resources: by key.
         above: the names of the template around an outer-scope nested one.
     """
 
     scope: Scope
-    resources: dict[str, Planned]
-    above: PlanNames | None = None
+    resources: dict[str, ExpandedResource]
+    above: Names
     _by_name: dict[str, list[str]] = field(default_factory=dict)
     _by_id: dict[str, list[str]] = field(default_factory=dict)
     _loops: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, scope: Scope, resources: dict[str, Planned], loops: set[str], above: PlanNames | None
-    ) -> PlanNames:
+        cls, scope: Scope, resources: dict[str, ExpandedResource], loops: set[str], above: Names
+    ) -> ResourceNames:
         """Index the resources; `loops` names every loop of the template, those without a turn too."""
         names = cls(scope, resources, above, _loops={loop.lower(): [] for loop in loops})
-        for key, planned in resources.items():
-            for alias in {planned.name.lower(), f"{planned.type}/{planned.name}".lower()}:
-                names._by_name.setdefault(alias, []).append(key)
-            names._by_id.setdefault(planned.id.lower(), []).append(key)
-            if planned.loop:
-                names._loops.setdefault(planned.loop.lower(), []).append(key)
-        # With symbolic names the symbol stands for the loop, before any loop's own name.
         by_symbol: dict[str, list[str]] = {}
-        for key, planned in resources.items():
-            if planned.loop and planned.symbol:
-                by_symbol.setdefault(planned.symbol.lower(), []).append(key)
+        for key, resource in resources.items():
+            for alias in {resource.name.lower(), f"{resource.type}/{resource.name}".lower()}:
+                names._by_name.setdefault(alias, []).append(key)
+            names._by_id.setdefault(resource.id.lower(), []).append(key)
+            if resource.loop:
+                names._loops.setdefault(resource.loop.lower(), []).append(key)
+            if resource.loop and resource.symbol:
+                by_symbol.setdefault(resource.symbol.lower(), []).append(key)
+        # With symbolic names the symbol stands for the loop, before any loop's own name.
         names._loops.update(by_symbol)
         return names
 
@@ -152,74 +150,45 @@ class PlanNames:
         return self._by_name.get(text.lower())
 
     def resource(self, text: str) -> str:
-        """See `environment.Names`."""
         if text in self.resources:
             return self.resources[text].id
         full = absolute_id(self.scope, text)
         if full is not None:
             return full
-        keys = self._by_name.get(text.lower(), [])
-        ids = {self.resources[key].id for key in keys}
-        if len(ids) == 1:
-            return ids.pop()
-        if self.above is not None and not ids:
-            return self.above.resource(text)
-        if ids:
+        ids = {self.resources[key].id for key in self._by_name.get(text.lower(), [])}
+        if len(ids) > 1:
             raise ExpressionError(f"The resource name '{text}' is not unique in the template; use its id")
-        raise not_defined(text)
+        return ids.pop() if ids else self.above.resource(text)
 
     def loop(self, text: str) -> list[str]:
-        """See `environment.Names`."""
         if text.lower() in self._loops:
             return [self.resources[key].id for key in self._loops[text.lower()]]
-        if self.above is not None:
-            return self.above.loop(text)
-        raise not_defined(text)
+        return self.above.loop(text)
 
     def info(self, text: str) -> dict[str, Any]:
-        """See `environment.Names`."""
-        if text not in self.resources:
-            if self.above is not None:
-                return self.above.info(text)
-            raise not_defined(text)
-        return self.resources[text].info
-
-
-def not_defined(text: str) -> ExpressionError:
-    """The error for a resource that a template names and does not have."""
-    return ExpressionError(
-        f"The resource '{text}' is not defined in the template. "
-        f"Please see https://aka.ms/arm-syntax for usage details."
-    )
+        return self.resources[text].info if text in self.resources else self.above.info(text)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Expansion:
     """A deployment ready to run.
 
     Attributes:
-        request: what was asked.
         environment: with `names` of these resources.
-        evaluator: of that environment.
         base: the frame that the template's own expressions start from.
-        names: the index of the resources.
         parameters: as the deployment document shows them.
+        depends_on: keys of the resources that each resource waits for, by its own key.
     """
 
     request: DeploymentRequest
     environment: Environment
     evaluator: Evaluator
     base: Frame
-    names: PlanNames
+    names: ResourceNames
     parameters: dict[str, dict[str, Any]]
+    depends_on: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
-    def resources(self) -> dict[str, Planned]:
+    def resources(self) -> dict[str, ExpandedResource]:
         """Resources by key, in the template's order."""
         return self.names.resources
-
-    def with_dependencies(self, depends_on: dict[str, frozenset[str]]) -> Plan:
-        """The same with other dependencies; the names index keeps its order."""
-        for key, waits in depends_on.items():
-            self.resources[key] = replace(self.resources[key], depends_on=waits)
-        return self

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fwdlab.arm.template.jsonc import loads
+from fwdlab.arm.jsonc import loads
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""The ids and secrets of one lab, and the file that keeps them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import uuid
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Ids and secrets of one lab, made at random.
+
+    Attributes:
+        subscription_id: GUID of its subscription.
+        tenant_id: GUID of its tenant.
+        client_id: GUID of the service principal that az logs in as, and the object id in every token.
+        client_secret: its secret.
+        azd_key: bearer key of azd's external token endpoint.
+        control_token: bearer token of the private `/lab/` routes.
+        signing_key: key that tokens are signed with, hex; a changed one makes clients' cached tokens invalid.
+    """
+
+    subscription_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    tenant_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    azd_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    control_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    signing_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> Credentials:
+        """Read them from a file, or make and write them (mode 0600)."""
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**{f.name: str(stored[f.name]) for f in fields(cls)})
+        except (OSError, ValueError, KeyError, TypeError):
+            made = cls()
+            made.save(path)
+            return made
+
+    def save(self, path: Path) -> None:
+        """Write them, readable by the owner only."""
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(asdict(self), file)
