@@ -11,8 +11,8 @@ from fwdlab.arm.jsonc import without_nulls
 from fwdlab.arm.template.dependencies import in_order
 from fwdlab.arm.template.environment import Need
 from fwdlab.arm.template.failures import detail_of, invalid_expression
+from fwdlab.arm.template.nested import nested_request
 from fwdlab.arm.template.outputs import output_value
-from fwdlab.arm.template.request import nested_request
 from fwdlab.arm.template.values import ExpressionError, compact
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
@@ -14,7 +14,6 @@ from fwdlab.arm.template.values import get
 
 if TYPE_CHECKING:
     from fwdlab.arm.template.environment import Environment, Frame
-    from fwdlab.arm.template.expansion import ExpandedResource, Expansion
     from fwdlab.arm.template.scopes import Scope
 
 _NAME = re.compile(r"[\w().-]+")
@@ -88,27 +87,6 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
         _checked_template(template, scope),
         _parameter_values(properties.get("parameters")),
     )
-
-
-def nested_request(
-    expansion: Expansion, resource: ExpandedResource, body: dict[str, Any]
-) -> DeploymentRequest:
-    """What a deployment resource of a template asks for; `body` is evaluated and has no template."""
-    properties = body.get("properties")
-    if not isinstance(properties, dict):
-        raise invalid_template(f"The deployment '{resource.name}' has no property 'properties'")
-    template = resource.raw["properties"].get("template")
-    request = read_request(
-        resource.name, resource.scope, {**body, "properties": {**properties, "template": template}}
-    )
-    if not resource.outer:
-        return request
-    if request.parameters:
-        raise invalid_template(
-            f"The deployment '{resource.name}' is evaluated in the outer scope and cannot be given "
-            f"parameters. Please see https://aka.ms/arm-template-expression-evaluation for usage details."
-        )
-    return replace(request, outer=Outer(expansion.environment, resource.frame))
 
 
 def _check_name(name: str) -> None:

@@ -15,9 +15,9 @@ from fwdlab.arm.store import group_not_found, subscription_not_found
 from fwdlab.arm.template import failures
 from fwdlab.arm.template.environment import Frame, Need, Unresolved
 from fwdlab.arm.template.expand import Host, expand
+from fwdlab.arm.template.nested import nested_request
 from fwdlab.arm.template.outputs import evaluate_outputs
 from fwdlab.arm.template.records import Operation, Record, Records, new_record, now
-from fwdlab.arm.template.request import nested_request
 from fwdlab.arm.template.scopes import Scope, is_deployment
 from fwdlab.arm.template.values import ExpressionError
 
