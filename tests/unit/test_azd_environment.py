@@ -6,10 +6,11 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from dotenv import dotenv_values
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from conftest import ROOT
+from fwdctl.azd import envfile
 from fwdctl.azd import environment as azd_environment
 from fwdctl.errors import FwdctlError
 from support.fake_program import write_program
@@ -17,6 +18,8 @@ from support.frame import make_runtime, project, run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+RECORDED = ROOT / "tests" / "contract" / "recordings" / "azd-env-files.json"
 
 HOSTILE = {
     "QUOTES": "a b \"c\" $d `e` !f \\ g 'h'",
@@ -128,11 +131,40 @@ def test_values_stay_out_of_the_representation(tmp_path: Path) -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"], include_characters="\n\r\t")))
 def test_reading_undoes_what_writing_escapes(value: str) -> None:
-    from io import StringIO
+    assume(not value.endswith(("\\", '"')))
+    assert envfile.parse(f'K="{azd_environment.escape(value)}"\n') == {"K": value}
 
-    text = f'K="{azd_environment.escape(value)}"\n'
-    read = dotenv_values(stream=StringIO(text, newline=""), interpolate=False)["K"] or ""
-    assert azd_environment._LEFT_ESCAPED.sub(r"\1", read) == value
+
+@pytest.mark.parametrize(("text", "values"), json.loads(RECORDED.read_text("utf-8")))
+def test_a_file_edited_by_hand_is_read_as_azd_reads_it(text: str, values: dict[str, str] | None) -> None:
+    """What azd made of each file; null where it refused."""
+    if values is None:
+        with pytest.raises(ValueError, match=r"^line [12]: "):
+            envfile.parse(text)
+    else:
+        assert envfile.parse(text) == values
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"A=1\nB-C=1\n", "line 2: '-' in the name of a value"),
+        (b'A="x\n', 'line 1: a value without its closing "'),
+        (b"\xef\xbb\xbfA=1\n", "it is in UTF-8 with a byte order mark"),
+        ("A=1\n".encode("utf-16"), "it is in UTF-16"),
+        ("A=1\n".encode("utf-16-le"), "it is in UTF-16 without a byte order mark"),
+        ("A=\xe9\n".encode("latin-1"), "'utf-8' codec"),
+    ],
+)
+def test_a_file_that_azd_cannot_read_is_named_with_the_reason(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    file = project(tmp_path) / ".azure" / "dev" / ".env"
+    file.write_bytes(content)
+    error = refused(make_runtime(tmp_path))
+    assert error.code == "azd_environment_unreadable"
+    assert str(file) in error.message
+    assert words in error.message
 
 
 def test_azd_missing(tmp_path: Path) -> None:
@@ -159,11 +191,12 @@ def test_azd_failing_is_said_on_one_line_and_the_file_is_gone(tmp_path: Path) ->
     assert not os.path.exists(written)  # noqa: PTH110 - the name as azd was given it
 
 
-def test_a_value_that_azd_would_spoil_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", ["x\\", 'say "x"', '"'])
+def test_a_value_that_azd_would_spoil_is_refused(tmp_path: Path, value: str) -> None:
     runtime = make_runtime(project(tmp_path), {"PATH": os.environ["PATH"]})
     environment = azd_environment.load(runtime)
     with pytest.raises(FwdctlError, match="azd cannot keep A"):
-        azd_environment.set_values(runtime, environment, {"A": "x\\"})
+        azd_environment.set_values(runtime, environment, {"A": value})
 
 
 def test_a_terminal_obeys_no_value_of_the_environment(tmp_path: Path) -> None:
@@ -173,28 +206,78 @@ def test_a_terminal_obeys_no_value_of_the_environment(tmp_path: Path) -> None:
     assert "\x1b" not in ran.stdout
 
 
-@pytest.mark.azd
-def test_the_real_azd_agrees_on_hostile_values(tmp_path: Path) -> None:
-    config = tmp_path / "config"
-    config.mkdir()
+@pytest.fixture(scope="module")
+def azd_environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """For the real azd."""
+    config = tmp_path_factory.mktemp("azd-config")
     (config / "config.json").write_text('{"extension":{"sources":{}}}')
-    environ = {
+    return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("AZURE_", "AZD_"))},
         "AZD_CONFIG_DIR": str(config),
         "AZURE_DEV_COLLECT_TELEMETRY": "no",
         "AZD_SKIP_UPDATE_CHECK": "true",
     }
-    folder = project(tmp_path / "with blank")
-    runtime = make_runtime(folder, environ)
-    azd_environment.set_values(runtime, azd_environment.load(runtime), HOSTILE)
+
+
+def real_values(folder: Path, environ: dict[str, str]) -> dict[str, str] | None:
+    """What azd reads; None where it refuses."""
     done = subprocess.run(
         ["azd", "env", "get-values", "--output", "json"],
         cwd=folder,
         env=environ,
         capture_output=True,
-        check=True,
+        check=False,
         timeout=60,
     )
-    theirs = json.loads(done.stdout)
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+@pytest.mark.azd
+def test_the_real_azd_agrees_on_hostile_values(tmp_path: Path, azd_environ: dict[str, str]) -> None:
+    folder = project(tmp_path / "with blank")
+    runtime = make_runtime(folder, azd_environ)
+    azd_environment.set_values(runtime, azd_environment.load(runtime), HOSTILE)
+    theirs = real_values(folder, azd_environ)
     assert theirs == {"AZURE_ENV_NAME": "dev", **HOSTILE}
     assert azd_environment.load(runtime).values == theirs
+
+
+PIECES = st.sampled_from(
+    [
+        "A",
+        "P",
+        "=",
+        ": ",
+        "\n",
+        "\r\n",
+        '"',
+        "'",
+        "\\",
+        "$P",
+        "${P}",
+        "$(",
+        " #",
+        "#",
+        " ",
+        "\t",
+        "é",
+        "export ",
+    ]
+)
+
+
+@pytest.mark.azd
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_the_real_azd_agrees_on_files_of_any_shape(
+    tmp_path: Path, azd_environ: dict[str, str], text: str
+) -> None:
+    if not (tmp_path / ".azure").exists():
+        project(tmp_path)
+    file = tmp_path / ".azure" / "dev" / ".env"
+    file.write_text(f'AZURE_ENV_NAME="dev"\nP="p"\n{text}', encoding="utf-8", newline="")
+    try:
+        ours: dict[str, str] | None = azd_environment.read_values(file)
+    except FwdctlError:
+        ours = None
+    assert ours == real_values(tmp_path, azd_environ)

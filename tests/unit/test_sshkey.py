@@ -56,6 +56,34 @@ def named(home: Path, content: str | bytes) -> FwdctlError:
     return error
 
 
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("utf-16", "in UTF-16."),
+        ("utf-16-le", "in UTF-16 without a byte order mark."),
+        ("utf-16-be", "in UTF-16 without a byte order mark."),
+        ("utf-32", "in UTF-32."),
+        ("utf-8-sig", "in UTF-8 with a byte order mark."),
+    ],
+)
+def test_an_encoding_of_powershell_is_named_with_the_command_that_mends_it(
+    home: Path, encoding: str, words: str
+) -> None:
+    error = named(home, f"{ED25519} me@here\r\n".encode(encoding))
+    assert error.code == "ssh_key_encoding"
+    assert error.message.endswith(words)
+    file = home / "key.pub"
+    command = f"[IO.File]::WriteAllText('{file}', (Get-Content -Raw '{file}'))"
+    assert error.suggestion == (f"Save it as UTF-8 without a byte order mark; in PowerShell: `{command}`.")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_a_private_key_is_one_in_every_encoding(home: Path, encoding: str) -> None:
+    error = named(home, "-----BEGIN OPENSSH PRIVATE KEY-----\r\nb3Bl".encode(encoding))
+    assert error.code == "ssh_key_private"
+    assert "b3Bl" not in error.message
+
+
 def test_order(home: Path) -> None:
     ssh = home / ".ssh"
     (home.parent / "dev" / "id_ed25519.pub").write_text(f"{ED25519} environment\n")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fwdctl.encoding import foreign_encoding, plain_text_advice
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
@@ -30,10 +31,6 @@ AZD_TIMEOUT = 60.0
 
 OUTPUTS = ("RESOURCE_GROUP_NAME", "RESOURCE_TOKEN", "HUB_JUMP_NAME", "SPOKE_JUMP_NAME", "FWD_TOPOLOGY")
 """What `azd provision` writes from the template's outputs."""
-
-# azd (godotenv) escapes these three inside double quotes and python-dotenv does not undo them. As azd also
-# doubles every backslash, and python-dotenv undoes that, exactly one backslash is left before each of them.
-_LEFT_ESCAPED = re.compile(r"\\([$!`])")
 
 
 @dataclass(frozen=True)
@@ -139,23 +136,22 @@ def load(runtime: Runtime, wanted: str | None = None) -> AzdEnvironment:
 
 
 def read_values(path: Path) -> dict[str, str]:
-    """The values in a file that azd wrote, exactly as `azd env get-values --output json` gives them.
+    """The values in a file, exactly as `azd env get-values --output json` gives them.
 
     Raises:
         FwdctlError: the file cannot be read (exit code 3).
     """
-    from dotenv import dotenv_values
+    from fwdctl.azd import envfile
 
+    suggestion = "Correct the file, or make the environment again with `azd env new` and `azd env refresh`."
     try:
-        # Opened here: python-dotenv takes a missing file for an empty one.
-        with path.open(encoding="utf-8") as stream:
-            values = dotenv_values(stream=stream, interpolate=False)
-    except (OSError, UnicodeDecodeError) as error:
-        suggestion = (
-            "Correct the file, or make the environment again with `azd env new` and `azd env refresh`."
-        )
-        raise _error("azd_environment_unreadable", f"{path} cannot be read: {error}", suggestion) from error
-    return {name: _LEFT_ESCAPED.sub(r"\1", value or "") for name, value in values.items()}
+        content = path.read_bytes()
+        if encoding := foreign_encoding(content):
+            suggestion = plain_text_advice(path)
+            raise ValueError(f"it is in {encoding}")  # noqa: TRY301 - one message for all of them
+        return envfile.parse(content.decode("utf-8"))
+    except (OSError, ValueError) as error:
+        raise _error("azd_environment_unreadable", f"{path} cannot be read: {error}.", suggestion) from error
 
 
 def set_values(runtime: Runtime, environment: AzdEnvironment, values: Mapping[str, str]) -> None:
@@ -165,8 +161,9 @@ def set_values(runtime: Runtime, environment: AzdEnvironment, values: Mapping[st
         FwdctlError: azd is missing (exit code 3), fails or does not answer (1). Nothing is set then.
     """
     for key, value in values.items():
-        if value.endswith("\\"):  # godotenv would take the closing quote for an escaped one
-            raise FwdctlError("azd_value_refused", f"azd cannot keep {key}: its value ends with a backslash.")
+        if value.endswith(("\\", '"')):  # godotenv takes the closing quote for an escaped one, or both away
+            text = f"azd cannot keep {key}: its value ends with a backslash or a double quote."
+            raise FwdctlError("azd_value_refused", text)
     descriptor, name = tempfile.mkstemp(prefix="fwdctl-", suffix=".env")  # mode 0600
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as stream:

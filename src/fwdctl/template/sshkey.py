@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
+from fwdctl.encoding import foreign_encoding, plain_text_advice
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import printable
 
@@ -98,7 +99,7 @@ def read(file: Path, name: str = "") -> str:
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         with file.open("rb", buffering=0) as stream:
             head = stream.read(HEAD) or b""
-            if b"PRIVATE KEY" in head or head.startswith(b"PuTTY-User-Key-File"):
+            if b"PRIVATE KEY" in head.replace(b"\0", b"") or head.startswith(b"PuTTY-User-Key-File"):
                 raise _private(shown, file.name)
             content = head + (stream.read(LARGEST_FILE) or b"")
     except FileNotFoundError as error:
@@ -110,6 +111,9 @@ def read(file: Path, name: str = "") -> str:
     except OSError as error:
         text = f"The SSH public key file {shown} cannot be read: {error.strerror}."
         raise _error("ssh_key_unreadable", text, "Make it readable, or name another.") from error
+    if encoding := foreign_encoding(content):
+        text = f"The SSH public key file {shown} is in {encoding}."
+        raise _error("ssh_key_encoding", text, plain_text_advice(file))
     return _check(content.decode("utf-8", "replace"), shown)
 
 

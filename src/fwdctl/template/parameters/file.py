@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from fwdctl.encoding import foreign_encoding, plain_text_advice
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.template.parameters.problems import ParametersError, Problem, did_you_mean
 
@@ -59,15 +60,23 @@ def read_text(file: Path) -> str:
         FwdctlError: it is missing (exit code 3), or not to be read as UTF-8 (2).
     """
     try:
-        return file.read_bytes().decode("utf-8")
+        content = file.read_bytes()
+        return content.decode("utf-8")
     except FileNotFoundError as error:
         suggestion = "Correct its name; a file of the template is restored from version control."
         code = ExitCode.NOT_FOUND
         raise FwdctlError("file_not_found", f"{file} does not exist.", suggestion, exit_code=code) from error
-    except (OSError, UnicodeDecodeError) as error:
-        text = f"{file} cannot be read: {error}"
-        suggestion = "Make it a readable file in UTF-8."
-        raise FwdctlError("file_unreadable", text, suggestion, exit_code=ExitCode.USAGE) from error
+    except UnicodeDecodeError as error:
+        text = (
+            f"{file} cannot be read: it is in {foreign_encoding(content) or 'another encoding than UTF-8'}."
+        )
+        raise _unreadable(text, plain_text_advice(file)) from error
+    except OSError as error:
+        raise _unreadable(f"{file} cannot be read: {error}", "Make it a readable file in UTF-8.") from error
+
+
+def _unreadable(text: str, suggestion: str) -> FwdctlError:
+    return FwdctlError("file_unreadable", text, suggestion, exit_code=ExitCode.USAGE)
 
 
 def _parameters(file: Path, default: Any = None) -> dict[str, Any]:
