@@ -38,6 +38,11 @@ def original(name: str, **changes: Any) -> Any:
     return value
 
 
+def other_spoke(**changes: Any) -> dict[str, Any]:
+    """A second spoke in the ranges of the first, which may overlap."""
+    return {**original("spokes")[0], "name": "two", "endpointAddress": "10.1.17.9", **changes}
+
+
 def test_the_templates_own_file_is_right() -> None:
     read = parameters.load(FILE, COMPILED, {})
     assert [str(target) for target in read.forwards[0].targets] == [
@@ -98,6 +103,16 @@ def test_targets_are_not_limited_where_the_network_is_the_users_own(tmp_path: Pa
     assert load(tmp_path, forwards=forwards, deployOnPremServers=False).forwards[0].targets
 
 
+def test_spokes_may_share_a_zone_with_one_address_in_it(tmp_path: Path) -> None:
+    shared = {"dnsZoneName": "corp.internal", "endpointAddress": "10.1.17.4"}
+    assert len(load(tmp_path, spokes=[*original("spokes"), other_spoke(**shared)]).spokes) == 2
+
+
+def test_the_highest_port_may_be_a_targets(tmp_path: Path) -> None:
+    forward = {**FORWARD, "port": 65534, "targets": ["192.168.42.65:65535"]}
+    assert load(tmp_path, forwards=[forward]).forwards[0].targets[0].port == 65535
+
+
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"hub": original("hub", addressPrefix="10.0.1.0")}, "hub.addressPrefix", "written as Azure asks"),
     ({"hub": original("hub", addressPrefix="10.0.1.7/24")}, "hub.addressPrefix", '"10.0.1.7/24"'),
@@ -127,7 +142,21 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"spokes": []}, "spokes", "is empty"),
     ({"forwards": [FORWARD, {**FORWARD, "port": 1}]}, "forwards[1].name", "already taken by forwards[0]"),
     ({"forwards": [FORWARD, {**FORWARD, "name": "b"}]}, "forwards[1].port", "8000 is already taken by forwards[0]"),
-    ({"forwards": [{**FORWARD, "port": 0}]}, "forwards[0].port", "0 is not between 1 and 65535"),
+    ({"forwards": [{**FORWARD, "port": 0}]}, "forwards[0].port", "0 is not between 1 and 65534"),
+    ({"forwards": [{**FORWARD, "port": 65535}]}, "forwards[0].port", "Azure's load balancer takes 1 to 65534"),
+    ({"forwards": [{**FORWARD, "port": 65536}]}, "forwards[0].port", "65536 is not between 1 and 65534"),
+    ({"forwards": [{**FORWARD, "targets": ["127.0.0.1:80"]}]}, "forwards[0].targets[0]", "127.0.0.1 cannot be used: 127.0.0.0/8 is a machine's own"),
+    ({"forwards": [{**FORWARD, "targets": ["0.0.0.0:80"]}]}, "forwards[0].targets[0]", "0.0.0.0/8 means this machine"),
+    ({"forwards": [{**FORWARD, "targets": ["224.0.0.1:80"]}]}, "forwards[0].targets[0]", "multicast"),
+    ({"forwards": [{**FORWARD, "targets": ["169.254.169.254:80"]}]}, "forwards[0].targets[0]", "link-local"),
+    ({"forwards": [{**FORWARD, "targets": ["255.255.255.255:80"]}]}, "forwards[0].targets[0]", "reserved"),
+    ({"forwards": [{**FORWARD, "targets": ["168.63.129.16:80"]}]}, "forwards[0].targets[0]", "Azure's own"),
+    ({"forwards": [{**FORWARD, "targets": ["10.0.1.5:80"]}]}, "forwards[0].targets[0]", "lies in hub.sharedSubnetPrefix 10.0.1.0/26"),
+    ({"forwards": [{**FORWARD, "targets": ["10.0.1.70:80"]}]}, "forwards[0].targets[0]", "lies in hub.jumpSubnetPrefix"),
+    ({"hub": original("hub", addressPrefix="169.254.0.0/24")}, "hub.addressPrefix", "169.254.0.0/24 cannot be used"),
+    ({"spokes": [*original("spokes", dnsZoneName="a.internal"), other_spoke(dnsZoneName="a.internal")]}, "spokes[1].dnsZoneName", "cannot be both 10.1.17.4 and 10.1.17.9"),
+    ({"spokes": [*original("spokes", dnsZoneName="two.corp.internal"), other_spoke()]}, "spokes[1].dnsZoneName", "the zone two.corp.internal is that of spokes[0] too"),
+    ({"spokes": [*original("spokes"), other_spoke(dnsZoneName="corp.internal")]}, "spokes[1].dnsZoneName", "the zone corp.internal is that of spokes[0] too"),
     ({"forwards": [{**FORWARD, "port": "80"}]}, "forwards[0].port", '"80" is not a whole number'),
     ({"forwards": [{**FORWARD, "port": True}]}, "forwards[0].port", "true is not a whole number"),
     ({"forwards": [{**FORWARD, "port": 18099}]}, "forwards[0].port", "own health port"),
@@ -195,7 +224,7 @@ def test_all_problems_are_collected_and_counted(tmp_path: Path) -> None:
         "forwards[1].name",
         "forwards[1].check",
     ]
-    assert caught.value.message.endswith("0 is not between 1 and 65535 (and 3 more problems)")
+    assert caught.value.message.endswith("0 is not between 1 and 65534 (and 3 more problems)")
 
 
 def test_a_misspelt_key_is_told_with_the_one_that_was_meant(tmp_path: Path) -> None:

@@ -23,6 +23,17 @@ from pydantic.alias_generators import to_camel
 from fwdctl.template.parameters.problems import did_you_mean, shown, wrong
 
 HIGHEST_PORT = 65_535
+HIGHEST_FORWARDED_PORT = 65_534
+"""Azure takes 1 to 65534 as a rule's frontend port (azure-mgmt-network, LoadBalancingRule)."""
+UNUSABLE = {
+    IPv4Network("0.0.0.0/8"): "means this machine",
+    IPv4Network("127.0.0.0/8"): "is a machine's own (loopback)",
+    IPv4Network("169.254.0.0/16"): "is for link-local addresses",
+    IPv4Network("224.0.0.0/4"): "is for multicast",
+    IPv4Network("240.0.0.0/4"): "is reserved",
+    IPv4Network("168.63.129.16/32"): "is Azure's own (DNS, DHCP, probes)",
+}
+"""Ranges in which no server and no subnet can be (azure-docs, virtual-networks-faq)."""
 
 
 def _text(pattern: str, words: str) -> PlainValidator:
@@ -44,6 +55,13 @@ def _check_range(value: int, least: int, most: int) -> int:
 
 def _between(least: int, most: int) -> AfterValidator:
     return AfterValidator(partial(_check_range, least=least, most=most))
+
+
+def _check_forwarded_port(value: int) -> int:
+    if value == HIGHEST_PORT:
+        text = f"{value} cannot be forwarded: Azure's load balancer takes 1 to {HIGHEST_FORWARDED_PORT}"
+        raise wrong(text, "Choose another port; a target may listen on it.")
+    return _check_range(value, 1, HIGHEST_FORWARDED_PORT)
 
 
 def _check_filled(items: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -70,7 +88,15 @@ def _network(value: Any) -> IPv4Network:
         raise wrong(f"{shown(value)} is not written as Azure asks", f"Write {network}.")
     if not 8 <= network.prefixlen <= 29:  # noqa: PLR2004 - Azure's limits for a subnet and a private range
         raise wrong(f"{value} has the wrong size", "Azure takes /8 to /29 here.")
+    _check_usable(value, network)
     return network
+
+
+def _check_usable(shown_value: str, network: IPv4Network) -> None:
+    for unusable, why in UNUSABLE.items():
+        if network.overlaps(unusable):
+            text = f"{shown_value} cannot be used: {unusable} {why}"
+            raise wrong(text, "Choose another, such as one of 10.0.0.0/8.")
 
 
 class Target(NamedTuple):
@@ -91,7 +117,9 @@ def _target(value: Any) -> Target:
     if re.search("[A-Za-z]", host) and ":" not in host:
         problem = f"'{host}' is a host name; the forwarder's kernel rules know addresses only"
         raise wrong(problem, "Write the server's IPv4 address.")
-    return Target(_address(host), _check_range(port, 1, HIGHEST_PORT))
+    address = _address(host)
+    _check_usable(host, IPv4Network(address))
+    return Target(address, _check_range(port, 1, HIGHEST_PORT))
 
 
 _LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
@@ -105,6 +133,7 @@ Text = Annotated[str, _text("(?s).+", "text that is not empty")]
 Name = Annotated[str, _NAME, Field(max_length=40)]
 Zone = Annotated[str, _ZONE, Field(max_length=253)]
 Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
+ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port)]
 Address = Annotated[IPv4Address, PlainValidator(_address)]
 Network = Annotated[IPv4Network, PlainValidator(_network)]
 TargetText = Annotated[Target, PlainValidator(_target), PlainSerializer(str)]
@@ -176,7 +205,7 @@ class Forward(Part):
     """
 
     name: Name
-    port: Port
+    port: ForwardedPort
     targets: Annotated[tuple[TargetText, ...], _FILLED]
     balance: Literal["roundRobin", "sourceHash"] = "roundRobin"
     check: Literal["tcp", "http", "tls", "none"] = "tcp"

@@ -41,6 +41,7 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
             text = f"'{spoke.name}' is taken: fwdctl's own are {', '.join(NAMES_TAKEN)}"
             yield Problem(f"{path}.name", text, "Choose another name.")
     yield from _unique("spokes", "name", [spoke.name for spoke in spokes])
+    yield from _zones(parameters)
     yield from _unique("forwards", "name", [forward.name for forward in forwards])
     yield from _unique("forwards", "port", [forward.port for forward in forwards])
     for index, forward in enumerate(forwards):
@@ -71,6 +72,22 @@ def _inside(path: str, address: IPv4Address, name: str, subnet: IPv4Network) -> 
         yield Problem(path, text, f"Choose one from {first} to {last}.")
 
 
+def _zones(parameters: Parameters) -> Iterator[Problem]:
+    """A resource group holds a zone once, and the zone one record: spokes that share it share the address."""
+    taken: dict[str, tuple[int, IPv4Address]] = {}
+    for index, spoke in enumerate(parameters.spokes):
+        # As resources.bicep has it.
+        default = parameters.dns_zone_name if index == 0 else f"{spoke.name}.{parameters.dns_zone_name}"
+        zone = spoke.dns_zone_name or default
+        first, address = taken.setdefault(zone, (index, spoke.endpoint_address))
+        if address != spoke.endpoint_address:
+            text = (
+                f"the zone {zone} is that of spokes[{first}] too, and its one record {parameters.host_name} "
+                f"cannot be both {address} and {spoke.endpoint_address}"
+            )
+            yield Problem(f"spokes[{index}].dnsZoneName", text, "Give each spoke a zone of its own.")
+
+
 def _unique(path: str, key: str, values: Sequence[object]) -> Iterator[Problem]:
     for index, value in enumerate(values):
         first = values.index(value)
@@ -93,6 +110,12 @@ def _forward(path: str, forward: Forward, parameters: Parameters) -> Iterator[Pr
     for index, target in enumerate(forward.targets):
         if target in forward.targets[:index]:
             yield Problem(f"{path}.targets[{index}]", f"{target} is listed twice", "Delete one of them.")
+        for name, subnet in parameters.hub.subnets.items():
+            if target.address in subnet:
+                text = f"{target} lies in hub.{name} {subnet}, where the forwarders and their clients are"
+                yield Problem(
+                    f"{path}.targets[{index}]", text, "Write the address of a server outside Azure."
+                )
         # Without the stand-in the hub's way to real servers is the user's own; only Azure knows its routes.
         if parameters.deploy_on_prem_servers and not (target.address in hub or target.address in corp):
             text = f"{target} lies outside every network that the forwarders reach: hub {hub}, corp {corp}"
