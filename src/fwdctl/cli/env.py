@@ -1,17 +1,28 @@
-"""`fwdctl env`: what the azd environment holds and what it lacks."""
+"""`fwdctl env`: what the azd environment holds, what it lacks, and what it no longer knows of."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT
-from fwdctl.output import Result
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.output import Progress, Result, console, grid, printable, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fwdctl.deployment.orphans import Orphan
 
 app = group(
     "Show and check the azd environment that fwdctl reads.",
     examples="""
     fwdctl env show
     fwdctl env check -e dev
+    fwdctl env orphans                      what removed spokes left behind
     """,
 )
 
@@ -33,3 +44,94 @@ def check(call: Call) -> Result:
     from fwdctl.azd import report
 
     return report.check(call.runtime, call.environment)
+
+
+RemoveOption = Annotated[bool, typer.Option("--remove", help="Delete them, after showing them and asking.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="With --remove: delete without asking.")]
+
+
+@command(
+    app,
+    "env orphans",
+    ENVIRONMENT,
+    OUTPUT,
+    examples="fwdctl env orphans\nfwdctl env orphans --remove\nfwdctl env orphans --remove --yes -o json",
+)
+def orphans_command(call: Call, *, remove: RemoveOption = False, yes: YesOption = False) -> Result:
+    """List what spokes left behind that were removed or renamed, and what it costs.
+
+    The exit code is 0 also if there are some.
+    """
+    from fwdctl.deployment import orphans
+
+    deployment, clients = call.load()
+    if not deployment.described:
+        raise FwdctlError(
+            "topology_missing",
+            f"FWD_TOPOLOGY is not set ({deployment.source}): nothing says what belongs to the deployment.",
+            "Run `azd env refresh`, which sets it.",
+            exit_code=ExitCode.NOT_FOUND,
+        )
+    found = orphans.find(clients, deployment)
+    if not remove or not found:
+        return _listed(found)
+    _confirm(call, found, yes=yes)
+    shown = {orphan.id for orphan in found}
+    still = [orphan for orphan in orphans.find(clients, deployment) if orphan.id in shown]
+    with Progress(call.runtime) as progress:
+        return _removed(orphans.remove_all(call.runtime, clients, still, progress))
+
+
+def _listed(found: list[Orphan]) -> Result:
+    return Result(
+        {"orphans": [_orphan(orphan) for orphan in found]},
+        table=lambda out: _table(out, found) if found else say(out, "Nothing was left behind."),
+    )
+
+
+def _removed(changes: Iterable[tuple[Orphan, FwdctlError | None]]) -> Result:
+    ended = [(orphan, error) for orphan, error in changes]
+    errors = tuple(error for _, error in ended if error is not None)
+    rows = [(orphan.kind, orphan.name, "failed" if error else "deleted") for orphan, error in ended]
+    return Result(
+        {"orphans": [{**_orphan(orphan), "deleted": error is None} for orphan, error in ended]},
+        status="failed" if errors else "succeeded",
+        exit_code=ExitCode.UNEXPECTED if errors else ExitCode.OK,
+        table=lambda out: grid(out, ("Kind", "Name", "Outcome"), rows),
+        errors=errors,
+    )
+
+
+def _orphan(orphan: Orphan) -> dict[str, Any]:
+    keys = ("kind", "name", "spoke", "state", "costs", "id")
+    return {key: getattr(orphan, key) for key in keys}
+
+
+def _table(out: Any, found: list[Orphan]) -> None:
+    rows = [(each.kind, each.name, each.state, each.costs) for each in found]
+    grid(out, ("Kind", "Name", "State", "Costs"), rows)
+
+
+def _confirm(call: Call, found: list[Orphan], *, yes: bool) -> None:
+    """Show what will be deleted and ask.
+
+    Raises:
+        FwdctlError: nobody can be asked (exit code 2), or the answer is no (1).
+    """
+    runtime = call.runtime
+    _table(console(runtime, runtime.stderr), found)
+    if yes:
+        return
+    if not runtime.may_prompt:
+        chosen = f" -e {call.environment}" if call.environment else ""
+        raise FwdctlError(
+            "confirmation_needed",
+            "Nothing was deleted: nobody can be asked here.",
+            f"If all of these may go, run `fwdctl env orphans --remove --yes{chosen}`.",
+            exit_code=ExitCode.USAGE,
+        )
+    question = f"Delete these {len(found)} resources? [y/N] "
+    runtime.stderr.write(printable(question, runtime.stderr))
+    runtime.stderr.flush()
+    if runtime.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise FwdctlError("not_confirmed", "Nothing was deleted.")

@@ -9,12 +9,15 @@ import typer
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, BoxArgument, BoxesArgument
-from fwdctl.errors import ExitCode
+from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import Progress, Result, grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fwdctl.azure.clients import Clients
+    from fwdctl.deployment import Deployment
+    from fwdctl.deployment.orphans import Orphan
     from fwdctl.jump.boxes import Change, Status
     from fwdctl.jump.session import Session
 
@@ -41,18 +44,39 @@ def status_command(call: Call, which: BoxesArgument = "all") -> Result:
 
     Example: fwdctl jump status -o json
     """
+    from fwdctl.deployment import orphans
     from fwdctl.jump import boxes
 
     deployment, clients = call.load()
     found = [_status(entry) for entry in boxes.status(clients, deployment, boxes.select(deployment, which))]
+    left = _orphans(call, clients, deployment, orphans.ENDPOINT, orphans.BOX) if which == "all" else []
+    if left:
+        suggestion = f"See `fwdctl env orphans{_environment(call)}`."
+        Progress(call.runtime).warning(f"{orphans.summary(left)} {suggestion}")
     missing = any(entry["state"] == "Missing" for entry in found)
     rows = [(entry["name"], entry["containerGroup"], entry["state"], entry["address"]) for entry in found]
     return Result(
-        {"boxes": found},
+        {"boxes": found, "orphans": [{"kind": o.kind, "name": o.name, "state": o.state} for o in left]},
         status="failed" if missing else "succeeded",
         exit_code=ExitCode.NOT_FOUND if missing else ExitCode.OK,
         table=lambda console: grid(console, ["box", "container group", "state", "address"], rows),
     )
+
+
+def _orphans(call: Call, clients: Clients, deployment: Deployment, *kinds: str) -> list[Orphan]:
+    """What spokes left behind that are gone; not to know is a warning."""
+    from fwdctl.deployment import orphans
+
+    try:
+        return orphans.find(clients, deployment, kinds)
+    except FwdctlError as error:
+        text = f"Whether removed spokes left a jump box behind is not known: {error.message}"
+        Progress(call.runtime).warning(text)
+        return []
+
+
+def _environment(call: Call) -> str:
+    return f" -e {call.environment}" if call.environment else ""
 
 
 def _status(entry: Status) -> dict[str, Any]:
@@ -83,14 +107,17 @@ def start_command(call: Call, which: BoxesArgument) -> Result:
 
 @command(app, "jump stop", ENVIRONMENT, RESOURCE_GROUP, OUTPUT)
 def stop_command(call: Call, which: BoxesArgument) -> Result:
-    """Stop boxes; a stopped box costs nothing.
+    """Stop boxes; a stopped box costs nothing. `all` includes those of spokes that are no longer deployed.
 
     Example: fwdctl jump stop all
     """
+    from fwdctl.deployment import orphans
     from fwdctl.jump import boxes
 
     deployment, clients = call.load()
     chosen = boxes.select(deployment, which)
+    if which == "all":
+        chosen += tuple(orphan.box for orphan in _orphans(call, clients, deployment, orphans.BOX))
     with Progress(call.runtime) as progress:
         progress.step(f"Stopping {', '.join(box.name for box in chosen)}")
         changes = boxes.stop(call.runtime, clients, deployment, chosen)

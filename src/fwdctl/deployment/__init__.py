@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.deployment.locate import Place, locate, read
 from fwdctl.deployment.topology import Box, Deployment, Forward, Hub, Spoke
+from fwdctl.output import printable
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
@@ -35,7 +36,8 @@ def load(
 
     deployment = read(locate(runtime, environment=environment, resource_group=resource_group))
     if announce or runtime.debug:
-        runtime.stderr.write(f"Using {deployment.resource_group} ({deployment.source}).\n")
+        text = f"Using {deployment.resource_group} ({deployment.source}).\n"
+        runtime.stderr.write(printable(text, runtime.stderr))
     clients = Clients(log_in(runtime, deployment.subscription_id), runtime)
     if discover and not deployment.complete:
         from fwdctl.deployment.discover import complete

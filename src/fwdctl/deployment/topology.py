@@ -73,6 +73,7 @@ class Deployment:
         spokes: in the template's order, as the forwards.
         source: for people, where this was read.
         complete: False while only the jump boxes are known.
+        described: whether FWD_TOPOLOGY says what belongs to it, rather than Azure what is there.
     """
 
     resource_group: str
@@ -82,6 +83,7 @@ class Deployment:
     forwards: tuple[Forward, ...]
     source: str
     complete: bool = True
+    described: bool = False
 
     @property
     def boxes(self) -> tuple[Box, ...]:
@@ -118,6 +120,7 @@ def _deployment(document: Any, subscription: str | None, source: str) -> Deploym
         tuple(_spoke(spoke) for spoke in document.get("spokes") or ()),
         tuple(_forward(forward) for forward in document.get("forwards") or ()),
         source,
+        described=True,
     )
 
 

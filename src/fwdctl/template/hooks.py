@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.azd import environment as azd_environment
 from fwdctl.azure.scale_sets import outdated_instances
-from fwdctl.deployment import load
+from fwdctl.deployment import load, orphans
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.jump import boxes
-from fwdctl.output import Progress, Result
+from fwdctl.output import Progress, Result, printable
 from fwdctl.template import cloudinit, parameters, sshkey
 from fwdctl.template.files import find_template
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
+    from fwdctl.deployment.orphans import Orphan
     from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
     from fwdctl.template.cloudinit import CloudInit
@@ -105,16 +106,24 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     deployment, clients = load(runtime, environment=wanted, discover=False)
     with Progress(runtime) as progress:
         progress.step("Stopping the jump boxes")
-        changes = boxes.stop(runtime, clients, deployment, boxes.select(deployment, "all"))
+        left = _orphans(clients, deployment, progress)
+        former = tuple(orphan.box for orphan in left if orphan.kind == orphans.BOX)
+        changes = boxes.stop(runtime, clients, deployment, boxes.select(deployment, "all") + former)
         errors = tuple(_tell(progress, change) for change in changes)
         old = _outdated(clients, deployment, progress)
+        if former:
+            left = _orphans(clients, deployment, progress)  # their states have changed
+        if left:
+            suggestion = "`fwdctl env orphans --remove` deletes it, after asking."
+            progress.warning(f"{orphans.summary(left)} {suggestion}")
     if old:
-        runtime.stderr.write(_renewal(deployment, old))
+        runtime.stderr.write(printable(_renewal(deployment, old), runtime.stderr))
     runtime.stderr.write("\nNext:  fwdctl probe spoke     test the way from each spoke to the servers\n")
     failed = any(errors)
     return Result(
         data={
             "boxes": [_change_json(change) for change in changes],
+            "orphans": [{"kind": orphan.kind, "name": orphan.name} for orphan in left],
             "outdatedForwarders": old,
         },
         status="failed" if failed else "succeeded",
@@ -145,6 +154,15 @@ def _change_json(change: Change) -> dict[str, Any]:
     stopped, failed = change.outcome == "stopped", change.outcome == "failed"
     note = "" if stopped or failed else change.outcome
     return {"name": change.box.name, "stopped": stopped, "note": note, "failed": failed}
+
+
+def _orphans(clients: Clients, deployment: Deployment, progress: Progress) -> list[Orphan]:
+    """What removed spokes left behind; not to know is a warning."""
+    try:
+        return orphans.find(clients, deployment)
+    except FwdctlError as error:
+        progress.warning(f"Whether removed spokes left something behind is not known: {error.message}")
+        return []
 
 
 def _outdated(clients: Clients, deployment: Deployment, progress: Progress) -> list[str]:

@@ -1,0 +1,285 @@
+"""What removed and renamed spokes leave behind: Azure deletes nothing that a template no longer names.
+
+An orphan carries the hub box's `azd-env-name`, has a name that the template gives a spoke's parts
+(infra/modules/spoke.bicep, resources.bicep) with a spoke that the topology does not know, and is tied to that
+spoke's network. What is the user's own in the same resource group fails one of the three.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fwdctl.azure.errors import ArmFailure
+from fwdctl.deployment.topology import Box
+from fwdctl.errors import FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fwdctl.azure.clients import Clients
+    from fwdctl.deployment.topology import Deployment
+    from fwdctl.output import Progress
+    from fwdctl.runtime import Runtime
+
+TAG = "azd-env-name"
+NO_SPOKES = frozenset({"hub", "corp"})
+SPOKE_SUBNETS = frozenset({"cp", "apps", "jump", "linked"})
+
+CONNECTION, ENDPOINT, BOX, LINK, ZONE, NETWORK = (
+    "endpoint connection",
+    "private endpoint",
+    "jump box",
+    "zone link",
+    "DNS zone",
+    "network",
+)
+ORDER = (CONNECTION, ENDPOINT, BOX, LINK, ZONE, NETWORK)
+"""What must go first: a network has to be empty before it can be deleted, a zone without links."""
+PREFIXES = {BOX: "ci-", ENDPOINT: "pep-", NETWORK: "vnet-", LINK: "vnet-"}
+TYPES = {
+    "microsoft.containerinstance/containergroups": BOX,
+    "microsoft.network/privateendpoints": ENDPOINT,
+    "microsoft.network/privatednszones/virtualnetworklinks": LINK,
+    "microsoft.network/privatednszones": ZONE,
+    "microsoft.network/virtualnetworks": NETWORK,
+}
+RESOURCES = "2021-04-01"
+API_VERSIONS = {BOX: "2025-09-01", LINK: "2024-06-01", ZONE: "2024-06-01"}
+NETWORK_API = "2025-05-01"
+COSTS = {ENDPOINT: "costs by the hour", ZONE: "costs by the month"}
+COSTS_NOTHING = "costs nothing"
+
+DELETION_TIMEOUT = 300.0
+POLL = 1.0
+RELEASE_TIMEOUT = 120.0
+"""Seconds in which Azure may still take a network for used by what was just deleted from it."""
+NOT_FOUND = 404
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A resource that belongs to no spoke any more.
+
+    Attributes:
+        kind: one of ORDER.
+        spoke: of which it was.
+        state: what Azure says of it now.
+        costs: in words.
+        container: of a box, the name of its container.
+    """
+
+    kind: str
+    name: str
+    spoke: str
+    id: str
+    state: str
+    costs: str
+    container: str = ""
+
+    @property
+    def box(self) -> Box:
+        return Box(self.spoke, self.name, self.container)
+
+
+def find(clients: Clients, deployment: Deployment, kinds: Iterable[str] = ORDER) -> list[Orphan]:
+    """The orphans of some kinds, in the order in which they may be deleted.
+
+    None where nothing says what belongs to the deployment (no FWD_TOPOLOGY).
+
+    Raises:
+        FwdctlError: Azure cannot be asked.
+    """
+    if not deployment.described or deployment.hub.box is None:
+        return []
+    group = f"/subscriptions/{clients.subscription_id}/resourceGroups/{deployment.resource_group}"
+    search = _Search(clients, deployment, group)
+    return [orphan for kind in ORDER if kind in set(kinds) for orphan in search.of(kind)]
+
+
+class _Search:
+    """One look at a resource group."""
+
+    def __init__(self, clients: Clients, deployment: Deployment, group: str) -> None:
+        self._clients = clients
+        self._service = (
+            f"{group}/providers/Microsoft.Network/privateLinkServices/{deployment.hub.link_service}"
+        )
+        self._zones = {spoke.zone for spoke in deployment.spokes}
+        own = deployment.hub.box.group if deployment.hub.box else ""
+        self._token = own.rpartition("-")[2]
+        self._kept = NO_SPOKES | {spoke.name for spoke in deployment.spokes}
+        self._kept_names = {box.group for box in deployment.boxes}
+        self._kept_names |= {spoke.endpoint for spoke in deployment.spokes}
+        listed = list(clients.list(f"{group}/resources", RESOURCES))
+        self._links = [each for each in listed if TYPES.get(each["type"].lower()) == LINK]
+        environments = {_tag(each) for each in listed if each["name"] == own} - {""}
+        self._listed = [each for each in listed if _tag(each) in environments]
+
+    def of(self, kind: str) -> Iterator[Orphan]:
+        if kind == CONNECTION:
+            yield from self._connections()
+            return
+        for each in self._listed:
+            spoke = self._former_spoke(kind, each)
+            if TYPES.get(each["type"].lower()) != kind or not spoke:
+                continue
+            try:
+                document = self._clients.request("GET", each["id"], API_VERSIONS.get(kind, NETWORK_API))
+            except ArmFailure as error:
+                if error.status != NOT_FOUND:  # the list may be older than the resource's end
+                    raise
+                continue
+            if (state := self._state(kind, spoke, document["properties"])) is not None:
+                yield _orphan(kind, spoke, each["id"], state, document)
+
+    def _former_spoke(self, kind: str, listed: Document) -> str:
+        """The spoke that a resource's name tells, if the topology does not have it; empty otherwise."""
+        if kind == ZONE:
+            return self._zones_spoke(listed)
+        name = listed["id"].rpartition("/")[2]
+        named = re.fullmatch(f"{PREFIXES[kind]}(.+)-{re.escape(self._token)}", name)
+        if named is None or named[1] in self._kept or name in self._kept_names:
+            return ""
+        return named[1]
+
+    def _zones_spoke(self, zone: Document) -> str:
+        """The spoke to which alone a zone is linked."""
+        if zone["name"] in self._zones:
+            return ""
+        below = f"{zone['id']}/virtualNetworkLinks/".lower()
+        spokes = {
+            self._former_spoke(LINK, link) for link in self._links if link["id"].lower().startswith(below)
+        }
+        return spokes.pop() if len(spokes) == 1 else ""
+
+    def _state(self, kind: str, spoke: str, properties: Document) -> str | None:
+        """The state in words; None for what only looks like a spoke's."""
+        network = f"/virtualNetworks/vnet-{spoke}-{self._token}".lower()
+        if kind == BOX:
+            subnets = [subnet["id"].lower() for subnet in properties.get("subnetIds") or ()]
+            state = (properties.get("instanceView") or {}).get("state") or properties["provisioningState"]
+            return str(state) if subnets and all(f"{network}/" in subnet for subnet in subnets) else None
+        if kind == ENDPOINT:
+            ours = [each for each in _connections_of(properties) if self._is_service(each)]
+            return _status(ours[0]) if ours and f"{network}/" in properties["subnet"]["id"].lower() else None
+        if kind == LINK:
+            return "linked" if properties["virtualNetwork"]["id"].lower().endswith(network) else None
+        if kind == ZONE:
+            return f"{properties.get('numberOfRecordSets', 0)} record sets"
+        names = {subnet["name"] for subnet in properties.get("subnets") or ()}
+        alone = names >= SPOKE_SUBNETS and not properties.get("virtualNetworkPeerings")
+        return f"{len(names)} subnets" if alone else None
+
+    def _is_service(self, connection: Document) -> bool:
+        service = str(connection["properties"].get("privateLinkServiceId") or "")
+        return service.lower() == self._service.lower()
+
+    def _connections(self) -> Iterator[Orphan]:
+        """The link service's side, which stays when only the endpoint goes."""
+        try:
+            service = self._clients.request("GET", self._service, NETWORK_API)
+        except ArmFailure as error:
+            if error.status != NOT_FOUND:
+                raise
+            return
+        group = self._service.lower().partition("/providers/")[0] + "/"
+        for each in service["properties"].get("privateEndpointConnections") or ():
+            endpoint = str((each["properties"].get("privateEndpoint") or {}).get("id") or "")
+            spoke = self._former_spoke(ENDPOINT, {"id": endpoint})
+            if spoke and endpoint.lower().startswith(group):
+                yield _orphan(CONNECTION, spoke, each["id"], _status(each), each)
+
+
+def _orphan(kind: str, spoke: str, resource_id: str, state: str, document: Document) -> Orphan:
+    costs = COSTS.get(kind, COSTS_NOTHING)
+    container = ""
+    if kind == BOX:
+        costs = COSTS_NOTHING if state in {"Stopped", "Succeeded", "Failed"} else "costs by the second"
+        container = next((each["name"] for each in document["properties"].get("containers") or ()), "")
+    name = resource_id.rpartition("/")[2]
+    if kind == LINK:
+        name = f"{resource_id.split('/')[-3]}/{name}"
+    return Orphan(kind, name, spoke, resource_id, state, costs, container)
+
+
+def summary(orphans: Iterable[Orphan]) -> str:
+    """For people, one line; empty where there is none."""
+    named = ", ".join(f"{orphan.kind} {orphan.name} ({orphan.state}, {orphan.costs})" for orphan in orphans)
+    return f"Left behind by spokes that are no longer deployed: {named}." if named else ""
+
+
+def remove_all(
+    runtime: Runtime, clients: Clients, orphans: Iterable[Orphan], progress: Progress
+) -> Iterator[tuple[Orphan, FwdctlError | None]]:
+    """Delete orphans in their order; after a failure nothing more of the same spoke is deleted."""
+    failed: dict[str, str] = {}
+    for orphan in orphans:
+        what = f"{orphan.kind} {orphan.name}"
+        error: FwdctlError | None = None
+        if orphan.spoke in failed:
+            text = f"{what} was not deleted, because {failed[orphan.spoke]} was not."
+            error = FwdctlError("orphan_skipped", text)
+        else:
+            progress.step(f"Deleting {what}")
+            try:
+                remove(runtime, clients, orphan)
+            except FwdctlError as refused:
+                error = FwdctlError(refused.code, f"{what}: {refused.message}", refused.suggestion)
+                failed[orphan.spoke] = what
+        if error is None:
+            progress.done(f"{what} deleted")
+        else:
+            progress.failed(error.message)
+        yield orphan, error
+
+
+def remove(runtime: Runtime, clients: Clients, orphan: Orphan) -> None:
+    """Delete one and wait until Azure does not have it any more.
+
+    Raises:
+        FwdctlError: Azure refuses, or it is still there after five minutes.
+    """
+    version = API_VERSIONS.get(orphan.kind, NETWORK_API)
+    deadline = runtime.clock() + RELEASE_TIMEOUT
+    while True:
+        try:
+            _is_there(clients, "DELETE", orphan.id, version)
+            break
+        except ArmFailure as error:
+            if not re.match("InUse|AnotherOperation", error.arm_code) or runtime.clock() > deadline:
+                raise
+            runtime.sleep(5 * POLL)
+    deadline = runtime.clock() + DELETION_TIMEOUT
+    while _is_there(clients, "GET", orphan.id, version):
+        if runtime.clock() > deadline:
+            text = f"It is still there {DELETION_TIMEOUT:.0f} s after its deletion began."
+            raise FwdctlError("orphan_not_deleted", text, "Look again later with `fwdctl env orphans`.")
+        runtime.sleep(POLL)
+
+
+def _is_there(clients: Clients, method: str, resource_id: str, version: str) -> bool:
+    try:
+        clients.request(method, resource_id, version)
+    except ArmFailure as error:
+        if error.status != NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+def _tag(listed: Document) -> str:
+    return str((listed.get("tags") or {}).get(TAG) or "")
+
+
+def _connections_of(properties: Document) -> list[Document]:
+    kinds = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
+    return [connection for kind in kinds for connection in properties.get(kind) or ()]
+
+
+def _status(connection: Document) -> str:
+    state = connection["properties"].get("privateLinkServiceConnectionState") or {}
+    return str(state.get("status") or "Unknown")

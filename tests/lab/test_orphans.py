@@ -1,0 +1,94 @@
+"""A spoke is removed from the template: what it leaves behind is seen, stopped and removed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import ROOT
+from fwdctl.output import Progress
+from fwdctl.runtime import Runtime
+from fwdlab.cli.deploy import azure_of, deploy
+from fwdlab.cli.labs import client_of
+from fwdlab.cli.setup import environment_of, prepare
+from support.programs import RunningLab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.lab
+
+LEFT = [
+    ("endpoint connection", "Approved", "costs nothing"),
+    ("private endpoint", "Approved", "costs by the hour"),
+    ("jump box", "Running", "costs by the second"),
+    ("zone link", "linked", "costs nothing"),
+    ("DNS zone", "2 record sets", "costs by the month"),
+    ("network", "4 subnets", "costs nothing"),
+]
+
+
+def provision(lab: RunningLab, home: Path, spokes: list[dict[str, Any]], number: int, key: str) -> None:
+    """What `azd provision` does with a template of these spokes."""
+    document = json.loads((ROOT / "infra" / "main.parameters.json").read_text("utf-8"))
+    document["parameters"]["spokes"] = {"value": spokes}
+    file = home / "main.parameters.json"
+    file.write_text(json.dumps(document))
+    runtime = Runtime(environ=lab.base, cwd=home)
+    plan = replace(prepare(runtime, None, file), name=f"lab-{number}")
+    plan.parameters["sshPublicKey"] = {"value": key}  # that of machines does not change
+    with azure_of(runtime, client_of(lab.name, runtime)) as clients:
+        outputs = deploy(runtime, clients, plan, Progress(runtime))
+    lab.environ |= environment_of(outputs)
+
+
+@pytest.fixture
+def removed(tmp_path: Path, worker_id: str) -> Iterator[RunningLab]:
+    """Two spokes were deployed, then one only; all boxes run."""
+    document = json.loads((ROOT / "infra" / "main.parameters.json").read_text("utf-8"))
+    (first,) = document["parameters"]["spokes"]["value"]
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNCQ3uC2frP8VY9VlLtFzfWjTTuPDVPzWQlpInPBeni"
+    lab = RunningLab.up(tmp_path, f"orphans-{worker_id}", "--empty")
+    try:
+        provision(lab, tmp_path, [first, {**first, "name": "old"}], 1, key)
+        provision(lab, tmp_path, [first], 2, key)
+        yield lab
+    finally:
+        lab.down()
+
+
+def test_what_a_removed_spoke_leaves_is_listed_stopped_and_removed(removed: RunningLab) -> None:
+    box = next(each["name"] for each in orphans(removed) if each["kind"] == "jump box")
+    assert box.startswith("ci-old-")
+    assert [(each["kind"], each["state"], each["costs"]) for each in orphans(removed)] == LEFT
+
+    status = removed.fwdctl("jump", "status", "-o", "json")
+    assert f"jump box {box} (Running, costs by the second)" in status.stderr
+    assert "See `fwdctl env orphans`." in status.stderr
+    assert [each["name"] for each in status.json["data"]["boxes"]] == ["hub", "spoke"]
+
+    stopped = removed.fwdctl("jump", "stop", "all", "-o", "json").json["data"]["boxes"]
+    assert (stopped[-1]["containerGroup"], stopped[-1]["outcome"]) == (box, "stopped")
+    assert "(Stopped, costs nothing)" in removed.fwdctl("jump", "status").stderr
+
+    refused = removed.fwdctl("env", "orphans", "--remove", "-o", "json", expect=2)
+    assert refused.json["errors"][0]["code"] == "confirmation_needed"
+    assert box in refused.stderr
+    assert len(orphans(removed)) == len(LEFT)
+
+    done = removed.fwdctl("env", "orphans", "--remove", "--yes", "-o", "json")
+    assert all(each["deleted"] for each in done.json["data"]["orphans"])
+    assert done.stderr.count("(✓) Done:") == len(LEFT)
+    assert orphans(removed) == []
+    assert removed.fwdctl("env", "orphans").stdout == "Nothing was left behind.\n"
+    assert "orphans" not in removed.fwdctl("jump", "status").stderr
+    assert removed.fwdctl("probe", "all").returncode == 0
+
+
+def orphans(lab: RunningLab) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = lab.fwdctl("env", "orphans", "-o", "json").json["data"]["orphans"]
+    return found
