@@ -180,6 +180,8 @@ class _Search:
 
     def _connections(self) -> Iterator[Orphan]:
         """The link service's side, which stays when only the endpoint goes."""
+        if self._service.endswith("/"):  # the topology names none
+            return
         try:
             service = self._clients.request("GET", self._service, NETWORK_API)
         except ArmFailure as error:
