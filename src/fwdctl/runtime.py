@@ -71,6 +71,7 @@ class Runtime:
         cwd: where project files are searched from.
         stdout: data only.
         stderr: everything else.
+        again: `--cwd DIR` with a blank before it where the user gave it, for commands that are suggested.
         no_prompt: never ask, even on a terminal.
         debug: tracebacks and HTTP details (redacted) on stderr.
         clock: monotonic seconds.
@@ -82,6 +83,7 @@ class Runtime:
     stdin: TextIO = field(default_factory=lambda: sys.stdin)
     stdout: TextIO = field(default_factory=lambda: sys.stdout)
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    again: str = ""
     no_prompt: bool = False
     debug: bool = False
     clock: Callable[[], float] = time.monotonic

@@ -270,6 +270,19 @@ def test_env_check_says_what_is_missing_and_which_step_sets_it(folder: Path) -> 
     assert ran.envelope["data"]["missing"] == list(steps)
 
 
+def test_suggested_commands_repeat_what_chose_the_environment(folder: Path, tmp_path: Path) -> None:
+    (folder / ".azure" / "other").mkdir()
+    (folder / ".azure" / "other" / ".env").write_text('SSH_PUBLIC_KEY="x"\nCLOUD_INIT_FWD="x"\n')
+    elsewhere = make_runtime(tmp_path / "notes", {"AZURE_SUBSCRIPTION_ID": "s", "AZURE_LOCATION": "l"})
+    ran = run(elsewhere, "env", "check", "-e", "other", "--cwd", "..")
+    where = f"--cwd {tmp_path / 'notes' / '..'}"
+    assert f"azd provision -e other {where}" in ran.stdout
+    assert ran.stderr.endswith(
+        f"Suggestion: Run `azd hooks run preprovision -e other {where}`; "
+        f"`azd up -e other {where}` takes every step.\n"
+    )
+
+
 def test_env_check_is_content_with_a_provisioned_environment(folder: Path) -> None:
     run(runtime_in(folder), "hook", "preprovision")
     with (folder / ".azure" / "dev" / ".env").open("a") as stream:

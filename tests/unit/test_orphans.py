@@ -271,6 +271,8 @@ def test_the_environment_that_was_named_is_named_again(runtime: Runtime, arm: Fa
     ran = run(runtime, "env", "orphans", "--remove", "-e", "other")
     assert "run `fwdctl env orphans --remove --yes -e other`" in ran.stderr
     assert "See `fwdctl env orphans -e other`." in run(runtime, "jump", "status", "-e", "other").stderr
+    ran = run(runtime, "--cwd", ".", "jump", "status")
+    assert f"See `fwdctl env orphans --cwd {runtime.cwd}`." in ran.stderr
 
 
 def test_a_terminal_obeys_no_name(runtime: Runtime, arm: FakeArm) -> None:

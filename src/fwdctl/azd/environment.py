@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -41,11 +42,13 @@ class AzdEnvironment:
         name: as in `azd env list`.
         project: the folder of azure.yaml.
         values: the environment's values; secrets among them.
+        again: the options that chose it, with a blank before each, for commands that are suggested.
     """
 
     name: str
     project: Path
     values: Mapping[str, str] = field(repr=False)
+    again: str = ""
 
     @property
     def directory(self) -> Path:
@@ -60,7 +63,7 @@ class AzdEnvironment:
         """
         if missing := ", ".join(name for name in names if not self.values.get(name)):
             text = f"The azd environment '{self.name}' is not provisioned: {missing} not set."
-            raise _error("not_provisioned", text, "Run `azd provision` (or `azd up`), which sets them.")
+            raise _error("not_provisioned", text, f"Run `azd provision{self.again}`, which sets them.")
 
 
 def find_project(start: Path) -> Path:
@@ -132,7 +135,8 @@ def load(runtime: Runtime, wanted: str | None = None) -> AzdEnvironment:
     """
     project = find_project(runtime.cwd)
     name = choose(project, runtime.environ, wanted)
-    return AzdEnvironment(name, project, read_values(project / ".azure" / name / ".env"))
+    again = (f" -e {shlex.quote(name)}" if wanted else "") + runtime.again
+    return AzdEnvironment(name, project, read_values(project / ".azure" / name / ".env"), again)
 
 
 def read_values(path: Path) -> dict[str, str]:
@@ -185,7 +189,7 @@ def run_azd(runtime: Runtime, *arguments: str) -> str:
     if azd is None:
         text = "The Azure Developer CLI `azd` is not on PATH."
         raise _error("azd_not_found", text, "Install it: https://aka.ms/azd-install")
-    name, suggestion = f"azd {' '.join(arguments[:2])}", "Try `azd env get-values` by hand."
+    name, suggestion = f"azd {' '.join(arguments[:2])}", f"Try `azd env get-values{runtime.again}` by hand."
     try:
         done = subprocess.run(
             [azd, *arguments],

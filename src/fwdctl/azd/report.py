@@ -63,7 +63,7 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
     """
     environment = azd_environment.load(runtime, wanted)
     checks = [
-        {"name": name, "state": _state(runtime, environment, name), "setBy": step}
+        {"name": name, "state": _state(runtime, environment, name), "setBy": step + environment.again}
         for name, step in NEEDS.items()
     ]
     missing = [check for check in checks if check["state"] == "missing"]
@@ -77,7 +77,9 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
     if not missing:
         return Result(data, table=table)
     text = f"The azd environment '{environment.name}' lacks {len(missing)} of {len(checks)} values."
-    suggestion = f"Run `{missing[0]['setBy']}`" + ("; `azd up` takes every step." if missing[1:] else ".")
+    suggestion = f"Run `{missing[0]['setBy']}`" + (
+        f"; `azd up{environment.again}` takes every step." if missing[1:] else "."
+    )
     error = FwdctlError("not_provisioned", text, suggestion, exit_code=ExitCode.NOT_FOUND)
     return Result(data, "failed", error.exit_code, table=table, errors=(error,))
 

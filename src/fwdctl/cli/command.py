@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,13 @@ class Call:
     output: OutputFormat = OutputFormat.table
     environment: str | None = None
     resource_group: str | None = None
+
+    @property
+    def again(self) -> str:
+        """What chose the deployment, with a blank before each option, for commands that are suggested."""
+        chosen = {"-e": self.environment, "-g": self.resource_group}
+        options = [f" {option} {shlex.quote(name)}" for option, name in chosen.items() if name]
+        return "".join([*options, self.runtime.again])
 
     def load(self, *, announce: bool = True) -> tuple[Deployment, Clients]:
         """As `fwdctl.deployment.load`, for the deployment that the options mean."""
@@ -112,7 +120,9 @@ def narrow(*, cwd: Path | None, debug: bool, no_prompt: bool, **known: Any) -> I
             "Name an existing directory after --cwd.",
             exit_code=ExitCode.USAGE,
         )
+    again = runtime.again if cwd is None else f" --cwd {shlex.quote(str(where))}"
     debug, no_prompt = runtime.debug or debug, runtime.no_prompt or no_prompt
-    current = replace(current, runtime=replace(runtime, cwd=where, debug=debug, no_prompt=no_prompt))
+    runtime = replace(runtime, cwd=where, again=again, debug=debug, no_prompt=no_prompt)
+    current = replace(current, runtime=runtime)
     CURRENT.set(current)
     return current

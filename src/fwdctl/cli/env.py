@@ -69,7 +69,7 @@ def orphans_command(call: Call, *, remove: RemoveOption = False, yes: YesOption 
         raise FwdctlError(
             "topology_missing",
             f"FWD_TOPOLOGY is not set ({deployment.source}): nothing says what belongs to the deployment.",
-            "Run `azd env refresh`, which sets it.",
+            f"Run `azd env refresh{call.again}`, which sets it.",
             exit_code=ExitCode.NOT_FOUND,
         )
     found = orphans.find(clients, deployment)
@@ -123,11 +123,10 @@ def _confirm(call: Call, found: list[Orphan], *, yes: bool) -> None:
     if yes:
         return
     if not runtime.may_prompt:
-        chosen = f" -e {call.environment}" if call.environment else ""
         raise FwdctlError(
             "confirmation_needed",
             "Nothing was deleted: nobody can be asked here.",
-            f"If all of these may go, run `fwdctl env orphans --remove --yes{chosen}`.",
+            f"If all of these may go, run `fwdctl env orphans --remove --yes{call.again}`.",
             exit_code=ExitCode.USAGE,
         )
     question = f"Delete these {len(found)} resources? [y/N] "

@@ -51,7 +51,7 @@ def status_command(call: Call, which: BoxesArgument = "all") -> Result:
     found = [_status(entry) for entry in boxes.status(clients, deployment, boxes.select(deployment, which))]
     left = _orphans(call, clients, deployment, orphans.ENDPOINT, orphans.BOX) if which == "all" else []
     if left:
-        suggestion = f"See `fwdctl env orphans{_environment(call)}`."
+        suggestion = f"See `fwdctl env orphans{call.again}`."
         Progress(call.runtime).warning(f"{orphans.summary(left)} {suggestion}")
     missing = any(entry["state"] == "Missing" for entry in found)
     rows = [(entry["name"], entry["containerGroup"], entry["state"], entry["address"]) for entry in found]
@@ -73,10 +73,6 @@ def _orphans(call: Call, clients: Clients, deployment: Deployment, *kinds: str) 
         text = f"Whether removed spokes left a jump box behind is not known: {error.message}"
         Progress(call.runtime).warning(text)
         return []
-
-
-def _environment(call: Call) -> str:
-    return f" -e {call.environment}" if call.environment else ""
 
 
 def _status(entry: Status) -> dict[str, Any]:
