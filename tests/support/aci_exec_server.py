@@ -41,7 +41,7 @@ class Damage:
     put: bytes | None = b""
 
 
-@dataclass
+@dataclass(slots=True)
 class Faults:
     """What goes wrong.
 
