@@ -88,7 +88,7 @@ def bench_help() -> list[Row]:
         "-X",
         "importtime",
         "-c",
-        "import sys; sys.argv=['fwdctl','--help']; import fwdctl.__main__ as m; m.main()",
+        "import sys; sys.argv=['fwdctl','--help']; import fwdctl.main as m; m.main()",
     ]
     imported = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False).stderr
     if " azure" in imported:

@@ -7,6 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from fwdctl.__main__ import main
+from fwdctl.main import main
 
 sys.exit(main(["hook", "preprovision"]))

@@ -158,9 +158,13 @@ type jumpType = {
   @description('Container image. It needs sh, and python3, curl or wget for probing.')
   image: string
 
-  @description('Seconds after which a running jump box ends by itself, so that a forgotten one stops costing.')
+  @description('Seconds after which a jump box that was started with `fwdctl jump start` ends by itself, so that a forgotten one stops costing.')
   @minValue(60)
   lifetimeSeconds: int
+
+  @description('Seconds after which a jump box ends by itself that nobody has kept with `fwdctl jump start` and that no fwdctl works with. Default 600.')
+  @minValue(300)
+  unattendedSeconds: int?
 }
 
 @export()

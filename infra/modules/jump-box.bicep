@@ -22,6 +22,29 @@ var containerName = 'jump'
 // A group in a network has to open a port; nothing listens on it.
 var port = 80
 
+// The box ends itself: soon, unless `fwdctl` writes into /tmp/fwdctl-life that somebody is at work (renew), or that
+// the box is to stay for its whole lifetime. So one whose client was killed does not go on costing. The first process
+// of a container gets no signal that it has no handler for.
+var life = '''
+trap 'exit 0' TERM INT
+life=/tmp/fwdctl-life
+left=$1
+while [ $left -gt 0 ]; do
+  word=
+  if [ -s $life ]; then
+    read -r word <$life
+    : >$life
+  fi
+  case $word in
+    renew) [ $left -gt $1 ] || left=$1 ;;
+    stay) left=$2 ;;
+  esac
+  sleep 5 &
+  wait $!
+  left=$((left - 5))
+done
+'''
+
 resource containerGroup 'Microsoft.ContainerInstance/containerGroups@2025-09-01' = {
   name: name
   location: location
@@ -50,7 +73,7 @@ resource containerGroup 'Microsoft.ContainerInstance/containerGroups@2025-09-01'
         name: containerName
         properties: {
           image: jump.image
-          command: ['/bin/sh', '-c', 'sleep ${jump.lifetimeSeconds}']
+          command: ['/bin/sh', '-c', life, 'sh', '${jump.?unattendedSeconds ?? 600}', '${jump.lifetimeSeconds}']
           ports: [
             {
               port: port

@@ -1,40 +1,17 @@
-"""Run the app; the only place that maps every way in which it can end to a message and an exit code."""
+"""The program's first lines: a signal ends it in order from here on, before anything slow is imported."""
 
 from __future__ import annotations
 
-import errno
 import gc
 import os
 import signal
 import sys
-import traceback
-from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
 
-import typer
-
-from fwdctl.cli import registry
-from fwdctl.cli.app import app
-from fwdctl.cli.command import CURRENT, Invocation
-from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import OutputFormat, render_error
-from fwdctl.runtime import Runtime, UnwritableError, replace_closed_streams
-
+TYPE_CHECKING = False  # the module of that name takes longer to import than this one
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from typing import NoReturn
 
-
-def main(argv: Sequence[str] | None = None, runtime: Runtime | None = None) -> int:
-    """Run one command line and return its exit code.
-
-    Args:
-        argv: the words after the program's name; the process's own by default.
-        runtime: the outside world; the process's own by default.
-    """
-    words = list(sys.argv[1:] if argv is None else argv)
-    outer = runtime or Runtime()
-    command = " ".join(_command_words(words))
-    return guard(lambda: _run(words), Invocation(outer, command, _wanted_format(words)))
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def run() -> NoReturn:
@@ -43,135 +20,63 @@ def run() -> NoReturn:
     Both cost a warm probe a tenth of its time. Nothing relies on exit handlers: what has to be undone is
     undone before `main` returns.
     """
+    signals = _Signals()
     gc.disable()
-    ended_by = _end_in_order()
+    from fwdctl.main import main
+    from fwdctl.runtime import replace_closed_streams
+
     replace_closed_streams()
-    code = main()
-    if ended_by and code == ExitCode.INTERRUPTED:
-        code = 128 + ended_by[0]  # as the shell tells that a signal ended a program
-    with suppress(OSError, ValueError):
-        sys.stdout.flush()
-    with suppress(OSError, ValueError):
-        sys.stderr.flush()
+    try:
+        signals.interrupt()
+        try:
+            code = main()
+        finally:
+            signals.leave()
+    except KeyboardInterrupt:
+        signals.leave()
+        code = INTERRUPTED
+    if signals.came and code == INTERRUPTED:
+        code = 128 + signals.came  # as the shell tells that a signal ended a program
+    for stream in (sys.stdout, sys.stderr):
+        try:  # noqa: SIM105 - contextlib would have to be imported for this
+            stream.flush()
+        except (OSError, ValueError):
+            pass
     os._exit(code)
 
 
-def _end_in_order() -> list[int]:
-    """Let SIGTERM and SIGHUP undo what is under way, as Ctrl-C does; the list tells which one came."""
-    came: list[int] = []
+class _Signals:
+    """What SIGINT, SIGTERM and SIGHUP do; one that was ignored from the start, as nohup does, stays so."""
 
-    def interrupt(number: int, _frame: object) -> NoReturn:
-        came.append(number)
+    def __init__(self) -> None:
+        named = (
+            getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")
+        )  # Windows has no HUP
+        self._numbers = [
+            number
+            for number in named
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN
+        ]
+        self.came = 0
+        """Number of the last one that interrupted the work."""
+        self.leave()
+
+    def leave(self) -> None:
+        """While there is nothing to undo: end at once."""
+        for number in self._numbers:
+            signal.signal(number, lambda number, _frame: os._exit(128 + number))
+
+    def interrupt(self) -> None:
+        """While there may be: all of them do as Ctrl-C does."""
+        for number in self._numbers:
+            if number == signal.SIGINT:  # known as such to asyncio
+                signal.signal(number, signal.default_int_handler)
+            else:
+                signal.signal(number, self._raise)
+
+    def _raise(self, number: int, _frame: object) -> None:
+        self.came = number
         raise KeyboardInterrupt
-
-    for name in ("SIGTERM", "SIGHUP"):  # Windows lacks the second
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores it
-            signal.signal(number, interrupt)
-    return came
-
-
-def guard(action: Callable[[], int], invocation: Invocation) -> int:
-    """Run something and turn whatever it raises into a message and an exit code.
-
-    Args:
-        action: returns an exit code.
-        invocation: runtime, command and format for messages until the action narrows them in `CURRENT`.
-    """
-    token = CURRENT.set(invocation)
-    try:
-        try:
-            code = action()
-            invocation.runtime.stdout.flush()
-        except Exception as error:  # noqa: BLE001 - the one place that maps them all
-            code = _report(error)
-        except KeyboardInterrupt:
-            code = ExitCode.INTERRUPTED
-    finally:
-        CURRENT.reset(token)
-    return int(code)
-
-
-def _run(words: list[str]) -> int:
-    # Outside standalone mode Typer hands errors on and returns the code of typer.Exit.
-    code = typer.main.get_command(app).main(args=words, prog_name="fwdctl", standalone_mode=False)
-    return code if isinstance(code, int) else ExitCode.OK
-
-
-def _report(error: Exception) -> int:
-    current = CURRENT.get()
-    if _reader_left(error):
-        return _give_up_stdout(current.runtime)
-    if isinstance(error, typer.Abort):  # a question that was answered with Ctrl-C or Ctrl-D
-        return ExitCode.INTERRUPTED
-    if current.runtime.debug:
-        traceback.print_exception(error, file=current.runtime.stderr)
-    command, output = current.command, current.output
-    if isinstance(error, FwdctlError):
-        known = error
-    elif isinstance(error, UnwritableError):
-        known = FwdctlError("output_not_written", f"Cannot write the output: {error.strerror}.")
-        output = OutputFormat.table  # a document on stdout would fail as well
-    elif isinstance(error, typer.TyperException):
-        known = _usage(error)
-    else:
-        known = FwdctlError(
-            "unexpected",
-            f"{type(error).__name__}: {' '.join(str(error).split())}",
-            "Run again with --debug for the traceback; if it stays, report it.",
-        )
-    with suppress(OSError):  # where nothing can be told the exit code is all there is
-        return render_error(current.runtime, command, known, output)
-    return known.exit_code
-
-
-def _reader_left(error: Exception) -> bool:
-    """Whether nobody reads our output any more; Windows calls that an invalid argument (EINVAL)."""
-    if sys.platform == "win32" and isinstance(error, OSError) and error.errno == errno.EINVAL:
-        return error.filename is None
-    return isinstance(error, BrokenPipeError)
-
-
-def _usage(error: typer.TyperException) -> FwdctlError:
-    context = getattr(error, "ctx", None)
-    where = context.command_path if context is not None else "fwdctl"
-    suggestion = f"See `{where} --help`."
-    # Typer keeps the class to itself.
-    parameters = context.command.params if context is not None else ()
-    if type(error).__name__ == "NoSuchOption" and any(each.name == "command" for each in parameters):
-        suggestion = f"Put `--` before a command that has options of its own, or see `{where} --help`."
-    message = " ".join(error.format_message().split())
-    return FwdctlError("usage", message, suggestion, exit_code=ExitCode.USAGE)
-
-
-def _give_up_stdout(runtime: Runtime) -> int:
-    """The reader of a pipe went away: say nothing, and let the interpreter's last flush succeed."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), runtime.stdout.fileno())
-    return ExitCode.UNEXPECTED
-
-
-def _command_words(words: Sequence[str]) -> list[str]:
-    """The group and the command of a line that may not even parse, for the envelope of its failure."""
-    for index, word in enumerate(words):
-        if not word.startswith("-") and registry.exists(word):
-            following = words[index + 1 : index + 2]
-            return [word, *(name for name in following if not name.startswith("-"))]
-    return []
-
-
-def _wanted_format(words: Sequence[str]) -> OutputFormat:
-    """The format asked for, found without parsing; what follows `--` belongs to another program."""
-    own = words[: words.index("--")] if "--" in words else words
-    wanted = ""
-    for index, word in enumerate(own):
-        if word in {"-o", "--output"}:
-            wanted = own[index + 1] if index + 1 < len(own) else ""
-        elif word.startswith("--output="):
-            wanted = word.removeprefix("--output=")
-        elif word.startswith("-o"):
-            wanted = word.removeprefix("-o").removeprefix("=")
-    return OutputFormat(wanted) if wanted in OutputFormat.__members__ else OutputFormat.table
 
 
 if __name__ == "__main__":

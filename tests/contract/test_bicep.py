@@ -284,11 +284,10 @@ def test_a_jump_box_ends_by_itself() -> None:
     assert hub["properties"] == spokes["properties"]
     assert hub["properties"]["restartPolicy"] == "Never"
     [container] = hub["properties"]["containers"]
-    assert container["properties"]["command"] == [
-        "/bin/sh",
-        "-c",
-        "[format('sleep {0}', parameters('jump').lifetimeSeconds)]",
-    ]
+    *shell, _life, _name, unattended, lifetime = container["properties"]["command"]
+    assert shell == ["/bin/sh", "-c"]
+    assert unattended == "[format('{0}', coalesce(tryGet(parameters('jump'), 'unattendedSeconds'), 600))]"
+    assert lifetime == "[format('{0}', parameters('jump').lifetimeSeconds)]"
     assert PARAMETERS["jump"]["image"].startswith("mcr.microsoft.com/")
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import typer
 
-from fwdctl.__main__ import main
 from fwdctl.cli import registry
+from fwdctl.main import main
 from support.frame import project
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def test_a_registered_group_that_cannot_be_imported_is_named(tmp_path: Path) -> 
 
 def test_our_own_groups_are_found_without_asking_for_others() -> None:
     program = (
-        "import sys\nfrom fwdctl.cli import registry\nfrom fwdctl.__main__ import main\n"
+        "import sys\nfrom fwdctl.cli import registry\nfrom fwdctl.main import main\n"
         "registry.registered = lambda: sys.exit('asked for others')\n"
         "sys.exit(main(['probe', '--help']))\n"
     )
@@ -138,7 +138,7 @@ def test_our_own_groups_are_found_without_asking_for_others() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["env", "--help"], ["jump", "--help"], ["probe", "--help"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     program = (
-        "import sys\nfrom fwdctl.__main__ import main\n"
+        "import sys\nfrom fwdctl.main import main\n"
         f"code = main({words!r})\n"
         "heavy = {'azure', 'msal', 'knack', 'aiohttp', 'rich', 'websockets', 'yaml', 'dotenv', 'requests', 'asyncio'}\n"
         "loaded = sorted(heavy & {name.partition('.')[0] for name in sys.modules})\n"
@@ -296,7 +296,7 @@ def test_completion_of_nodes_and_of_faults_in_force_asks_the_lab_once(
 def test_completion_imports_nothing_heavy(tmp_path: Path, line: str) -> None:
     project(tmp_path, f"RESOURCE_GROUP_NAME=rg-dev\nFWD_TOPOLOGY={quoted(topology('shop'))}\n")
     program = (
-        "import sys\nfrom fwdctl.__main__ import main\n"
+        "import sys\nfrom fwdctl.main import main\n"
         "try:\n    main([])\nexcept SystemExit:\n    pass\n"
         "heavy = {'azure', 'msal', 'knack', 'aiohttp', 'rich', 'websockets', 'yaml', 'requests', 'cryptography'}\n"
         "loaded = sorted(heavy & {name.partition('.')[0] for name in sys.modules})\n"

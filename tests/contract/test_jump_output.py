@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fwdctl.jump import session
 from support.fake_arm import CONTAINERS, container_group
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def test_exec_whose_end_is_unknown_is_5(world: World) -> None:
     )
 
 
-def test_status_start_and_stop(world: World) -> None:
+def test_status_start_and_stop(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    life = world.cwd / "life"
+    monkeypatch.setattr(session, "LIFE", str(life))
     world.arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Stopped"))
     assert world.run("jump", "status", "-o", "json") == 0
     boxes = world.envelope["data"]["boxes"]
@@ -44,6 +47,7 @@ def test_status_start_and_stop(world: World) -> None:
     assert set(boxes[0]) == {"name", "containerGroup", "state", "address", "image", "reason"}
     assert world.run("jump", "start", "spoke", "-o", "json") == 0
     assert world.envelope["data"]["boxes"][0]["outcome"] == "already running"
+    assert life.read_text() == "stay\n"
     world.arm.on("POST", f"{CONTAINERS}/ci-spoke/stop", (204, None, {}))
     assert world.run("jump", "stop", "all", "-o", "json") == 0
     assert [box["outcome"] for box in world.envelope["data"]["boxes"]] == ["already stopped", "stopped"]

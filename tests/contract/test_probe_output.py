@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.aci_exec_server import Damage
 from support.fake_arm import CONTAINERS, NETWORK, container_group
 
 if TYPE_CHECKING:
@@ -329,14 +330,14 @@ def test_the_exit_code_does_not_depend_on_the_format(world: World) -> None:
 
 
 def test_lost_frames_are_inconclusive(world: World) -> None:
-    world.shells.faults.drop_output = 800
+    world.shells.faults.output = (Damage(1400),)
     assert world.run("probe", "spoke", "-o", "json") == 5
     assert world.envelope["status"] == "inconclusive"
     assert world.shells.connections == 2  # one retry
 
 
 def test_one_lost_frame_leads_to_a_second_run(world: World) -> None:
-    world.shells.faults.drop_output = 800
+    world.shells.faults.output = (Damage(1400),)
     world.shells.faults.connections = 1
     assert world.run("probe", "spoke") == 0
 

@@ -87,7 +87,7 @@ def test_preprovision_sets_all_in_one_call(folder: Path) -> None:
 
 
 def test_the_shim_runs_the_sources_beside_it(folder: Path) -> None:
-    (folder / "src" / "fwdctl" / "__main__.py").write_text(
+    (folder / "src" / "fwdctl" / "main.py").write_text(
         "def main(words):\n    print('beside', words)\n    return 9\n"
     )
     done = run_shim(folder, "preprovision")

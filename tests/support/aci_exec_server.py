@@ -10,7 +10,7 @@ import select
 import signal
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +28,20 @@ pty = pytest.importorskip("pty", reason="a container's terminal cannot be imitat
 PASSWORD = "p w[[EOM]]"
 
 
-@dataclass
+@dataclass(frozen=True)
+class Damage:
+    """What happens to one byte of a stream: lost, doubled, or another in its place.
+
+    Attributes:
+        position: counted over one connection.
+        put: what comes in its place; None for the byte twice.
+    """
+
+    position: int
+    put: bytes | None = b""
+
+
+@dataclass(slots=True)
 class Faults:
     """What goes wrong.
 
@@ -36,28 +49,31 @@ class Faults:
         empty_first: an empty message before any other.
         text: output as text messages instead of binary ones.
         split: output in messages of this size.
-        drop_output: position of an output byte that is lost, counted over one connection.
-        drop_input: likewise of an input byte.
+        output: damage to what the shell says.
+        input: damage to what it is told.
         cut_output: connection closed after this many bytes of output.
-        connections: how many first connections have the faults drop_* and cut_*; later ones are sound.
+        connections: how many first connections are damaged or cut; later ones are sound.
         max_message: longer messages from the client are cut to this length.
         silent: the shell never answers.
+        shell: which program it has as its shell; the server's if empty.
     """
 
     empty_first: bool = False
     text: bool = False
     split: int = 0
-    drop_output: int | None = None
-    drop_input: int | None = None
+    output: tuple[Damage, ...] = ()
+    input: tuple[Damage, ...] = ()
     cut_output: int | None = None
     connections: int = 1 << 30
     max_message: int = 1 << 30
     silent: bool = False
+    shell: tuple[str, ...] = ()
+    seen: int = field(default=0, init=False)
 
 
 @dataclass
 class AciExecServer:
-    """A running server; `ticket` is what the exec call would answer."""
+    """A running server; `ticket` is what the exec call would answer, with faults of its own or the server's."""
 
     port: int = 0
     faults: Faults = field(default_factory=Faults)
@@ -66,37 +82,44 @@ class AciExecServer:
     connections: int = 0
     pids: list[int] = field(default_factory=list)
     finished: threading.Event = field(default_factory=threading.Event)
+    _tickets: dict[str, Faults] = field(default_factory=dict)
 
-    def ticket(self) -> Ticket:
-        return Ticket(f"ws://127.0.0.1:{self.port}/exec", PASSWORD)
+    def ticket(self, faults: Faults | None = None) -> Ticket:
+        path = f"/exec/{id(faults)}"
+        if faults is not None:
+            self._tickets[path] = faults
+        return Ticket(f"ws://127.0.0.1:{self.port}{path}", PASSWORD)
 
     def handle(self, socket: ServerConnection) -> None:
         if socket.recv() != PASSWORD:
             socket.close(1008)
             return
         self.connections += 1
-        faulty = self.connections <= self.faults.connections
-        if self.faults.empty_first:
+        faults = self._tickets.get(socket.request.path if socket.request else "", self.faults)
+        faults.seen += 1
+        sound = faults.seen > faults.connections
+        if sound:
+            faults = replace(faults, output=(), input=(), cut_output=None)
+        if faults.empty_first:
             socket.send(b"")
-        if self.faults.silent:
+        if faults.silent:
             with suppress(ConnectionClosed):
                 while True:
                     socket.recv()
             return
+        shell = faults.shell or self.shell
         pid, terminal = pty.fork()
         if pid == 0:
             os.chdir("/")
             signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and children inherit that
             os.execve(  # noqa: S606 - no shell in between is wanted
-                self.shell[0], list(self.shell), {"PATH": os.environ["PATH"], "TERM": "xterm", **self.environ}
+                shell[0], list(shell), {"PATH": os.environ["PATH"], "TERM": "xterm", **self.environ}
             )
         self.pids.append(pid)
-        writer = threading.Thread(
-            target=self._input, args=(socket, terminal, pid), kwargs={"faulty": faulty}, daemon=True
-        )
+        writer = threading.Thread(target=_input, args=(socket, terminal, pid, faults), daemon=True)
         writer.start()
         try:
-            self._output(socket, terminal, faulty=faulty)
+            _output(socket, terminal, faults)
         finally:
             socket.close()
             writer.join(5)
@@ -106,43 +129,43 @@ class AciExecServer:
             os.waitpid(pid, 0)
             self.finished.set()
 
-    def _output(self, socket: ServerConnection, terminal: int, *, faulty: bool) -> None:
-        seen = 0
-        with suppress(OSError, ConnectionClosed):
-            while data := os.read(terminal, 65536):
-                if faulty:
-                    data, seen = _without(data, seen, self.faults.drop_output)
-                    cut = self.faults.cut_output
-                    if cut is not None and seen >= cut:
-                        return
-                size = self.faults.split or len(data) or 1
-                for at in range(0, len(data), size):
-                    piece = data[at : at + size]
-                    socket.send(piece.decode("latin-1") if self.faults.text else piece)
 
-    def _input(self, socket: ServerConnection, terminal: int, pid: int, *, faulty: bool) -> None:
-        seen = 0
-        with suppress(OSError, ConnectionClosed):
-            for message in socket:
-                data = message.encode() if isinstance(message, str) else message
-                data = data[: self.faults.max_message]
-                if faulty:
-                    data, seen = _without(data, seen, self.faults.drop_input)
-                while data:
-                    select.select([], [terminal], [], 5)
-                    data = data[os.write(terminal, data) :]
-        # The client is gone: the terminal hangs up, as in the service.
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGHUP)
+def _output(socket: ServerConnection, terminal: int, faults: Faults) -> None:
+    seen = 0
+    with suppress(OSError, ConnectionClosed):
+        while data := os.read(terminal, 65536):
+            said, seen = _damaged(data, seen, faults.output), seen + len(data)
+            if faults.cut_output is not None and seen >= faults.cut_output:
+                return
+            size = faults.split or len(said) or 1
+            for at in range(0, len(said), size):
+                piece = said[at : at + size]
+                socket.send(piece.decode("latin-1") if faults.text else piece)
 
 
-def _without(data: bytes, seen: int, position: int | None) -> tuple[bytes, int]:
-    """Lose the byte at one position of a stream of which `seen` bytes have gone by."""
-    end = seen + len(data)
-    if position is not None and seen <= position < end:
-        at = position - seen
-        data = data[:at] + data[at + 1 :]
-    return data, end
+def _input(socket: ServerConnection, terminal: int, pid: int, faults: Faults) -> None:
+    seen = 0
+    with suppress(OSError, ConnectionClosed):
+        for message in socket:
+            data = message.encode() if isinstance(message, str) else message
+            data = data[: faults.max_message]
+            told, seen = _damaged(data, seen, faults.input), seen + len(data)
+            while told:
+                select.select([], [terminal], [], 5)
+                told = told[os.write(terminal, told) :]
+    # The client is gone: the terminal hangs up, as in the service.
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGHUP)
+
+
+def _damaged(data: bytes, seen: int, damages: tuple[Damage, ...]) -> bytes:
+    """The next bytes of a stream of which `seen` have gone by."""
+    pieces = [bytes([byte]) for byte in data]
+    for damage in damages:
+        at = damage.position - seen
+        if 0 <= at < len(pieces):
+            pieces[at] = pieces[at] * 2 if damage.put is None else damage.put
+    return b"".join(pieces)
 
 
 @contextmanager

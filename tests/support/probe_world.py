@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.__main__ import main
+from fwdctl.main import main
 from fwdctl.runtime import Runtime
 
 if TYPE_CHECKING:

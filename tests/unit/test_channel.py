@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fwdctl.channel import Channel, Outcome, Request
+from fwdctl.channel import Channel, Outcome, Request, framing
 from fwdctl.channel.socket import connect
 from fwdctl.errors import FwdctlError
-from support.aci_exec_server import AciExecServer, aci_exec_server
+from support.aci_exec_server import AciExecServer, Damage, aci_exec_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,8 +70,10 @@ def test_output_larger_than_every_buffer(sound: AciExecServer) -> None:
 
 def test_no_command_is_127_and_a_signal_is_128_plus(sound: AciExecServer) -> None:
     missing = run(sound, "no-such-command")
-    assert missing.status == 127
-    assert b"no-such-command" in missing.stderr
+    expected = b"The box has no program 'no-such-command' that can be run.\n"
+    assert (missing.status, missing.stderr) == (127, expected)
+    forbidden = run(sound, "/etc/passwd")
+    assert (forbidden.status, forbidden.stderr) == (126, expected.replace(b"no-such-command", b"/etc/passwd"))
     killed = run(sound, "sh", "-c", "kill -9 $$")
     assert (killed.status, killed.stderr) == (137, b"")
 
@@ -176,7 +178,7 @@ def test_shells_that_edit_lines(server: AciExecServer, shell: tuple[str, ...]) -
     assert run(server, "printf", "%s", "a\tb!c").stdout == b"a\tb!c"
 
 
-@pytest.mark.parametrize("tools", [["od"], ["base64"], ["python3"]], ids=str)
+@pytest.mark.parametrize("tools", [["cksum", "od"], ["cksum", "base64"], ["python3"]], ids=str)
 def test_boxes_with_few_tools(server: AciExecServer, tools: list[str], tmp_path: Path) -> None:
     directory = _toolbox(tmp_path, tools)
     server.environ["PATH"] = directory
@@ -184,15 +186,25 @@ def test_boxes_with_few_tools(server: AciExecServer, tools: list[str], tmp_path:
     assert (outcome.status, outcome.stdout, outcome.stderr) == (4, b"a\0\xff", b"e\n")
 
 
-def test_a_box_without_any_encoder_says_so(server: AciExecServer, tmp_path: Path) -> None:
-    server.environ["PATH"] = _toolbox(tmp_path, [])
+@pytest.mark.parametrize("tools", [["cksum", "od"], ["cksum", "base64"], ["python3"]], ids=str)
+def test_stdin_of_boxes_with_few_tools(server: AciExecServer, tools: list[str], tmp_path: Path) -> None:
+    server.environ["PATH"] = _toolbox(tmp_path, [*tools, "stty"])
+    outcome = run(server, "sh", "-c", 'while read -r l; do echo "$l"; done', stdin=b"line\n" * 1000)
+    assert (outcome.status, outcome.stdout) == (0, b"line\n" * 1000)
+
+
+@pytest.mark.parametrize("tools", [[], ["base64"], ["cksum"]], ids=str)
+def test_a_box_that_can_prove_nothing_says_so(
+    server: AciExecServer, tmp_path: Path, tools: list[str]
+) -> None:
+    server.environ["PATH"] = _toolbox(tmp_path, tools)
     outcome = run(server, "echo", "hi")
     assert outcome.state == "unsupported"
-    assert "base64" in outcome.detail
+    assert "cksum" in outcome.detail
 
 
 def _toolbox(directory: Path, tools: list[str]) -> str:
-    """A PATH with the given tools; without cksum, and without dd where python3 has to do it all."""
+    """A PATH with the given tools; without dd where python3 has to do it all."""
     wanted = {"sh", "sleep", "kill", *tools} | (set() if "python3" in tools or not tools else {"dd"})
     for tool in wanted:
         found = sys.executable if tool == "python3" else shutil.which(tool)
@@ -206,7 +218,7 @@ IN_THE_PAYLOAD = 2000
 
 
 def test_a_lost_character_is_noticed(server: AciExecServer) -> None:
-    server.faults.drop_output = IN_THE_PAYLOAD
+    server.faults.output = (Damage(IN_THE_PAYLOAD),)
     outcome = run(server, "head", "-c", "20000", "/dev/zero")
     assert outcome.state == "damaged"
     assert outcome.inconclusive
@@ -214,21 +226,61 @@ def test_a_lost_character_is_noticed(server: AciExecServer) -> None:
 
 
 def test_a_lost_character_leads_to_a_second_run_where_that_is_harmless(server: AciExecServer) -> None:
-    server.faults.drop_output = IN_THE_PAYLOAD
+    server.faults.output = (Damage(IN_THE_PAYLOAD),)
     server.faults.connections = 1
     outcome = run(server, "head", "-c", "20000", "/dev/zero", idempotent=True)
     assert (outcome.state, outcome.stdout, server.connections) == ("completed", bytes(20000), 2)
 
 
-@pytest.mark.parametrize("position", [700, 1500, 2500])
-def test_a_character_lost_on_the_way_in_never_runs_a_damaged_program(
-    server: AciExecServer, position: int
-) -> None:
-    server.faults.drop_input = position
+def test_a_damaged_greeting_leads_to_a_second_connection(server: AciExecServer) -> None:
+    """Nothing has run then, so that it is tried again even though nobody said that it is idempotent."""
+    server.faults.input = (Damage(50, b"X"),)
     server.faults.connections = 1
+    outcome = run(server, "echo", "hi")
+    assert (outcome.state, outcome.stdout, server.connections) == ("completed", b"hi\n", 2)
+
+
+@pytest.mark.parametrize("put", [b"", None, b"X", b"\n"], ids=["lost", "doubled", "changed", "a new line"])
+@pytest.mark.parametrize("position", [700, 1500, 2500])
+def test_a_damaged_program_is_asked_for_again(
+    server: AciExecServer, position: int, put: bytes | None
+) -> None:
+    server.faults.input = (Damage(position, put),)
     outcome = run(server, "echo", "x" * 3000)
-    # Not started and therefore tried again, even though nobody said that it is idempotent.
-    assert (outcome.state, outcome.stdout, server.connections) == ("completed", b"x" * 3000 + b"\n", 2)
+    assert (outcome.state, outcome.stdout, server.connections) == ("completed", b"x" * 3000 + b"\n", 1)
+
+
+@pytest.mark.parametrize("put", [b"", None, b"X", b"\n"], ids=["lost", "doubled", "changed", "a new line"])
+@pytest.mark.parametrize("position", [2500, 4000, 6000])
+def test_damaged_stdin_is_asked_for_again(server: AciExecServer, position: int, put: bytes | None) -> None:
+    server.faults.input = (Damage(position, put),)
+    data = b"0123456789abcdef" * 400
+    outcome = run(server, "cat", stdin=data)
+    assert (outcome.state, outcome.stdout, server.connections) == ("completed", data, 1)
+
+
+def test_a_last_line_of_stdin_that_loses_its_end_is_asked_for(server: AciExecServer) -> None:
+    """Nothing follows that would show it, so it takes a second."""
+    program = framing.program((b"cat",), "b", has_stdin=True)
+    before = framing.greeting("0" * 12, "0" * 8) + framing.program_lines(program, "b")
+    stdin = framing.stdin_line(1, "dx", "b") + framing.stdin_line(2, "q", "b")
+    server.faults.input = (Damage(len(before + stdin) - 1),)
+    outcome = run(server, "cat", stdin=b"x")
+    assert (outcome.state, outcome.stdout) == ("completed", b"x")
+
+
+def test_a_program_that_never_arrives_whole_is_not_started(server: AciExecServer) -> None:
+    server.faults.input = tuple(Damage(at, b"?") for at in range(700, 100_000, 500))
+    outcome = run(server, "echo", "hi")
+    assert (outcome.state, outcome.status, server.connections) == ("not_started", None, 2)
+    assert outcome.detail == "the command arrived damaged 5 times"
+
+
+def test_stdin_that_never_arrives_whole_is_inconclusive(server: AciExecServer) -> None:
+    server.faults.input = tuple(Damage(at, b"?") for at in range(2600, 100_000, 500))
+    outcome = run(server, "cat", stdin=b"x" * 20_000)
+    assert (outcome.state, outcome.status) == ("damaged", None)
+    assert "standard input" in outcome.detail
 
 
 def test_a_cut_is_inconclusive_and_not_repeated(server: AciExecServer) -> None:

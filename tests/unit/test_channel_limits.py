@@ -53,26 +53,33 @@ class Box:
     @property
     def nonce(self) -> bytes:
         """From the greeting; empty before it came."""
-        return self.sent.partition(b" r\\n' ")[2].partition(b";")[0]
+        return self.sent.partition(b'"$l" sh ')[2].partition(b" ")[0]
+
+    @property
+    def has_program(self) -> bool:
+        """Whether its end marks have come."""
+        return b"\n. " in self.sent
+
+
+READY = f"@N r b {framing.LOADER}\n".encode()
+NOTHING = b"@N E o 0\n@N k o 4294967295\n@N E e 0\n@N k e 4294967295\n"
 
 
 def runs(box: Box) -> bytes:
     """The command ends as soon as its program has come."""
-    script = b"@N r\n" + b"@N s b\n@N E o 0\n@N k o -\n@N E e 0\n@N k e -\n@N x 0 0\n" * (
-        b".\n.\n" in box.sent
-    )
-    return script.replace(b"N", box.nonce) if box.nonce else b"# "
+    script = READY + (b"@N s\n" + NOTHING + b"@N x 0 0\n") * box.has_program
+    return script.replace(b"@N", b"@" + box.nonce) if box.nonce else b"# "
 
 
 def hangs(box: Box) -> bytes:
     """The program runs and says nothing more."""
     if not box.nonce:
         return b"# "
-    if b".\n.\n" not in box.sent:
-        return b"@N r\n".replace(b"N", box.nonce)
+    if not box.has_program:
+        return READY.replace(b"@N", b"@" + box.nonce)
     first = b"heard" not in box.sent
     box.sent += b"heard"
-    return b"@N s b\n".replace(b"N", box.nonce) if first else b""
+    return b"@N s\n".replace(b"N", box.nonce) if first else b""
 
 
 def run(box: Box, monkeypatch: pytest.MonkeyPatch, timeout: float | None) -> Outcome:
@@ -89,7 +96,7 @@ def test_a_command_that_hangs_has_its_whole_time_after_the_start(monkeypatch: py
     box = Box(hangs)
     assert run(box, monkeypatch, timeout=45.0).state == "timeout"
     assert (box.starts, box.now) == (1, START_SECONDS + 45.0)
-    assert box.sent.endswith(framing.KILL)
+    assert box.sent.endswith(b" kill\n")
 
 
 def test_time_that_ends_before_the_program_was_sent_is_no_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def test_start_that_fails_says_why(arm: FakeArm, runtime: Runtime) -> None:
     assert "pull access denied" in change.detail
 
 
-@pytest.mark.parametrize("before", ["Stopped", "Failed"])
+@pytest.mark.parametrize("before", ["Stopped", "Failed", "Succeeded"])
 def test_the_state_of_before_is_not_taken_for_a_start_that_failed(
     arm: FakeArm, runtime: Runtime, before: str
 ) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fwdctl import deployment
-from fwdctl.__main__ import main
 from fwdctl.deployment import Box, Deployment, Hub, Spoke
+from fwdctl.main import main
 from fwdctl.runtime import Runtime
 from support.aci_exec_server import AciExecServer, aci_exec_server
 from support.fake_arm import CONTAINERS, container_group, fake_arm

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from fwdctl import __main__
 from fwdctl.cli.command import Invocation, command
 from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.main import guard
 from fwdctl.output import Result
 from support.frame import Stream, make_runtime, project, run
 
@@ -26,7 +26,7 @@ def guarded(runtime: Runtime, action: Callable[[Runtime], Result], *words: str) 
     app = typer.Typer()
     command(app, "x y", OUTPUT)(lambda call: action(call.runtime))
     parsed = typer.main.get_command(app)
-    return __main__.guard(lambda: parsed.main(args=[*words], standalone_mode=False), Invocation(runtime))
+    return guard(lambda: parsed.main(args=[*words], standalone_mode=False), Invocation(runtime))
 
 
 def fails_with(error: BaseException) -> Callable[[Runtime], Result]:
@@ -72,7 +72,7 @@ def test_a_remote_exit_code_is_passed_on(tmp_path: Path) -> None:
 
 def test_a_reader_that_went_away_is_silent(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom fwdctl.__main__ import guard\nfrom fwdctl.cli.command import Invocation\n"
+        "import sys\nfrom fwdctl.main import guard\nfrom fwdctl.cli.command import Invocation\n"
         "from fwdctl.runtime import Runtime\nrt = Runtime()\n"
         "def action():\n    sys.stdin.read()\n    rt.stdout.write('x' * 100000)\n    return 0\n"
         "sys.exit(guard(action, Invocation(rt)))\n"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fwdctl.channel import Request
 from fwdctl.errors import FwdctlError
+from fwdctl.jump import session as module
 from fwdctl.jump.session import Session
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
@@ -19,6 +21,7 @@ from support.jump_boxes import GROUP, MOVING_409, ONE, SPOKE, group, starts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from support.fake_arm import FakeArm
 
@@ -69,13 +72,58 @@ def test_a_stopped_box_is_started_and_stopped_again(
     assert arm.calls[-1] == ("POST", f"{GROUP}/stop")
 
 
+@pytest.fixture
+def life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the box's first process would read."""
+    path = tmp_path / "life"
+    monkeypatch.setattr(module, "LIFE", str(path))
+    return path
+
+
 @posix
-def test_keep_running(arm: FakeArm, shells: AciExecServer, runtime: Runtime) -> None:
+def test_keep_running_tells_the_box_to_stay(
+    arm: FakeArm, shells: AciExecServer, runtime: Runtime, life: Path
+) -> None:
     admits(arm, shells, STOPPED_409)
     starts(arm, group("Stopped"), group("Running"))
     with session(runtime, arm, keep_running=True) as box:
         box.run(Request(("true",), timeout=60))
+        assert not life.exists()
     assert ("POST", f"{GROUP}/stop") not in arm.calls
+    assert life.read_text() == "stay\n"
+
+
+@posix
+def test_boxes_that_are_to_stay_are_told_so(
+    arm: FakeArm, shells: AciExecServer, runtime: Runtime, life: Path
+) -> None:
+    admits(arm, shells)
+    module.stay(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    assert life.read_text() == "stay\n"
+    assert runtime.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_a_box_that_cannot_be_told_to_stay_is_a_warning(arm: FakeArm, runtime: Runtime) -> None:
+    arm.fail("POST", f"{GROUP}/containers/jump/exec", 403, "AuthorizationFailed")
+    module.stay(runtime, arm.client(), ONE, [SPOKE], Progress(runtime))
+    said = runtime.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "spoke (ci-spoke) may end by itself after some minutes" in said
+
+
+@posix
+def test_a_box_is_told_that_somebody_works_with_it(
+    arm: FakeArm, shells: AciExecServer, runtime: Runtime, life: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RENEWAL", 0.05)
+    admits(arm, shells)
+    wait = f"until [ -s {life} ]; do sleep 0.1; done; cat {life}; echo stay >{life}; sleep 0.5; cat {life}"
+    with session(runtime, arm) as box:
+        outcome = box.run(Request(("sh", "-c", wait), timeout=60))
+    assert outcome.stdout == b"renew\nstay\n"
+    told = len(arm.calls)
+    assert told > 2
+    time.sleep(0.5)
+    assert len(arm.calls) <= told + 1
 
 
 def test_a_start_of_a_minute_leaves_exec_its_patience(arm: FakeArm) -> None:

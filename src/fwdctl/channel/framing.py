@@ -3,20 +3,24 @@
 The container's exec service hands over a terminal with a shell behind it and nothing else that can be
 relied on: no exit status, no argument splitting, no message boundaries, sometimes a character lost. So
 everything that goes in is short lines of printable ASCII, and everything that comes out is a line that
-starts with a nonce, carries a sequence number and its own length, and is summed up by a CRC at the end of
-each stream.
+starts with a nonce. Both directions are summed up with CRCs, and nothing counts before it is proven:
+
+- The loader, the first line's shell text, is sent back whole and compared before anything else is sent.
+- The program follows in lines, `p TEXT`, and a mark with its CRC; the box runs it if that is right.
+- A line of stdin is `CRC NUMBER dTEXT`, or `CRC NUMBER q` at the end. The box passes lines on in order and
+  asks again from the first that did not arrive as it was sent.
 
 Frames, each `@NONCE KIND ...` on a line of its own:
 
-    r                   the shell has read the first line and listens
-    b LENGTH            the program arrived damaged and was not run
-    u                   the box has none of the tools that the program's encoder needs
-    s ENCODING          the program runs; b: base64, h: hexadecimal
+    r TOOLS LOADER      the loader runs; b: cksum and base64, h: cksum and od, p: python3, u: none of them
+    b                   the program arrived damaged; once more
+    s                   the program runs
     o|e SEQ LENGTH TEXT stdout or stderr, encoded
     E o|e COUNT         that stream has ended after COUNT lines
-    k o|e CRC BYTES     POSIX cksum over its encoded lines, `-` where the box has no cksum
-    a                   a line of stdin was passed on
-    x STATUS STATUS     the command ended; twice, so that no digit is lost unnoticed
+    k o|e CRC           of its encoded lines
+    a COUNT COUNT       lines of stdin passed on so far; twice, so that no digit is lost unnoticed
+    n COUNT COUNT       likewise, and what was sent after them has to be sent again
+    x STATUS STATUS     the command ended; the frame comes twice, in case that one is lost
 """
 
 from __future__ import annotations
@@ -28,20 +32,37 @@ from dataclasses import dataclass, field
 
 FRAME_BYTES = 40
 """Longest message sent: portals and clients saw input beyond 50 characters cut (azure-sdk-for-node#5127)."""
-LINE_CHARS = 500
-"""Longest input line; a terminal in canonical mode takes 4095."""
-KILL = b"k\n"
-LEAVE = b"x\n"
-END_OF_STDIN = b"q\n"
+LINE_CHARS = 1900
+"""Longest input line; a terminal in canonical mode takes 4095, and two lines are under way."""
 
-_ENCODER = r"""
+_LOADER = r"""
+n=$1;w=$2;t=u;
+h(){ command -v $1 >/dev/null 2>&1;};
+c(){ cksum;};
+if h cksum&&h dd&&h base64;then t=b;
+elif h cksum&&h dd&&h od;then t=h;
+elif h python3;then t=p;c(){ python3 -c "import sys,zlib;print(zlib.crc32(sys.stdin.buffer.read()))";};fi;
+printf "\n@%s r %s %s\n" $n $t "$3";
+[ $t = u ]&&exit;
+while p=;do while IFS= read -r l||exit;do case $l in .*)break;;esac;p=$p${l#??};done;
+s=$(printf %s "$p"|c);
+[ ". ${s%% *}" = "$l" ]&&break;
+[ "$p" ]&&printf "@%s b\n" $n;
+done;
+eval "$(printf %b "$p")"
+"""
+LOADER = "".join(_LOADER.splitlines())
+"""Tools first, then the program until it is what was sent. A `'` cannot stand in it."""
+
+_BASES = {"b": "base64", "h": "od -An -v -tx1"}
+_SHELL_ENCODER = r"""
 e() {
   set -f
   IFS='
 '
   k=$({
     i=0
-    while c=$(dd bs=12288 count=1 2>/dev/null | b); [ -n "$c" ]; do
+    while c=$(dd bs=12288 count=1 2>/dev/null | @BASE@); [ -n "$c" ]; do
       for l in $c; do
         i=$((i+1))
         printf '@%s %s %s %s %s\n' "$n" "$1" "$i" "${#l}" "$l" >&3
@@ -49,49 +70,78 @@ e() {
       done
     done
     printf '@%s E %s %s\n' "$n" "$1" "$i" >&3
-  } | sum)
-  printf '@%s k %s %s\n' "$n" "$1" "${k:--}" >&3
+  } | c)
+  printf '@%s k %s %s\n' "$n" "$1" "${k%% *}" >&3
 }
 """
 
 _PYTHON_ENCODER = r"""
 e() {
   python3 -c '
-import base64, os, sys
+import base64, os, sys, zlib
 n, s = sys.argv[1:]
-i = 0
+i = k = 0
 for c in iter(lambda: os.read(0, 12288), b""):
     for a in range(0, len(c), 57):
         l = base64.b64encode(c[a:a + 57]).decode()
         i += 1
+        k = zlib.crc32(l.encode() + b"\n", k)
         os.write(3, f"@{n} {s} {i} {len(l)} {l}\n".encode())
-os.write(3, f"@{n} E {s} {i}\n@{n} k {s} -\n".encode())
+os.write(3, f"@{n} E {s} {i}\n@{n} k {s} {k}\n".encode())
 ' "$n" "$1"
 }
 """
 
 _PROGRAM = r"""
 exec 3>&1
-h() { command -v "$1" >/dev/null 2>&1; }
-no() { printf '@%s u\n' "$n"; exit; }
-f=b
-@TOOLS@
 @ENCODER@
-printf '@%s s %s\n' "$n" $f
+printf '@%s s\n' "$n"
+g() {
+  m "$1"
+  exec "$@" @STDIN@
+}
+m() {
+  c=127
+  case $1 in
+    */*)
+      [ -f "$1" ] && [ -x "$1" ] && return
+      [ -e "$1" ] && c=126 ;;
+    *)
+      IFS=:
+      for q in $PATH; do [ -f "${q:-.}/$1" ] && [ -x "${q:-.}/$1" ] && return; done ;;
+  esac
+  printf "The box has no program '%s' that can be run.\n" "$1" >&2
+  exit $c
+}
 r() {
   # The shell's own remarks (`Killed`) are none of the command's output.
-  s=$({ { { (exec "$@" 2>&5 3>&- 4>&- 5>&-); printf '%s\n' $? >&4; } 2>/dev/null | e o; } 5>&1 | e e; } 4>&1)
-  printf '@%s x %s %s\n' "$n" "$s" "$s" >&3
+  s=$({ { { (g "$@" 2>&5 3>&- 4>&- 5>&-); printf '%s\n' $? >&4; } 2>/dev/null | e o; } 5>&1 | e e; } 4>&1)
+  printf '@%s x %s %s\n' "$n" "$s" "$s" "$n" "$s" "$s" >&3
 }
 d() {
   trap '' PIPE TERM HUP
+  i=0
   while IFS= read -r l; do
+    a=n
+    t=${l#* }
     case $l in
-      d*) printf %b "${l#d}" 2>/dev/null; printf '@%s a\n' "$n" >&3 ;;
-      q) exec >&- ;;
-      x) exit ;;
-      k) break ;;
+      ''|[.p]*) continue ;;
+      "$w leave") exit ;;
+      "$w kill") break ;;
+      "$w ask") ;;
+      *)
+        s=$(printf %s "$t" | c)
+        if [ "${s%% *}" = "${l%% *}" ]; then
+          [ "${t%% *}" = $((i+1)) ] || continue
+          a=a
+          i=$((i+1))
+          case $t in
+            *" q") exec >&- ;;
+            *) printf %b "${t#* d}" 2>/dev/null ;;
+          esac
+        fi ;;
     esac
+    printf '@%s %s %s %s\n' "$n" $a $i $i >&3
   done
   kill -TERM 0
   sleep 1
@@ -100,22 +150,12 @@ d() {
 d | r "$@"
 """
 
-_TOOLS = """
-h dd || no
-if h cksum; then
-sum() { cksum; }
-else
-sum() { while read -r _; do :; done; }
-fi
-if h base64; then
-b() { base64; }
-elif h od; then
-f=h
-b() { od -An -v -tx1; }
-else
-no
-fi
-"""
+
+END_OF_STDIN = "q"
+PYTHON, HEXADECIMAL, NO_TOOLS = "p", "h", "u"
+_SPECIAL = {0x0A: "\\n", 0x5C: "\\\\"}
+_PLAIN = range(0x20, 0x7F)
+_ESCAPED = [_SPECIAL.get(byte) or (chr(byte) if byte in _PLAIN else f"\\0{byte:03o}") for byte in range(256)]
 
 
 def quote(word: bytes) -> bytes:
@@ -125,21 +165,19 @@ def quote(word: bytes) -> bytes:
 
 def escape(data: bytes) -> str:
     r"""Printable ASCII that `printf %b` turns back into the bytes: `\n`, `\0ooo`."""
-    plain = range(0x20, 0x7F)
-    special = {0x0A: "\\n", 0x5C: "\\\\"}
-    return "".join(special.get(byte) or (chr(byte) if byte in plain else f"\\0{byte:03o}") for byte in data)
+    return "".join(_ESCAPED[byte] for byte in data)
 
 
-def program(argv: tuple[bytes, ...], *, python: bool = False) -> str:
+def program(argv: tuple[bytes, ...], tools: str, *, has_stdin: bool) -> str:
     """The escaped shell program that runs `argv` (without NUL) and reports in frames.
 
-    With `python` it encodes with python3, for boxes without dd and base64 or od. That is not sent to others,
-    because every 40 characters are a message.
+    Every 40 characters are a message, so a box gets only what suits its tools.
     """
-    encoder, tools = (_PYTHON_ENCODER, "h python3 || no") if python else (_lean(_ENCODER), _TOOLS)
-    text = _lean(_PROGRAM).replace("@TOOLS@", tools.strip()).replace("@ENCODER@", encoder.strip())
+    encoder = _PYTHON_ENCODER.strip() if tools == PYTHON else _lean(_SHELL_ENCODER)
+    text = _lean(_PROGRAM).replace("@ENCODER@", encoder.replace("@BASE@", _BASES.get(tools, "")))
+    text = text.replace("@STDIN@", "" if has_stdin else "</dev/null")
     words = b" ".join(quote(word) for word in argv)
-    return escape(b"n=$1; set -- " + words + b"\n" + text.encode())
+    return escape(b"set -- " + words + b"\n" + text.encode())
 
 
 def _lean(text: str) -> str:
@@ -148,31 +186,39 @@ def _lean(text: str) -> str:
     return "\n".join(line for line in lines if line and not line.startswith("#"))
 
 
-def greeting(nonce: str, length: int) -> bytes:
-    """First line: quieten the terminal, then run a shell that reads a program of `length` characters.
+def greeting(nonce: str, word: str) -> bytes:
+    """First line: quieten the terminal, then run the loader.
 
     Neither `!` (history) nor a tab (completion) may stand in it, because an interactive bash reads it.
     The nonce is never behind an `@` in it, so that its echo is no frame.
     """
-    loop = "p=;while IFS= read -r l;do case $l in .)break;;esac;p=$p$l;done;"
-    check = '[ ${#p} = "$2" ]||{ printf "@%s b %s\\n" "$1" ${#p};exit;};'
-    run = 'eval "$(printf %b "$p")"'
     return (
-        f" stty raw -echo 2>/dev/null;printf '\\n@%s r\\n' {nonce};"
-        f"exec /bin/sh -c '{loop}{check}{run}' sh {nonce} {length}\n"
-    ).encode()
+        f' stty raw -echo 2>/dev/null;l=\'{LOADER}\';exec /bin/sh -c "$l" sh {nonce} {word} "$l"\n'.encode()
+    )
 
 
-def program_lines(text: str) -> bytes:
+def program_lines(text: str, tools: str) -> bytes:
     """The program and its end mark, which stands there thrice so that a lost character cannot hide it."""
-    lines = [text[at : at + LINE_CHARS] for at in range(0, len(text), LINE_CHARS)]
-    return ("\n".join([*lines, ".", ".", "."]) + "\n").encode()
+    lines = [f"p {text[at : at + LINE_CHARS]}" for at in range(0, len(text), LINE_CHARS)]
+    end = f". {checksum(text.encode(), tools)}"
+    return ("\n".join([*lines, end, end, end]) + "\n").encode()
 
 
-def stdin_lines(data: bytes) -> list[bytes]:
-    """Lines that the box decodes and passes on to the command."""
-    room = LINE_CHARS // 5  # a byte takes up to five characters
-    return [f"d{escape(data[at : at + room])}\n".encode() for at in range(0, len(data), room)]
+def stdin_line(number: int, content: str, tools: str) -> bytes:
+    """A line that the box proves; `content` is `q` or `d` and escaped data."""
+    text = f"{number} {content}"
+    return f"{checksum(text.encode(), tools)} {text}\n".encode()
+
+
+def stdin_contents(data: bytes) -> list[str]:
+    """Data in lines that the box decodes and passes on to the command."""
+    contents, content = [], "d"
+    for byte in data:
+        if len(content) + len(_ESCAPED[byte]) > LINE_CHARS:
+            contents.append(content)
+            content = "d"
+        content += _ESCAPED[byte]
+    return [*contents, content]
 
 
 def messages(data: bytes) -> list[bytes]:
@@ -184,21 +230,34 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Checksum:
-    """POSIX `cksum` as it runs: zlib's CRC with the bits of every byte, and of the result, mirrored."""
+    """A CRC as it runs: POSIX `cksum`, or zlib's own where the box has python3 in its place.
 
-    def __init__(self) -> None:
-        self._crc = 0xFFFFFFFF
+    The first is zlib's with the bits of every byte, and of the result, mirrored.
+    """
+
+    def __init__(self, tools: str) -> None:
+        self._plain = tools == PYTHON
+        self._crc = 0 if self._plain else 0xFFFFFFFF
         self._size = 0
 
     def add(self, data: bytes) -> None:
-        self._crc = zlib.crc32(data.translate(_REVERSED), self._crc)
+        self._crc = zlib.crc32(data if self._plain else data.translate(_REVERSED), self._crc)
         self._size += len(data)
 
     @property
     def value(self) -> int:
-        """Of all bytes so far; their number is summed up behind them."""
+        """Of all bytes so far; `cksum` sums up their number behind them."""
+        if self._plain:
+            return self._crc
         tail = self._size.to_bytes((self._size.bit_length() + 7) // 8, "little")
         return int(f"{zlib.crc32(tail.translate(_REVERSED), self._crc):032b}"[::-1], 2)
+
+
+def checksum(data: bytes, tools: str) -> int:
+    """Of data that is there as a whole."""
+    running = Checksum(tools)
+    running.add(data)
+    return running.value
 
 
 class DamagedError(Exception):
@@ -209,18 +268,23 @@ class DamagedError(Exception):
 class Stream:
     """One output stream as far as it has come; `take` checks order and length, `check` the whole."""
 
-    checksum: Checksum = field(default_factory=Checksum)
+    tools: str
+    checksum: Checksum = field(init=False)
     count: int = 0
+    announced: bool = False
     checked: bool = False
-    announced: int | None = None
 
-    def take(self, words: list[str], *, hexadecimal: bool) -> bytes:
+    def __post_init__(self) -> None:
+        self.checksum = Checksum(self.tools)
+
+    def take(self, words: list[str]) -> bytes:
         """Decode the next line, given as [sequence, length, text]."""
         sequence, length, text = words
         if sequence != str(self.count + 1) or length != str(len(text)):
             raise DamagedError(f"line {self.count + 1} is missing or incomplete")
         self.count += 1
         try:
+            hexadecimal = self.tools == HEXADECIMAL
             data = bytes.fromhex(text) if hexadecimal else base64.b64decode(text, validate=True)
         except (ValueError, binascii.Error) as error:
             raise DamagedError(f"line {self.count} is not decodable") from error
@@ -231,11 +295,11 @@ class Stream:
         """Compare with the number of lines that the box has counted."""
         if count != str(self.count):
             raise DamagedError(f"{count} lines were sent and {self.count} arrived")
-        self.announced = self.count
+        self.announced = True
 
     def check(self, crc: str) -> None:
-        """Compare with the box's CRC; `-` means that it has none."""
-        if crc != "-" and crc.split(" ", maxsplit=1)[0] != str(self.checksum.value):
+        """Compare with the box's CRC."""
+        if crc != str(self.checksum.value):
             raise DamagedError("the checksum differs")
         self.checked = True
 
@@ -246,22 +310,22 @@ class Frames:
 
     Attributes:
         nonce: marks this conversation.
-        ready: the shell listens.
-        refused: why the box did not run the program; empty while it may.
+        tools: what the box has, as the loader says; empty until it listens.
+        refused: how often the program arrived damaged.
         started: the program runs.
         status: exit status of the command once it has ended.
         acknowledged: lines of stdin passed on.
+        asked: how often lines of stdin were asked for again.
     """
 
     nonce: str
-    ready: bool = False
-    refused: str = ""
+    tools: str = ""
+    refused: int = 0
     started: bool = False
     status: int | None = None
     acknowledged: int = 0
-    stdout: Stream = field(default_factory=Stream)
-    stderr: Stream = field(default_factory=Stream)
-    _hexadecimal: bool = False
+    asked: int = 0
+    _streams: dict[str, Stream] = field(default_factory=dict)
     _rest: bytearray = field(default_factory=bytearray)
 
     def feed(self, data: bytes) -> list[tuple[str, bytes]]:
@@ -279,7 +343,7 @@ class Frames:
             text = line.strip(b"\r")
             if text.startswith(mark):
                 outputs += self._frame(text[len(mark) :].decode("ascii", "replace"))
-            elif self.started and self.nonce.encode() in text:
+            elif self.tools and self.nonce.encode() in text:
                 raise DamagedError("a frame lost its beginning")
         return outputs
 
@@ -287,43 +351,47 @@ class Frames:
         kind, _, rest = text.partition(" ")
         try:
             if kind in {"o", "e"}:
-                stream = self._stream(kind)
-                return [(kind, stream.take(rest.split(" ", 2), hexadecimal=self._hexadecimal))]
+                return [(kind, self._streams[kind].take(rest.split(" ", 2)))]
             self._control(kind, rest)
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             raise DamagedError(f"frame {kind!r} is incomplete") from error
         return []
 
     def _control(self, kind: str, rest: str) -> None:
         if kind == "r":
-            self.ready = True
+            self._listens(*rest.split(" ", 1))
         elif kind == "s":
-            self.started, self._hexadecimal = True, rest == "h"
-        elif kind == "a":
-            self.acknowledged += 1
+            self.started = True
+        elif kind in {"a", "n"}:
+            self.acknowledged = _same(rest)
+            self.asked += kind == "n"
         elif kind in {"E", "k"}:
-            letter, value = rest.split(" ", 1)
-            stream = self._stream(letter)
+            letter, value = rest.split(" ")
+            stream = self._streams[letter]
             stream.end(value) if kind == "E" else stream.check(value)
         elif kind == "x":
             self._ended(rest)
         elif kind == "b":
-            self.refused = "damaged"
-        elif kind == "u":
-            self.refused = "unsupported"
+            self.refused += 1
         else:
             raise DamagedError(f"frame {kind!r} is unknown")
 
-    def _ended(self, rest: str) -> None:
-        status, again = rest.split(" ")
-        if status != again:
-            raise DamagedError("the exit status is incomplete")
-        for name, stream in (("stdout", self.stdout), ("stderr", self.stderr)):
-            if stream.announced is None or not stream.checked:
-                raise DamagedError(f"the end of {name} is missing")
-        self.status = int(status)
+    def _listens(self, tools: str, loader: str = "") -> None:
+        if loader != LOADER or tools not in {*_BASES, PYTHON, NO_TOOLS}:
+            raise DamagedError("the first line is not what was sent")
+        self.tools = tools
+        self._streams = {"o": Stream(tools), "e": Stream(tools)}
 
-    def _stream(self, letter: str) -> Stream:
-        if letter not in {"o", "e"}:
-            raise DamagedError(f"stream {letter!r} is unknown")
-        return self.stdout if letter == "o" else self.stderr
+    def _ended(self, rest: str) -> None:
+        status = _same(rest)
+        for name, stream in (("stdout", self._streams["o"]), ("stderr", self._streams["e"])):
+            if not (stream.announced and stream.checked):
+                raise DamagedError(f"the end of {name} is missing")
+        self.status = status
+
+
+def _same(rest: str) -> int:
+    number, again = rest.split(" ")
+    if number != again:
+        raise DamagedError("a number is incomplete")
+    return int(number)

@@ -9,6 +9,7 @@ import secrets
 import select
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal
@@ -18,14 +19,18 @@ from fwdctl.channel.socket import ClosedError, Socket, Ticket
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PROMPT_WAIT = 1.0
 """Seconds to wait for the shell's first sign of life before talking to it anyhow."""
 ANSWER_WAIT = 10.0
 """Seconds that the shell may take to answer the greeting, and to say that the program runs."""
-STDIN_WINDOW = 8
+STDIN_WINDOW = 2
 """Lines of stdin under way at most; the terminal's own buffer takes 4096 bytes."""
+MOST_TIMES = 5
+"""How often the program, or the same line of stdin, is sent before it is given up."""
+FIRST_ASK, LAST_ASK = 1.0, 60.0
+"""Seconds without an acknowledgement after which the box is asked what it has; each time twice as long."""
 
 State = Literal["completed", "not_started", "cut", "damaged", "timeout", "unsupported"]
 
@@ -102,20 +107,16 @@ class Channel:
         """
         argv = tuple(_encoded(word) for word in request.argv)
         left = float("inf") if request.timeout is None else request.timeout
-        python = repeated = False
+        repeated = False
         while True:
-            program = framing.program(argv, python=python)
             socket = self._connect(self._start())
             began = time.monotonic()
-            talk = _Conversation(socket, program, output, began + left, self._cancelled)
+            talk = _Conversation(socket, argv, output, began + left, self._cancelled)
             outcome = self._hold(talk, socket, request.stdin)
             left -= time.monotonic() - began
-            if outcome.state == "unsupported" and not python:
-                python = True
-            elif left > 0 and not repeated and _repeatable(outcome, request, output):
-                repeated = True
-            else:
+            if left <= 0 or repeated or not _repeatable(outcome, request, output):
                 return outcome
+            repeated = True
 
     def _hold(self, talk: _Conversation, socket: Socket, stdin: bytes | BinaryIO | None) -> Outcome:
         try:
@@ -137,7 +138,7 @@ class _Conversation:
     def __init__(
         self,
         socket: Socket,
-        program: str,
+        argv: tuple[bytes, ...],
         output: Callable[[str, bytes], None] | None,
         deadline: float,
         cancelled: Callable[[], bool],
@@ -148,7 +149,9 @@ class _Conversation:
         self._output = output or self._keep
         self._deadline = deadline
         self._frames = framing.Frames(secrets.token_hex(6))
-        self._program = program
+        self._word = secrets.token_hex(4)
+        """Stands before what only we may say; unlike the nonce, its echo does no harm."""
+        self._argv = argv
         self._heard = False
         self._may_run = False
         self._feeder: _Feeder | None = None
@@ -160,12 +163,12 @@ class _Conversation:
             if refusal is not None:
                 return refusal
             if stdin is not None:
-                self._feeder = _Feeder(stdin, self._send, self._frames)
+                self._feeder = _Feeder(stdin, self._send, self._say, self._frames)
             self._until(lambda: self._frames.status is not None, None)
         except ClosedError:
             return self._given_up("cut", "the connection was cut")
         except framing.DamagedError as error:
-            return self._given_up("damaged", f"output was lost on the way: {error}")
+            return self._given_up("damaged", f"something was lost on the way: {error}")
         except _TimeIsUpError:
             return self._given_up("timeout", "its time limit has passed")
         except _StdinError as error:
@@ -173,35 +176,35 @@ class _Conversation:
         finally:
             if self._feeder is not None:
                 self._feeder.stop()
-        with suppress(ClosedError):
-            self._socket.send(framing.LEAVE)
+        self._say("leave")
         return self._outcome("completed")
 
     def _begin(self, *, has_stdin: bool) -> Outcome | None:
         """Greet and send the program; an outcome where it did not start."""
         frames = self._frames
         self._until(lambda: self._heard, PROMPT_WAIT)
-        self._send(framing.greeting(frames.nonce, len(self._program)))
-        if not self._until(lambda: frames.ready, ANSWER_WAIT):
+        self._send(framing.greeting(frames.nonce, self._word))
+        if not self._until(lambda: bool(frames.tools), ANSWER_WAIT):
             return self._outcome("not_started", "the shell in the container does not answer")
+        if frames.tools == framing.NO_TOOLS:
+            text = "the container has neither python3 nor cksum with dd and base64 or od"
+            return self._outcome("unsupported", text)
+        program = framing.program(self._argv, frames.tools, has_stdin=has_stdin)
         self._may_run = True
-        self._send(framing.program_lines(self._program))
-        if not has_stdin:
-            self._send(framing.END_OF_STDIN)
-        if not self._until(lambda: frames.started or bool(frames.refused), ANSWER_WAIT):
-            return self._given_up("damaged", "the container did not say whether the command runs")
-        if frames.refused == "unsupported":
-            return self._outcome("unsupported", "the container has neither base64, od nor python3")
-        if frames.refused:
-            return self._outcome("not_started", "the command arrived damaged in the container")
-        return None
+        for times in range(MOST_TIMES):
+            self._send(framing.program_lines(program, frames.tools))
+            answered = self._until(lambda: frames.started or frames.refused > times, ANSWER_WAIT)  # noqa: B023
+            if not answered:
+                return self._given_up("damaged", "the container did not say whether the command runs")
+            if frames.started:
+                return None
+        return self._outcome("not_started", f"the command arrived damaged {MOST_TIMES} times")
 
     def kill(self) -> None:
         """End the remote command, as far as the connection still lives."""
         if self._feeder is not None:
             self._feeder.stop()
-        with suppress(ClosedError):
-            self._socket.send(b"\n" + framing.KILL)
+        self._say("kill")
 
     def _given_up(self, state: State, detail: str) -> Outcome:
         self.kill()
@@ -214,6 +217,11 @@ class _Conversation:
     def _send(self, data: bytes) -> None:
         for message in framing.messages(data):
             self._socket.send(message)
+
+    def _say(self, what: str) -> None:
+        """Tell the box to do something, if it still hears us; what was half said before is cut off."""
+        with suppress(ClosedError):
+            self._socket.send(f"\n{self._word} {what}\n".encode())
 
     def _until(self, done: Callable[[], bool], patience: float | None) -> bool:
         """Listen until `done`; False when `patience` seconds were not enough."""
@@ -255,14 +263,23 @@ class _Feeder:
     """Passes stdin on in a thread, a few lines ahead of what the box has acknowledged."""
 
     def __init__(
-        self, stdin: bytes | BinaryIO, send: Callable[[bytes], None], frames: framing.Frames
+        self,
+        stdin: bytes | BinaryIO,
+        send: Callable[[bytes], None],
+        say: Callable[[str], None],
+        frames: framing.Frames,
     ) -> None:
         self._stdin = io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin
         self._send = send
+        self._say = say
         self._frames = frames
         self._stopped = threading.Event()
         self._moved = threading.Condition()
         self._failure = ""
+        self._under_way: deque[bytes] = deque()
+        self._dropped = self._asked = self._again = 0
+        self._patience = FIRST_ASK
+        self._ask_at = float("inf")
         threading.Thread(target=self._run, name="fwdctl-stdin", daemon=True).start()
 
     def stop(self) -> None:
@@ -272,15 +289,48 @@ class _Feeder:
             self._moved.notify_all()
 
     def check(self) -> None:
-        """Acknowledgements may have come.
+        """Act on what the box has acknowledged or asked for; to be called now and then.
 
         Raises:
             _StdinError: a read has failed.
+            DamagedError: a line does not arrive however often it is sent.
         """
         if self._failure:
             raise _StdinError(self._failure)
         with self._moved:
+            if self._frames.acknowledged > self._dropped:
+                self._drop(self._frames.acknowledged - self._dropped)
+            if self._frames.asked > self._asked:
+                self._asked = self._frames.asked
+                self._send_again()
+            elif time.monotonic() >= self._ask_at:
+                self._patience = min(2 * self._patience, LAST_ASK)
+                self._wait_for_answer()
+                self._say("ask")
             self._moved.notify_all()
+
+    def _drop(self, count: int) -> None:
+        if count > len(self._under_way):
+            raise framing.DamagedError("more was acknowledged than was sent")
+        for _ in range(count):
+            self._under_way.popleft()
+        self._dropped += count
+        self._again = 0
+        self._patience = FIRST_ASK
+        self._wait_for_answer()
+
+    def _send_again(self) -> None:
+        if not self._under_way:
+            return
+        self._again += 1
+        if self._again >= MOST_TIMES:
+            raise framing.DamagedError("standard input does not arrive as it was sent")
+        for line in self._under_way:
+            self._send(line)
+        self._wait_for_answer()
+
+    def _wait_for_answer(self) -> None:
+        self._ask_at = time.monotonic() + self._patience if self._under_way else float("inf")
 
     def _run(self) -> None:
         try:
@@ -291,22 +341,21 @@ class _Feeder:
             self._failure = error.strerror or str(error)
 
     def _pass_on(self) -> None:
-        sent = 0
-        while chunk := _read(self._stdin):
-            for line in framing.stdin_lines(chunk):
-                if not self._may_send(sent):
+        for number, content in enumerate(self._contents(), 1):
+            line = framing.stdin_line(number, content, self._frames.tools)
+            with self._moved:
+                self._moved.wait_for(lambda: self._stopped.is_set() or len(self._under_way) < STDIN_WINDOW)
+                if self._stopped.is_set():
                     return
+                self._under_way.append(line)
                 self._send(line)
-                sent += 1
-        if not self._stopped.is_set():
-            self._send(framing.END_OF_STDIN)
+                if len(self._under_way) == 1:
+                    self._wait_for_answer()
 
-    def _may_send(self, sent: int) -> bool:
-        with self._moved:
-            self._moved.wait_for(
-                lambda: self._stopped.is_set() or sent - self._frames.acknowledged < STDIN_WINDOW
-            )
-        return not self._stopped.is_set()
+    def _contents(self) -> Iterator[str]:
+        while chunk := _read(self._stdin):
+            yield from framing.stdin_contents(chunk)
+        yield framing.END_OF_STDIN
 
 
 def _read(stream: BinaryIO) -> bytes:

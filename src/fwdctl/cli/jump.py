@@ -89,16 +89,19 @@ def _status(entry: Status) -> dict[str, Any]:
 
 @command(app, "jump start", ENVIRONMENT, RESOURCE_GROUP, OUTPUT)
 def start_command(call: Call, which: BoxesArgument) -> Result:
-    """Start boxes and wait until they run.
+    """Start boxes and wait until they run; they end by themselves after their lifetime, 8 hours by default.
 
     Example: fwdctl jump start spoke
     """
-    from fwdctl.jump import boxes
+    from fwdctl.jump import boxes, session
 
     deployment, clients = call.load()
     chosen = boxes.select(deployment, which)
     with Progress(call.runtime) as progress:
-        return _changes(boxes.start(call.runtime, clients, deployment, chosen, progress))
+        changes = boxes.start(call.runtime, clients, deployment, chosen, progress)
+        running = [change.box for change in changes if change.error is None]
+        session.stay(call.runtime, clients, deployment, running, progress)
+    return _changes(changes)
 
 
 @command(app, "jump stop", ENVIRONMENT, RESOURCE_GROUP, OUTPUT)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from fwdctl.azure.containers import Containers
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.jump.boxes import NOT_NOW, start_box, stop_box
+from fwdctl.jump.boxes import NOT_NOW, side_by_side, start_box, stop_box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from fwdctl.azure.clients import Clients
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 EXEC_PATIENCE = 20.0
 """Seconds that exec may be refused after a start, until the container is up."""
+LIFE = "/tmp/fwdctl-life"  # noqa: S108 - in the box
+"""What a box's first process reads; infra/modules/jump-box.bicep."""
+RENEWAL = 120.0
+"""Seconds between two signs that somebody works with a box; without one it lasts for 300 s at least."""
+TELLING = 20.0
+"""Seconds that such a sign may take."""
 
 
 class Session:
@@ -31,7 +38,8 @@ class Session:
 
     It asks for the exec at once, so that a box that runs costs no extra request; a refusal starts it.
 
-    `may_start` allows to start it; `keep_running` leaves a box running that was started here.
+    `may_start` allows to start it; `keep_running` leaves a box running that was started here. While the
+    session lasts the box is told so now and then: it ends itself when it has heard nothing for some minutes.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class Session:
         self._keep = keep_running
         self._started = self._starting = False
         self._cancelled = threading.Event()
+        self._renewing: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +69,8 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._started and self._keep and error is None:
+            self.stay()
         self._cancelled.set()
         if not self._started or self._keep:
             return
@@ -99,7 +110,7 @@ class Session:
         while True:
             box = self._box if self._box.container else self._ready()
             try:
-                return Ticket(*self._containers.exec(box.group, box.container, columns=columns, rows=rows))
+                ticket = Ticket(*self._containers.exec(box.group, box.container, columns=columns, rows=rows))
             except ArmFailure as error:
                 if error.status not in {400, NOT_NOW} and error.code != "resource_not_found":
                     raise
@@ -108,6 +119,50 @@ class Session:
                 if self._runtime.clock() >= deadline:
                     raise self._refused(error) from error
                 self._runtime.sleep(0.3)
+            else:
+                self._renew()
+                return ticket
+
+    def stay(self) -> None:
+        """Let the box run for its whole lifetime, though nobody works with it; warn where that fails."""
+        from fwdctl.channel import Request
+
+        try:
+            outcome = self.run(Request(_shell(f"echo stay >{LIFE}"), timeout=TELLING, idempotent=True))
+            problem = (
+                "" if outcome.status == 0 else outcome.detail or outcome.stderr.decode("utf-8", "replace")
+            )
+        except FwdctlError as error:
+            if error.exit_code is ExitCode.INTERRUPTED:
+                raise
+            problem = error.message
+        if problem:
+            self._progress.warning(
+                f"{self._box.name} ({self._box.group}) may end by itself after some minutes: "
+                f"it could not be told to stay: {problem.strip().rstrip('.')}."
+            )
+
+    def _renew(self) -> None:
+        if self._renewing is None:
+            self._renewing = threading.Thread(target=self._keep_alive, name="fwdctl-renewal", daemon=True)
+            self._renewing.start()
+
+    def _keep_alive(self) -> None:
+        """Tell the box now and then that somebody works with it, as long as that is so."""
+        from fwdctl.channel import Channel, Request, Ticket
+        from fwdctl.channel.socket import connect
+
+        def admitted() -> Ticket:
+            return Ticket(*self._containers.exec(self._box.group, self._box.container, columns=80, rows=24))
+
+        channel = Channel(
+            admitted, lambda ticket: connect(ticket, self._runtime.environ), self._cancelled.is_set
+        )
+        while not self._cancelled.wait(RENEWAL):
+            with suppress(FwdctlError):  # there is a next time
+                channel.run(
+                    Request(_shell(f"[ -s {LIFE} ] || echo renew >{LIFE}"), timeout=TELLING, idempotent=True)
+                )
 
     def _ready(self) -> Box:
         """Make sure that the box runs; its container's name is then known."""
@@ -157,3 +212,19 @@ class Session:
             "Stop and start the box, then try again.",
             exit_code=ExitCode.INCONCLUSIVE,
         )
+
+
+def stay(
+    runtime: Runtime, clients: Clients, deployment: Deployment, boxes: Sequence[Box], progress: Progress
+) -> None:
+    """Let boxes that run go on for their whole lifetime."""
+
+    def one(box: Box) -> None:
+        with Session(runtime, clients, deployment, box, progress, may_start=False) as session:
+            session.stay()
+
+    side_by_side(one, boxes)
+
+
+def _shell(command: str) -> tuple[str, ...]:
+    return ("/bin/sh", "-c", command)
