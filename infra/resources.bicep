@@ -207,5 +207,6 @@ output forwards forwardTopologyType[] = [
     check: forward.?check ?? 'tcp'
     checkPath: forward.?checkPath ?? '/'
     identityHeader: forward.?identityHeader ?? ''
+    serverName: forward.?serverName ?? ''
   }
 ]

@@ -96,15 +96,19 @@ type forwardType = {
   @description('How connections spread over live targets: in turn, or by client address. Default roundRobin.')
   balance: ('roundRobin' | 'sourceHash')?
 
-  @description('How a forwarder tests a target: a connection, a GET, a TLS handshake, or not at all. Default tcp.')
-  check: ('tcp' | 'http' | 'tls' | 'none')?
+  @description('How forwarders and probes test a target: tcp a connection; http, https a GET; tls the answer to a ClientHello; mssql a pre-login; postgres an SSLRequest; banner servers that speak first (MySQL, SSH, SMTP); none: forwarders do not. Default tcp.')
+  check: ('tcp' | 'http' | 'https' | 'tls' | 'mssql' | 'postgres' | 'banner' | 'none')?
 
-  @description('Path of the GET when check is http. Default /.')
+  @description('Path of the GET when check is http or https. Default /.')
   checkPath: string?
 
-  @description('When check is http: the response header in which each server names itself, such as X-Served-By. A probe reads it to say which servers answered. Default none.')
+  @description('When check is http or https: the response header in which each server names itself, such as X-Served-By. A probe reads it to say which servers answered. Default none.')
   @maxLength(100)
   identityHeader: string?
+
+  @description('When check is https or tls: the name that the check asks for in the handshake (SNI). Default: a probe of a spoke asks for the name that workloads use, the forwarders for none.')
+  @maxLength(253)
+  serverName: string?
 }
 
 @export()
@@ -241,11 +245,14 @@ type forwardTopologyType = {
   @description('How a forwarder tests a target.')
   check: string
 
-  @description('Path of the GET when check is http.')
+  @description('Path of the GET when check is http or https.')
   checkPath: string
 
   @description('HTTP response header in which each server names itself; empty where there is none.')
   identityHeader: string
+
+  @description('The name that a check asks for in a TLS handshake; empty where there is none.')
+  serverName: string
 }
 
 @export()

@@ -159,6 +159,7 @@ def test_a_second_forward_has_a_rule_and_a_probe_on_the_same_frontend_and_an_ope
         "check": "tcp",
         "checkPath": "/",
         "identityHeader": "",
+        "serverName": "",
     }
     [balancer] = of_type(target, "loadBalancers")
     rules = balancer["properties"]["loadBalancingRules"]

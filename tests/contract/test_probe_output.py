@@ -28,7 +28,7 @@ def test_a_good_path(world: World) -> None:
     assert (envelope["status"], envelope["exitCode"], envelope["errors"]) == ("succeeded", 0, [])
     (path,) = envelope["data"]["paths"]
     assert set(path) == {
-        "path", "box", "forward", "host", "port", "verdict", "reason", "checks", "samples", "servers",
+        "path", "box", "forward", "host", "port", "verdict", "reason", "asked", "checks", "samples", "servers",
         "serversExpected", "broken", "warnings",
     }  # fmt: skip
     assert [check["check"] for check in path["checks"]] == ["name", "tcp", "protocol", "targets"]

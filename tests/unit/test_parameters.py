@@ -68,12 +68,18 @@ def test_a_forwards_defaults_are_filled_in(tmp_path: Path) -> None:
         "check": "tcp",
         "checkPath": "/",
         "identityHeader": None,
+        "serverName": None,
     }
 
 
 def test_a_forward_may_name_the_header_in_which_servers_say_who_they_are(tmp_path: Path) -> None:
     forward = {**FORWARD, "check": "http", "identityHeader": "X-Served-By"}
     assert load(tmp_path, forwards=[forward]).forwards[0].identity_header == "X-Served-By"
+
+
+def test_checks_of_tls_may_name_a_server(tmp_path: Path) -> None:
+    forward = {**FORWARD, "check": "https", "serverName": "shop.example", "identityHeader": "X-Served-By"}
+    assert load(tmp_path, forwards=[forward]).forwards[0].server_name == "shop.example"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +174,10 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"forwards": [{**FORWARD, "checkPath": "x y"}]}, "forwards[0].checkPath", "is not a path"),
     ({"forwards": [{**FORWARD, "check": "http", "identityHeader": "X Served"}]}, "forwards[0].identityHeader", '"X Served" is not a header name'),
     ({"forwards": [{**FORWARD, "check": "http", "identityHeader": "é"}]}, "forwards[0].identityHeader", "is not a header name"),
-    ({"forwards": [{**FORWARD, "check": "tls", "identityHeader": "Server"}]}, "forwards[0].identityHeader", 'with the check "http" only'),
+    ({"forwards": [{**FORWARD, "check": "tls", "identityHeader": "Server"}]}, "forwards[0].identityHeader", 'with the checks "http" and "https" only'),
+    ({"forwards": [{**FORWARD, "check": "mssql", "serverName": "db.example"}]}, "forwards[0].serverName", 'forwards[0].check is "mssql"'),
+    ({"forwards": [{**FORWARD, "check": "tls", "serverName": "Two words"}]}, "forwards[0].serverName", "is not a host name"),
+    ({"forwards": [{**FORWARD, "check": "mysql"}]}, "forwards[0].check", '"mysql" is unknown'),
     ({"forwards": [{**FORWARD, "identityHeader": "Server"}]}, "forwards[0].identityHeader", 'forwards[0].check is "tcp"'),
     ({"forwards": [{**FORWARD, "target": []}]}, "forwards[0].target", "not a known key"),
     ({"forwards": [{"port": 1, "target": []}]}, "forwards[0].target", "not a known key"),

@@ -63,6 +63,16 @@ def probe_command(
         float,
         typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
     ] = 5.0,
+    retries: Annotated[
+        int,
+        typer.Option(
+            "--retries",
+            metavar="N",
+            min=0,
+            max=10,
+            help="Times that a path which fails is asked again, after two seconds.",
+        ),
+    ] = 1,
 ) -> Result:
     """Test every path with real packets, say which segment is broken and what to do.
 
@@ -72,7 +82,7 @@ def probe_command(
 
     runtime = call.runtime
     deployment, clients = call.load()
-    options = Options(which, samples or 0, timeout, keep_running)
+    options = Options(which, samples or 0, timeout, retries, keep_running)
     _prepare(runtime, table=call.output is OutputFormat.table)
     with Progress(runtime) as progress:
         results = probe(runtime, clients, deployment, options, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fwdctl.errors import ExitCode, FwdctlError
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = 1
+Check = Literal["tcp", "http", "https", "tls", "mssql", "postgres", "banner", "none"]
+"""How a target is tested, by the forwarders' agents and by the probe (docs/template.md, "A forward")."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Forward:
     Attributes:
         targets: `ip:port` each, none where nobody has told.
         identity_header: HTTP header in which a server says who it is; empty where servers do not.
+        server_name: what TLS asks for; empty for the name that clients connect to.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Forward:
     check: str = "tcp"
     check_path: str = "/"
     identity_header: str = ""
+    server_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,8 @@ def _box(name: str, entry: Mapping[str, Any]) -> Box | None:
 
 def _forward(entry: Mapping[str, Any]) -> Forward:
     check = str(entry.get("check", "tcp"))
-    if check not in {"tcp", "http", "tls", "none"}:
-        raise ValueError(f"check {check!r} is none of tcp, http, tls, none")
+    if check not in get_args(Check):
+        raise ValueError(f"check {check!r} is none of {', '.join(get_args(Check))}")
     return Forward(
         str(entry["name"]),
         int(entry["port"]),
@@ -165,6 +169,7 @@ def _forward(entry: Mapping[str, Any]) -> Forward:
         check,
         str(entry.get("checkPath") or "/"),
         str(entry.get("identityHeader") or ""),
+        str(entry.get("serverName") or ""),
     )
 
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from fwdctl.channel import Request
+from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.probe.judge import judge, skipped
 from fwdctl.probe.parse import IncompleteError, parse
-from fwdctl.probe.script import script
+from fwdctl.probe.script import rounds, script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fwdctl.deployment import Box
     from fwdctl.jump.session import Session
+    from fwdctl.output import Progress
     from fwdctl.probe.model import Path, PathResult
 
 BOX_OVERHEAD = 30.0
 """Seconds that a box may need beyond its checks before its run counts as hung."""
+LABELS = 3
+"""Paths that a line of progress names."""
+RETRY_PAUSE = 2.0
+"""Seconds before a path that failed is asked again: after a change, Azure and the forwarders need some."""
 
 
 class BoxClient:
@@ -28,11 +35,22 @@ class BoxClient:
         open_session: makes the session of a box, `Session` but for the box and `may_start`.
         boxes: those that may be started; any other is asked only while it runs.
         timeout: seconds for one connection.
+        sleep: waits so many seconds.
+        progress: told about each step.
     """
 
-    def __init__(self, open_session: Callable[..., Session], boxes: Sequence[Box], timeout: float) -> None:
+    def __init__(
+        self,
+        open_session: Callable[..., Session],
+        boxes: Sequence[Box],
+        timeout: float,
+        sleep: Callable[[float], None],
+        progress: Progress,
+    ) -> None:
         self._open = open_session
         self._timeout = timeout
+        self._sleep = sleep
+        self._progress = progress
         self._sessions = {box.name: open_session(box, may_start=True) for box in boxes}
         self._stack = ExitStack()
 
@@ -58,21 +76,51 @@ class BoxClient:
         outcome = self._session(box).run(request)
         return "" if outcome.inconclusive else outcome.stdout.decode("utf-8", "replace")
 
-    def test(self, paths: Sequence[Path]) -> list[PathResult]:
-        """Test paths of one box in one exec.
+    def test(self, paths: Sequence[Path], retries: int = 0) -> list[PathResult]:
+        """Test paths of one box in one exec; those that fail, some more times.
 
         Raises:
             FwdctlError: as `ask`.
         """
+        results = self._test_once(paths, "Testing")
+        for _ in range(retries):
+            failed = [result for result in results if result.verdict == "fail"]
+            again = iter(self._once_more(failed))
+            results = [next(again) if result.verdict == "fail" else result for result in results]
+        return results
+
+    def _once_more(self, failed: Sequence[PathResult]) -> list[PathResult]:
+        """Paths that failed, asked again; where the box does not answer this time, the first answer stays."""
+        if not failed:
+            return []
+        self._sleep(RETRY_PAUSE)
+        try:
+            again = self._test_once([result.path for result in failed], "Testing once more:")
+        except FwdctlError as error:
+            if error.exit_code is ExitCode.INTERRUPTED:
+                raise
+            return list(failed)
+        return [
+            replace(new, earlier=(*old.earlier, old.seen)) if new.verdict in {"pass", "fail"} else old
+            for old, new in zip(failed, again, strict=True)
+        ]
+
+    def _test_once(self, paths: Sequence[Path], doing: str) -> list[PathResult]:
         if all(path.skip for path in paths):
             return [skipped(path, path.skip) for path in paths]
+        box, labels = paths[0].box, ", ".join(path.label for path in paths[:LABELS])
+        more = f" and {len(paths) - LABELS} more" if len(paths) > LABELS else ""
+        self._progress.step(f"{doing} {labels}{more} from {box.name} ({box.group})")
         results = self._test(paths, python=False)
-        lacking = any(result.observation.lacks_tool for result in results)
-        return self._test(paths, python=True) if lacking else results
+        lacking = [result.path for result in results if result.observation.lacks_tool]
+        again = iter(self._test(lacking, python=True) if lacking else ())
+        return [next(again) if result.observation.lacks_tool else result for result in results]
 
     def _test(self, paths: Sequence[Path], *, python: bool) -> list[PathResult]:
         command = ("/bin/sh", "-c", script(paths, self._timeout, python=python))
-        request = Request(command, timeout=BOX_OVERHEAD + 3 * self._timeout, idempotent=True)
+        request = Request(
+            command, timeout=BOX_OVERHEAD + (1 + rounds(paths)) * self._timeout, idempotent=True
+        )
         outcome = self._session(paths[0].box).run(request)
         if outcome.inconclusive:
             return [skipped(path, f"{outcome.detail}; try again", "inconclusive") for path in paths]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from fwdctl.probe.model import Finding, Observation, Path, PathResult, Sample
+from fwdctl.probe.model import Broken, Finding, Observation, Path, PathResult, Sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ WORDS = {
     "reset": "the connection is cut",
     "name": "the name does not resolve",
     "status": "the server reports an error",
-    "tool": "the box has no tool for it",
+    "tool": "no tool of the box can test it",
     "other": "it fails",
 }
 
@@ -37,11 +38,8 @@ def judge(path: Path, observed: Observation) -> PathResult:
         findings.append(_name(path, observed))
         if findings[-1].verdict != "pass":
             return PathResult(path, tuple(findings), observed)
-    if path.kind == "none":
-        findings.append(Finding("tcp", "skip", "the forward's check is none"))
-        return PathResult(path, tuple(findings), observed)
     findings += _connections(path, observed.samples)
-    result = PathResult(path, tuple(findings), observed)
+    result = PathResult(path, tuple(findings), observed, warnings=_redirects(path, observed.samples))
     return _with_servers(result) if result.verdict == "pass" else result
 
 
@@ -52,7 +50,7 @@ def skipped(path: Path, reason: str, verdict: Verdict = "skip") -> PathResult:
 
 def _name(path: Path, observed: Observation) -> Finding:
     if not observed.name_tool or observed.name_status == NOT_THERE:
-        return Finding("name", "inconclusive", "the box has neither getent nor python3")
+        return Finding("name", "inconclusive", "the box has neither getent, python3 nor nslookup")
     by = f"({observed.name_tool})"
     if observed.addresses == (path.address,):
         return Finding("name", "pass", f"{path.host} is {path.address} {by}")
@@ -67,22 +65,64 @@ def _name(path: Path, observed: Observation) -> Finding:
 
 
 def _connections(path: Path, samples: Sequence[Sample]) -> list[Finding]:
-    if len(samples) < path.samples:
+    if len(samples) < path.samples or not samples:
         return [Finding("tcp", "inconclusive", f"{len(samples)} of {path.samples} connections reported")]
     where = f"{path.host}:{path.port}"
     connected = [sample for sample in samples if sample.connected]
-    if not connected:
-        if all(sample.failure == "tool" for sample in samples):
-            return [Finding("tcp", "inconclusive", f"{WORDS['tool']} ({samples[0].text})")]
-        return [Finding("tcp", "fail", f"{where}: {_why(samples)}")]
-    findings = [Finding("tcp", "pass", f"{where} connects ({connected[0].tool})")]
+    # What failed because of the box's own tools says nothing about the path.
+    tested = [sample for sample in samples if sample.failure != "tool"]
+    if connected:
+        tcp = Finding("tcp", "pass", f"{where} connects ({connected[0].tool})")
+        return [tcp, *_protocol(path, [sample for sample in tested if sample.connected], samples)]
+    if tested:
+        return [Finding("tcp", "fail", f"{where}: {_why(tested)}")]
+    return [Finding("tcp", "inconclusive", f"{WORDS['tool']} ({samples[0].text})")]
+
+
+def _protocol(path: Path, tested: Sequence[Sample], samples: Sequence[Sample]) -> list[Finding]:
+    """What the connections said that the box's tools could test."""
     if path.kind == "tcp":
-        return findings
-    answered = [sample for sample in samples if sample.answered]
-    if not answered:
-        return [*findings, Finding("protocol", "fail", f"{where}: {_why(connected)}")]
-    said = f"{len(answered)} of {len(samples)} answered ({answered[0].tool})"
-    return [*findings, Finding("protocol", "pass", said)]
+        asked_for = [Finding("protocol", "skip", "not asked: the forward's check is none")]
+        return asked_for if path.forward.check == "none" else []
+    answered = [sample for sample in tested if sample.answered]
+    if answered:
+        said = f"{len(answered)} of {len(samples)} answered ({_seen(answered)})"
+        return [Finding("protocol", "pass", said)]
+    if tested:
+        return [Finding("protocol", "fail", f"{path.host}:{path.port}: {_why(tested)}")]
+    text = next(sample.text for sample in samples if sample.failure == "tool")
+    return [Finding("protocol", "inconclusive", f"{WORDS['tool']} ({text})")]
+
+
+def _seen(answered: Sequence[Sample]) -> str:
+    """The tool, and the commonest sign of life."""
+    seen, _ = Counter(sample.seen for sample in answered).most_common(1)[0]
+    return f"{answered[0].tool}: {seen}" if seen else answered[0].tool
+
+
+def _redirects(path: Path, samples: Sequence[Sample]) -> tuple[Broken, ...]:
+    """A warning where clients of a spoke are sent to a host that need not be there for them."""
+    if path.origin != "spoke":
+        return ()
+    hosts = {_host(sample.location) for sample in samples if sample.location}
+    return tuple(
+        Broken(
+            "target",
+            "TARGET_REDIRECTS",
+            f"the answer through {path.label} sends clients to the host '{host}', not to {path.host}",
+            f"Let the servers of forward '{path.forward.name}' redirect to {path.host} or to a path only, "
+            f"or make {host} reachable from the spoke.",
+        )
+        for host in sorted(hosts - {"", path.host.lower(), path.address})
+    )
+
+
+def _host(location: str) -> str:
+    """The host in a redirection; empty where it names none."""
+    try:
+        return urlsplit(location.partition(" ")[0]).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _with_servers(result: PathResult) -> PathResult:

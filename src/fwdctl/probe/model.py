@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Box, Forward, Spoke
 
 Verdict = Literal["pass", "fail", "skip", "inconclusive"]
-Kind = Literal["http", "tls", "tcp", "none"]
 Origin = Literal["spoke", "balancer", "target", "forwarder"]
 
 
@@ -50,13 +50,23 @@ class Path:
     spoke: Spoke | None = None
 
     @property
-    def kind(self) -> Kind:
-        return self.forward.check  # type: ignore[return-value] # deployment admits these four only
+    def kind(self) -> str:
+        """What is asked: the forward's check; a connection at least where it has none."""
+        return "tcp" if self.forward.check == "none" else self.forward.check
+
+    @property
+    def sni(self) -> str:
+        """The name that TLS asks for; empty where only an address is known."""
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return self.forward.server_name or self.host
+        return self.forward.server_name
 
     @property
     def header(self) -> str:
         """HTTP header in which a server names itself; empty where servers do not."""
-        return self.forward.identity_header if self.kind == "http" else ""
+        return self.forward.identity_header if self.kind in {"http", "https"} else ""
 
     @property
     def is_counted(self) -> bool:
@@ -75,6 +85,8 @@ class Sample:
         server: from the forward's identity header, empty without one.
         failure: empty, or one of refused, timeout, reset, unreachable, name, status, tool, other.
         text: what the tool said.
+        seen: the sign of life, in words; empty for plain TCP.
+        location: where an HTTP answer redirects to.
     """
 
     tool: str
@@ -83,6 +95,8 @@ class Sample:
     server: str = ""
     failure: str = ""
     text: str = ""
+    seen: str = ""
+    location: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,13 +110,15 @@ class Observation:
 
     @property
     def lacks_tool(self) -> bool:
-        """Whether the box had none of the tools that were tried."""
-        return self.name_tool == "none" or any(sample.failure == "tool" for sample in self.samples)
+        """Whether python3 may know more: nslookup, for one, does not read /etc/hosts."""
+        return self.name_tool in {"none", "nslookup"} or any(
+            sample.failure == "tool" for sample in self.samples
+        )
 
     @property
     def lost(self) -> int:
         """Connections that failed."""
-        return sum(not sample.answered for sample in self.samples)
+        return sum(not sample.answered and sample.failure != "tool" for sample in self.samples)
 
 
 @dataclass(frozen=True)
@@ -146,6 +162,7 @@ class PathResult:
     Attributes:
         answering: how many servers answered, by header or counters; None where that is not known.
         idle: targets that answered no connection, as far as they can be named.
+        earlier: why it failed, for each time that it was asked before.
     """
 
     path: Path
@@ -155,6 +172,7 @@ class PathResult:
     idle: tuple[str, ...] = ()
     broken: Broken | None = None
     warnings: tuple[Broken, ...] = ()
+    earlier: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -165,7 +183,17 @@ class PathResult:
 
     @property
     def reason(self) -> str:
-        """Of the finding that decided the verdict; the last one where all is well."""
+        """What was seen, and how often it was asked."""
+        reason = self.seen
+        if not self.earlier:
+            return reason
+        times = "twice" if len(self.earlier) == 1 else f"{len(self.earlier) + 1} times"
+        again = f"asked {times}" if self.verdict == "fail" else f"asked {times}, at first: {self.earlier[0]}"
+        return f"{reason} ({again})"
+
+    @property
+    def seen(self) -> str:
+        """The reason of the finding that decided the verdict; of the last one where all is well."""
         deciding = [finding for finding in self.findings if finding.verdict == self.verdict]
         if not deciding:
             return ""
@@ -197,6 +225,7 @@ class PathResult:
             "port": path.port,
             "verdict": self.verdict,
             "reason": self.reason,
+            "asked": len(self.earlier) + 1,
             "checks": [{"check": f.check, "verdict": f.verdict, "reason": f.reason} for f in self.findings],
             "samples": {"made": len(samples), "answered": len(samples) - self.observation.lost},
             "servers": self.servers,

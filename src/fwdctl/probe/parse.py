@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 from fwdctl.probe.model import Observation, Sample, printable
+from fwdctl.probe.talk import heard
 
 NOT_THERE = 127
 CURL_NO_HOST, CURL_REFUSED, CURL_TIMEOUT = 6, 7, 28
-TIMEOUT_KILLED = 124
+TIMEOUT_KILLED, BUSYBOX_KILLED = 124, 143
 SERVER_ERROR = 500
 
 _FAILURES = (
@@ -18,6 +19,12 @@ _FAILURES = (
     ("reset", r"reset|empty reply|closed|RemoteDisconnected|EOF"),
     ("name", r"resolv|name or service"),
 )
+_FROM_TLS = re.compile(
+    r"alert|tlsv1|unrecognized.name|not recognized|unsupported.protocol|sigalg disallowed|key too small"
+    r"|session has been invalid",
+    re.IGNORECASE,
+)
+"""Errors of TLS clients that only a server's own TLS record leads to: it lives, and wants something else."""
 
 
 class IncompleteError(Exception):
@@ -37,11 +44,11 @@ def parse(text: str, count: int) -> list[Observation]:
     samples: dict[int, list[Sample]] = {}
     try:
         for line in lines[:-1]:
-            kind, index, rest = line.split(" ", 2)
+            kind, indexes, rest = line.split(" ", 2)
             if kind == "name":
-                names[int(index)] = _name(rest)
+                names |= {int(index): _name(rest) for index in indexes.split(",")}
             elif kind == "sample":
-                samples.setdefault(int(index), []).append(sample(rest))
+                samples.setdefault(int(indexes), []).append(sample(rest))
             else:
                 raise IncompleteError(f"unknown line {line!r}")
     except (ValueError, IndexError) as error:
@@ -59,36 +66,45 @@ def _name(rest: str) -> tuple[str, int, tuple[str, ...]]:
 
 
 def sample(rest: str) -> Sample:
-    r"""One connection from `KIND TOOL STATUS \t @CODE CONNECT TLS ADDRESS \t SERVER \t TEXT [\t STATUS]`."""
+    r"""One connection from `KIND TOOL STATUS \t NUMBERS \t SERVER \t LOCATION \t HEX \t TEXT [\t STATUS]`."""
     head, *fields = rest.split("\t")
     kind, tool, status_text = head.split(" ")
-    measured, server, text, own = [printable(field).strip() for field in [*fields, "", "", "", ""][:4]]
+    shown = [printable(field).strip() for field in fields]
+    measured, server, location, raw, text, own = [*shown, *[""] * 6][:6]
     status = int(own) if tool == "python3" and own else int(status_text)
     if status == NOT_THERE:
-        return Sample(tool, connected=False, answered=False, failure="tool", text=f"no tool for {kind}")
+        return Sample(
+            tool, connected=False, answered=False, failure="tool", text=text or f"no tool for {kind}"
+        )
     code, connect, secured = _numbers(measured)
-    if tool == "wget" and measured:
-        connect = 1.0
-    elif tool in {"bash", "nc", "openssl"}:
-        connect = 1.0 if status == 0 or "CONNECTED" in text else 0.0
-        secured = 1.0 if status == 0 else 0.0
-    connected = connect > 0
-    answered = _answered(kind, status, code, connected=connected, secured=secured > 0)
-    if answered:
-        return Sample(tool, connected, answered, server)
+    connected = connect > 0 or _connected_by_words(kind, tool, status, measured, text)
+    if kind == "tcp-only" and connected:
+        return Sample(tool, connected, answered=False, failure="tool", text=text.partition(";")[0])
+    if kind in {"http", "https"}:
+        alive, seen = 0 < code < SERVER_ERROR, f"HTTP {code}"
+    elif kind in {"tcp", "tcp-only"}:
+        alive, seen = connected, ""
+    elif tool in {"curl", "openssl"}:
+        alive, seen = secured > 0 or (tool == "openssl" and status == 0), "a TLS handshake"
+    else:
+        alive, seen = heard(kind, bytes.fromhex(raw)) if raw or status == 0 else (False, "")
+    if kind in {"https", "tls"} and not alive and _FROM_TLS.search(text):
+        connected, alive, seen = True, True, text
+    if connected and alive:
+        return Sample(tool, connected, alive, server, seen=seen, location=location)
+    text = text or ("" if kind in {"http", "https"} else seen) or f"{tool} ended with {status}"
     failure = _failure(status, text, code)
     if failure == "status":
         text = f"HTTP status {code}"
-    return Sample(tool, connected, answered, server, failure, text or f"{tool} ended with {status}")
+    return Sample(tool, connected, answered=False, server=server, failure=failure, text=text)
 
 
-def _answered(kind: str, status: int, code: int, *, connected: bool, secured: bool) -> bool:
-    if kind == "http":
-        return 0 < code < SERVER_ERROR
-    if kind == "tls":
-        return secured
-    # curl keeps a silent TCP connection until its time is up; that it was made is all that counts.
-    return connected and status in {0, CURL_TIMEOUT}
+def _connected_by_words(kind: str, tool: str, status: int, measured: str, text: str) -> bool:
+    if tool == "wget":
+        return bool(measured) or "connected." in text
+    if tool == "openssl":
+        return status == 0 or "CONNECTED" in text
+    return measured == "~" or (kind in {"tcp", "tcp-only"} and tool in {"bash", "nc"} and status == 0)
 
 
 def _numbers(measured: str) -> tuple[int, float, float]:
@@ -113,5 +129,6 @@ def _failure(status: int, text: str, code: int) -> str:
         CURL_REFUSED: "refused",
         CURL_TIMEOUT: "timeout",
         TIMEOUT_KILLED: "timeout",
+        BUSYBOX_KILLED: "timeout",
     }
     return by_status.get(status, "other")

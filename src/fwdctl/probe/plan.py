@@ -43,8 +43,6 @@ def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
 
 def _samples(forward: Forward, samples: int) -> tuple[int, int]:
     """Connections to make, and the servers that should answer them; few connections cannot meet all."""
-    if forward.check == "none":
-        return 0, 0
     targets = len(forward.targets)
     made = samples or max(1, 2 * targets)
     expected = targets if forward.balance == "roundRobin" and made >= targets else 0
@@ -84,10 +82,9 @@ def _hub_paths(deployment: Deployment, box: Box, forward: Forward, samples: int)
 
 def target_paths(box: Box, forward: Forward) -> list[Path]:
     """Each target of a forward, directly from the hub."""
-    samples = 0 if forward.check == "none" else 1
     places = [(target, *target.rsplit(":", 1)) for target in forward.targets]
     return [
-        Path(f"hub/{forward.name}/{target}", "target", box, forward, host, int(port), samples=samples)
+        Path(f"hub/{forward.name}/{target}", "target", box, forward, host, int(port))
         for target, host, port in places
     ]
 

@@ -33,12 +33,14 @@ class Options:
         which: `hub`, `spoke`, `all` or a spoke's name.
         samples: fresh connections for each path, 0 for as many as the targets suggest.
         timeout: seconds for one connection.
+        retries: times that a path which fails is asked again, after a few seconds.
         keep_running: leave boxes running that were started.
     """
 
     which: str
     samples: int = 0
     timeout: float = 5.0
+    retries: int = 1
     keep_running: bool = False
 
 
@@ -62,13 +64,14 @@ def probe(
 
         return Evidence.of(client, clients, deployment)
 
-    with BoxClient(open_session, boxes, options.timeout) as client:
+    with BoxClient(open_session, boxes, options.timeout, runtime.sleep, progress) as client:
+        test = partial(_test, client, paths, options.retries)
         if any(path.is_counted for path in paths):
             from fwdctl.probe.counters import count_targets
 
-            results = count_targets(evidence(), paths, lambda: _test(client, paths))
+            results = count_targets(evidence(), paths, test)
         else:
-            results = _test(client, paths)
+            results = test()
         if any(result.verdict == "fail" or result.lacks_servers for result in results):
             from fwdctl.probe.hops import explain
 
@@ -76,12 +79,12 @@ def probe(
     return results
 
 
-def _test(client: BoxClient, paths: Sequence[Path]) -> list[PathResult]:
+def _test(client: BoxClient, paths: Sequence[Path], retries: int) -> list[PathResult]:
     """Test all paths, each box's in one exec; a box that cannot be asked makes its own paths untested."""
 
     def one(own: Sequence[Path]) -> list[PathResult] | FwdctlError:
         try:
-            return client.test(own)
+            return client.test(own, retries)
         except FwdctlError as error:
             if error.exit_code is ExitCode.INTERRUPTED:
                 raise

@@ -75,14 +75,13 @@ def missing(evidence: Evidence, result: PathResult) -> PathResult:
     if not result.lacks_servers:
         return result
     if direct:
-        return replace(result, warnings=tuple(_direct(test) for test in direct))
+        return replace(result, warnings=(*result.warnings, *map(_direct, direct)))
     seen = f"{result.answering} of {result.path.expected} servers answer through {result.path.label}"
     texts = [f"{seen}; target {text} takes no connection" for text in result.idle] or [
         f"{seen}; only the hub can tell which is missing"
     ]
-    return replace(
-        result, warnings=tuple(Broken("target", "TARGET_DOWN", text, "fwdctl probe hub") for text in texts)
-    )
+    missed = (Broken("target", "TARGET_DOWN", text, "fwdctl probe hub") for text in texts)
+    return replace(result, warnings=(*result.warnings, *missed))
 
 
 def _sampled_again(evidence: Evidence, result: PathResult, *, named: bool) -> PathResult:

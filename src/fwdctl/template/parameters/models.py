@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from fwdctl.deployment.topology import Check  # noqa: TC001 - pydantic reads annotations at run time
 from fwdctl.template.parameters.problems import did_you_mean, shown, wrong
 
 HIGHEST_PORT = 65_535
@@ -125,6 +126,7 @@ def _target(value: Any) -> Target:
 _LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _NAME = _text("[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name of lower-case letters, digits and hyphens")
 _ZONE = _text(rf"{_LABEL}(\.{_LABEL})+", "a DNS zone of at least two labels")
+_HOST_NAME = _text(rf"{_LABEL}(\.{_LABEL})*", "a host name in lower-case letters")
 _PATH = _text("/[!-~]*", "a path such as /health, without blanks")
 _HEADER = _text("[A-Za-z0-9-]+", "a header name of letters, digits and hyphens")
 _FILLED = AfterValidator(_check_filled)
@@ -132,6 +134,7 @@ _FILLED = AfterValidator(_check_filled)
 Text = Annotated[str, _text("(?s).+", "text that is not empty")]
 Name = Annotated[str, _NAME, Field(max_length=40)]
 Zone = Annotated[str, _ZONE, Field(max_length=253)]
+HostName = Annotated[str, _HOST_NAME, Field(max_length=253)]
 Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
 ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port)]
 Address = Annotated[IPv4Address, PlainValidator(_address)]
@@ -202,15 +205,17 @@ class Forward(Part):
 
     Attributes:
         identity_header: HTTP header in which a server says who it is.
+        server_name: what TLS asks for (SNI); the servers choose their certificate by it.
     """
 
     name: Name
     port: ForwardedPort
     targets: Annotated[tuple[TargetText, ...], _FILLED]
     balance: Literal["roundRobin", "sourceHash"] = "roundRobin"
-    check: Literal["tcp", "http", "tls", "none"] = "tcp"
+    check: Check = "tcp"
     check_path: Annotated[str, _PATH] = "/"
     identity_header: Annotated[str, _HEADER] | None = None
+    server_name: HostName | None = None
 
 
 class Image(Part):

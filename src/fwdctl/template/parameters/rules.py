@@ -103,9 +103,12 @@ def _forward(path: str, forward: Forward, parameters: Parameters) -> Iterator[Pr
     if forward.port == SSH_PORT and parameters.forwarder.allow_ssh:
         text = "22 would hide the forwarders' own SSH, which forwarder.allowSsh opens"
         yield Problem(f"{path}.port", text, "Choose another port, or set forwarder.allowSsh to false.")
-    if forward.identity_header is not None and forward.check != "http":
-        text = f'is of use with the check "http" only, and {path}.check is "{forward.check}"'
+    if forward.identity_header is not None and forward.check not in {"http", "https"}:
+        text = f'is of use with the checks "http" and "https" only, and {path}.check is "{forward.check}"'
         yield Problem(f"{path}.identityHeader", text, 'Delete it, or write "check": "http".')
+    if forward.server_name is not None and forward.check not in {"https", "tls"}:
+        text = f'is of use with the checks "https" and "tls" only, and {path}.check is "{forward.check}"'
+        yield Problem(f"{path}.serverName", text, 'Delete it, or write "check": "tls".')
     hub, corp = parameters.hub.address_prefix, parameters.corp.address_prefix
     for index, target in enumerate(forward.targets):
         if target in forward.targets[:index]:

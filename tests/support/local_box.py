@@ -1,0 +1,88 @@
+"""A jump box on this machine: a shell that finds the programs of one folder and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from fwdctl.channel.run import Outcome, Request
+from fwdctl.output import Progress
+from fwdctl.probe.boxes import BoxClient
+from fwdctl.runtime import Runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path as Folder
+
+    from fwdctl.deployment import Box
+    from fwdctl.probe.model import Path, PathResult
+
+
+def install(folder: Folder, tools: str) -> None:
+    """Put programs of this machine there; `busybox` brings a shell and all that it can do."""
+    for tool in ["sh", *tools.split()]:
+        found = shutil.which(tool)
+        if tool == "python3":  # a link to a virtual environment's python does not find its library
+            program(folder, tool, f'exec {os.path.realpath(sys.executable)} "$@"')
+        elif found is None:
+            pytest.skip(f"{tool} is not installed")
+        elif tool == "busybox":
+            names = subprocess.run([found, "--list"], capture_output=True, text=True, check=True, timeout=10)
+            for name in names.stdout.split():
+                (folder / name).unlink(missing_ok=True)
+                (folder / name).symlink_to(found)
+        else:
+            (folder / tool).symlink_to(found)
+
+
+def program(folder: Folder, name: str, text: str) -> None:
+    """A program of a few lines for /bin/sh."""
+    (folder / name).unlink(missing_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+@dataclass
+class LocalBox:
+    """Stands in for the session of a box; `execs` counts."""
+
+    folder: Folder
+    execs: int = 0
+    pauses: list[float] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing was started."""
+
+    def run(self, request: Request) -> Outcome:
+        self.execs += 1
+        shell, *words = (os.fsdecode(word) for word in request.argv)
+        assert shell == "/bin/sh"
+        done = subprocess.run(
+            [str(self.folder / "sh"), *words],
+            env={"PATH": str(self.folder), "HOME": str(self.folder)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+        return Outcome("completed", done.returncode, done.stdout, done.stderr)
+
+    def test(
+        self, paths: Sequence[Path], seconds: float, retries: int = 0, progress: Any = None
+    ) -> list[PathResult]:
+        def session(_box: Box, *, may_start: bool) -> LocalBox:
+            return self
+
+        progress = progress or Progress(Runtime(environ={}, cwd=self.folder))
+        boxes = [paths[0].box]
+        with BoxClient(session, boxes, seconds, self.pauses.append, progress) as client:  # type: ignore[arg-type]
+            return client.test(paths, retries)
