@@ -260,3 +260,28 @@ def test_a_failing_predown_hook_keeps_everything(project: Project) -> None:
     assert done.returncode == 1
     assert "predown" in done.stdout + done.stderr
     project.fwdctl("probe", "spoke")
+
+
+@pytest.mark.timeout(300)
+def test_what_a_renamed_spoke_leaves_behind_is_told_stopped_and_removed(project: Project) -> None:
+    project.azd("provision", "--no-prompt")
+    file = project.folder / "infra" / "main.parameters.json"
+    (spoke,) = json.loads(file.read_text())["parameters"]["spokes"]["value"]
+    project.edit_parameters("spokes", [{**spoke, "name": "renamed"}])
+    project.fwdctl("jump", "start", "spoke")
+    done = project.azd("provision", "--no-prompt")
+    printed = done.stdout + done.stderr
+    assert "Jump box spoke stopped" in printed, printed
+    assert "Left behind by spokes that are no longer deployed" in printed
+    left = project.fwdctl("env", "orphans", "-o", "json").json["data"]["orphans"]
+    assert {orphan["spoke"] for orphan in left} == {"spoke"}
+    assert [orphan["kind"] for orphan in left] == [
+        "endpoint connection",
+        "private endpoint",
+        "jump box",
+        "zone link",
+        "network",
+    ]
+    project.fwdctl("env", "orphans", "--remove", "--yes")
+    assert project.fwdctl("env", "orphans", "-o", "json").json["data"]["orphans"] == []
+    project.fwdctl("probe", "all")
