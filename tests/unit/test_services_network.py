@@ -206,6 +206,9 @@ async def test_load_balancers_that_cannot_be(api: ArmApi) -> None:
     twice["properties"]["loadBalancingRules"].append({**rule, "name": "again"})
     error = await refused(api.put(own, twice))
     assert error.code == "RulesUseSameFrontendPortProtocolAndIPConfig"
+    high = balancer_body(own, SHARED)
+    high["properties"]["loadBalancingRules"][0]["properties"] |= {"frontendPort": 65535, "backendPort": 65535}
+    assert (await refused(api.put(own, high))).code == "InvalidRequestFormat"
     pathless = balancer_body(own, SHARED)
     del pathless["properties"]["probes"][0]["properties"]["requestPath"]
     assert (await refused(api.put(own, pathless))).code == "ProbeRequestPathIsMissing"

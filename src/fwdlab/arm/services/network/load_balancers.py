@@ -58,8 +58,8 @@ class LoadBalancers(Provider):
             backendAddressPools=items(reference()),
             probe=reference(),
             protocol=text(None, "Tcp", "Udp", "All"),
-            frontendPort=number(),
-            backendPort=number(),
+            frontendPort=number(within=range(65_535)),  # one less than backendPort: azure-mgmt-network
+            backendPort=number(within=range(65_536)),
             idleTimeoutInMinutes=number(4),
             enableFloatingIP=flag(default=False),
             enableTcpReset=flag(default=False),
