@@ -31,7 +31,7 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 sys.path.insert(0, "tests")
-from fwdctl.__main__ import main
+from fwdctl.main import main
 from fwdctl.azure import credential
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, GROUP, container_group, fake_arm
