@@ -33,7 +33,9 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def demo_server() -> Iterator[str]:
-    [server] = demo.start([0], "127.0.0.1")
+    ports = demo.Ports("127.0.0.1")
+    ports.follow({0})
+    server = ports.servers[0]
     try:
         yield f"127.0.0.1:{server.server_address[1]}"
     finally:
