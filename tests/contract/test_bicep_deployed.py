@@ -116,7 +116,7 @@ def test_outputs_of_the_defaults() -> None:
                 "zone": "corp.internal",
             }
         ],
-        "forwards": [WEB],
+        "forwards": [{**WEB, "serverName": ""}],
     }
     [service] = of_type(target, "privateLinkServices")
     assert service["properties"]["autoApproval"]["subscriptions"] == [SUBSCRIPTION]
@@ -238,7 +238,7 @@ def test_ssh_is_opened_when_asked_for_to_the_hub_jump_box_only() -> None:
 
 def test_without_the_stand_in_there_are_no_servers_and_no_peering() -> None:
     target, properties = deploy(deployOnPremServers=False, cloudInitOnPrem="")
-    assert topology(properties)["forwards"] == [WEB]
+    assert topology(properties)["forwards"] == [{**WEB, "serverName": ""}]
     assert of_type(target, "virtualMachines") == []
     assert of_type(target, "virtualNetworkPeerings") == []
     assert len(of_type(target, "virtualNetworks")) == 2

@@ -107,7 +107,9 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     # What is not written down is not searched for: azd installs no azure-mgmt-network for a hook.
     deployment, clients = load(runtime, environment=wanted, discover=False)
     with Progress(runtime) as progress:
-        handed = _hand_on(clients, deployment, progress)  # first: the load balancer knows the forwards already
+        handed = _hand_on(
+            clients, deployment, progress
+        )  # first: the load balancer knows the forwards already
         progress.step("Stopping the jump boxes")
         left = _orphans(clients, deployment, progress)
         former = tuple(orphan.box for orphan in left if orphan.kind == orphans.BOX)
