@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from configuration import USER_DATA, Config, Forward, parse_text, read, remember
 from health import HealthServer
 from rules import JUMPS, PROBE_SOURCE, SYS, Kernel, plan_rules, target_rules
-from targets import Target, Targets, log
+from targets import CHECK_SECONDS, Target, Targets, log
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 LOOP_SECONDS = 0.5  # between two looks at the kernel's rules
 OLDEST_SIGHT = 1.0  # seconds: what an answer to the load balancer may rest on
 STUCK_SECONDS = 60.0
+FIRST_CHECKS_SECONDS = CHECK_SECONDS + 0.5  # for the first checks of new targets, before the rules change
 OLD_PORT_SECONDS = 60.0  # an earlier health port is answered until it has not been probed for so long
 LAST_GOOD = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/fwdctl")) / "last-good.json"
 
@@ -58,7 +59,9 @@ class Agent:
         self._health_ports: dict[int, float] = {}  # when each was last probed
         self._planned: Plan = {}
         self._written: list[str] = []
-        self._served: dict[str, list[str]] = {}
+        self._served: dict[int, list[str]] = {}  # by port
+        self._followed: Config | None = None
+        self._patience = 0.0
         self._reading = threading.Lock()
         self._sight: tuple[float, dict[str, Counters]] = (0.0, {})
 
@@ -77,10 +80,17 @@ class Agent:
 
     def _follow(self, config: Config) -> None:
         self.targets.follow(config)
+        if config is not self._followed:
+            self._followed, self._patience = config, time.monotonic() + FIRST_CHECKS_SECONDS
+        if self.targets.unchecked() and time.monotonic() < self._patience:
+            # What was served is served on, also by the rules of an agent before this one.
+            if self._planned:
+                self._apply(self._planned)
+            return
         live = self.targets.live(config)
         ports = tuple(sorted(self._health_ports))
         self._apply(plan_rules(config, self.targets.addresses, live, ports))
-        self._served = live
+        self._served = {forward.port: live[forward.name] for forward in config.forwards}
 
     # -- the configuration
 
@@ -197,7 +207,7 @@ class Agent:
     def _health(self, forward: Forward, *, live: bool) -> tuple[int, dict[str, Any]]:
         draining = bool(self.config and self.config.drain)
         intact = self._intact(OLDEST_SIGHT)
-        healthy = live and intact and not draining and bool(self._served.get(forward.name))
+        healthy = live and intact and not draining and bool(self._served.get(forward.port))
         return (200 if healthy else 503), {"healthy": healthy, "rulesInPlace": intact, "draining": draining}
 
     def _status(self) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def log(message: str) -> None:
 
 @dataclass
 class Target:
-    """State of one address of one forward's target; `since` is when it last changed (UTC)."""
+    """State of one address behind one port; `since` is when it last changed (UTC)."""
 
     forward: Forward
     host: str
@@ -57,7 +57,7 @@ class Target:
 
 
 class Targets:
-    """All targets of one configuration; states outlive a change of it.
+    """All targets of one configuration; states outlive a change of it: of names, of checks, of other targets.
 
     Args:
         changed: called by a checking thread when a target's state has changed.
@@ -69,7 +69,7 @@ class Targets:
         self._changed = changed
         self._interval = RECHECK_SECONDS
         self._resolved: dict[str, list[str]] = {}
-        self._targets: dict[tuple[Forward, str], Target] = {}
+        self._targets: dict[tuple[int, str], Target] = {}  # by port and ADDRESS:PORT
         self._config: Config | None = None
         self._next_resolve = 0.0
 
@@ -82,7 +82,11 @@ class Targets:
 
     def of(self, forward: Forward) -> list[Target]:
         """A forward's targets, in order."""
-        return [self._targets[forward, address] for address in self.addresses.get(forward.name, ())]
+        return [self._targets[forward.port, address] for address in self.addresses.get(forward.name, ())]
+
+    def unchecked(self) -> bool:
+        """Whether a target waits for its first check."""
+        return any(target.state == "unknown" for target in self._targets.values())
 
     def live(self, config: Config) -> dict[str, list[str]]:
         """Addresses that may get new connections, by a forward's name."""
@@ -119,14 +123,17 @@ class Targets:
         return self._resolved.get(host, [])
 
     def _check_only(self, wanted: dict[tuple[Forward, str], str]) -> None:
-        new = {key: self._targets.get(key) or Target(key[0], host, key[1]) for key, host in wanted.items()}
+        new: dict[tuple[int, str], Target] = {}
+        addresses: dict[str, list[str]] = {}
+        for (forward, address), host in wanted.items():
+            key = forward.port, address
+            new[key] = self._targets.get(key) or Target(forward, host, address)
+            new[key].forward, new[key].host = forward, host  # which may be called or checked otherwise now
+            addresses.setdefault(forward.name, []).append(address)
         for key in self._targets.keys() - new.keys():
             self._targets[key].gone.set()
         started = new.keys() - self._targets.keys()
-        self._targets = new
-        self.addresses = {}
-        for forward, address in new:
-            self.addresses.setdefault(forward.name, []).append(address)
+        self._targets, self.addresses = new, addresses
         for key in started:
             threading.Thread(target=self._check, args=(new[key],), daemon=True).start()
 

@@ -6,6 +6,7 @@ template makes and which may change while a machine runs.
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import re
@@ -89,7 +90,10 @@ def _render(file: Path, folder: Path) -> tuple[str, str]:
             problem = f"@@{program.stem.upper()}@@ is missing, so the machine would not get {program.name}"
             raise _invalid(file, problem, f"Put @@{program.stem.upper()}@@ back.")
     config_hash = _hash(text, *programs.values())
-    values = {**programs, _HASH: config_hash}
+    shortened = {
+        name: _without_docstrings(folder / f"{name.lower()}.py", text) for name, text in programs.items()
+    }
+    values = {**shortened, _HASH: config_hash}
 
     def fill(found: re.Match[str]) -> str:
         value = values[found[2] or found[3]]
@@ -101,6 +105,25 @@ def _render(file: Path, folder: Path) -> tuple[str, str]:
         problem = f"rendered to {size:,} bytes; Azure takes at most {LARGEST:,}"
         raise _invalid(file, problem, f"Shorten the programs in {folder.name}.")
     return rendered, config_hash
+
+
+def _without_docstrings(file: Path, source: str) -> str:
+    """A program as a machine needs it: a third of ours is for readers, and customData is short."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise _invalid(
+            file, f"line {error.lineno} is not Python: {error.msg}", "Correct that place."
+        ) from error
+    lines: list[str | None] = [*source.splitlines()]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            text = node.body[0]
+            count = (text.end_lineno or text.lineno) - text.lineno + 1
+            instead = " " * text.col_offset + "pass" if len(node.body) == 1 else None
+            lines[text.lineno - 1 : text.lineno - 1 + count] = [instead] + [None] * (count - 1)
+    return "\n".join(line for line in lines if line is not None).strip("\n") + "\n"
 
 
 def _gzip(text: str, config_hash: str) -> bytes:
