@@ -122,6 +122,92 @@ def test_a_renamed_forward_stays_healthy_by_its_port(world: World) -> None:
     assert world.healthy("/forward/www/8000") == 200
 
 
+NEW = "198.51.100.2:80"
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Checks of every target but the first wait for this."""
+    released = threading.Event()
+
+    def check(_forward: Any, address: str, *_: Any) -> str:
+        if address == NEW:
+            released.wait(30)
+        return ""
+
+    monkeypatch.setattr(targets, "check_target", check)
+    monkeypatch.setattr(agent, "FIRST_CHECKS_SECONDS", 60.0)
+    return released
+
+
+def chosen(world: World) -> list[str]:
+    """Where new connections go."""
+    return [rule.rpartition(" ")[2] for rule in world.kernel.chains["nat"]["FWDCTL-8000"]]
+
+
+def test_what_is_served_is_served_on_until_new_targets_have_been_checked(
+    world: World, slow: threading.Event
+) -> None:
+    world.give()
+    world.until(lambda: world.healthy() == 200)
+    [forward] = document()["forwards"]
+    world.give(hash="second", forwards=[{**forward, "name": "renamed", "targets": [NEW]}])
+    for _ in range(5):
+        world.turn()
+        assert (world.healthy(), chosen(world)) == (200, ["198.51.100.1:80"])
+    assert world.status()["hash"] == "second"
+    slow.set()
+    world.until(lambda: chosen(world) == [NEW])
+    assert world.healthy() == 200
+
+
+def test_nobody_waits_long_for_a_first_check(
+    world: World, slow: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent, "FIRST_CHECKS_SECONDS", 0.0)
+    world.give()
+    world.until(lambda: world.healthy() == 200)
+    [forward] = document()["forwards"]
+    world.give(hash="second", forwards=[{**forward, "targets": [NEW]}])
+    world.turn()
+    assert (world.healthy(), chosen(world)) == (503, [])
+    slow.set()
+
+
+def test_a_target_keeps_its_state_when_only_its_check_or_its_neighbours_change(
+    world: World, slow: threading.Event
+) -> None:
+    world.give()
+    world.until(lambda: world.healthy() == 200)
+    since = world.status()["forwards"][0]["targets"][0]["since"]
+    [forward] = document()["forwards"]
+    other = {**forward, "check": "http", "checkPath": "/x", "targets": ["198.51.100.1:80", NEW]}
+    slow.set()
+    world.give(hash="second", forwards=[other])
+    world.until(lambda: len(chosen(world)) == 2)
+    told = world.status()["forwards"][0]["targets"]
+    assert (told[0]["state"], told[0]["since"]) == ("up", since)
+
+
+def test_the_rules_of_an_agent_before_this_one_stay_until_targets_have_been_checked(
+    world: World, slow: threading.Event, tmp_path: Path
+) -> None:
+    [forward] = document()["forwards"]
+    world.give(forwards=[{**forward, "targets": [NEW]}])
+    slow.set()
+    world.until(lambda: world.healthy() == 200)
+    slow.clear()
+    again = World(tmp_path)
+    again.kernel = world.kernel
+    again.agent = agent.Agent(world.kernel, str(again.file), again.last_good)
+    for _ in range(5):
+        again.turn()
+        assert (again.healthy(), chosen(again)) == (503, [NEW])
+    slow.set()
+    again.until(lambda: again.healthy() == 200)
+    assert chosen(again) == [NEW]
+
+
 def test_an_unchanged_turn_writes_nothing(world: World) -> None:
     world.give()
     world.until(lambda: world.healthy() == 200)
