@@ -114,6 +114,7 @@ module forwarders 'modules/forwarder.bicep' = {
     forwarder: forwarder
     forwards: forwards
     subnetId: network.outputs.sharedSubnetId
+    inbound: [hub.sharedSubnetPrefix, hub.jumpSubnetPrefix]
     availabilityZones: availabilityZones
     adminUsername: adminUsername
     sshPublicKey: sshPublicKey
@@ -180,6 +181,7 @@ output hub hubTopologyType = {
   scaleSet: forwarders.outputs.scaleSetName
   privateLinkService: linkService.outputs.name
   healthPort: forwarder.healthPort
+  forwardsHash: forwarders.outputs.forwardsHash
 }
 
 @description('Where the spokes\' parts are.')

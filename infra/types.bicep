@@ -197,6 +197,9 @@ type hubTopologyType = {
 
   @description('Port of the forwarder agents\' /status.')
   healthPort: int
+
+  @description('Hash of what the forwarders should forward; an agent\'s /status tells that of what it forwards.')
+  forwardsHash: string
 }
 
 @export()

@@ -21,6 +21,9 @@ param forwards forwardType[]
 @description('Resource id of the subnet of frontend and instances.')
 param subnetId string
 
+@description('Address ranges of the subnets from which forwarders take connections and questions, in CIDR notation.')
+param inbound string[]
+
 @description('Availability zones; empty in a region without zones.')
 param availabilityZones string[]
 
@@ -30,7 +33,7 @@ param adminUsername string
 @description('SSH public key of the administrator.')
 param sshPublicKey string
 
-@description('cloud-init, base64. Its second line names the hash of the configuration in it.')
+@description('cloud-init, base64. fwdctl\'s is gzip, whose comment names the hash of the programs in it.')
 param cloudInit string
 
 @description('Resource id of the workspace for diagnostics.')
@@ -41,10 +44,27 @@ var loadBalancerName = '${abbreviations.networkLoadBalancersInternal}${resourceT
 var frontendName = 'frontend'
 var poolName = 'forwarders'
 
-var hashMarker = '# fwdctl-config-hash: '
-var cloudInitLines = split(base64ToString(cloudInit), '\n')
-var hashLine = length(cloudInitLines) > 1 ? cloudInitLines[1] : ''
-var configHash = startsWith(hashLine, hashMarker) ? trim(replace(hashLine, hashMarker, '')) : 'unknown'
+// A gzip header with a comment; its text begins at byte 12, where a group of four base64 characters begins.
+var comment = startsWith(cloudInit, 'H4sIEAAA') ? base64ToString(substring(cloudInit, 16, 48)) : ''
+var hashMarker = 'fwdctl-config-hash: '
+var configHash = startsWith(comment, hashMarker) ? substring(comment, length(hashMarker), 16) : 'unknown'
+
+// What the agent forwards travels as user data, which reaches a machine while it runs; cloud-init does not.
+var configuration = {
+  version: 1
+  healthPort: forwarder.healthPort
+  inbound: inbound
+  forwards: map(forwards, forward => {
+    name: forward.name
+    port: forward.port
+    targets: forward.targets
+    balance: forward.?balance ?? 'roundRobin'
+    check: forward.?check ?? 'tcp'
+    checkPath: forward.?checkPath ?? '/'
+    serverName: forward.?serverName ?? ''
+  })
+}
+var forwardsHash = uniqueString(string(configuration))
 
 resource loadBalancer 'Microsoft.Network/loadBalancers@2025-05-01' = {
   name: loadBalancerName
@@ -80,9 +100,10 @@ resource loadBalancer 'Microsoft.Network/loadBalancers@2025-05-01' = {
         properties: {
           protocol: 'Http'
           port: forwarder.healthPort
-          requestPath: '/forward/${forward.name}'
+          // With the port: a forwarder that does not forward it yet is not healthy for it.
+          requestPath: '/forward/${forward.name}/${forward.port}'
           intervalInSeconds: 5
-          probeThreshold: 1
+          probeThreshold: 2
         }
       }
     ]
@@ -141,7 +162,7 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 resource scaleSet 'Microsoft.Compute/virtualMachineScaleSets@2025-04-01' = {
   name: '${abbreviations.computeVirtualMachineScaleSets}${resourceToken}'
   location: location
-  tags: union(tags, { 'fwdctl-config-hash': configHash })
+  tags: union(tags, { 'fwdctl-config-hash': configHash, 'fwdctl-forwards-hash': forwardsHash })
   zones: availabilityZones
   sku: {
     name: forwarder.vmSize
@@ -153,8 +174,8 @@ resource scaleSet 'Microsoft.Compute/virtualMachineScaleSets@2025-04-01' = {
     orchestrationMode: 'Uniform'
     overprovision: false
     singlePlacementGroup: true
-    // Manual: a new cloud-init reaches an instance only by a reimage, which no upgrade mode does. Until an instance
-    // is updated and reimaged, Azure shows that it is not on the latest model.
+    // Manual: a new cloud-init reaches an instance only by a reimage, which no upgrade mode does, and new user data
+    // by an update of the instance, which fwdctl's hook does after each deployment.
     upgradePolicy: {
       mode: 'Manual'
       rollingUpgradePolicy: {
@@ -175,6 +196,7 @@ resource scaleSet 'Microsoft.Compute/virtualMachineScaleSets@2025-04-01' = {
       gracePeriod: 'PT30M'
     }
     virtualMachineProfile: {
+      userData: base64(string(union({ hash: forwardsHash }, configuration)))
       osProfile: {
         // At most 9 characters of 15, as Azure appends six base-36 digits to form the host name.
         computerNamePrefix: 'fwd'
@@ -277,3 +299,6 @@ output frontendAddress string = loadBalancer.properties.frontendIPConfigurations
 
 @description('Name of the scale set.')
 output scaleSetName string = scaleSet.name
+
+@description('Hash of what the scale set\'s model forwards, as the agents tell it.')
+output forwardsHash string = forwardsHash

@@ -64,6 +64,8 @@ resource machine 'Microsoft.Compute/virtualMachines@2025-04-01' = {
     hardwareProfile: {
       vmSize: vmSize
     }
+    // Not in the cloud-init: Azure refuses to change that on a machine that exists.
+    userData: base64(string({ version: 1, ports: [server.port] }))
     osProfile: {
       computerName: server.name
       adminUsername: adminUsername

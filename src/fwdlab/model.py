@@ -8,6 +8,9 @@ from typing import Any, Literal
 PLATFORM_ADDRESS = "168.63.129.16"
 """Source of DNS and health probes in Azure (virtual-network/what-is-ip-address-168-63-129-16)."""
 
+METADATA_ADDRESS = "169.254.169.254"
+"""Where a machine asks about itself (virtual-machines/instance-metadata-service)."""
+
 
 @dataclass(frozen=True)
 class NodeSpec:
@@ -22,6 +25,7 @@ class NodeSpec:
         subnet_id: ARM id of the subnet of its single interface.
         address: its IPv4 address in that subnet.
         custom_data: base64 of the machine's customData, empty for none.
+        user_data: base64 of the machine's userData, empty for none; the metadata service tells it.
         command: a container's process; empty for the image's own.
         environment: a container's variables.
         backend_pool_ids: ARM ids of the load balancer pools that this interface is a member of.
@@ -36,6 +40,7 @@ class NodeSpec:
     boot_id: str
     resource_id: str
     custom_data: str = ""
+    user_data: str = ""
     command: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     backend_pool_ids: tuple[str, ...] = ()
@@ -50,7 +55,7 @@ class Resource:
         id: ARM id in the casing of the first PUT; compared without case.
         type: full type, e.g. `Microsoft.Network/virtualNetworks`.
         document: the ARM JSON that GET answers, read-only properties included.
-        secrets: write-only values that GET never answers (customData, secure environment values).
+        secrets: write-only values that GET never answers (customData, userData, secure environment values).
         node: what the data plane runs for it, None for everything that is not a machine or container,
             and while it is stopped.
     """

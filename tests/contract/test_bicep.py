@@ -199,7 +199,8 @@ def test_probes_ask_the_agent_and_never_a_forwarded_port() -> None:
     probe = probes["input"]["properties"]
     assert probe["protocol"] == "Http"
     assert probe["port"] == "[parameters('forwarder').healthPort]"
-    assert "/forward/{0}" in probe["requestPath"]
+    assert "/forward/{0}/{1}" in probe["requestPath"]
+    assert probe["probeThreshold"] == 2
     assert PARAMETERS["forwarder"]["healthPort"] not in {
         forward["port"] for forward in PARAMETERS["forwards"]
     }
@@ -223,6 +224,7 @@ def test_the_scale_set() -> None:
     assert len(profile["osProfile"]["computerNamePrefix"]) + 6 <= 15
     assert profile["securityProfile"]["securityType"] == "TrustedLaunch"
     assert "fwdctl-config-hash" in scale_set["tags"]
+    assert "fwdctl-forwards-hash" in scale_set["tags"]
     [health] = profile["extensionProfile"]["extensions"]
     assert health["properties"]["settings"]["requestPath"] == "/live"
     assert PARAMETERS["forwarder"]["instanceCount"] == 3

@@ -1,69 +1,28 @@
-"""The cloud-inits as fwdctl renders them: what the agent reads, and the hash that the template tags."""
+"""The forwarder's cloud-init as fwdctl renders it: the hash that the template reads out of it and tags."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import importlib.util
 import json
-import sys
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
-import yaml
+import pytest
 
-from fwdctl.template import cloudinit, parameters
+from fwdctl.template import cloudinit
 from fwdctl.template.files import Template
+from fwdlab.machine import first_boot
 from support.deployment_target import AT_SUBSCRIPTION, Client, MemoryTarget
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
-ENVIRONMENT = {"AZURE_ENV_NAME": "dev", "AZURE_LOCATION": "westeurope", "SSH_PUBLIC_KEY": "ssh-ed25519 AAAA"}
-
-
-def rendered() -> cloudinit.Rendered:
-    template = Template(INFRA)
-    return cloudinit.render(template, parameters.load(template.parameters, template.compiled, ENVIRONMENT))
-
-
-def files(text: str) -> dict[str, bytes]:
-    found = {}
-    for entry in yaml.safe_load(text)["write_files"]:
-        content = entry["content"]
-        found[entry["path"]] = (
-            base64.b64decode(content, validate=True) if entry.get("encoding") == "b64" else content.encode()
-        )
-    return found
-
-
-def test_the_agent_accepts_the_configuration_that_it_is_sent_with(tmp_path: Path) -> None:
-    forwarder = rendered().forwarder
-    written = files(forwarder.text)
-    source = tmp_path / "agent_as_written.py"
-    source.write_bytes(written["/opt/fwdctl/agent.py"])
-    assert source.read_bytes() == (INFRA / "cloud-init" / "forwarder" / "agent.py").read_bytes()
-    spec = importlib.util.spec_from_file_location("agent_as_written", source)
-    assert spec is not None
-    assert spec.loader is not None
-    agent = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = agent
-    spec.loader.exec_module(agent)
-    config = agent.parse_config(json.loads(written["/etc/fwdctl/forwarder.json"]))
-    assert config.hash == forwarder.config_hash
-    assert [(forward.name, forward.port) for forward in config.forwards] == [("web", 8000)]
-    assert config.inbound == ("10.0.1.0/26", "10.0.1.64/26")
-
-
-def test_the_demo_server_is_sent_with_its_ports() -> None:
-    written = files(rendered().onprem.text)
-    assert json.loads(written["/etc/fwdctl/server.json"])["ports"] == [8000]
-    assert (
-        written["/opt/fwdctl/server.py"]
-        == (INFRA / "cloud-init" / "onprem-server" / "server.py").read_bytes()
-    )
 
 
 def test_the_template_tags_the_hash_that_fwdctl_computed() -> None:
-    both = rendered()
+    both = cloudinit.render(Template(INFRA))
     target = MemoryTarget()
     values: dict[str, Any] = {
         "environmentName": "dev",
@@ -86,4 +45,22 @@ def test_the_template_tags_the_hash_that_fwdctl_computed() -> None:
     [scale_set] = [doc for key, doc in target.documents.items() if "/virtualmachinescalesets/" in key]
     assert scale_set["tags"]["fwdctl-config-hash"] == both.forwarder.config_hash
     custom_data = scale_set["properties"]["virtualMachineProfile"]["osProfile"]["customData"]
-    assert base64.b64decode(custom_data).decode() == both.forwarder.text
+    assert base64.b64decode(custom_data) == both.forwarder.data
+
+
+def test_systemd_finds_the_agents_sandbox_tight(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    files = first_boot.parse(cloudinit.render(Template(INFRA)).forwarder.encoded).files
+    [text] = [file.content for file in files if file.path.endswith(".service")]
+    unit = tmp_path / "fwdctl-agent.service"
+    unit.write_bytes(text)
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze reads no unit files")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # a setting that systemd does not know is a line here
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert found is not None, done.stdout
+    assert float(found[1]) <= 4, done.stdout

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from support.agent_program import agent_module
 from support.deployment_target import AT_SUBSCRIPTION, SUBSCRIPTION, Client, MemoryTarget
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 TEMPLATE = json.loads((INFRA / "main.json").read_text(encoding="utf-8"))
 CLOUD_INIT = "#cloud-config\n# fwdctl-config-hash: 0123456789abcdef\nruncmd: []\n"
+SERVERS = TEMPLATE["parameters"]["corp"]["defaultValue"]["servers"]
 SPOKE = TEMPLATE["parameters"]["spokes"]["defaultValue"][0]
 WEB = TEMPLATE["parameters"]["forwards"]["defaultValue"][0]
 
@@ -76,6 +78,14 @@ def topology(properties: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def user_data(document: dict[str, Any]) -> dict[str, Any]:
+    """What a machine or a scale set tells its programs, decoded."""
+    properties = document["properties"]
+    encoded_text = properties.get("virtualMachineProfile", properties)["userData"]
+    found: dict[str, Any] = json.loads(base64.b64decode(encoded_text, validate=True))
+    return found
+
+
 def test_outputs_of_the_defaults() -> None:
     target, properties = deploy()
     found = topology(properties)
@@ -94,6 +104,7 @@ def test_outputs_of_the_defaults() -> None:
             "scaleSet": f"vmss-{token}",
             "privateLinkService": f"pl-{token}",
             "healthPort": 18099,
+            "forwardsHash": user_data(of_type(target, "virtualMachineScaleSets")[0])["hash"],
         },
         "spokes": [
             {
@@ -105,7 +116,7 @@ def test_outputs_of_the_defaults() -> None:
                 "zone": "corp.internal",
             }
         ],
-        "forwards": [WEB],
+        "forwards": [{**WEB, "serverName": ""}],
     }
     [service] = of_type(target, "privateLinkServices")
     assert service["properties"]["autoApproval"]["subscriptions"] == [SUBSCRIPTION]
@@ -122,13 +133,42 @@ def test_every_resource_carries_the_environment_and_host_names_are_short() -> No
     assert all(len(machine["name"]) <= 64 for machine in machines)
 
 
-def test_the_scale_set_is_tagged_with_the_hash_in_its_cloud_init() -> None:
-    target, _ = deploy()
-    [scale_set] = of_type(target, "virtualMachineScaleSets")
-    assert scale_set["tags"]["fwdctl-config-hash"] == "0123456789abcdef"
-    target, _ = deploy(cloudInitForwarder=encoded("#cloud-config\n"))
+@pytest.mark.parametrize("own", [CLOUD_INIT, "#cloud-config\n", "x"])
+def test_a_cloud_init_that_is_not_fwdctls_has_no_known_hash(own: str) -> None:
+    target, _ = deploy(cloudInitForwarder=encoded(own))
     [scale_set] = of_type(target, "virtualMachineScaleSets")
     assert scale_set["tags"]["fwdctl-config-hash"] == "unknown"
+
+
+def test_what_is_forwarded_is_the_scale_sets_user_data_with_a_hash_that_follows_it() -> None:
+    seen = []
+    database = {"name": "db", "port": 1433, "targets": ["192.168.42.65:11433"], "identityHeader": ""}
+    for forwards in ([WEB], [WEB, database], [{**WEB, "targets": WEB["targets"][:1]}], [WEB]):
+        target, properties = deploy(forwards=forwards)
+        [scale_set] = of_type(target, "virtualMachineScaleSets")
+        told = user_data(scale_set)
+        assert scale_set["tags"]["fwdctl-forwards-hash"] == told["hash"]
+        assert topology(properties)["hub"]["forwardsHash"] == told["hash"]
+        assert (told["version"], told["healthPort"]) == (1, 18099)
+        assert told["inbound"] == ["10.0.1.0/26", "10.0.1.64/26"]
+        assert [each["name"] for each in told["forwards"]] == [each["name"] for each in forwards]
+        assert not any("identityHeader" in each for each in told["forwards"])
+        config = agent_module("configuration").parse_text(json.dumps(told))
+        assert (config.hash, config.forwards[0].port) == (told["hash"], WEB["port"])
+        seen.append(told["hash"])
+    assert seen[0] == seen[3]
+    assert len(set(seen)) == 3
+
+
+def test_a_stand_in_server_gets_its_own_port_as_user_data_and_no_other_custom_data() -> None:
+    corp = TEMPLATE["parameters"]["corp"]["defaultValue"]
+    first, _ = deploy()
+    moved = {**corp, "servers": [{**SERVERS[0], "port": 9000}, SERVERS[1]]}
+    second, _ = deploy(corp=moved)
+    machines = [of_type(target, "virtualMachines") for target in (first, second)]
+    assert [user_data(each)["ports"] for each in machines[0]] == [[8000], [8000]]
+    assert [user_data(each)["ports"] for each in machines[1]] == [[9000], [8000]]
+    assert machines[0][0]["properties"]["osProfile"] == machines[1][0]["properties"]["osProfile"]
 
 
 def test_a_second_spoke_with_the_same_ranges_has_a_network_endpoint_box_and_zone_of_its_own() -> None:
@@ -172,7 +212,7 @@ def test_a_second_forward_has_a_rule_and_a_probe_on_the_same_frontend_and_an_ope
         (probe["properties"]["port"], probe["properties"]["requestPath"])
         for probe in balancer["properties"]["probes"]
     ]
-    assert paths == [(18099, "/forward/web"), (18099, "/forward/db")]
+    assert paths == [(18099, "/forward/web/8000"), (18099, "/forward/db/1433")]
     for rule, probe in zip(rules, balancer["properties"]["probes"], strict=True):
         assert rule["properties"]["probe"]["id"] == probe["id"]
     [group] = [doc for doc in of_type(target, "networkSecurityGroups") if "shared" in doc["name"]]
@@ -198,7 +238,7 @@ def test_ssh_is_opened_when_asked_for_to_the_hub_jump_box_only() -> None:
 
 def test_without_the_stand_in_there_are_no_servers_and_no_peering() -> None:
     target, properties = deploy(deployOnPremServers=False, cloudInitOnPrem="")
-    assert topology(properties)["forwards"] == [WEB]
+    assert topology(properties)["forwards"] == [{**WEB, "serverName": ""}]
     assert of_type(target, "virtualMachines") == []
     assert of_type(target, "virtualNetworkPeerings") == []
     assert len(of_type(target, "virtualNetworks")) == 2

@@ -67,6 +67,15 @@ class Network:
     forwarder: Node
     client: Node
     servers: tuple[Node, Node]
+    config: Path
+
+    def reconfigure(self, **changes: Any) -> None:
+        """Give the agent another configuration and wait until it is used, or refused."""
+        document = {**json.loads(self.config.read_text()), **changes}
+        new = self.config.with_suffix(".new")
+        new.write_text(json.dumps(document))
+        new.replace(self.config)
+        until(lambda: self.status()["hash"] == document["hash"] or self.status()["refused"], "it is taken")
 
     def answering(self, requests: int = 6) -> dict[str, int]:
         """How many of so many fresh connections each server answered, by the forwarder's address on its link."""
@@ -138,6 +147,7 @@ def network(tmp_path: Path) -> Iterator[Network]:
                 "hash": "0123456789abcdef",
                 "healthPort": 18099,
                 "checkInterval": 0.2,
+                "configInterval": 1,
                 "inbound": ["10.0.1.0/26"],
                 "forwards": [forward],
             }
@@ -157,14 +167,14 @@ def network(tmp_path: Path) -> Iterator[Network]:
         for node in (first, second):
             program(stack, node, "onprem-server/server.py", server)
         program(stack, forwarder, "forwarder/agent.py", agent)
-        built = Network(forwarder, client, (first, second))
+        built = Network(forwarder, client, (first, second), agent)
         until(lambda: client.get("/status", 18099)[0] == 200, "the agent answers")
         until(lambda: built.states() == ["up", "up"], "both servers are up")
         yield built
 
 
 def test_connections_take_turns_and_come_from_the_forwarder(network: Network) -> None:
-    assert network.client.get("/forward/web", 18099)[0] == 200
+    assert network.client.get("/forward/web/8000", 18099)[0] == 200
     assert network.answering(6) == {"192.168.42.1": 3, "192.168.42.33": 3}
     targets = network.status()["forwards"][0]["targets"]
     assert [target["connections"] for target in targets] == [3, 3]
@@ -195,7 +205,7 @@ def test_a_dead_server_leaves_the_rotation_comes_back_and_keeps_its_connections(
 def test_without_a_live_server_the_probe_fails_and_the_agent_lives(network: Network) -> None:
     for node in network.servers:
         node.run("ip", "link", "set", "eth0", "down")
-    until(lambda: network.client.get("/forward/web", 18099)[0] == 503, "the probe fails")
+    until(lambda: network.client.get("/forward/web/8000", 18099)[0] == 503, "the probe fails")
     assert network.client.get("/live", 18099)[0] == 200
     assert network.client.get("/")[0] == 0
 
@@ -217,3 +227,59 @@ def test_other_networks_do_not_come_in(network: Network) -> None:
     assert network.client.get("/live", 18099, "--interface", "10.0.2.10")[0] == 0
     assert network.client.get("/", 8000, "--interface", "10.0.1.10")[0] == 200
     assert network.client.get("/", 8000, "--interface", "10.0.2.10")[0] == 0
+
+
+def test_a_changed_configuration_keeps_connections_and_counters(network: Network) -> None:
+    web = {"name": "web", "port": 8000, "targets": [f"{SERVERS[0]}:9000"], "check": "http"}
+    other = {"name": "other", "port": 8001, "targets": [f"{SERVERS[1]}:9000"], "check": "http"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with network.client.start(sys.executable, "-c", KEEP_ALIVE, **pipes) as kept:
+        assert kept.stdout is not None
+        assert kept.stdin is not None
+        via = json.loads(kept.stdout.readline())["client"]
+        counted = network.status()["forwards"][0]["targets"][0]["connections"]
+        network.reconfigure(hash="two", forwards=[web, other])
+        until(lambda: network.client.get("/forward/other/8001", 18099)[0] == 200, "the second is healthy")
+        assert json.loads(network.client.get("/", 8001)[1])["client"] == "192.168.42.33"
+        assert network.answering(4) == {"192.168.42.1": 4}
+        assert network.status()["forwards"][0]["targets"][0]["connections"] == counted + 4
+        network.reconfigure(hash="three", forwards=[other])
+        until(lambda: network.client.get("/")[0] == 0, "the first is gone")
+        assert network.client.get("/forward/web/8000", 18099)[0] == 404
+        kept.stdin.write("\n")
+        kept.stdin.flush()
+        assert json.loads(kept.stdout.readline())["client"] == via
+        kept.stdin.close()
+    assert "FWDCTL-8000" not in network.forwarder.run("iptables-save")
+    assert network.status()["repairs"] == 0
+
+
+def test_a_refused_configuration_changes_nothing(network: Network) -> None:
+    before = network.forwarder.run("iptables-save")
+    network.reconfigure(hash="bad", forwards=[{"name": "web", "port": 8000, "targets": [f"{FORWARDER}:80"]}])
+    assert "own network" in network.status()["refused"]
+    assert network.answering(2)
+    rules = [line for line in network.forwarder.run("iptables-save").splitlines() if line.startswith("-A")]
+    assert rules == [line for line in before.splitlines() if line.startswith("-A")]
+
+
+def test_both_health_ports_are_answered_after_a_change(network: Network) -> None:
+    network.reconfigure(hash="two", healthPort=18100)
+    until(lambda: network.client.get("/forward/web/8000", 18100)[0] == 200, "the new port answers")
+    assert network.client.get("/forward/web/8000", 18099)[0] == 200
+
+
+def test_slow_clients_do_not_keep_the_health_port_from_others(network: Network) -> None:
+    hold_open = (
+        "import socket, sys\n"
+        f"held = [socket.create_connection(('{FORWARDER}', 18099)) for _ in range(150)]\n"
+        "print(len(held), flush=True)\n"
+        "sys.stdin.readline()\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with network.client.start(sys.executable, "-c", hold_open, **pipes) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == "150\n"
+        assert network.client.get("/forward/web/8000", 18099)[0] == 200
+        holder.stdin.close()

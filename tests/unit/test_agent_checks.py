@@ -1,71 +1,28 @@
-"""The forwarder agent's checks and cycle, with real sockets on loopback and a kernel that only remembers."""
+"""Whether a target is alive: one table of cases, with real servers on loopback."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
-import importlib.util
 import json
 import socket
 import ssl
-import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.agent_program import agent_module, demo_module
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-CLOUD_INIT = Path(__file__).resolve().parents[2] / "infra" / "cloud-init"
-
-
-def load(path: str) -> Any:
-    name = f"checked_{Path(path).stem}"
-    spec = importlib.util.spec_from_file_location(name, CLOUD_INIT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-agent = load("forwarder/agent.py")
-demo = load("onprem-server/server.py")
-
-
-class Kernel:
-    """Answers what was written, as iptables-save would, and forgets when told to."""
-
-    def __init__(self) -> None:
-        self.chains: dict[str, dict[str, list[str]]] = {"nat": {}, "filter": {}}
-        self.jumps: list[str] = []
-        self.forwarding = False
-        self.refuses = False
-        self.writes = 0
-
-    def read(self) -> dict[str, tuple[int, int]]:
-        rules = [rule for table in self.chains.values() for chain in table.values() for rule in chain]
-        return dict.fromkeys([*self.jumps, *rules], (0, 0))
-
-    def write(self, plan: dict[str, dict[str, list[str]]]) -> None:
-        if self.refuses:
-            raise OSError("iptables-restore ended with 4: no permission")
-        self.writes += 1
-        for table, chains in plan.items():
-            self.chains[table].update(chains)
-        self.jumps = [f"-A {hook} -j {chain}" for _, hook, chain in agent.JUMPS]
-
-    def ensure_forwarding(self) -> bool:
-        was, self.forwarding = self.forwarding, True
-        return was
-
-    def flush(self) -> None:
-        self.chains = {"nat": {}, "filter": {}}
-        self.jumps = []
+checks = agent_module("checks")
+configuration = agent_module("configuration")
+demo = demo_module()
 
 
 def free_port() -> int:
@@ -76,7 +33,9 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def demo_server() -> Iterator[str]:
-    [server] = demo.start([0], "127.0.0.1")
+    ports = demo.Ports("127.0.0.1")
+    ports.follow({0})
+    server = ports.servers[0]
     try:
         yield f"127.0.0.1:{server.server_address[1]}"
     finally:
@@ -115,10 +74,36 @@ def silent() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def tls_server(folder: Path) -> Iterator[str]:
+def saying(*parts: bytes, pause: float = 0.0, listens: bool = True) -> Iterator[str]:
+    """A server that says these parts, with a pause before each, once it has heard something."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    if listens:
+                        connection.recv(4096)
+                    for part in parts:
+                        time.sleep(pause)
+                        connection.sendall(part)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def tls_server(
+    folder: Path, change: Callable[[ssl.SSLContext], None] = lambda _: None, answer: bytes = b""
+) -> Iterator[str]:
+    """Completes one handshake, or refuses it as `change` makes it; then sends `answer`."""
     certificate(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    change(context)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -127,7 +112,8 @@ def tls_server(folder: Path) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 connection, _ = listener.accept()
                 with connection, context.wrap_socket(connection, server_side=True) as secured:
-                    secured.recv(1)
+                    secured.recv(4096)
+                    secured.sendall(answer)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -158,8 +144,9 @@ def certificate(folder: Path) -> None:
     )
 
 
-def check(kind: str, target: str, path: str = "/") -> str:
-    answer: str = agent.check_target(agent.Forward("f", 1, (target,), "roundRobin", kind, path), target, 1.0)
+def check(kind: str, target: str, path: str = "/", seconds: float = 1.0, name: str = "") -> str:
+    forward = configuration.Forward("f", 1, (target,), "roundRobin", kind, path, name)
+    answer: str = checks.check_target(forward, target, seconds)
     return answer
 
 
@@ -169,7 +156,7 @@ def test_a_working_server_passes(kind: str) -> None:
         assert check(kind, target) == ""
 
 
-@pytest.mark.parametrize("kind", ["tcp", "http", "tls"])
+@pytest.mark.parametrize("kind", [kind for kind in configuration.CHECKS if kind != "none"])
 def test_a_closed_port_fails_with_the_reason(kind: str) -> None:
     assert check(kind, f"127.0.0.1:{free_port()}").startswith("ConnectionRefusedError: ")
 
@@ -178,174 +165,100 @@ def test_none_never_connects() -> None:
     assert check("none", f"127.0.0.1:{free_port()}") == ""
 
 
-@pytest.mark.parametrize(
-    ("status", "error"), [(204, ""), (302, ""), (404, "GET /h answered 404"), (503, "GET /h answered 503")]
-)
-def test_http_status_decides(status: int, error: str) -> None:
+@pytest.mark.parametrize("status", [204, 302, 401, 403, 404, 405])
+def test_an_answer_below_500_is_life(status: int) -> None:
     with answering(status) as target:
-        assert check("http", target, "/h") == error
+        assert check("http", target, "/h") == ""
 
 
-@pytest.mark.parametrize("kind", ["http", "tls"])
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_server_error_is_not(status: int) -> None:
+    with answering(status) as target:
+        assert check("http", target, "/h") == f"GET /h answered {status}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("http", b"HTTP/1.1 200 OK\r\n"),
+        ("mssql", b"\x04\x01\x00\x25"),
+        ("postgres", b"S"),
+        ("postgres", b"N"),
+        ("tls", b"\x15\x03\x01\x00\x02\x02\x46"),
+    ],
+)
+def test_a_protocols_own_answer_is_life(kind: str, said: bytes) -> None:
+    with saying(said) as target:
+        assert check(kind, target) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "error"),
+    [
+        ("http", b"SSH-2.0-x\r\n", "not answered in HTTP"),
+        ("mssql", b"HTTP/1.1 400 Bad Request\r\n", "no answer to a pre-login"),
+        ("mssql", b"", "no answer to a pre-login"),
+        ("postgres", b"HTTP", "SSLRequest"),
+        ("tls", b"HTTP/1.1 400 Bad Request\r\n", "no TLS answer"),
+        ("banner", b"", "without a word"),
+    ],
+)
+def test_another_protocols_answer_is_not(kind: str, said: bytes, error: str) -> None:
+    with saying(said, listens=kind != "banner") as target:
+        assert error in check(kind, target)
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-OpenSSH_9.2\r\n", b"220 mail ESMTP\r\n", b"J\x00\x00\x00\n8.0"])
+def test_a_server_that_speaks_first_has_a_banner(said: bytes) -> None:
+    with saying(said, listens=False) as target:
+        assert check("banner", target) == ""
+
+
+@pytest.mark.parametrize("kind", ["http", "https", "tls", "mssql", "postgres", "banner"])
 def test_a_server_that_never_answers_fails_in_time_though_it_connects(kind: str) -> None:
     with silent() as target:
         assert check("tcp", target) == ""
-        assert "timed out" in check(kind, target)
+        assert "timed out" in check(kind, target, seconds=0.3)
 
 
-def test_tls_handshake_passes_with_any_certificate(tmp_path: Path) -> None:
-    with tls_server(tmp_path) as target:
-        assert check("tls", target) == ""
+def test_a_server_that_dribbles_has_one_deadline_for_the_whole_check() -> None:
+    with saying(*[b"H"] * 100, pause=0.1) as target:
+        begin = time.monotonic()
+        assert "timed out" in check("http", target, seconds=0.5)
+        assert time.monotonic() - begin < 5  # a hundred bytes take ten seconds
 
 
-def test_tls_against_plain_text_fails() -> None:
-    with demo_server() as target:
-        assert check("tls", target).startswith(("SSLError", "SSLEOFError", "SSLZeroReturnError"))
+def _needs_a_client_certificate(context: ssl.SSLContext) -> None:
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # which refuses within the handshake
 
 
-def new_target() -> Any:
-    return agent.Target(agent.Forward("web", 8000, (), "roundRobin", "tcp", "/"), "10.9.0.1:80")
-
-
-def test_a_target_falls_after_two_failures_in_a_row_and_rises_after_one_success() -> None:
-    target = new_target()
-    states = []
-    for error in ["", "refused", "", "refused", "refused", ""]:
-        target.record(error)
-        states.append(target.state)
-    assert states == ["up", "up", "up", "up", "down", "up"]
-    assert target.last_error == "refused"
-    assert target.since
-
-
-def test_the_very_first_failure_counts_at_once() -> None:
-    target = new_target()
-    target.record("refused")
-    assert target.state == "down"
-
-
-def build(*targets: str, kind: str = "tcp") -> tuple[Any, Kernel]:
-    document = {
-        "version": 1,
-        "hash": "0123456789abcdef",
-        "healthPort": 18099,
-        "inbound": ["10.0.1.0/26"],
-        "forwards": [{"name": "web", "port": 8000, "targets": list(targets), "check": kind}],
-    }
-    kernel = Kernel()
-    return agent.Agent(agent.parse_config(document), kernel), kernel
-
-
-def test_health_follows_the_targets() -> None:
-    with contextlib.ExitStack() as servers:
-        first = servers.enter_context(demo_server())
-        agent_, kernel = build(first, f"127.0.0.1:{free_port()}")
-        assert agent_.answer("/forward/web")[0] == 503
-        agent_.cycle()
-        assert agent_.answer("/forward/web") == (200, {"healthy": True, "rulesInPlace": True})
-        assert kernel.chains["nat"]["FWDCTL-8000"] == [
-            f"-A FWDCTL-8000 -p tcp -j DNAT --to-destination {first}"
-        ]
-        servers.close()
-        agent_.cycle()
-        assert agent_.answer("/forward/web")[0] == 200
-        agent_.cycle()
-        assert agent_.answer("/forward/web")[0] == 503
-        assert kernel.chains["nat"]["FWDCTL-8000"] == []
-        assert agent_.answer("/live")[0] == 200
-        assert agent_.repairs == 0
-
-
-def test_a_forward_is_healthy_only_once_its_rules_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    port = free_port()
-    agent_, kernel = build(f"127.0.0.1:{port}")
-    agent_.cycle()
-    seen: list[int] = []
-    write = kernel.write
-    monkeypatch.setattr(
-        kernel, "write", lambda plan: (seen.append(agent_.answer("/forward/web")[0]), write(plan))
+def _insists_on_a_name(context: ssl.SSLContext) -> None:
+    context.sni_callback = lambda _socket, name, _context: (
+        None if name == "db.example" else ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
     )
-    with socket.create_server(("127.0.0.1", port)):
-        agent_.cycle()
-    assert seen == [503]
-    assert agent_.answer("/forward/web")[0] == 200
 
 
-def test_a_suspected_target_is_checked_again_soon() -> None:
-    with contextlib.ExitStack() as servers:
-        agent_, _ = build(servers.enter_context(demo_server()))
-        agent_.cycle()
-        assert agent_.pause() == 5
-        servers.close()
-        agent_.cycle()
-        assert agent_.pause() == 1
-        agent_.cycle()
-        assert agent_.pause() == 1  # down, but servers may be starting along with the agent
-        agent_.started -= 60
-        assert agent_.pause() == 5
+@pytest.mark.parametrize(
+    "change", [lambda _: None, _needs_a_client_certificate, _insists_on_a_name], ids=["any", "client", "name"]
+)
+@pytest.mark.parametrize("kind", ["tls", "https"])
+def test_a_tls_server_lives_whatever_it_insists_on(
+    tmp_path: Path, change: Callable[[ssl.SSLContext], None], kind: str
+) -> None:
+    with tls_server(tmp_path, change, b"HTTP/1.1 200 OK\r\n\r\n") as target:
+        assert check(kind, target) == ""
 
 
-def test_an_unchanged_cycle_writes_nothing() -> None:
-    agent_, kernel = build("127.0.0.1:9", kind="none")
-    for _ in range(3):
-        agent_.cycle()
-    assert kernel.writes == 1
+def test_the_servers_name_is_sent(tmp_path: Path) -> None:
+    names: list[str | None] = []
 
+    def note(context: ssl.SSLContext) -> None:
+        context.sni_callback = lambda _socket, name, _context: names.append(name)
 
-def test_removed_rules_and_forwarding_are_seen_put_back_and_counted() -> None:
-    agent_, kernel = build("127.0.0.1:9", kind="none")
-    agent_.cycle()
-    wanted = kernel.read()
-    kernel.flush()
-    kernel.forwarding = False
-    agent_.cycle()
-    assert kernel.read() == wanted
-    assert kernel.forwarding
-    assert agent_.repairs == 2
-    assert agent_.answer("/forward/web")[0] == 200
-
-
-def test_a_kernel_that_refuses_makes_the_forward_unhealthy_and_the_agent_stay_alive() -> None:
-    agent_, kernel = build("127.0.0.1:9", kind="none")
-    agent_.cycle()
-    kernel.flush()
-    kernel.refuses = True
-    agent_.cycle()
-    assert agent_.answer("/forward/web") == (503, {"healthy": False, "rulesInPlace": False})
-    assert agent_.answer("/live")[0] == 200
-    assert "no permission" in agent_.last_error
-    kernel.refuses = False
-    agent_.cycle()
-    assert agent_.answer("/forward/web")[0] == 200
-
-
-def test_a_cycle_that_hangs_is_not_live() -> None:
-    agent_, _ = build("127.0.0.1:9", kind="none")
-    agent_.cycle()
-    agent_.last_cycle -= 1000
-    assert agent_.answer("/live")[0] == 503
-    assert agent_.answer("/forward/web")[0] == 503
-
-
-def test_unknown_paths() -> None:
-    agent_, _ = build("127.0.0.1:9", kind="none")
-    assert agent_.answer("/forward/other")[0] == 404
-    assert agent_.answer("/")[0] == 404
-
-
-def test_status_names_hash_rules_and_targets() -> None:
-    agent_, kernel = build("127.0.0.1:9", kind="none")
-    agent_.cycle()
-    status = agent_.answer("/status")[1]
-    assert json.loads(json.dumps(status)) == status
-    assert status["hash"] == "0123456789abcdef"
-    [forward] = status["forwards"]
-    assert (forward["name"], forward["port"], forward["rulesInPlace"]) == ("web", 8000, True)
-    [target] = forward["targets"]
-    assert (target["address"], target["state"], target["connections"]) == ("127.0.0.1:9", "up", 0)
-    kernel.flush()
-    [forward] = agent_.answer("/status")[1]["forwards"]
-    assert forward["rulesInPlace"] is False
+    with tls_server(tmp_path, note) as target:
+        assert check("tls", target, name="db.example") == ""
+    assert names == ["db.example"]
 
 
 def test_demo_server_says_who_answered_whom() -> None:
@@ -360,24 +273,3 @@ def test_demo_server_says_who_answered_whom() -> None:
             assert response.getheader("X-Fwdctl-Server") == socket.gethostname()
             assert body == {"server": socket.gethostname(), "client": "127.0.0.1", "port": int(port)}
         connection.close()
-
-
-def test_a_check_without_end_counts_as_a_failure_and_does_not_hold_up_the_cycle(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    end = threading.Event()
-
-    def endless(*_: Any) -> str:
-        end.wait(30)
-        return ""
-
-    monkeypatch.setattr(agent, "SLOWEST_VERDICT", 0.05)
-    monkeypatch.setattr(agent, "check_target", endless)
-    agent_, _ = build("127.0.0.1:9")
-    try:
-        agent_.cycle()
-        assert agent_.answer("/forward/web")[0] == 503
-        assert agent_.targets[0].last_error == "no verdict within 0.05 s"
-    finally:
-        end.set()
-        agent_.pool.shutdown()

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-SOURCE = Path(__file__).resolve().parents[2] / "infra" / "cloud-init" / "forwarder" / "agent.py"
+from support.agent_program import CLOUD_INIT, agent_module
 
-
-def load_agent() -> Any:
-    spec = importlib.util.spec_from_file_location("fwdctl_agent", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-agent = load_agent()
+rules_ = agent_module("rules")
+configuration = agent_module("configuration")
+WEB = ["192.168.42.65:8000", "192.168.42.66:8001"]
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -48,7 +37,12 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def forward(targets: list[str], balance: str = "roundRobin", port: int = 8000) -> Any:
-    return agent.Forward("web", port, tuple(targets), balance, "tcp", "/")
+    return configuration.Forward("web", port, tuple(targets), balance)
+
+
+def plan(live: list[str] | None = None, ports: tuple[int, ...] = (18099,)) -> Any:
+    config = configuration.parse_config(document())
+    return rules_.plan_rules(config, {"web": WEB}, {"web": live or []}, ports)
 
 
 def destinations(rules: list[str]) -> list[str]:
@@ -56,10 +50,10 @@ def destinations(rules: list[str]) -> list[str]:
 
 
 def test_defaults_of_a_forward() -> None:
-    config = agent.parse_config(
+    config = configuration.parse_config(
         document(forwards=[{"name": "db", "port": 1433, "targets": ["10.9.0.1:1433", "10.9.0.1:1433"]}])
     )
-    assert config.forwards == (agent.Forward("db", 1433, ("10.9.0.1:1433",), "roundRobin", "tcp", "/"),)
+    assert config.forwards == (configuration.Forward("db", 1433, ("10.9.0.1:1433",)),)
     assert config.interval == 5
 
 
@@ -70,7 +64,17 @@ def test_defaults_of_a_forward() -> None:
         {"inbound": ["10.0.1.3/26"]},
         {"inbound": ["fd00::/8"]},
         {"healthPort": 8000},
-        {"forwards": [{"name": "a", "port": 1, "targets": ["server65:8000"]}]},
+        {"forwards": [{"name": "a", "port": 1, "targets": ["server 65:8000"]}]},
+        {"forwards": [{"name": "a", "port": 1, "targets": []}]},
+        {"forwards": [{"name": "a", "port": 0, "targets": ["10.9.0.1:1"]}]},
+        {"forwards": [{"name": "a", "port": 1, "targets": ["10.9.0.1:65536"]}]},
+        *(
+            {"forwards": [{"name": "a", "port": 1, "targets": [f"{address}:1"]}]}
+            for address in ("127.0.0.1", "0.0.0.0", "224.0.0.1", "169.254.169.254", "10.0.1.9", "10.9.0.300")  # noqa: S104
+        ),
+        {"forwards": [{"name": "a", "port": p, "targets": ["10.9.0.1:1"]} for p in (1, 2)]},
+        {"checkInterval": 0},
+        {"configInterval": 0.2},
         {"forwards": [{"name": "a", "port": 1, "targets": ["10.9.0.1"]}]},
         {"forwards": [{"name": "a", "port": 1, "targets": ["10.9.0.1:1"], "balance": "random"}]},
         {"forwards": [{"name": "a", "port": 1, "targets": ["10.9.0.1:1"], "check": "ping"}]},
@@ -79,7 +83,7 @@ def test_defaults_of_a_forward() -> None:
 )
 def test_a_wrong_configuration_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\S"):
-        agent.parse_config(document(**changes))
+        configuration.parse_config(document(**changes))
 
 
 def share_of_each(rules: list[str], connections: int) -> dict[str, int]:
@@ -100,7 +104,7 @@ def share_of_each(rules: list[str], connections: int) -> dict[str, int]:
 @given(st.integers(min_value=1, max_value=12))
 def test_round_robin_shares_evenly(count: int) -> None:
     targets = [f"10.9.0.{n}:80" for n in range(1, count + 1)]
-    taken = share_of_each(agent.balance_rules(forward(targets), targets), 20 * count)
+    taken = share_of_each(rules_.balance_rules(forward(targets), targets, targets), 20 * count)
     assert taken == dict.fromkeys(targets, 20)
 
 
@@ -119,10 +123,10 @@ def test_source_hash_covers_every_client_and_moves_only_those_of_a_dead_target(
     count: int, data: st.DataObject
 ) -> None:
     targets = [f"10.9.0.{n}:80" for n in range(1, count + 1)]
-    all_live = agent.balance_rules(forward(targets, "sourceHash"), targets)
+    all_live = rules_.balance_rules(forward(targets, "sourceHash"), targets, targets)
     assert set(destinations(all_live)) == set(targets)
     live = data.draw(st.lists(st.sampled_from(targets), min_size=2, unique=True).map(sorted))
-    rules = agent.balance_rules(forward(targets, "sourceHash"), live)
+    rules = rules_.balance_rules(forward(targets, "sourceHash"), targets, live)
     for address in range(256):
         before, after = bucket_of(all_live, address), bucket_of(rules, address)
         assert after in live
@@ -132,23 +136,23 @@ def test_source_hash_covers_every_client_and_moves_only_those_of_a_dead_target(
 @pytest.mark.parametrize("balance", ["roundRobin", "sourceHash"])
 def test_one_live_target_gets_all_and_none_gets_no_rule(balance: str) -> None:
     both = forward(["10.9.0.1:80", "10.9.0.2:81"], balance)
-    assert agent.balance_rules(both, ["10.9.0.2:81"]) == [
+    assert rules_.balance_rules(both, list(both.targets), ["10.9.0.2:81"]) == [
         "-A FWDCTL-8000 -p tcp -j DNAT --to-destination 10.9.0.2:81"
     ]
-    assert agent.balance_rules(both, []) == []
+    assert rules_.balance_rules(both, list(both.targets), []) == []
 
 
 def test_only_the_inbound_subnets_reach_a_forwarded_port() -> None:
-    plan = agent.plan_rules(agent.parse_config(document()), {})
+    planned = plan()
     local = "-p tcp -m addrtype --dst-type LOCAL -m tcp --dport 8000 -j FWDCTL-8000"
-    assert plan["nat"]["FWDCTL-PRE"] == [
+    assert planned["nat"]["FWDCTL-PRE"] == [
         f"-A FWDCTL-PRE -s 10.0.1.0/26 {local}",
         f"-A FWDCTL-PRE -s 10.0.1.64/26 {local}",
     ]
 
 
 def test_the_health_port_is_for_probes_inbound_subnets_and_loopback() -> None:
-    rules = agent.plan_rules(agent.parse_config(document()), {})["filter"]["FWDCTL-IN"]
+    rules = plan()["filter"]["FWDCTL-IN"]
     accepted = [rule.split()[2:4] for rule in rules if rule.endswith("ACCEPT")]
     assert accepted == [
         ["-i", "lo"],
@@ -161,28 +165,28 @@ def test_the_health_port_is_for_probes_inbound_subnets_and_loopback() -> None:
 
 
 def test_only_translated_flows_are_masqueraded_and_accepted() -> None:
-    plan = agent.plan_rules(agent.parse_config(document()), {})
-    rules = plan["nat"]["FWDCTL-POST"] + plan["filter"]["FWDCTL-FWD"]
+    planned = plan()
+    rules = planned["nat"]["FWDCTL-POST"] + planned["filter"]["FWDCTL-FWD"][:-1]
     assert all("-m conntrack --ctstate DNAT --ctorigdstport 8000" in rule for rule in rules)
-    assert "-d 192.168.42.66/32 -p tcp -m tcp --dport 8001" in plan["nat"]["FWDCTL-POST"][1]
+    assert "-d 192.168.42.66/32 -p tcp -m tcp --dport 8001" in planned["nat"]["FWDCTL-POST"][1]
 
 
-def test_a_target_out_of_rotation_changes_one_chain_only() -> None:
-    config = agent.parse_config(document())
-    before = agent.plan_rules(config, {"web": ["192.168.42.65:8000", "192.168.42.66:8001"]})
-    after = agent.plan_rules(config, {"web": ["192.168.42.66:8001"]})
-    assert agent.changed_chains(before, after) == {
-        "nat": {"FWDCTL-8000": after["nat"]["FWDCTL-8000"]},
-        "filter": {},
-    }
-    text = agent.restore_text(agent.changed_chains(before, after), set())
-    assert ":FWDCTL-POST" not in text
-    assert ":FWDCTL-8000 - [0:0]" in text
+def test_connections_of_a_forward_that_is_gone_are_admitted_until_they_end() -> None:
+    admitted = plan()["filter"]["FWDCTL-FWD"][-1]
+    assert admitted == "-A FWDCTL-FWD -p tcp -m conntrack --ctstate ESTABLISHED -j ACCEPT"
 
 
-def test_restore_text_declares_own_chains_only_and_puts_missing_jumps_first() -> None:
-    plan = agent.plan_rules(agent.parse_config(document()), {"web": ["192.168.42.65:8000"]})
-    text = agent.restore_text(plan, {"-A INPUT -j FWDCTL-IN"})
+def test_an_earlier_health_port_stays_open() -> None:
+    rules = plan(ports=(18098, 18099))["filter"]["FWDCTL-IN"]
+    assert [rule for rule in rules if "--dport 18098" in rule and rule.endswith("DROP")]
+    assert len(rules) == 2 * 5
+
+
+def test_restore_text_keeps_counters_removes_old_chains_and_puts_missing_jumps_first() -> None:
+    wanted = plan(WEB[:1])
+    counted = wanted["nat"]["FWDCTL-POST"][0]
+    present = {"-A INPUT -j FWDCTL-IN": (9, 9), counted: (3, 180)}
+    text = rules_.restore_text(wanted, present, {"FWDCTL-PRE", "FWDCTL-9000"})
     declared = re.findall(r"^:(\S+)", text, re.MULTILINE)
     assert declared
     assert all(chain.startswith("FWDCTL-") for chain in declared)
@@ -191,8 +195,9 @@ def test_restore_text_declares_own_chains_only_and_puts_missing_jumps_first() ->
         "-I POSTROUTING 1 -j FWDCTL-POST",
         "-I FORWARD 1 -j FWDCTL-FWD",
     ]
+    assert f"[3:180] {counted}" in text.splitlines()
+    assert re.findall(r"^-[FXPD].*", text, re.MULTILINE) == ["-X FWDCTL-9000"]
     assert text.count("COMMIT") == 2
-    assert not re.search(r"^-[FXPD]", text, re.MULTILINE)
 
 
 def test_what_iptables_save_says_of_others_is_left_out() -> None:
@@ -204,16 +209,18 @@ def test_what_iptables_save_says_of_others_is_left_out() -> None:
 [2:120] -A FWDCTL-PRE -s 10.0.1.0/26 -p tcp -j FWDCTL-8000
 COMMIT
 """
-    assert agent.parse_save(saved) == {
+    rules, chains = rules_.parse_save(saved)
+    assert rules == {
         "-A PREROUTING -j FWDCTL-PRE": (3, 180),
         "-A FWDCTL-PRE -s 10.0.1.0/26 -p tcp -j FWDCTL-8000": (2, 120),
     }
+    assert chains == {"FWDCTL-PRE"}
 
 
-@pytest.mark.parametrize("name", ["forwarder/agent.py", "onprem-server/server.py"])
-def test_programs_on_the_machines_are_python_3_8_and_standard_library(name: str) -> None:
-    text = (SOURCE.parents[1] / name).read_text(encoding="utf-8")
-    tree = ast.parse(text, feature_version=(3, 8))
+@pytest.mark.parametrize("file", sorted(CLOUD_INIT.glob("*/*.py")), ids=lambda file: file.name)
+def test_programs_on_the_machines_are_python_3_8_and_standard_library(file: Any) -> None:
+    tree = ast.parse(file.read_text(encoding="utf-8"), feature_version=(3, 8))
     imports = {a.name for node in ast.walk(tree) if isinstance(node, ast.Import) for a in node.names}
     imports |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.split(".")[0] for name in imports} <= sys.stdlib_module_names
+    siblings = {sibling.stem for sibling in file.parent.glob("*.py")}
+    assert {name.split(".")[0] for name in imports} <= sys.stdlib_module_names | siblings

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 import shutil
@@ -77,7 +78,8 @@ def test_three_values_are_set_in_one_call_and_reported(folder: Path) -> None:
     values = dotenv_values(folder / "notes" / "set", interpolate=False)
     assert values.keys() == {"SSH_PUBLIC_KEY", "CLOUD_INIT_FWD", "CLOUD_INIT_ONPREM"}
     assert values["SSH_PUBLIC_KEY"] == f"{ED25519} DOMAIN-user-x"
-    assert base64.b64decode(values["CLOUD_INIT_FWD"] or "").startswith(b"#cloud-config\n")
+    forwarder = gzip.decompress(base64.b64decode(values["CLOUD_INIT_FWD"] or ""))
+    assert forwarder.startswith(b"#cloud-config\n")
     assert [line.split(":")[0] + ":" + line.split(":")[1] for line in ran.stderr.splitlines()] == [
         "  (✓) Done: SSH_PUBLIC_KEY set",
         "  (✓) Done: CLOUD_INIT_FWD set",
@@ -99,6 +101,10 @@ def test_a_second_run_changes_nothing(folder: Path) -> None:
 def test_only_what_changed_is_set(folder: Path) -> None:
     run(runtime_in(folder), "hook", "preprovision")
     edit(folder, "forwards", [{"name": "sql", "port": 1433, "targets": ["192.168.42.65:1433"]}])
+    ran = run(runtime_in(folder), "hook", "preprovision", "-o", "json")
+    assert ran.envelope["data"]["changed"] == []  # forwards travel as user data, which the template makes
+    with (folder / "infra" / "cloud-init" / "forwarder" / "agent.py").open("a") as stream:
+        stream.write("# changed\n")
     ran = run(runtime_in(folder), "hook", "preprovision", "-o", "json")
     assert ran.envelope["data"]["changed"] == ["CLOUD_INIT_FWD"]
     assert len(calls(folder)) == 2
@@ -178,7 +184,26 @@ TOPOLOGY = {
     "hub": {"jump": "ci-hub", "scaleSet": "vmss"},
     "spokes": [{"name": name, "jump": f"ci-{name}"} for name in ("one", "two")],
 }
-INSTANCES = f"{GROUP}/providers/Microsoft.Compute/virtualMachineScaleSets/vmss/virtualMachines"
+SCALE_SET = f"{GROUP}/providers/Microsoft.Compute/virtualMachineScaleSets/vmss"
+INSTANCES = f"{SCALE_SET}/virtualMachines"
+
+
+def scale_set(arm: FakeArm, user_data: dict[str, str], programs: dict[str, str] | None = None) -> None:
+    """A scale set whose model has the user data `new` and the programs `2`, and instances with others."""
+    tags = {"fwdctl-config-hash": "2"}
+    arm.on("GET", SCALE_SET, {"tags": tags, "properties": {"virtualMachineProfile": {"userData": "new"}}})
+    documents = {
+        number: {
+            "instanceId": number,
+            "tags": {"fwdctl-config-hash": (programs or {}).get(number, "2")},
+            "properties": {"vmId": number, "latestModelApplied": False},
+        }
+        for number in user_data
+    }
+    arm.on("GET", INSTANCES, {"value": list(documents.values())})
+    for number, document in documents.items():
+        shown = {**document, "properties": {"vmId": number, "userData": user_data[number]}}
+        arm.on("GET", f"{INSTANCES}/{number}", shown)
 
 
 @pytest.fixture
@@ -190,7 +215,7 @@ def provisioned(tmp_path: Path, arm: FakeArm, monkeypatch: pytest.MonkeyPatch) -
         arm.on("GET", f"{CONTAINERS}/{name}", container_group(name, state))
     arm.on("POST", f"{CONTAINERS}/ci-hub/stop", (204, None, {}))
     arm.fail("GET", f"{CONTAINERS}/ci-two", 404, "ResourceNotFound")
-    arm.on("GET", INSTANCES, {"value": [{"instanceId": "0", "properties": {"latestModelApplied": True}}]})
+    scale_set(arm, {"0": "new"})
     environ = {"RESOURCE_GROUP_NAME": "rg-dev", "FWD_TOPOLOGY": json.dumps(TOPOLOGY)}
     return make_runtime(tmp_path, environ)
 
@@ -199,7 +224,7 @@ def test_boxes_that_need_no_stop_are_reported_and_no_failure(provisioned: Runtim
     ran = run(provisioned, "hook", "postprovision", "-o", "json")
     assert ran.code == 0
     assert "(✓) Done: Jump box hub stopped" in ran.stderr
-    assert ran.stderr.count("(-) Skipped:") == 2
+    assert ran.stderr.count("(-) Skipped: Jump box") == 2
     assert "fwdctl probe spoke" in ran.stderr
     assert ran.envelope["data"]["boxes"] == [
         {"name": "hub", "stopped": True, "note": "", "failed": False},
@@ -226,20 +251,53 @@ def test_boxes_that_nobody_has_written_down_are_no_success(provisioned: Runtime)
     assert (ran.code, ran.envelope["errors"][0]["code"]) == (3, "no_jump_box")
 
 
-def test_forwarders_with_an_earlier_configuration_are_told_with_what_to_run(
+def test_forwarders_get_the_user_data_that_they_lack_and_nothing_else(
     provisioned: Runtime, arm: FakeArm
 ) -> None:
-    old = [{"instanceId": name, "properties": {"latestModelApplied": False}} for name in ("0", "2")]
-    arm.on("GET", INSTANCES, {"value": old})
+    scale_set(arm, {"0": "new", "1": "old", "2": ""})
+    put: list[Any] = []
+    for number in ("1", "2"):
+        arm.routes["PUT", f"{INSTANCES}/{number}".lower()] = lambda body: (put.append(body), (200, body, {}))[
+            1
+        ]  # type: ignore[func-returns-value]
+    ran = run(provisioned, "hook", "postprovision", "-o", "json")
+    assert ran.code == 0
+    assert "(✓) Done: Forwarders 1 2 have the new configuration" in ran.stderr
+    assert "reimage" not in ran.stderr
+    assert sorted(body["instanceId"] for body in put) == ["1", "2"]
+    for body in put:
+        assert body["properties"] == {"vmId": body["instanceId"], "userData": "new"}
+    outcomes = {each["instance"]: each["outcome"] for each in ran.envelope["data"]["forwarders"]}
+    assert outcomes == {"0": "same", "1": "handed", "2": "handed"}
+    assert ran.envelope["data"]["outdatedForwarders"] == []
+
+
+def test_forwarders_with_an_earlier_agent_are_told_with_what_to_run(
+    provisioned: Runtime, arm: FakeArm
+) -> None:
+    scale_set(arm, {"0": "new", "1": "new", "2": "new"}, {"0": "1", "2": "1"})
     ran = run(provisioned, "hook", "postprovision", "-o", "json")
     assert "az vmss update-instances -g rg-dev -n vmss --instance-ids 0 2\n" in ran.stderr
     assert "az vmss reimage -g rg-dev -n vmss --instance-ids 2\n" in ran.stderr
     assert ran.envelope["data"]["outdatedForwarders"] == ["0", "2"]
+    assert "(-) Skipped: Forwarders: the configuration is unchanged" in ran.stderr
     assert ran.code == 0
 
 
+def test_a_forwarder_that_takes_nothing_is_a_warning_and_costs_the_others_nothing(
+    provisioned: Runtime, arm: FakeArm
+) -> None:
+    scale_set(arm, {"0": "old", "1": "old"})
+    arm.fail("PUT", f"{INSTANCES}/0", 403, "AuthorizationFailed", "why")
+    arm.on("PUT", f"{INSTANCES}/1", {})
+    ran = run(provisioned, "hook", "postprovision")
+    assert ran.code == 0
+    assert "(!) Warning: Forwarder 0 keeps its configuration of before:" in ran.stderr
+    assert "(✓) Done: Forwarders 1 have the new configuration" in ran.stderr
+
+
 def test_forwarders_that_cannot_be_asked_are_no_failure(provisioned: Runtime, arm: FakeArm) -> None:
-    arm.fail("GET", INSTANCES, 403, "AuthorizationFailed")
+    arm.fail("GET", SCALE_SET, 403, "AuthorizationFailed")
     ran = run(provisioned, "hook", "postprovision")
     assert ran.code == 0
     assert "(!) Warning: Whether the forwarders run this configuration is not known" in ran.stderr

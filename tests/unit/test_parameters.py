@@ -194,6 +194,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"forwards": [{**FORWARD, "targets": ["[fd00::1]:80"]}]}, "forwards[0].targets[0]", "is not an IPv4 address"),
     ({"forwards": [{**FORWARD, "targets": ["192.168.42.65:99999"]}]}, "forwards[0].targets[0]", "99999 is not between"),
     ({"forwards": [{**FORWARD, "targets": ["192.168.43.65:80"]}]}, "forwards[0].targets[0]", "outside every network"),
+    ({"forwards": [{**FORWARD, "name": f"f{n}", "port": n + 1000, "checkPath": "/" + "x" * 400} for n in range(100)]}, "forwards", "48,000 reach a machine at most"),
     ({"forwards": [{**FORWARD, "targets": FORWARD["targets"] * 2}]}, "forwards[0].targets[1]", "listed twice"),  # type: ignore[operator]
     ({"forwards": [{**FORWARD, "port": 22}], "forwarder": original("forwarder", allowSsh=True)}, "forwards[0].port", "own SSH"),
     ({"forwarder": original("forwarder", allowSsh="no")}, "forwarder.allowSsh", "neither true nor false"),

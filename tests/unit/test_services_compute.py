@@ -203,6 +203,24 @@ async def test_a_machines_custom_data_never_changes(api: ArmApi) -> None:
     assert machines(api)["server65"].custom_data == text("#cloud-config\n")
 
 
+async def test_a_machines_user_data_changes_while_it_runs(api: ArmApi) -> None:
+    machine = await with_machine(api)
+    boot = machines(api)["server65"].boot_id
+    document = await api.get(machine)
+    document["properties"]["userData"] = text("one")
+    await api.put(machine, document)
+    node = machines(api)["server65"]
+    assert (node.user_data, node.boot_id) == (text("one"), boot)
+    assert "userData" not in str(await api.get(machine))
+    assert (await api.get(machine, "userData"))["properties"]["userData"] == text("one")
+    await api.patch(machine, {"properties": {"userData": text("two")}})
+    assert machines(api)["server65"].user_data == text("two")
+    await with_machine(api)
+    assert machines(api)["server65"].user_data == text("two")
+    error = await refused(api.patch(machine, {"properties": {"userData": "no base64!"}}))
+    assert (error.code, error.target) == ("InvalidParameter", "userData")
+
+
 async def test_a_machine_is_stopped_and_started(api: ArmApi) -> None:
     machine = await with_machine(api)
     boot = machines(api)["server65"].boot_id
@@ -234,3 +252,100 @@ async def test_equal_host_names_become_different_nodes(api: ArmApi) -> None:
     await with_machine(api, "other", computerName="server65")
     names = [name for name in machines(api) if name.startswith("server65")]
     assert len(names) == 2
+
+
+async def told(api: ArmApi) -> list[str]:
+    """User data of the instances, as the control plane answers it when it is asked to."""
+    numbers = [instance["instanceId"] for instance in await api.list(f"{VMSS}/virtualMachines")]
+    shown = [await api.get(f"{VMSS}/virtualMachines/{number}", "userData") for number in numbers]
+    return [one["properties"]["userData"] for one in shown]
+
+
+def forwarding(content: str) -> dict[str, Any]:
+    """The scale set with that user data."""
+    body = changed()
+    body["properties"]["virtualMachineProfile"]["userData"] = text(content)
+    return body
+
+
+async def test_user_data_is_shown_on_demand_only_and_stays_where_a_put_leaves_it_out(api: ArmApi) -> None:
+    await api.put(VMSS, forwarding("one"))
+    assert "userData" not in str(await api.get(VMSS))
+    shown = await api.get(VMSS, "instanceView,userData")
+    assert shown["properties"]["virtualMachineProfile"]["userData"] == text("one")
+    await api.put(VMSS, changed())
+    await api.patch(VMSS, {"properties": {"virtualMachineProfile": {"userData": text("two")}}})
+    shown = await api.get(VMSS, "userData")
+    assert shown["properties"]["virtualMachineProfile"]["userData"] == text("two")
+    await api.patch(VMSS, {"properties": {"virtualMachineProfile": {"userData": ""}}})
+    shown = await api.get(VMSS, "userData")
+    assert shown["properties"]["virtualMachineProfile"]["userData"] == ""
+
+
+async def test_new_user_data_reaches_new_instances_and_upgraded_ones_while_they_run(api: ArmApi) -> None:
+    boots = {name: node.boot_id for name, node in machines(api).items()}
+    body = forwarding("one")
+    body["sku"]["capacity"] = 4
+    await api.put(VMSS, body)
+    assert await told(api) == ["", "", "", text("one")]
+    assert await latest(api) == [False, False, False, True]
+    await api.action(VMSS, "manualupgrade", {"instanceIds": ["1"]})
+    assert await told(api) == ["", text("one"), "", text("one")]
+    assert await latest(api) == [False, True, False, True]
+    assert {name: node.user_data for name, node in machines(api).items()} == {
+        "fwd000000": "",
+        "fwd000001": text("one"),
+        "fwd000002": "",
+        "fwd000003": text("one"),
+    }
+    assert {name: node.boot_id for name, node in machines(api).items() if name in boots} == boots
+
+
+async def test_an_instance_takes_user_data_of_its_own_by_a_put_and_the_models_by_a_reimage(
+    api: ArmApi,
+) -> None:
+    before = machines(api)["fwd000000"]
+    await api.put(VMSS, forwarding("one"))
+    own = f"{VMSS}/virtualMachines/0"
+    document = await api.get(own, "userData")
+    document["properties"]["userData"] = text("mine")
+    await api.put(own, document)
+    assert await told(api) == [text("mine"), "", ""]
+    node = machines(api)["fwd000000"]
+    assert (node.user_data, node.boot_id) == (text("mine"), before.boot_id)
+    assert await latest(api) == [False, False, False]
+    await api.action(VMSS, "restart", {"instanceIds": ["0"]})
+    assert (await told(api))[0] == text("mine")
+    await api.action(own, "reimage")
+    assert (await told(api))[0] == text("one")
+
+
+async def test_nothing_else_of_an_instance_can_be_changed(api: ArmApi) -> None:
+    own = f"{VMSS}/virtualMachines/0"
+    document = await api.get(own)
+    for change in ({}, {"userData": text("x"), "vmId": "other"}, {"userData": "not base64!"}):
+        body = {**document, "properties": {**document["properties"], **change}}
+        error = await refused(api.put(own, body))
+        assert error.code in {"LabInstanceReadOnly", "InvalidParameter"}
+    error = await refused(api.put(own, {**document, "tags": {"a": "b"}, "properties": {"userData": ""}}))
+    assert error.code == "LabInstanceReadOnly"
+    error = await refused(api.patch(own, {"properties": {"userData": text("x")}}))
+    assert error.code == "LabInstanceReadOnly"
+    assert await told(api) == ["", "", ""]
+
+
+@pytest.mark.parametrize("mode", ["Automatic", "Rolling"])
+async def test_other_upgrade_modes_hand_user_data_on_at_once(api: ArmApi, mode: str) -> None:
+    body = forwarding("one")
+    body["properties"]["upgradePolicy"]["mode"] = mode
+    await api.put(VMSS, body)
+    assert await told(api) == [text("one")] * 3
+    assert await latest(api) == [True] * 3
+
+
+@pytest.mark.parametrize("value", ["not base64!", base64.b64encode(b"x" * 65537).decode()])
+async def test_bad_user_data_is_refused(api: ArmApi, value: str) -> None:
+    body = changed()
+    body["properties"]["virtualMachineProfile"]["userData"] = value
+    error = await refused(api.put(VMSS, body))
+    assert (error.code, error.target) == ("InvalidParameter", "userData")

@@ -1,398 +1,302 @@
 """The forwarder agent: forwards TCP ports to servers with the kernel's NAT and says how that goes.
 
-Standard library only, Python 3.8 or newer, iptables 1.8. Usage: agent.py CONFIG (JSON, see `parse_config`).
+Standard library only, Python 3.8 or newer, iptables 1.8. Usage: agent.py [SOURCE]: the file or the address
+that holds the configuration (configuration.py); by default the machine's own user data.
 
-Every cycle (`checkInterval`, 5 s; sooner while a target is suspected) it tests each target, takes a dead one
-out of rotation and a live one back in, and compares its rules in the kernel with what it wrote; rules that
-somebody removed are put back, counted and logged. It owns the chains named FWDCTL-* and the jumps to them and
-touches nothing else. Established connections are in connection tracking and outlive all this, and the agent.
+Three things go on side by side. The configuration is read every `configInterval` seconds and a good one is
+put in place; a bad one is refused, and what runs goes on. Each address of a target is checked every
+`checkInterval` seconds (targets.py). The main loop brings the kernel to what both ask for (rules.py) and
+looks twice a second whether the rules are still there. Established connections are in connection tracking
+and outlive all this, and the agent. It owns the chains named FWDCTL-* and the jumps to them, nothing else.
 
-On `healthPort`: /forward/NAME (200 or 503), /live (200 while the cycle runs), /status (JSON).
+On `healthPort`: /forward/NAME/PORT (200 or 503), /live (200 while the loop runs), /status (JSON), /metrics.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import asyncio
+import os
 import socket
-import ssl
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import closing
-from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from configuration import USER_DATA, Config, Forward, parse_text, read, remember
+from health import HealthServer
+from rules import JUMPS, PROBE_SOURCE, SYS, Kernel, plan_rules, target_rules
+from targets import CHECK_SECONDS, Target, Targets, log
+
 if TYPE_CHECKING:
-    Plan = dict[str, dict[str, list[str]]]  # table -> chain -> rules
+    from collections.abc import Collection
 
-PROBE_SOURCE = "168.63.129.16"  # Azure's load balancer probes come from here
-IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
-FAILURES_UNTIL_DOWN = 2
-RECHECK_SECONDS, SETTLING_SECONDS = 1.0, 30.0
-SLOWEST_VERDICT = 10.0  # seconds; a target that answers byte by byte must not hold up the cycle
-HTTP_ERRORS = 400
-SOURCE_BUCKETS = 16
-JUMPS = (
-    ("nat", "PREROUTING", "FWDCTL-PRE"),
-    ("nat", "POSTROUTING", "FWDCTL-POST"),
-    ("filter", "INPUT", "FWDCTL-IN"),
-    ("filter", "FORWARD", "FWDCTL-FWD"),
-)
-_SAVED_RULE = re.compile(r"^\[(\d+):(\d+)\] (-A (\S+) .*)$")
+    from rules import Counters, Plan
 
-
-@dataclass(frozen=True)
-class Forward:
-    """A forwarded port; targets are ADDRESS:PORT."""
-
-    name: str
-    port: int
-    targets: tuple[str, ...]
-    balance: str
-    check: str
-    check_path: str
-
-
-@dataclass(frozen=True)
-class Config:
-    """The agent's configuration; interval in seconds, inbound subnets in CIDR notation."""
-
-    hash: str
-    health_port: int
-    inbound: tuple[str, ...]
-    forwards: tuple[Forward, ...]
-    interval: float
-
-
-def _target(value: str) -> str:
-    address, _, port = value.rpartition(":")
-    return f"{IPv4Address(address)}:{int(port)}"
-
-
-def _forward(item: dict[str, Any]) -> Forward:
-    balance, check = item.get("balance", "roundRobin"), item.get("check", "tcp")
-    if balance not in {"roundRobin", "sourceHash"} or check not in {"tcp", "http", "tls", "none"}:
-        raise ValueError(f"forward {item['name']}: balance {balance} or check {check} is unknown")
-    targets = tuple(dict.fromkeys(map(_target, item["targets"])))
-    return Forward(item["name"], int(item["port"]), targets, balance, check, item.get("checkPath", "/"))
-
-
-def parse_config(document: dict[str, Any]) -> Config:
-    """The configuration out of its JSON; ValueError or KeyError says what is wrong."""
-    inbound = tuple(dict.fromkeys(str(IPv4Network(prefix)) for prefix in document["inbound"]))
-    forwards = tuple(map(_forward, document["forwards"]))
-    interval = float(document.get("checkInterval", 5))
-    config = Config(document["hash"], int(document["healthPort"]), inbound, forwards, interval)
-    ports = [config.health_port, *(forward.port for forward in forwards)]
-    if document["version"] != 1 or len(set(ports)) < len(ports):
-        raise ValueError(f"version {document['version']} is not 1, or two of the ports {ports} are the same")
-    return config
-
-
-def balance_rules(forward: Forward, live: list[str]) -> list[str]:
-    """The rules of a forward's own chain, which only the first packet of a connection passes.
-
-    roundRobin takes every n-th connection out of what is left for the n targets still to come. sourceHash
-    cuts the clients into 16 buckets by the last four bits of their address, which every iptables can match
-    and every instance cuts alike; only a dead target's buckets move. (The hashing modules HMARK and cluster
-    are not in every kernel image.) Behind a link service all clients share its NAT addresses: few buckets.
-    """
-    if not live:
-        return []
-    rule = f"-A FWDCTL-{forward.port} %s-p tcp %s-j DNAT --to-destination %s"
-    if forward.balance == "sourceHash" and len(live) > 1:
-        wanted = [forward.targets[bucket % len(forward.targets)] for bucket in range(SOURCE_BUCKETS)]
-        chosen = [to if to in live else live[bucket % len(live)] for bucket, to in enumerate(wanted)]
-        return [rule % (f"-s 0.0.0.{n}/0.0.0.{SOURCE_BUCKETS - 1} ", "", to) for n, to in enumerate(chosen)]
-    turn = "-m statistic --mode nth --every %d --packet 0 "
-    rules = [rule % ("", turn % (len(live) - index), to) for index, to in enumerate(live[:-1])]
-    return [*rules, rule % ("", "", live[-1])]
-
-
-def _to_target(chain: str, forward: Forward, target: str, action: str) -> str:
-    address, _, port = target.rpartition(":")
-    flow = f"-m conntrack --ctstate DNAT --ctorigdstport {forward.port}"
-    return f"-A {chain} -d {address}/32 -p tcp -m tcp --dport {port} {flow} -j {action}"
-
-
-def plan_rules(config: Config, live: dict[str, list[str]]) -> Plan:
-    """Every chain that the agent owns with its rules, by table. Live targets are given by a forward's name.
-
-    POST and FWD begin with one rule for each target, alive or not: connections to one that left the rotation
-    go on, and the counters (new connections in POST, packets in FWD) last while nobody removes the rules.
-    """
-    pairs = [(forward, target) for forward in config.forwards for target in forward.targets]
-    replies = "-p tcp -m conntrack --ctstate DNAT --ctorigdstport %d --ctdir REPLY"
-    local = "-p tcp -m addrtype --dst-type LOCAL -m tcp --dport"
-    health = f"-p tcp -m tcp --dport {config.health_port}"
-    sources = ["-i lo", *(f"-s {source}" for source in (f"{PROBE_SOURCE}/32", *config.inbound))]
-    nat = {f"FWDCTL-{f.port}": balance_rules(f, live.get(f.name, [])) for f in config.forwards}
-    nat["FWDCTL-PRE"] = [
-        f"-A FWDCTL-PRE -s {prefix} {local} {forward.port} -j FWDCTL-{forward.port}"
-        for forward in config.forwards
-        for prefix in config.inbound
-    ]
-    nat["FWDCTL-POST"] = [_to_target("FWDCTL-POST", *pair, "MASQUERADE") for pair in pairs]
-    forwarded = [_to_target("FWDCTL-FWD", *pair, "ACCEPT") for pair in pairs]
-    forwarded += [f"-A FWDCTL-FWD {replies % forward.port} -j ACCEPT" for forward in config.forwards]
-    inbound = [f"-A FWDCTL-IN {source} {health} -j ACCEPT" for source in sources]
-    inbound.append(f"-A FWDCTL-IN {health} -j DROP")
-    return {"nat": nat, "filter": {"FWDCTL-IN": inbound, "FWDCTL-FWD": forwarded}}
-
-
-def changed_chains(old: Plan, new: Plan) -> Plan:
-    """The part of the new plan that differs, so that the other chains keep their counters."""
-    return {
-        table: {name: rules for name, rules in chains.items() if old.get(table, {}).get(name) != rules}
-        for table, chains in new.items()
-    }
-
-
-def restore_text(plan: Plan, present: set[str]) -> str:
-    """Input of `iptables-restore --noflush`: a transaction per table; declaring a chain empties just that.
-
-    Jumps that are not among the kernel's present rules are put first: no rule of others comes before them.
-    """
-    lines: list[str] = []
-    for table, chains in plan.items():
-        lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in chains)]
-        lines += [rule for rules in chains.values() for rule in rules]
-        jumps = [(hook, chain) for where, hook, chain in JUMPS if where == table]
-        lines += [
-            f"-I {hook} 1 -j {chain}" for hook, chain in jumps if f"-A {hook} -j {chain}" not in present
-        ]
-        lines.append("COMMIT")
-    return "\n".join(lines) + "\n"
-
-
-def parse_save(text: str) -> dict[str, tuple[int, int]]:
-    """The agent's rules in `iptables-save -c` output, in order, with their counters (packets, bytes)."""
-    jumps = {f"-A {hook} -j {chain}" for _, hook, chain in JUMPS}
-    matches = filter(None, map(_SAVED_RULE.match, text.splitlines()))
-    return {m[3]: (int(m[1]), int(m[2])) for m in matches if m[4].startswith("FWDCTL") or m[3] in jumps}
-
-
-class Kernel:
-    """iptables and ip_forward; a failure is an OSError or subprocess error with what iptables said."""
-
-    def _run(self, *command: str, text: str = "") -> str:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=15, check=False)
-        if done.returncode:
-            raise OSError(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()}")
-        return done.stdout
-
-    def read(self) -> dict[str, tuple[int, int]]:
-        """The agent's rules in both tables with their counters."""
-        return parse_save(
-            "".join(self._run("iptables-save", "-c", "-t", table) for table in ("nat", "filter"))
-        )
-
-    def write(self, plan: Plan) -> None:
-        """Put the chains of the plan, and the jumps, in place."""
-        self._run("iptables-restore", "-w", "10", "--noflush", text=restore_text(plan, set(self.read())))
-
-    def ensure_forwarding(self) -> bool:
-        """Switch IPv4 forwarding on; False when it was off."""
-        was_on = IP_FORWARD.read_text().strip() == "1"
-        if not was_on:
-            IP_FORWARD.write_text("1\n")
-        return was_on
-
-
-def check_target(forward: Forward, target: str, timeout: float) -> str:
-    """Test a target as its forward says; '' when it is well, else what went wrong."""
-    address, _, port = target.rpartition(":")
-    try:
-        if forward.check == "http":
-            with closing(HTTPConnection(address, int(port), timeout=timeout)) as connection:
-                connection.request("GET", forward.check_path, headers={"Connection": "close"})
-                status = connection.getresponse().status
-            return "" if status < HTTP_ERRORS else f"GET {forward.check_path} answered {status}"
-        if forward.check != "none":
-            with socket.create_connection((address, int(port)), timeout) as plain:
-                if forward.check == "tls":  # the certificate is for the client to judge: it knows the name
-                    context = ssl.create_default_context()
-                    context.check_hostname = False
-                    context.verify_mode = ssl.CERT_NONE
-                    context.wrap_socket(plain).close()
-    except (OSError, HTTPException, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-@dataclass
-class Target:
-    """State of one target of one forward; `since` is when it last changed (UTC)."""
-
-    forward: Forward
-    address: str
-    state: str = "unknown"
-    since: str = ""
-    last_error: str = ""
-    failures: int = 0
-
-    def record(self, error: str) -> None:
-        """Take in a check: one success brings a target up, two failures in a row (or the very first) down."""
-        self.failures = self.failures + 1 if error else 0
-        self.last_error = error or self.last_error
-        state = self.state if error else "up"
-        if error and (self.failures >= FAILURES_UNTIL_DOWN or state == "unknown"):
-            state = "down"
-        if state != self.state:
-            self.state, self.since = state, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            log(f"forward {self.forward.name}: target {self.address} is {state} {error}")
-
-
-def log(message: str) -> None:
-    """One line to the journal."""
-    sys.stderr.write(message + "\n")
-    sys.stderr.flush()
+LOOP_SECONDS = 0.5  # between two looks at the kernel's rules
+OLDEST_SIGHT = 1.0  # seconds: what an answer to the load balancer may rest on
+STUCK_SECONDS = 60.0
+FIRST_CHECKS_SECONDS = CHECK_SECONDS + 0.5  # for the first checks of new targets, before the rules change
+OLD_PORT_SECONDS = 60.0  # an earlier health port is answered until it has not been probed for so long
+LAST_GOOD = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/fwdctl")) / "last-good.json"
 
 
 class Agent:
-    """What was written to the kernel, and the targets. One thread runs `cycle`, the others only read."""
+    """What is forwarded now. One thread runs `turn`; those of the server only read."""
 
-    def __init__(self, config: Config, kernel: Kernel) -> None:
-        self.config = config
-        self.kernel = kernel
-        self.targets = [Target(forward, to) for forward in config.forwards for to in forward.targets]
-        self.pool = ThreadPoolExecutor(max_workers=max(1, min(len(self.targets), 32)))
-        self.started = self.last_cycle = time.monotonic()
-        self.planned: Plan = {}
-        self.written: list[str] = []
-        self.served: dict[str, list[str]] = {}
-        self.in_place = False
+    def __init__(self, kernel: Kernel, source: str = USER_DATA, last_good: Path = LAST_GOOD) -> None:
+        self.wake = threading.Event()
+        self.targets = Targets(self.wake.set)
+        self.config: Config | None = None
         self.repairs = 0
+        self.refused = self.last_error = ""
+        self._kernel, self._source, self._last_good = kernel, source, last_good
+        self._text = ""
+        self._next_read = 0.0
+        self._started = self._last_turn = time.monotonic()
+        self._health_ports: dict[int, float] = {}  # when each was last probed
+        self._planned: Plan = {}
+        self._written: list[str] = []
+        self._served: dict[int, list[str]] = {}  # by port
+        self._followed: Config | None = None
+        self._patience = 0.0
+        self._reading = threading.Lock()
+        self._sight: tuple[float, dict[str, Counters]] = (0.0, {})
+
+    def turn(self) -> None:
+        """One round: the configuration, the targets, then the kernel."""
+        self._reconfigure()
+        if self.config is not None:
+            self._forget_old_ports(self.config)
+            try:
+                self._follow(self.config)
+            except (OSError, subprocess.SubprocessError) as error:
+                if str(error) != self.last_error:
+                    log(f"rules are not in place: {error}")
+                self._planned, self.last_error = {}, str(error)
+        self._last_turn = time.monotonic()
+
+    def _follow(self, config: Config) -> None:
+        self.targets.follow(config)
+        if config is not self._followed:
+            self._followed, self._patience = config, time.monotonic() + FIRST_CHECKS_SECONDS
+        if self.targets.unchecked() and time.monotonic() < self._patience:
+            # What was served is served on, also by the rules of an agent before this one.
+            if self._planned:
+                self._apply(self._planned)
+            return
+        live = self.targets.live(config)
+        ports = tuple(sorted(self._health_ports))
+        self._apply(plan_rules(config, self.targets.addresses, live, ports))
+        self._served = {forward.port: live[forward.name] for forward in config.forwards}
+
+    # -- the configuration
+
+    def _reconfigure(self) -> None:
+        """Read the source when it is time to; a good new configuration replaces the old one."""
+        if time.monotonic() < self._next_read:
+            return
+        self._next_read = time.monotonic() + (self.config.config_interval if self.config else 1.0)
+        try:
+            text = read(self._source)
+        except (OSError, ValueError) as error:
+            if self.config is None:
+                self._start_from_last_good(str(error))
+            return
+        if text != self._text:
+            self._text = text
+            self._take(text)
+
+    def _start_from_last_good(self, why: str) -> None:
+        """Forward what was forwarded before the start, where the metadata service does not answer."""
+        try:
+            self.config = parse_text(self._last_good.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._refuse(f"no configuration: {why}")
+        else:
+            log(f"the last good configuration is used: {why}")
+
+    def _take(self, text: str) -> None:
+        """Check a configuration and make it the present one, or refuse it."""
+        try:
+            config = parse_text(text)
+            _refuse_own_addresses(config)
+        except ValueError as error:
+            self._refuse(str(error))
+            return
+        self.config, self.refused = config, ""
+        log(f"configuration {config.hash} is used")
+        remember(self._last_good, text)
+
+    def _refuse(self, why: str) -> None:
+        """Say once what is wrong; what runs goes on."""
+        if why != self.refused:
+            log(f"configuration refused: {why}")
+        self.refused = why
+
+    def _forget_old_ports(self, config: Config) -> None:
+        """An earlier health port is answered while the load balancer still probes it."""
+        now = time.monotonic()
+        self._health_ports.setdefault(config.health_port, now)
+        for port, probed in list(self._health_ports.items()):
+            if port != config.health_port and now - probed > OLD_PORT_SECONDS:
+                del self._health_ports[port]
+
+    # -- the kernel
+
+    def _apply(self, plan: Plan) -> None:
+        """Write the plan where it is new or where somebody changed the agent's rules."""
+        if not self._kernel.ensure_forwarding() and self._planned:
+            self._repaired("IPv4 forwarding was off and is on again")
+        if self._planned and not self._intact(LOOP_SECONDS / 2):
+            self._planned = {}
+            self._repaired("rules in the kernel were not the agent's and are written anew")
+        if plan != self._planned:
+            self._kernel.write(plan)
+            self._written = list(self._look())
+            self._planned = plan
+        wanted = len(JUMPS) + sum(len(rules) for table in plan.values() for rules in table.values())
+        if len(self._written) != wanted:
+            raise OSError(f"{wanted} rules were written, the kernel shows {len(self._written)}")
         self.last_error = ""
 
-    def live(self, forward: Forward) -> list[str]:
-        """Targets of a forward that belong into rotation."""
-        return [each.address for each in self.targets if each.forward == forward and each.state == "up"]
+    def _look(self) -> dict[str, Counters]:
+        """The agent's rules in the kernel, now."""
+        with self._reading:
+            rules = self._kernel.read()[0]
+            self._sight = (time.monotonic(), rules)
+            return rules
 
-    def cycle(self) -> None:
-        """One round: test all targets side by side, then bring the kernel to what that asks for."""
-        timeout = min(self.config.interval, 2.0)
-        checks = [
-            self.pool.submit(check_target, target.forward, target.address, timeout) for target in self.targets
-        ]
-        wait(checks, timeout=SLOWEST_VERDICT)
-        for target, check in zip(self.targets, checks):  # noqa: B905 - 3.8 has no strict
-            target.record(check.result() if check.done() else f"no verdict within {SLOWEST_VERDICT:g} s")
-            check.cancel()
-        live = {each.name: self.live(each) for each in self.config.forwards}
-        try:
-            self.apply(plan_rules(self.config, live))
-            self.served = live
-        except (OSError, subprocess.SubprocessError) as error:
-            self.planned, self.in_place, self.last_error = {}, False, str(error)
-            log(f"rules are not in place: {error}")
-        self.last_cycle = time.monotonic()
+    def _intact(self, age: float) -> bool:
+        """Whether the kernel has what was written, by a sight of at most so many seconds."""
+        seen, rules = self._sight
+        if time.monotonic() - seen > age:
+            rules = self._look()
+        return bool(self._planned) and list(rules) == self._written
 
-    def pause(self) -> float:
-        """Seconds until the next cycle: few after a first failure, and while servers may be starting too."""
-        young = time.monotonic() - self.started < SETTLING_SECONDS
-        suspected = any(target.failures and (young or target.state == "up") for target in self.targets)
-        return min(RECHECK_SECONDS, self.config.interval) if suspected else self.config.interval
-
-    def apply(self, plan: Plan) -> None:
-        """Write the plan where it is new, and all of it where somebody changed the agent's rules."""
-        if not self.kernel.ensure_forwarding() and self.planned:
-            self.repaired("IPv4 forwarding was off and is on again")
-        if self.planned and list(self.kernel.read()) != self.written:
-            self.planned = {}
-            self.repaired("rules in the kernel were not the agent's and are written anew")
-        if plan != self.planned:
-            self.kernel.write(changed_chains(self.planned, plan))
-            self.planned, self.written = plan, list(self.kernel.read())
-        wanted = len(JUMPS) + sum(len(rules) for table in plan.values() for rules in table.values())
-        if len(self.written) != wanted:
-            raise OSError(f"{wanted} rules were written, the kernel shows {len(self.written)}")
-        self.in_place, self.last_error = True, ""
-
-    def repaired(self, what: str) -> None:
+    def _repaired(self, what: str) -> None:
         """Count and log what somebody else undid."""
-        self.in_place, self.repairs = False, self.repairs + 1
+        self.repairs += 1
         log(what)
 
-    def answer(self, path: str) -> tuple[int, dict[str, Any]]:
-        """HTTP status and body of a path."""
-        live = time.monotonic() - self.last_cycle < 60 + 3 * self.config.interval
+    # -- answers
+
+    def ports(self) -> Collection[int]:
+        """Where the health server listens: the configured port, and an earlier one while it is probed."""
+        return list(self._health_ports)
+
+    def answer(self, path: str, source: str = "", port: int = 0) -> tuple[int, dict[str, Any] | str]:
+        """HTTP status and body of a path; a probe of the load balancer is remembered."""
+        if source == PROBE_SOURCE and port in self._health_ports:
+            self._health_ports[port] = time.monotonic()
+        live = time.monotonic() - self._last_turn < STUCK_SECONDS
         if path == "/live":
             return (200 if live else 503), {"live": live}
         if path == "/status":
-            return 200, self.status()
-        for forward in self.config.forwards:
-            if path == f"/forward/{forward.name}":
-                healthy = live and self.in_place and bool(self.served.get(forward.name))
-                return (200 if healthy else 503), {"healthy": healthy, "rulesInPlace": self.in_place}
+            return 200, self._status()
+        if path == "/metrics":
+            return 200, _metrics(self._status())
+        for forward in self.config.forwards if self.config else ():
+            # By the port: a forward that is only renamed stays healthy, whichever side learns of it first.
+            if path.startswith("/forward/") and path.rpartition("/")[2] == str(forward.port):
+                return self._health(forward, live=live)
         return 404, {"error": f"no such path: {path}"}
 
-    def status(self) -> dict[str, Any]:
-        """The agent's whole state. Rules and counters are read from the kernel now, not in the last cycle."""
-        rules = self.kernel.read()
-        intact = self.in_place and list(rules) == self.written
-        sent = [counters for rule, counters in rules.items() if rule.startswith("-A FWDCTL-FWD ")]
-        opened = [packets for rule, (packets, _) in rules.items() if rule.startswith("-A FWDCTL-POST ")]
-        targets: dict[str, list[dict[str, Any]]] = {forward.name: [] for forward in self.config.forwards}
-        for n, target in enumerate(self.targets):
-            state = {"address": target.address, "state": target.state, "since": target.since or None}
-            counts = {"connections": opened[n], "packets": sent[n][0], "bytes": sent[n][1]} if intact else {}
-            targets[target.forward.name].append({**state, "lastError": target.last_error or None, **counts})
+    def _health(self, forward: Forward, *, live: bool) -> tuple[int, dict[str, Any]]:
+        draining = bool(self.config and self.config.drain)
+        intact = self._intact(OLDEST_SIGHT)
+        healthy = live and intact and not draining and bool(self._served.get(forward.port))
+        return (200 if healthy else 503), {"healthy": healthy, "rulesInPlace": intact, "draining": draining}
+
+    def _status(self) -> dict[str, Any]:
+        """The agent's whole state; rules and counters are read from the kernel now."""
+        config, rules = self.config, self._look()
+        intact = bool(self._planned) and list(rules) == self._written
         return {
             "version": 1,
-            "hash": self.config.hash,
+            "hash": config.hash if config else None,
+            "refused": self.refused or None,
             "host": socket.gethostname(),
-            "uptime": round(time.monotonic() - self.started, 1),
-            "forwarding": IP_FORWARD.read_text().strip() == "1",
+            "uptime": round(time.monotonic() - self._started, 1),
+            "forwarding": (SYS / "ipv4/ip_forward").read_text().strip() == "1",
+            "draining": bool(config and config.drain),
             "repairs": self.repairs,
             "lastError": self.last_error or None,
+            "namesFailed": dict(self.targets.names_failed),
+            "conntrack": self._kernel.conntrack(),
             "forwards": [
-                {"name": f.name, "port": f.port, "rulesInPlace": intact, "targets": targets[f.name]}
-                for f in self.config.forwards
+                {
+                    "name": forward.name,
+                    "port": forward.port,
+                    "rulesInPlace": intact,
+                    "targets": [_told(target, rules) for target in self.targets.of(forward)],
+                }
+                for forward in (config.forwards if config else ())
             ],
         }
 
 
-class Handler(BaseHTTPRequestHandler):
-    """The agent's paths over HTTP/1.0: one answer for each connection."""
+def _refuse_own_addresses(config: Config) -> None:
+    """ValueError for a target that is this machine."""
+    for target in (target for forward in config.forwards for target in forward.targets):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
+            try:
+                own.bind((str(IPv4Address(target.rpartition(":")[0])), 0))
+            except (OSError, ValueError):  # another machine's address, or a name
+                continue
+        raise ValueError(f"target {target} is the forwarder itself")
 
-    agent: Agent
-    timeout = 10
 
-    def do_GET(self) -> None:
-        """Answer as the agent says; what it cannot find out is a 500 with the reason."""
-        try:
-            status, document = self.agent.answer(self.path)
-        except (OSError, subprocess.SubprocessError) as error:
-            status, document = 500, {"error": str(error)}
-        body = (json.dumps(document) + "\n").encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+def _told(target: Target, rules: dict[str, Counters]) -> dict[str, Any]:
+    """A target for /status, with what its rules counted, while they are there."""
+    opened, sent = (rules.get(rule) for rule in target_rules(target.forward, target.address))
+    counts = {"connections": opened[0], "packets": sent[0], "bytes": sent[1]} if opened and sent else {}
+    return {
+        "address": target.address,
+        "host": target.host,
+        "state": target.state,
+        "since": target.since or None,
+        "lastError": target.last_error or None,
+        **counts,
+    }
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Keep the journal free of probes."""
+
+def _metrics(status: dict[str, Any]) -> str:
+    """A status as Prometheus text."""
+    lines = [
+        f'fwdctl_config_info{{hash="{status["hash"] or ""}"}} 1',
+        f"fwdctl_config_refused {int(bool(status['refused']))}",
+        f"fwdctl_repairs_total {status['repairs']}",
+        f"fwdctl_draining {int(status['draining'])}",
+        *(f"fwdctl_conntrack_{name} {value}" for name, value in status["conntrack"].items()),
+    ]
+    for forward in status["forwards"]:
+        label = f'forward="{forward["name"]}"'
+        lines.append(f"fwdctl_rules_in_place{{{label}}} {int(forward['rulesInPlace'])}")
+        for target in forward["targets"]:
+            own = f'{{{label},target="{target["address"]}"}}'
+            lines.append(f"fwdctl_target_up{own} {int(target['state'] == 'up')}")
+            counted = (name for name in ("connections", "packets", "bytes") if name in target)
+            lines += [f"fwdctl_target_{name}_total{own} {target[name]}" for name in counted]
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: list[str]) -> int:
     """Forward until killed; rules stay when the agent ends, as the load balancer then sends nothing new."""
-    config = parse_config(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
-    Handler.agent = Agent(config, Kernel())
-    server = ThreadingHTTPServer(("", config.health_port), Handler)
-    Handler.agent.cycle()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    kernel = Kernel()
+    agent = Agent(kernel, arguments[0] if arguments else USER_DATA)
+    refused = kernel.size_conntrack()
+    if refused:
+        log(f"connection tracking keeps its size: {refused}")
+    agent.turn()
+    server = HealthServer(agent)
+    threading.Thread(target=lambda: asyncio.run(server.run()), daemon=True).start()
     while True:
-        time.sleep(Handler.agent.pause())
-        Handler.agent.cycle()
+        agent.wake.wait(LOOP_SECONDS)
+        agent.wake.clear()
+        agent.turn()
 
 
 if __name__ == "__main__":

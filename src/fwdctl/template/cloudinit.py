@@ -1,13 +1,19 @@
-"""Render both cloud-inits from their templates and the parameters; refuse what a machine would not run."""
+"""Render both cloud-inits from their templates and programs; refuse what a machine would not run.
+
+A cloud-init carries programs only. What they are configured with is the machine's user data, which the Bicep
+template makes and which may change while a machine runs.
+"""
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
-import json
 import re
+import struct
+import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.template.parameters.file import read_text
@@ -16,14 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fwdctl.template.files import Template
-    from fwdctl.template.parameters import Parameters
 
 LARGEST = 65_535
 """Bytes of customData before base64 (Microsoft Learn, virtual machines, custom-data)."""
 
 FIRST_LINE = "#cloud-config"
 HASH_LINE = "# fwdctl-config-hash: "
-_MARKER = re.compile(r"@@[A-Z0-9_]+@@")
+_MARKER = re.compile(r"^( *)@@([A-Z0-9_]+)@@$|@@([A-Z0-9_]+)@@", re.MULTILINE)
+_HASH = "CONFIG_HASH"
 
 
 @dataclass(frozen=True)
@@ -32,16 +38,18 @@ class CloudInit:
 
     Attributes:
         text: what the machine reads.
-        config_hash: 16 hex digits that change with the template, the configuration or the program.
+        config_hash: 16 hex digits that change with the template or a program.
+        data: what Azure hands to the machine: the text, or its gzip, which cloud-init unpacks by itself.
     """
 
     text: str
     config_hash: str
+    data: bytes
 
     @property
     def encoded(self) -> str:
         """Base64, as ARM's customData wants it."""
-        return _base64(self.text)
+        return base64.b64encode(self.data).decode("ascii")
 
 
 @dataclass(frozen=True)
@@ -54,65 +62,81 @@ class Rendered:
         return {"CLOUD_INIT_FWD": self.forwarder.encoded, "CLOUD_INIT_ONPREM": self.onprem.encoded}
 
 
-def render(template: Template, parameters: Parameters) -> Rendered:
-    """Render both cloud-inits; the same input gives the same bytes.
+def render(template: Template) -> Rendered:
+    """Render both cloud-inits.
+
+    The server's is not compressed: Azure refuses a machine whose customData has changed, and another version
+    of zlib compresses the same text to other bytes.
 
     Raises:
         FwdctlError: a file is missing (3); or it has carriage returns, does not start with `#cloud-config`,
-            is not YAML, lacks a marker or has an unknown one, or the result is too large (2).
+            is not YAML, has no place for a program, or the result is too large (2).
     """
     folder = template.cloud_init
-    return Rendered(
-        forwarder=_render(
-            folder / "forwarder.yaml",
-            folder / "forwarder" / "agent.py",
-            forwarder_config(parameters),
-            ("@@CONFIG_B64@@", "@@AGENT_B64@@"),
-        ),
-        onprem=_render(
-            folder / "onprem-server.yaml",
-            folder / "onprem-server" / "server.py",
-            server_config(parameters),
-            ("@@SERVER_CONFIG_B64@@", "@@SERVER_B64@@"),
-        ),
-    )
+    forwarder = _render(folder / "forwarder.yaml", folder / "forwarder")
+    text, config_hash = _render(folder / "onprem-server.yaml", folder / "onprem-server")
+    onprem = CloudInit(text, config_hash, text.encode())
+    return Rendered(CloudInit(*forwarder, _gzip(*forwarder)), onprem)
 
 
-def forwarder_config(parameters: Parameters) -> dict[str, Any]:
-    """`/etc/fwdctl/forwarder.json` without its hash, and without what the agent has no use for."""
-    hub = parameters.hub
-    unused = {"identity_header"}
-    return {
-        "version": 1,
-        "healthPort": parameters.forwarder.health_port,
-        "inbound": [str(hub.shared_subnet_prefix), str(hub.jump_subnet_prefix)],
-        "forwards": [
-            forward.model_dump(mode="json", by_alias=True, exclude=unused) for forward in parameters.forwards
-        ],
-    }
-
-
-def server_config(parameters: Parameters) -> dict[str, Any]:
-    """`/etc/fwdctl/server.json` without its hash; every server listens on all of the ports."""
-    return {"version": 1, "ports": sorted({server.port for server in parameters.corp.servers})}
-
-
-def _render(file: Path, program_file: Path, config: dict[str, Any], markers: tuple[str, str]) -> CloudInit:
-    text, program = _read(file), _read(program_file)
+def _render(file: Path, folder: Path) -> tuple[str, str]:
+    """The text with every program of the folder in the place of its marker, and the hash."""
+    text = _read(file)
     _check_start(file, text)
-    config_hash = _hash(text, _json(config), program)
-    values = {
-        "@@CONFIG_HASH@@": config_hash,
-        markers[0]: _base64(_json({**config, "hash": config_hash})),
-        markers[1]: _base64(program),
+    markers = {indented or inline for _, indented, inline in _MARKER.findall(text)} - {_HASH}
+    programs = {name: _read(folder / f"{name.lower()}.py") for name in sorted(markers)}
+    for program in sorted(folder.glob("*.py")):
+        if program.stem.upper() not in programs:
+            problem = f"@@{program.stem.upper()}@@ is missing, so the machine would not get {program.name}"
+            raise _invalid(file, problem, f"Put @@{program.stem.upper()}@@ back.")
+    config_hash = _hash(text, *programs.values())
+    shortened = {
+        name: _without_docstrings(folder / f"{name.lower()}.py", text) for name, text in programs.items()
     }
-    _check_markers(file, text, values)
-    rendered = _MARKER.sub(lambda found: values[found[0]], text)
+    values = {**shortened, _HASH: config_hash}
+
+    def fill(found: re.Match[str]) -> str:
+        value = values[found[2] or found[3]]
+        return re.sub("^(?=.)", found[1] or "", value.rstrip("\n"), flags=re.MULTILINE)
+
+    rendered = _MARKER.sub(fill, text)
     _check_yaml(file, rendered)
     if (size := len(rendered.encode())) > LARGEST:
         problem = f"rendered to {size:,} bytes; Azure takes at most {LARGEST:,}"
-        raise _invalid(file, problem, f"Shorten {program_file.name} or the list of forwards.")
-    return CloudInit(rendered, config_hash)
+        raise _invalid(file, problem, f"Shorten the programs in {folder.name}.")
+    return rendered, config_hash
+
+
+def _without_docstrings(file: Path, source: str) -> str:
+    """A program as a machine needs it: a third of ours is for readers, and customData is short."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        raise _invalid(
+            file, f"line {error.lineno} is not Python: {error.msg}", "Correct that place."
+        ) from error
+    lines: list[str | None] = [*source.splitlines()]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            text = node.body[0]
+            count = (text.end_lineno or text.lineno) - text.lineno + 1
+            instead = " " * text.col_offset + "pass" if len(node.body) == 1 else None
+            lines[text.lineno - 1 : text.lineno - 1 + count] = [instead] + [None] * (count - 1)
+    return "\n".join(line for line in lines if line is not None).strip("\n") + "\n"
+
+
+def _gzip(text: str, config_hash: str) -> bytes:
+    """The text as gzip, its hash in the header's comment, so that the Bicep template can read it.
+
+    RFC 1952: magic, method, flag FCOMMENT, no time, no extra flags, unknown system; then the comment. Two
+    blanks let its text begin at byte 12, where a group of four base64 characters begins.
+    """
+    header = b"\x1f\x8b\x08\x10\0\0\0\0\0\xff" + f"  {HASH_LINE[2:]}{config_hash}".encode() + b"\0"
+    content = text.encode()
+    pack = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9)
+    ends = struct.pack("<II", zlib.crc32(content), len(content))
+    return header + pack.compress(content) + pack.flush() + ends
 
 
 def _read(file: Path) -> str:
@@ -138,15 +162,6 @@ def _check_start(file: Path, text: str) -> None:
         raise _invalid(file, problem, f"Make it `{HASH_LINE}@@CONFIG_HASH@@`.")
 
 
-def _check_markers(file: Path, text: str, values: dict[str, str]) -> None:
-    found = set(_MARKER.findall(text))
-    if unknown := sorted(found - values.keys()):
-        raise _invalid(file, f"{unknown[0]} is not a known marker", f"Known: {', '.join(sorted(values))}.")
-    if missing := sorted(values.keys() - found):
-        problem = f"{missing[0]} is missing, so the machine would not get it"
-        raise _invalid(file, problem, f"Put {missing[0]} back.")
-
-
 def _check_yaml(file: Path, rendered: str) -> None:
     import yaml
 
@@ -165,17 +180,9 @@ def _invalid(file: Path, problem: str, suggestion: str) -> FwdctlError:
     return FwdctlError("cloud_init_invalid", f"{file}: {problem}.", suggestion, exit_code=ExitCode.USAGE)
 
 
-def _json(config: dict[str, Any]) -> str:
-    return json.dumps(config, separators=(",", ":"), sort_keys=True)
-
-
 def _hash(*parts: str) -> str:
     digest = hashlib.sha256()
     for part in parts:
         content = part.encode()
         digest.update(len(content).to_bytes(8, "big") + content)  # so that no two splits look alike
     return digest.hexdigest()[:16]
-
-
-def _base64(text: str) -> str:
-    return base64.b64encode(text.encode()).decode("ascii")

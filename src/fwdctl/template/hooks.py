@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azd import environment as azd_environment
-from fwdctl.azure.scale_sets import outdated_instances
 from fwdctl.deployment import load, orphans
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.forwarders import user_data
 from fwdctl.jump import boxes
 from fwdctl.output import Progress, Result, printable
 from fwdctl.template import cloudinit, parameters, sshkey
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.deployment.orphans import Orphan
+    from fwdctl.forwarders.user_data import Handed
     from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
     from fwdctl.template.cloudinit import CloudInit
@@ -42,7 +43,8 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     values = {**runtime.environ, **environment.values}
     template = find_template(environment.project)
     with Progress(runtime) as progress:
-        rendered = cloudinit.render(template, parameters.load(template.parameters, template.compiled, values))
+        parameters.load(template.parameters, template.compiled, values)  # refuses what is wrong
+        rendered = cloudinit.render(template)
         key = sshkey.resolve(runtime, environment.values, environment.directory, environment.project)
         ready = {"SSH_PUBLIC_KEY": key.line, **rendered.environment()}
         changed = {name: value for name, value in ready.items() if environment.values.get(name) != value}
@@ -70,7 +72,7 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
 
 
 def _size(cloud_init: CloudInit) -> str:
-    return f"{len(cloud_init.text.encode()):,} bytes, hash {cloud_init.config_hash}"
+    return f"{len(cloud_init.encoded):,} characters, hash {cloud_init.config_hash}"
 
 
 def _report(progress: Progress, notes: Mapping[str, str], changed: Mapping[str, str]) -> None:
@@ -93,7 +95,7 @@ def _warn_of_windows(runtime: Runtime, progress: Progress, ready: Mapping[str, s
 
 
 def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
-    """Stop the jump boxes, which cost money while they run, and say what to run next.
+    """Stop the jump boxes, which cost money while they run; hand the forwarders what they shall forward.
 
     Args:
         runtime: inside azd the process environment holds the template's outputs.
@@ -105,17 +107,20 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     # What is not written down is not searched for: azd installs no azure-mgmt-network for a hook.
     deployment, clients = load(runtime, environment=wanted, discover=False)
     with Progress(runtime) as progress:
+        handed = _hand_on(
+            clients, deployment, progress
+        )  # first: the load balancer knows the forwards already
         progress.step("Stopping the jump boxes")
         left = _orphans(clients, deployment, progress)
         former = tuple(orphan.box for orphan in left if orphan.kind == orphans.BOX)
         changes = boxes.stop(runtime, clients, deployment, boxes.select(deployment, "all") + former)
         errors = tuple(_tell(progress, change) for change in changes)
-        old = _outdated(clients, deployment, progress)
         if former:
             left = _orphans(clients, deployment, progress)  # their states have changed
         if left:
             suggestion = "`fwdctl env orphans --remove` deletes it, after asking."
             progress.warning(f"{orphans.summary(left)} {suggestion}")
+    old = [each.instance for each in handed if each.outdated]
     if old:
         runtime.stderr.write(printable(_renewal(deployment, old), runtime.stderr))
     runtime.stderr.write("\nNext:  fwdctl probe spoke     test the way from each spoke to the servers\n")
@@ -124,6 +129,7 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
         data={
             "boxes": [_change_json(change) for change in changes],
             "orphans": [{"kind": orphan.kind, "name": orphan.name} for orphan in left],
+            "forwarders": [_handed_json(each) for each in handed],
             "outdatedForwarders": old,
         },
         status="failed" if failed else "succeeded",
@@ -165,23 +171,41 @@ def _orphans(clients: Clients, deployment: Deployment, progress: Progress) -> li
         return []
 
 
-def _outdated(clients: Clients, deployment: Deployment, progress: Progress) -> list[str]:
-    """Instances of forwarders that a changed configuration has not reached; not to know is a warning."""
+def _hand_on(clients: Clients, deployment: Deployment, progress: Progress) -> list[Handed]:
+    """Give the forwarders that run the configuration of the scale set; a failure is a warning."""
     if not deployment.hub.scale_set:
         return []
     try:
-        return outdated_instances(clients, deployment.resource_group, deployment.hub.scale_set)
+        handed = user_data.hand_on(clients, deployment.resource_group, deployment.hub.scale_set)
     except FwdctlError as error:
         progress.warning(f"Whether the forwarders run this configuration is not known: {error.message}")
         return []
+    for each in handed:
+        if each.outcome == "failed":
+            progress.warning(f"Forwarder {each.instance} keeps its configuration of before: {each.detail}")
+    new = [each.instance for each in handed if each.outcome == "handed"]
+    if new:
+        progress.done(f"Forwarders {' '.join(new)} have the new configuration and use it within seconds")
+    elif all(each.outcome == "same" for each in handed):
+        progress.skipped("Forwarders: the configuration is unchanged")
+    return handed
+
+
+def _handed_json(handed: Handed) -> dict[str, Any]:
+    return {
+        "instance": handed.instance,
+        "outcome": handed.outcome,
+        "detail": handed.detail,
+        "outdated": handed.outdated,
+    }
 
 
 def _renewal(deployment: Deployment, instances: Sequence[str]) -> str:
-    """What to run, for people: each forwarder must take the scale set's model and be reimaged."""
+    """What to run, for people: a new agent comes with a new cloud-init, which runs at a reimage only."""
     where = f"-g {deployment.resource_group} -n {deployment.hub.scale_set} --instance-ids"
     ids = " ".join(instances)
     reimage = "".join(f"       az vmss reimage {where} {one}\n" for one in instances)
     return (
-        f"\nNext:  forwarders {ids} run the configuration of before. Hand on the new one, one by one:\n"
+        f"\nNext:  forwarders {ids} run the agent of before. Renew them, one by one:\n"
         f"       az vmss update-instances {where} {ids}\n{reimage}"
     )

@@ -106,22 +106,22 @@ class ArmApi:
         await self._settle_nodes(parsed)
         return provider.get(parsed)
 
-    async def get(self, resource_id: str) -> dict[str, Any]:
+    async def get(self, resource_id: str, expand: str = "") -> dict[str, Any]:
         parsed = self._resource_id(resource_id)
         if parsed.is_type(SUBSCRIPTION_TYPE):
             raise not_found(resource_id)
         provider = self.world.provider(parsed.type)
         self._check_group(parsed)
-        return provider.get(parsed)
+        return provider.expanded(parsed, expand.lower().split(","))
 
     async def list(self, path: str) -> Documents:
         return self._list(self._path(path))
 
-    async def read(self, path: str) -> Any:
+    async def read(self, path: str, expand: str = "") -> Any:
         """What GET answers: a resource, a collection as `{"value": […]}`, or a view of a resource."""
         found = self._path(path)
         if found.kind == "resource":
-            return await self.get(path)
+            return await self.get(path, expand)
         self._check_group(found.resource)
         owner = self.world.providers.get(found.resource.type.lower())
         view = owner.views.get(found.word.lower()) if owner is not None else None

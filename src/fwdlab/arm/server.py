@@ -211,7 +211,7 @@ class Server:
         method, path = request.method, request.path.rstrip("/")
         named = parse_path(path)
         if method in {"GET", "HEAD"}:
-            body = await self.api.read(path)
+            body = await self.api.read(path, request.query.get("$expand", ""))
             return Answer(200, body) if method == "GET" else Answer(204)
         if named is None:
             raise ArmError(404, "NotFound", f"The path '{path}' was not found.")

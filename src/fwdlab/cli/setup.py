@@ -115,9 +115,8 @@ def _read_template(compiled: Path) -> dict[str, Any]:
 
 
 def _rendered(own: Template, file: Path, compiled: Path, values: dict[str, str]) -> dict[str, str]:
-    parameters = load_parameters(file, compiled, values)
-    rendered = cloudinit.render(own, parameters)
-    return {**rendered.environment(), "SSH_PUBLIC_KEY": _throw_away_key()}
+    load_parameters(file, compiled, values)  # refuses what is wrong
+    return {**cloudinit.render(own).environment(), "SSH_PUBLIC_KEY": _throw_away_key()}
 
 
 def _throw_away_key() -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fwdlab.errors import LabError
 from fwdlab.fabric.ruleset import Ruleset, compile_rules, difference, full_script, hop_counters
 from fwdlab.fabric.wanted import Fabric
-from fwdlab.model import PLATFORM_ADDRESS
+from fwdlab.model import METADATA_ADDRESS, PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +56,8 @@ class Kernel:
         kernel = cls(node, log)
         # The default route never carries a packet of a node (these have a mark and their own table); it is
         # what makes proxy ARP answer for every address.
-        first = ["link set lo up", f"addr add {PLATFORM_ADDRESS}/32 dev lo", "route add default dev lo"]
+        own = [f"addr add {address}/32 dev lo" for address in (PLATFORM_ADDRESS, METADATA_ADDRESS)]
+        first = ["link set lo up", *own, "route add default dev lo"]
         await run_ip(node, first)
         return kernel
 

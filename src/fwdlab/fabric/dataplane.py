@@ -11,6 +11,7 @@ from fwdlab.errors import LabError
 from fwdlab.fabric.apply import HopCounter, Kernel
 from fwdlab.fabric.dns import DnsServer
 from fwdlab.fabric.health import HealthProbes
+from fwdlab.fabric.metadata import MetadataServer, machines
 from fwdlab.fabric.plan import plan
 from fwdlab.fabric.wanted import Fabric
 from fwdlab.nodes.factory import NodeFactory
@@ -51,6 +52,7 @@ class DataPlane:
         self._factory = NodeFactory(run_dir)
         self._kernel: Kernel | None = None
         self._dns: DnsServer | None = None
+        self._metadata: MetadataServer | None = None
         self._probes: HealthProbes | None = None
         self._running: dict[str, RunningNode] = {}
         self._fabric = Fabric()
@@ -71,6 +73,7 @@ class DataPlane:
         self._factory.start()
         self._kernel = await Kernel.create(self._factory, self._log)
         self._dns = DnsServer(self._kernel.node)
+        self._metadata = MetadataServer(self._kernel.node)
         self._probes = HealthProbes(self._kernel.node, self._on_verdict)
         self._task = asyncio.create_task(self._follow(source))
 
@@ -114,7 +117,7 @@ class DataPlane:
             self._applied.notify_all()
 
     async def _bring(self, snapshot: Snapshot) -> None:
-        kernel, dns, probes = self._parts()
+        kernel, dns, metadata, probes = self._parts()
         fabric = plan(snapshot, probes.verdicts)  # first: a document that cannot be read changes nothing
         specs = {spec.name: spec for spec in snapshot.nodes}
         ended = [r for r in self._running.values() if not _same(r.spec, specs.get(r.spec.name))]
@@ -135,6 +138,7 @@ class DataPlane:
                 self._log(f"not honoured: {warning}")
         self._fabric = fabric
         await dns.follow(fabric.views)
+        await metadata.follow((network.number for network in fabric.networks), machines(snapshot, there))
         probes.follow(fabric.probes, {f"{i.network}/{i.address}": i.boot_id for i in there})
         for running in self._running.values():
             if running.boot_task is None:
@@ -155,10 +159,10 @@ class DataPlane:
         ]
         return fresh, problems
 
-    def _parts(self) -> tuple[Kernel, DnsServer, HealthProbes]:
-        if self._kernel is None or self._dns is None or self._probes is None:
+    def _parts(self) -> tuple[Kernel, DnsServer, MetadataServer, HealthProbes]:
+        if self._kernel is None or self._dns is None or self._metadata is None or self._probes is None:
             raise LabError("lab_closed", "The lab's data plane does not run.")
-        return self._kernel, self._dns, self._probes
+        return self._kernel, self._dns, self._metadata, self._probes
 
     async def settled(self, revision: int) -> None:
         """Return when the kernel reflects at least this revision, and every verdict that `health` tells now.
@@ -234,7 +238,7 @@ class DataPlane:
 
     async def counters(self) -> tuple[HopCounter, ...]:
         """Connections that each hop of the fabric has seen, in the order in which a packet passes them."""
-        kernel, _, _ = self._parts()
+        kernel, *_ = self._parts()
         return await kernel.counters()
 
     async def close(self) -> None:
@@ -244,8 +248,9 @@ class DataPlane:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._probes is not None:
             await self._probes.close()
-        if self._dns is not None:
-            self._dns.close()
+        for server in (self._dns, self._metadata):
+            if server is not None:
+                server.close()
         await asyncio.gather(*(running.destroy() for running in self._running.values()))
         self._running.clear()
         if self._kernel is not None:

@@ -4,7 +4,7 @@ Way of a packet through the fabric's own network namespace:
 
     raw       foreign source addresses are dropped; mark and conntrack zone of the network it came from
     classify  what may leave (security groups), private endpoints, the network that the connection is in
-    pre       endpoint or frontend -> load balancer -> a member of the pool; DNS -> this network's server
+    pre       endpoint or frontend -> load balancer -> a member of the pool; DNS, IMDS -> this network's
     (routing by mark: own and peered networks, everything else is dropped)
     post      private link: a NAT address of the link service as source
     arrive    what may come in (security groups), with the addresses that the receiver sees
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fwdlab.fabric.wanted import short_hash
-from fwdlab.model import PLATFORM_ADDRESS
+from fwdlab.model import METADATA_ADDRESS, PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +73,7 @@ _MAP_TYPES = {
     "frontends": "map {}{{ type mark . ipv4_addr . inet_proto . inet_service : verdict; }}",
     "frontends_all": "map {}{{ type mark . ipv4_addr : verdict; }}",
     "dns": "map {}{{ type mark : ipv4_addr . inet_service; }}",
+    "metadata": "map {}{{ type mark : ipv4_addr . inet_service; }}",
 }
 
 
@@ -98,6 +99,7 @@ def _maps(fabric: Fabric) -> dict[str, tuple[str, frozenset[str]]]:
     elements["frontends"].update(_frontends(fabric, every_port=False))
     elements["frontends_all"].update(_frontends(fabric, every_port=True))
     elements["dns"].update(f"{n.number} : {PLATFORM_ADDRESS} . {n.number}" for n in fabric.networks)
+    elements["metadata"].update(f"{n.number} : {METADATA_ADDRESS} . {n.number}" for n in fabric.networks)
     return {name: (kind, frozenset(elements[name])) for name, kind in _MAP_TYPES.items()}
 
 
@@ -148,6 +150,7 @@ _BASE: dict[str, tuple[str, tuple[str, ...]]] = {
     "classify": (
         "type filter hook prerouting priority mangle; policy accept;",
         (
+            f"ip daddr {METADATA_ADDRESS} accept",  # security groups do not apply
             "ct state new iifname vmap @outbound",
             "ct state new ct mark set meta mark . ip daddr map @endpoints",
             "ct direction original meta mark set ct mark map @providers",
@@ -158,6 +161,7 @@ _BASE: dict[str, tuple[str, tuple[str, ...]]] = {
         "type nat hook prerouting priority dstnat; policy accept;",
         (
             f"ip daddr {PLATFORM_ADDRESS} {_ANY_PORTS} th dport 53 dnat ip to meta mark map @dns",
+            f"ip daddr {METADATA_ADDRESS} tcp dport 80 dnat ip to meta mark map @metadata",
             "ct mark vmap @services",
             "meta mark . ip daddr . meta l4proto . th dport vmap @frontends",
             "meta mark . ip daddr vmap @frontends_all",
@@ -167,7 +171,7 @@ _BASE: dict[str, tuple[str, tuple[str, ...]]] = {
         "type filter hook input priority filter; policy drop;",
         (
             "ct state established,related accept",
-            f"ip daddr {PLATFORM_ADDRESS} ct status dnat accept",
+            f"ip daddr {{ {PLATFORM_ADDRESS}, {METADATA_ADDRESS} }} ct status dnat accept",
         ),
     ),
     "post": ("type nat hook postrouting priority srcnat; policy accept;", ("ct mark vmap @nat",)),

@@ -260,7 +260,12 @@ class UnitManager:
 
     async def _once(self, service: _Service, command: Command) -> bool:
         """Run a command to its end; whether that counts as success."""
-        process = await self._spawn(service, command)
+        try:
+            process = await self._spawn(service, command)
+        except FileNotFoundError:
+            if command.tolerant:
+                return True
+            raise
         try:
             async with asyncio.timeout(_ONESHOT_SECONDS):
                 code = await asyncio.shield(process.ended)

@@ -37,7 +37,7 @@ class Unit:
         remain: RemainAfterExit.
         environment_files: paths and whether they may be missing.
         directories: to make before the start (StateDirectory and its kin).
-        ignored: settings that the lab does not honour.
+        ignored: settings that the lab does not know.
     """
 
     name: str
@@ -69,6 +69,15 @@ _KNOWN = {
     "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "Restart", "RestartSec",
     "TimeoutStopSec", "TimeoutSec", "TimeoutStartSec", "RemainAfterExit", "WorkingDirectory", "Environment",
     "EnvironmentFile", "StandardOutput", "StandardError", "SyslogIdentifier", *_DIRECTORIES,
+}  # fmt: skip
+# Known, and without effect: everything runs as the node's root.
+_SANDBOX = {
+    "AmbientCapabilities", "CapabilityBoundingSet", "DynamicUser", "LockPersonality",
+    "MemoryDenyWriteExecute", "NoNewPrivileges", "PrivateDevices", "PrivateTmp", "ProtectClock",
+    "ProtectControlGroups", "ProtectHome", "ProtectHostname", "ProtectKernelLogs", "ProtectKernelModules",
+    "ProtectKernelTunables", "ProtectProc", "ProtectSystem", "ReadWritePaths", "RestrictAddressFamilies",
+    "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID", "SystemCallArchitectures",
+    "SystemCallErrorNumber", "SystemCallFilter", "UMask",
 }  # fmt: skip
 _TYPES = {"simple", "exec", "oneshot", "notify", "idle"}
 
@@ -114,7 +123,7 @@ def parse(name: str, text: str) -> Unit:
             (value.lstrip("-"), value.startswith("-")) for value in service.get("EnvironmentFile", [])
         ),
         directories=directories,
-        ignored=tuple(sorted(key for key in service if key not in _KNOWN)),
+        ignored=tuple(sorted(key for key in service if key not in _KNOWN | _SANDBOX)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from fwdctl.template.parameters.problems import Problem
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 SSH_PORT = 22
 NAMES_TAKEN = ("hub", "corp", "all")
 """Networks are named by what they are for, and a command's `hub` or `all` must mean one thing."""
+USER_DATA = 48_000
+"""Bytes: what is forwarded travels as user data, of which Azure takes 64 KiB, here of its base64."""
 RESERVED_AT_START = 4
 """Azure keeps the first four addresses of a subnet and the last one."""
 
@@ -46,6 +49,10 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
     yield from _unique("forwards", "port", [forward.port for forward in forwards])
     for index, forward in enumerate(forwards):
         yield from _forward(f"forwards[{index}]", forward, parameters)
+    size = len(json.dumps([forward.model_dump(mode="json", by_alias=True) for forward in forwards]))
+    if size > USER_DATA:
+        text = f"{len(forwards)} forwards make {size:,} bytes; {USER_DATA:,} reach a machine at most"
+        yield Problem("forwards", text, "Give each forward fewer targets, or split the list over two hubs.")
 
 
 def _subnets(path: str, network: NetworkPart) -> Iterator[Problem]:

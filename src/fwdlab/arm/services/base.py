@@ -20,7 +20,7 @@ from fwdlab.arm.services.shapes import Place, body, normal, without_effect
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from fwdlab.arm.ports import DataPlane
     from fwdlab.arm.services.shapes import Shape
@@ -169,6 +169,10 @@ class Provider:
     def get(self, resource_id: ResourceId) -> dict[str, Any]:
         """The document as GET answers it."""
         return self.rendered(self.store.require(resource_id.text))
+
+    def expanded(self, resource_id: ResourceId, _words: Collection[str]) -> dict[str, Any]:
+        """The document with what `$expand` asks for, in lower case."""
+        return self.get(resource_id)
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """A copy of the document with what is derived at reading time."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.template.runner import Engine
 
 # Sent and never answered: their absence in the present document is no difference.
-_WRITE_ONLY = frozenset({"customdata", "adminpassword", "securevalue"})
+_WRITE_ONLY = frozenset({"customdata", "userdata", "adminpassword", "securevalue"})
 _MISSING = object()
 
 Delta = list[dict[str, Any]]

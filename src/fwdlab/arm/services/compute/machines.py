@@ -17,13 +17,14 @@ from fwdlab.arm.services.base import Actions, Provider, Views, bad_request
 from fwdlab.model import NodeSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from fwdlab.arm.ids import ResourceId
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
 
 CUSTOM_DATA_LIMIT = 65535
+USER_DATA_LIMIT = 65536  # virtual-machines/user-data: 64 KB
 # What each operation leaves behind, and whether the machine boots fresh.
 POWER: Mapping[str, tuple[str, bool]] = {
     "start": ("running", False),
@@ -59,6 +60,13 @@ class Machine(Provider):
     def views(self) -> Views:
         return {"instanceview": self._view}
 
+    def expanded(self, resource_id: ResourceId, words: Collection[str]) -> dict[str, Any]:
+        """With the user data, where they are asked for."""
+        document = self.get(resource_id)
+        if "userdata" in words:
+            document["properties"]["userData"] = self.store.require(resource_id.text).secrets["userData"]
+        return document
+
     def power(self, machine: Resource, state: str, *, fresh: bool = False) -> None:
         """Start, stop or restart."""
         node = machine.node
@@ -82,6 +90,7 @@ class Machine(Provider):
             boot_id=boot_id,
             resource_id=machine.id,
             custom_data=machine.secrets["customData"],
+            user_data=machine.secrets["userData"],
             backend_pool_ids=tuple(reference_id(pool) for pool in pools),
             security_group_id=reference_id(nic.get("networkSecurityGroup")) or None,
         )
@@ -115,15 +124,25 @@ def new_boot_id() -> str:
 
 def check_custom_data(profile: dict[str, Any]) -> None:
     """Refuse what Azure refuses: not base64, or more than 65535 bytes decoded (custom-data docs)."""
+    name = "Custom data in OSProfile"
+    _check_base64(profile.get("customData", ""), CUSTOM_DATA_LIMIT, name, "osProfile.customData")
+
+
+def check_user_data(properties: dict[str, Any]) -> None:
+    """As `check_custom_data`, for what stands beside the profile."""
+    _check_base64(properties.get("userData", ""), USER_DATA_LIMIT, "User data", "userData")
+
+
+def _check_base64(value: str, limit: int, name: str, target: str) -> None:
     try:
-        size = len(base64.b64decode(profile.get("customData", ""), validate=True))
+        size = len(base64.b64decode(value, validate=True))
     except (binascii.Error, ValueError):
-        refusal = "Custom data must be a valid Base64 string."
+        refusal = f"{name.partition(' in ')[0]} must be a valid Base64 string."
     else:
-        if size <= CUSTOM_DATA_LIMIT:
+        if size <= limit:
             return
-        refusal = f"Custom data in OSProfile must not exceed {CUSTOM_DATA_LIMIT} bytes; it has {size}."
-    raise bad_request("InvalidParameter", refusal, target="osProfile.customData")
+        refusal = f"{name} must not exceed {limit} bytes; it has {size}."
+    raise bad_request("InvalidParameter", refusal, target=target)
 
 
 def node_name(store: Store, wanted: str, resource_id: str) -> str:

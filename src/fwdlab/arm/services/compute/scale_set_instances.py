@@ -9,15 +9,20 @@ from functools import cached_property
 from typing import Any
 
 from fwdlab.arm.ids import ResourceId
+from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, ReadOnly, Views, of_type
-from fwdlab.arm.services.compute.machines import Machine
+from fwdlab.arm.services.compute.machines import Machine, check_user_data
 from fwdlab.arm.services.network.interfaces import SCALE_SET_NIC, allocate_interface
 from fwdlab.model import Resource
 
 VMSS = "Microsoft.Compute/virtualMachineScaleSets"
 INSTANCE = f"{VMSS}/virtualMachines"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_REFUSAL = (405, "LabInstanceReadOnly", "{id}: change the scale set and upgrade the instance.")
+_REFUSAL = (
+    405,
+    "LabInstanceReadOnly",
+    "{id}: change the scale set and upgrade the instance; only userData can be its own.",
+)
 
 
 def host_name(prefix: str, number: int) -> str:
@@ -39,8 +44,11 @@ class Instances(ReadOnly, Machine):
 
     @cached_property
     def actions(self) -> Actions:
-        known = super().actions
-        return {**known, "reimageall": known["reimage"]}
+        def reimage(resource_id: ResourceId, _body: Any) -> Outcome:
+            self.reimage(self.store.require(resource_id.text))
+            return Outcome(200)
+
+        return {**super().actions, "reimage": reimage, "reimageall": reimage}
 
     @cached_property
     def views(self) -> Views:
@@ -104,6 +112,37 @@ class Instances(ReadOnly, Machine):
         document["properties"]["latestModelApplied"] = resource.secrets["model"] == scale_set.secrets["model"]
         return document
 
+    def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
+        """Give an instance user data of its own, whatever its scale set's model says.
+
+        PowerShell's `Update-AzVmssVM -UserData` does it so; the lab has no other change of one instance. That
+        `latestModelApplied` stays as it is is the lab's guess: nobody has written it down.
+        """
+        old = self.store.get(resource_id.text)
+        change = {**(sent.get("properties") or {})}
+        user_data = change.pop("userData", None)
+        if old is None or user_data is None:
+            return super().put(resource_id, sent)
+        shown = self.rendered(old)
+        same_rest = all(shown["properties"].get(name) == value for name, value in change.items())
+        top = (name for name in sent if name != "properties")
+        if not same_rest or any(shown.get(name) != sent[name] for name in top):
+            return super().put(resource_id, sent)
+        check_user_data({"userData": user_data})
+        node = replace(old.node, user_data=user_data) if old.node is not None else None
+        changed = replace(old, secrets={**old.secrets, "userData": user_data}, node=node)
+        self.store.put(changed)
+        return changed
+
+    def patch(self, resource_id: ResourceId, change: dict[str, Any]) -> Resource:
+        """Azure knows no PATCH of an instance."""
+        return super().put(resource_id, change)
+
+    def reimage(self, instance: Resource) -> None:
+        """Boot a fresh disk, with the model's user data."""
+        own = self.parent(ResourceId.parse(instance.id)).secrets["userData"]
+        self.power(replace(instance, secrets={**instance.secrets, "userData": own}), "running", fresh=True)
+
     def upgrade(self, instance: Resource) -> None:
         """Apply the scale set's model; customData waits for a reimage."""
         own_id = ResourceId.parse(instance.id)
@@ -130,7 +169,7 @@ class Instances(ReadOnly, Machine):
 
 def _model_of(scale_set: Resource) -> dict[str, Any]:
     """What an instance has of its scale set's secrets."""
-    return {name: scale_set.secrets[name] for name in ("model", "customData")}
+    return {name: scale_set.secrets[name] for name in ("model", "customData", "userData")}
 
 
 PROVIDERS = (Instances, of_type(ReadOnly, SCALE_SET_NIC, refusal=_REFUSAL))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, of_type
-from fwdlab.arm.services.compute.machines import POWER, PROVISIONED, check_custom_data
+from fwdlab.arm.services.compute.machines import POWER, PROVISIONED, check_custom_data, check_user_data
 from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Instances
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION
 from fwdlab.arm.services.shapes import (
@@ -30,7 +30,7 @@ from fwdlab.arm.services.shapes import (
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from fwdlab.arm.ids import ResourceId
 
@@ -50,9 +50,9 @@ _INTERFACES = named(
 class ScaleSets(Provider):
     """Orchestration mode Uniform.
 
-    A changed model (tags, profile, customData) reaches new instances at once; existing ones get its network
-    settings by `manualupgrade` (or at once with upgrade policy Automatic or Rolling) and its customData only
-    by `reimage` after that (ACD custom-data).
+    A changed model (tags, profile, customData, userData) reaches new instances at once; existing ones get its
+    network settings and userData by `manualupgrade` (or at once with upgrade policy Automatic or Rolling) and
+    its customData only by `reimage` after that (ACD custom-data).
     """
 
     type = VMSS
@@ -65,6 +65,7 @@ class ScaleSets(Provider):
         orchestrationMode=text("Uniform"),
         upgradePolicy=record(mode=text("Manual", "Manual", "Automatic", "Rolling")),
         virtualMachineProfile=optional(
+            userData=text(),
             osProfile=record(
                 computerNamePrefix=text(),
                 customData=text(),
@@ -85,7 +86,7 @@ class ScaleSets(Provider):
     def actions(self) -> Actions:
         words = {**POWER, "reimageall": POWER["reimage"]}
         return {
-            **{word: self._for_each(self._power(*change)) for word, change in words.items()},
+            **{word: self._for_each(self._power(word, *change)) for word, change in words.items()},
             "manualupgrade": self._for_each(self.instances.upgrade),
             "delete": self._for_each(self.instances.remove),
         }
@@ -111,6 +112,7 @@ class ScaleSets(Provider):
         profile = properties.get("virtualMachineProfile")
         if profile is not None:
             _check_os_profile(profile["osProfile"])
+            check_user_data(profile)
             _check_interfaces(profile["networkProfile"]["networkInterfaceConfigurations"], resource_id)
 
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
@@ -120,7 +122,8 @@ class ScaleSets(Provider):
             raise bad_request(
                 "InvalidParameter", "Required parameter 'virtualMachineProfile' is missing (null)."
             )
-        profile = properties["virtualMachineProfile"]["osProfile"]
+        machine = properties["virtualMachineProfile"]
+        profile = machine["osProfile"]
         profile.pop("adminPassword", None)
         profile.setdefault("computerNamePrefix", document["name"][:9])
         properties["uniqueId"] = old.properties["uniqueId"] if old is not None else str(uuid.uuid4())
@@ -128,9 +131,10 @@ class ScaleSets(Provider):
             if old is not None and name in old.document:
                 document.setdefault(name, copy.deepcopy(old.document[name]))
         document.setdefault("sku", {}).setdefault("capacity", 1)
-        fresh: dict[str, Any] = {"next": 0, "model": 0, "customData": ""}
+        fresh: dict[str, Any] = {"next": 0, "model": 0, "customData": "", "userData": ""}
         secrets = dict(old.secrets) if old is not None else fresh
         secrets["customData"] = profile.pop("customData", None) or secrets["customData"]
+        secrets["userData"] = machine.pop("userData", secrets["userData"])
         if old is not None and _model(document, secrets) != _model(old.document, old.secrets):
             secrets["model"] += 1
         scale_set = Resource(document["id"], VMSS, document, secrets)
@@ -152,7 +156,17 @@ class ScaleSets(Provider):
             self.instances.create(scale_set, added)
         return replace(scale_set, secrets={**scale_set.secrets, "next": after})
 
-    def _power(self, state: str, fresh: bool) -> Callable[[Resource], None]:  # noqa: FBT001 - of a table
+    def expanded(self, resource_id: ResourceId, words: Collection[str]) -> dict[str, Any]:
+        """With the model's user data, where they are asked for."""
+        document = self.get(resource_id)
+        if "userdata" in words:
+            own = self.store.require(resource_id.text).secrets["userData"]
+            document["properties"]["virtualMachineProfile"]["userData"] = own
+        return document
+
+    def _power(self, word: str, state: str, fresh: bool) -> Callable[[Resource], None]:  # noqa: FBT001 - of a table
+        if word.startswith("reimage"):
+            return self.instances.reimage
         return lambda instance: self.instances.power(instance, state, fresh=fresh)
 
     def _for_each(self, change: Callable[[Resource], None]) -> Callable[[ResourceId, Any], Outcome]:
@@ -193,6 +207,7 @@ def _model(document: dict[str, Any], secrets: dict[str, Any]) -> tuple[Any, ...]
         document["properties"]["virtualMachineProfile"],
         document["sku"].get("name"),
         secrets["customData"],
+        secrets["userData"],
     )
 
 

@@ -17,7 +17,13 @@ from fwdlab.arm.services.base import (
     of_type,
     with_properties,
 )
-from fwdlab.arm.services.compute.machines import Machine, check_custom_data, interface_of, new_boot_id
+from fwdlab.arm.services.compute.machines import (
+    Machine,
+    check_custom_data,
+    check_user_data,
+    interface_of,
+    new_boot_id,
+)
 from fwdlab.arm.services.network.interfaces import NIC, nic_in_use
 from fwdlab.arm.services.shapes import body, items, record, reference, text
 from fwdlab.model import Resource
@@ -29,6 +35,7 @@ class VirtualMachines(Machine):
     type = VM
     carry = ("osProfile",)
     shape = body(
+        userData=text(),
         osProfile=record(computerName=text(), customData=text(), adminPassword=text()),
         networkProfile=record(networkInterfaces=items(reference(), default=[])),
     )
@@ -40,6 +47,7 @@ class VirtualMachines(Machine):
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
         properties = document["properties"]
         check_custom_data(properties["osProfile"])
+        check_user_data(properties)
         interfaces = properties["networkProfile"]["networkInterfaces"]
         if len(interfaces) != 1:
             raise bad_request(
@@ -55,8 +63,9 @@ class VirtualMachines(Machine):
         custom_data = profile.pop("customData", None)
         profile.pop("adminPassword", None)
         profile.setdefault("computerName", document["name"])
-        fresh = {"powerState": "running", "customData": custom_data or ""}
+        fresh = {"powerState": "running", "customData": custom_data or "", "userData": ""}
         secrets = dict(old.secrets) if old is not None else fresh
+        secrets["userData"] = properties.pop("userData", secrets["userData"])
         if custom_data not in (None, secrets["customData"]):
             raise ArmError(
                 409,

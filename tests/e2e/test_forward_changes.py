@@ -1,0 +1,82 @@
+"""The real azd changes what is forwarded while a workload uses it; nobody runs a command by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from support.traffic import Traffic
+
+if TYPE_CHECKING:
+    from support.azd_project import Project
+
+pytestmark = [
+    pytest.mark.azd,
+    pytest.mark.bicep,
+    pytest.mark.lab,
+    pytest.mark.xdist_group("azd"),
+    pytest.mark.timeout(900),
+]
+LIVE_SECONDS = 30
+KEPT = 20
+
+
+def hashes(project: Project) -> set[str]:
+    """What the forwarders say that they forward."""
+    nodes = project.lab.lab("status", "-o", "json").json["data"]["nodes"]
+    ask = ("curl", "-s", "http://127.0.0.1:18099/status")
+    forwarders = [node["name"] for node in nodes if node["name"].startswith("fwd")]
+    assert len(forwarders) == 3
+    return {json.loads(project.lab.lab("shell", name, "--", *ask).stdout)["hash"] for name in forwarders}
+
+
+def provision(project: Project, **parameters: Any) -> float:
+    """Change parameters and deploy; seconds from azd's end until every forwarder forwards them."""
+    for name, value in parameters.items():
+        project.edit_parameters(name, value)
+    done = project.azd("provision", "--no-prompt", seconds=240)
+    began = time.monotonic()
+    assert "az vmss" not in done.stdout + done.stderr
+    wanted = json.loads(project.values()["FWD_TOPOLOGY"])["hub"]["forwardsHash"]
+    while hashes(project) != {wanted}:
+        assert time.monotonic() - began < LIVE_SECONDS, f"{hashes(project)} is not {wanted}: {done}"
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+def test_forwards_change_while_a_workload_uses_one(project: Project) -> None:
+    project.azd("up", "--no-prompt", seconds=240)
+    topology = json.loads(project.values()["FWD_TOPOLOGY"])
+    [web] = topology["forwards"]
+    web = {name: value for name, value in web.items() if value}
+    file = json.loads((project.folder / "infra" / "main.parameters.json").read_text())
+    corp = file["parameters"]["corp"]["value"]
+    first, second = corp["servers"]
+    traffic = Traffic(project.lab, project.environ, topology, web["port"], KEPT)
+
+    added = {**web, "name": "second", "port": 8001}
+    provision(project, forwards=[web, added])
+    project.fwdctl("probe", "spoke")
+
+    only_second = {**web, "targets": [f"{second['address']}:8000"]}
+    provision(project, forwards=[only_second, added])
+    time.sleep(1)
+    asked = traffic.state()["servers"]
+    assert asked[second["name"]] - asked[first["name"]] > 0.5  # the first gets no new connection any more
+
+    moved = {**added, "port": 8002, "targets": [f"{first['address']}:9000"]}
+    servers = [{**first, "port": 9000}, second]
+    provision(project, forwards=[only_second, moved], corp={**corp, "servers": servers})
+    deadline = time.monotonic() + LIVE_SECONDS
+    while (last := project.fwdctl("probe", "spoke", expect=None)).returncode:
+        assert time.monotonic() < deadline, last
+
+    provision(project, forwards=[only_second])
+    project.fwdctl("probe", "all")
+
+    seen = traffic.state()
+    assert seen["made"] > 500
+    assert (seen["failed"], seen["broken"]) == ([], [])
