@@ -11,7 +11,7 @@ from fwdctl.deployment import Box, Place, locate, read
 from fwdctl.deployment.discover import complete
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
-from support.fake_arm import CONTAINERS, GROUP, NETWORK, FakeArm, container_group, fake_arm
+from support.fake_arm import CONTAINERS, GROUP, NETWORK, fake_arm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -158,95 +158,16 @@ def test_the_seeds_four_outputs_name_the_boxes() -> None:
     assert (deployment.complete, deployment.boxes) == (False, (Box("hub", "h"), Box("spoke", "s")))
 
 
-def network(name: str) -> str:
-    return f"{NETWORK}/virtualNetworks/{name}"
-
-
-def resources(arm: FakeArm) -> None:
-    subnet = {"id": f"{network('vnet-hub')}/subnets/shared"}
-    frontend = f"{NETWORK}/loadBalancers/lbi/frontendIPConfigurations/fe"
-    boxes = [
-        container_group("box-a", "", subnetIds=[{"id": f"{network('vnet-spoke')}/subnets/jump"}]),
-        container_group("box-b", "", subnetIds=[{"id": f"{network('VNET-HUB')}/subnets/jump"}]),
-    ]
-    arm.on("GET", CONTAINERS, {"value": boxes})
-    arm.on(
-        "GET",
-        f"{NETWORK}/loadBalancers",
-        {
-            "value": [
-                {
-                    "id": f"{NETWORK}/loadBalancers/lbi",
-                    "name": "lbi",
-                    "properties": {
-                        "frontendIPConfigurations": [
-                            {"id": frontend, "properties": {"privateIPAddress": "10.0.1.5"}}
-                        ],
-                        "loadBalancingRules": [
-                            {"name": "web", "properties": {"frontendPort": 8000, "protocol": "Tcp"}},
-                            {"name": "dns", "properties": {"frontendPort": 53, "protocol": "Udp"}},
-                        ],
-                    },
-                }
-            ]
-        },
-    )
-    service = {
-        "id": f"{NETWORK}/privateLinkServices/pl",
-        "name": "pl",
-        "properties": {
-            "loadBalancerFrontendIpConfigurations": [{"id": frontend}],
-            "ipConfigurations": [{"properties": {"subnet": subnet}}],
-        },
-    }
-    arm.on("GET", f"{NETWORK}/privateLinkServices", {"value": [service]})
-    connection = {"properties": {"privateLinkServiceId": service["id"].upper()}}
-    endpoint = {
-        "id": f"{NETWORK}/privateEndpoints/pep",
-        "name": "pep",
-        "properties": {
-            "subnet": {"id": f"{network('vnet-spoke')}/subnets/linked"},
-            "manualPrivateLinkServiceConnections": [connection],
-            "networkInterfaces": [{"id": f"{NETWORK}/networkInterfaces/nic"}],
-        },
-    }
-    other = {"id": "x", "name": "vault", "properties": {"privateLinkServiceConnections": []}}
-    arm.on("GET", f"{NETWORK}/privateEndpoints", {"value": [other, endpoint]})
-    address = {"properties": {"ipConfigurations": [{"properties": {"privateIPAddress": "10.1.17.4"}}]}}
-    arm.on("GET", f"{NETWORK}/networkInterfaces/nic", address)
-    zone = f"{NETWORK}/privateDnsZones/corp.internal"
-    arm.on("GET", f"{NETWORK}/privateDnsZones", {"value": [{"name": "corp.internal"}]})
-    link = {"properties": {"virtualNetwork": {"id": network("vnet-spoke")}}}
-    arm.on("GET", f"{zone}/virtualNetworkLinks", {"value": [link]})
-    record = {"name": "server", "properties": {"aRecords": [{"ipv4Address": "10.1.17.4"}]}}
-    arm.on("GET", f"{zone}/A", {"value": [record]})
-
-
-@pytest.mark.parametrize("values", [{}, {"HUB_JUMP_NAME": "box-b", "SPOKE_JUMP_NAME": "box-a"}])
-def test_discovery_follows_the_links(values: dict[str, str]) -> None:
-    with fake_arm() as arm:
-        resources(arm)
-        start = read(Place({"RESOURCE_GROUP_NAME": "rg-dev", **values}, "--resource-group"))
-        found = complete(start, arm.client())
-    assert found.complete
-    assert found.boxes == (Box("hub", "box-b", "jump"), Box("spoke", "box-a", "jump"))
-    assert (found.hub.load_balancer, found.hub.address, found.hub.link_service) == ("lbi", "10.0.1.5", "pl")
-    spoke = found.spokes[0]
-    assert (spoke.endpoint, spoke.address, spoke.host_name) == ("pep", "10.1.17.4", "server.corp.internal")
-    assert [(forward.name, forward.port, forward.targets) for forward in found.forwards] == [
-        ("web", 8000, ())
-    ]
-
-
 def test_an_empty_group_and_a_missing_one() -> None:
     start = read(Place({"RESOURCE_GROUP_NAME": "rg-dev"}, "--resource-group"))
     with fake_arm() as arm:
-        arm.on("GET", CONTAINERS, {"value": []})
-        arm.on("GET", f"{NETWORK}/privateLinkServices", {"value": []})
+        collections = ("privateLinkServices", "privateEndpoints", "loadBalancers")
+        for collection in (CONTAINERS, *(f"{NETWORK}/{kind}" for kind in collections)):
+            arm.on("GET", collection, {"value": []})
         with pytest.raises(FwdctlError) as error:
             complete(start, arm.client())
         assert (error.value.code, error.value.exit_code) == ("nothing_found", 3)
-        arm.fail("GET", CONTAINERS, 404, "ResourceGroupNotFound")
+        arm.fail("GET", f"{NETWORK}/privateLinkServices", 404, "ResourceGroupNotFound")
         with pytest.raises(FwdctlError, match=GROUP.rsplit("/", 1)[-1]) as error:
             complete(start, arm.client())
         assert error.value.code == "resource_group_not_found"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from fwdctl.azure.documents import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,10 +32,18 @@ class Clients:
     def __init__(self, login: Login, runtime: Runtime) -> None:
         self.login = login
         self._runtime = runtime
+        self._others: dict[str, Clients] = {}
 
     @property
     def subscription_id(self) -> str:
         return self.login.subscription_id
+
+    def of(self, subscription_id: str) -> Clients:
+        """The clients of another subscription, or these."""
+        if not subscription_id or same(subscription_id, self.subscription_id):
+            return self
+        other = Clients(replace(self.login, subscription_id=subscription_id), self._runtime)
+        return self._others.setdefault(subscription_id.lower(), other)
 
     @cached_property
     def container_instances(self) -> ContainerInstanceManagementClient:

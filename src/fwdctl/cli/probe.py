@@ -59,6 +59,17 @@ def probe_command(
             help="Fresh connections for each path; by default twice the number of targets.",
         ),
     ] = None,
+    port: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--port",
+            metavar="N",
+            min=1,
+            max=65535,
+            show_default=False,
+            help="Test this port only; may be repeated. Needed where a load balancer takes every port.",
+        ),
+    ] = None,
     timeout: Annotated[
         float,
         typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
@@ -82,7 +93,7 @@ def probe_command(
 
     runtime = call.runtime
     deployment, clients = call.load()
-    options = Options(which, samples or 0, timeout, retries, keep_running)
+    options = Options(which, samples or 0, timeout, retries, keep_running, tuple(port or ()))
     _prepare(runtime, table=call.output is OutputFormat.table)
     with Progress(runtime) as progress:
         results = probe(runtime, clients, deployment, options, progress)

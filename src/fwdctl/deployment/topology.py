@@ -3,42 +3,62 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 VERSION = 1
 Check = Literal["tcp", "http", "https", "tls", "mssql", "postgres", "banner", "none"]
 """How a target is tested, by the forwarders' agents and by the probe (docs/template.md, "A forward")."""
+RESERVED = {"hub", "spoke", "all"}
+"""Words that mean jump boxes by what they are for."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """A jump box: `hub` or a spoke's name, its container group, the container in it (empty: not known)."""
+    """A jump box: `hub` or a spoke's name, its container group, the container in it (empty: not known).
+
+    Resource group and subscription are empty where they are the deployment's.
+    """
 
     name: str
     group: str
     container: str = ""
+    resource_group: str = ""
+    subscription_id: str = ""
 
 
 @dataclass(frozen=True)
 class Hub:
-    """The hub's side of the path; a name or address that is not known is empty."""
+    """The hub's side of the path; a name or address that is not known is empty.
+
+    Attributes:
+        label: how its paths begin.
+        resource_group, subscription_id: of the load balancer; empty where they are the deployment's.
+    """
 
     box: Box | None
     load_balancer: str = ""
     address: str = ""
     scale_set: str = ""
     link_service: str = ""
+    label: str = "hub"
+    resource_group: str = ""
+    subscription_id: str = ""
 
 
 @dataclass(frozen=True)
 class Spoke:
-    """A spoke; `host_name` is the full name that workloads use, `address` the private endpoint's."""
+    """A spoke; `host_name` is the full name that workloads use, `address` the private endpoint's.
+
+    Attributes:
+        endpoint_id: where it was read from ARM.
+        unknown: why it cannot be tested; empty where it can.
+    """
 
     name: str
     box: Box | None
@@ -46,6 +66,8 @@ class Spoke:
     address: str = ""
     host_name: str = ""
     zone: str = ""
+    endpoint_id: str = ""
+    unknown: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +78,9 @@ class Forward:
         targets: `ip:port` each, none where nobody has told.
         identity_header: HTTP header in which a server says who it is; empty where servers do not.
         server_name: what TLS asks for; empty for the name that clients connect to.
+        address: of the load balancer's frontend, where it is not the hub's.
+        unknown: why `port` is 0, which stands for ports that have to be named.
+        ports: those that are taken for named where nobody names one.
     """
 
     name: str
@@ -66,6 +91,16 @@ class Forward:
     check_path: str = "/"
     identity_header: str = ""
     server_name: str = ""
+    address: str = ""
+    unknown: str = ""
+    ports: tuple[int, ...] = ()
+
+    def at(self, ports: Sequence[int]) -> tuple[Forward, ...]:
+        """What is left of it when some ports are asked for: one forward each where its own is not known."""
+        if self.port:
+            return (self,) if not ports or self.port in ports else ()
+        named = [replace(self, name=f"{self.name}-{n}", port=n, unknown="") for n in ports or self.ports]
+        return tuple(named) or (self,)
 
 
 @dataclass(frozen=True)
@@ -76,8 +111,10 @@ class Deployment:
         subscription_id: None for the login's default.
         spokes: in the template's order, as the forwards.
         source: for people, where this was read.
+        others: the rest of the resource group, where it has several link services: one for each.
         complete: False while only the jump boxes are known.
         described: whether FWD_TOPOLOGY says what belongs to it, rather than Azure what is there.
+        options: of the command line, with which another command means the same deployment.
     """
 
     resource_group: str
@@ -86,14 +123,61 @@ class Deployment:
     spokes: tuple[Spoke, ...]
     forwards: tuple[Forward, ...]
     source: str
+    others: tuple[Deployment, ...] = ()
     complete: bool = True
     described: bool = False
+    options: tuple[str, ...] = ()
+
+    @property
+    def by_azd(self) -> bool:
+        """Whether an azd project is in use, as far as this command knows."""
+        return "-g" not in self.options
 
     @property
     def boxes(self) -> tuple[Box, ...]:
         """All jump boxes, the hub's first."""
-        found = [self.hub.box, *(spoke.box for spoke in self.spokes)]
-        return tuple(box for box in found if box is not None)
+        return _distinct((*self.hub_boxes, *self.spoke_boxes))
+
+    @property
+    def parts(self) -> tuple[Deployment, ...]:
+        """What can be looked at by itself: one link service with its load balancer and its spokes."""
+        others = (replace(other, options=self.options) for other in self.others)
+        return (replace(self, others=()), *others)
+
+    @property
+    def hub_boxes(self) -> tuple[Box, ...]:
+        return _distinct(part.hub.box for part in self.parts)
+
+    @property
+    def spoke_boxes(self) -> tuple[Box, ...]:
+        return _distinct(spoke.box for part in self.parts for spoke in part.spokes)
+
+    def at(self, ports: Sequence[int]) -> Deployment:
+        """The deployment with the forwards of some ports only; all of them where none is named.
+
+        Raises:
+            FwdctlError: `port_not_forwarded` (exit code 2).
+        """
+        parts = [replace(part, forwards=_at(part.forwards, ports)) for part in self.parts]
+        taken = {forward.port for part in parts for forward in part.forwards}
+        strange = [str(port) for port in ports if port not in taken]
+        if strange:
+            known = sorted({forward.port for part in self.parts for forward in part.forwards})
+            raise FwdctlError(
+                "port_not_forwarded",
+                f"Port {', '.join(strange)} is not forwarded in resource group '{self.resource_group}'.",
+                f"Name one of {', '.join(map(str, known))}, or leave --port out." if known else "",
+                exit_code=ExitCode.USAGE,
+            )
+        return replace(parts[0], others=tuple(parts[1:]))
+
+
+def _at(forwards: Iterable[Forward], ports: Sequence[int]) -> tuple[Forward, ...]:
+    return tuple(left for forward in forwards for left in forward.at(ports))
+
+
+def _distinct(boxes: Iterable[Box | None]) -> tuple[Box, ...]:
+    return tuple(dict.fromkeys(box for box in boxes if box is not None))
 
 
 def parse(text: str, subscription: str | None, source: str) -> Deployment:

@@ -64,30 +64,47 @@ class Change:
 
 
 def select(deployment: Deployment, which: str) -> tuple[Box, ...]:
-    """The boxes that a word means: `hub`, `spoke` (all spokes), `all`, or a spoke's name.
+    """The boxes that a word means: `hub`, `spoke` (all spokes), `all`, or the name of a spoke or box.
 
     Raises:
         FwdctlError: `unknown_box` (exit code 2), or the deployment has no such box (3).
     """
-    spokes = tuple(spoke.box for spoke in deployment.spokes if spoke.box is not None)
-    hub = (deployment.hub.box,) if deployment.hub.box is not None else ()
-    groups = {"hub": hub, "spoke": spokes, "all": hub + spokes}
-    boxes = groups.get(which)
-    if boxes is None:
-        boxes = tuple(box for box in spokes if box.name == which)
-        if not boxes:
-            names = ", ".join(["hub", "spoke", "all", *(box.name for box in spokes if box.name != "spoke")])
+    spokes = [spoke for part in deployment.parts for spoke in part.spokes]
+    groups = {"hub": deployment.hub_boxes, "spoke": deployment.spoke_boxes, "all": deployment.boxes}
+    if which in groups:
+        boxes = groups[which]
+    else:
+        named = [spoke.box for spoke in spokes if spoke.name == which]
+        boxes = tuple(box for box in deployment.boxes if box.name == which or box in named)
+        if not boxes and not named:
+            names = [*groups, *(box.name for box in deployment.boxes), *(spoke.name for spoke in spokes)]
             raise FwdctlError(
-                "unknown_box", f"There is no jump box '{which}'.", f"Use {names}.", exit_code=ExitCode.USAGE
+                "unknown_box",
+                f"There is no jump box '{which}'.",
+                f"Use {', '.join(dict.fromkeys(names))}.",
+                exit_code=ExitCode.USAGE,
             )
     if not boxes:
-        raise FwdctlError(
-            "no_jump_box",
-            f"No jump box of '{which}' was found in resource group '{deployment.resource_group}'.",
-            "Run `azd provision --no-state`, or check the resource group.",
-            exit_code=ExitCode.NOT_FOUND,
-        )
+        raise _no_box(deployment, which)
     return boxes
+
+
+def _no_box(deployment: Deployment, which: str) -> FwdctlError:
+    whose = {"hub": "the hub's network", "spoke": "a spoke's network", "all": "any network"}
+    return FwdctlError(
+        "no_jump_box",
+        f"There is no jump box in {whose.get(which, f'the network of spoke {which!r}')} "
+        f"(resource group '{deployment.resource_group}').",
+        "Run `azd provision --no-state`."
+        if deployment.by_azd
+        else "Run a container group in a subnet of that network, or check the resource group.",
+        exit_code=ExitCode.NOT_FOUND,
+    )
+
+
+def containers_of(clients: Clients, deployment: Deployment, box: Box) -> Containers:
+    """The container groups among which a box is."""
+    return Containers(clients.of(box.subscription_id), box.resource_group or deployment.resource_group)
 
 
 def select_one(deployment: Deployment, which: str) -> Box:
@@ -123,11 +140,10 @@ def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 def status(clients: Clients, deployment: Deployment, boxes: Iterable[Box]) -> list[Status]:
     """What Azure says of each box."""
-    containers = Containers(clients, deployment.resource_group)
 
     def one(box: Box) -> Status:
         try:
-            return Status(box, containers.get(box.group))
+            return Status(box, containers_of(clients, deployment, box).get(box.group))
         except ArmFailure as error:
             if error.code != "resource_not_found":
                 raise
@@ -144,12 +160,12 @@ def start(
     Raises:
         KeyboardInterrupt: Ctrl-C, after a word about each box whose start may go on.
     """
-    containers = Containers(clients, deployment.resource_group)
     under_way: dict[str, Box] = {}
     interrupted = threading.Event()
 
     def one(box: Box) -> Change:
         try:
+            containers = containers_of(clients, deployment, box)
             group = containers.get(box.group)
             if group.running:
                 progress.skipped(f"{box.name} ({box.group}) runs already")
@@ -180,8 +196,11 @@ def start(
 
 def stop(runtime: Runtime, clients: Clients, deployment: Deployment, boxes: Iterable[Box]) -> list[Change]:
     """Stop boxes side by side. Already stopped, missing and still starting are outcomes, not failures."""
-    containers = Containers(clients, deployment.resource_group)
-    return side_by_side(lambda box: stop_box(runtime, containers, box), list(boxes))
+
+    def one(box: Box) -> Change:
+        return stop_box(runtime, containers_of(clients, deployment, box), box)
+
+    return side_by_side(one, list(boxes))
 
 
 def stop_box(

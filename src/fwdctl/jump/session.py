@@ -7,10 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
-from fwdctl.azure.containers import Containers
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.jump.boxes import NOT_NOW, side_by_side, start_box, stop_box
+from fwdctl.jump.boxes import NOT_NOW, containers_of, side_by_side, start_box, stop_box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,7 +53,7 @@ class Session:
         keep_running: bool = False,
     ) -> None:
         self._runtime = runtime
-        self._containers = Containers(clients, deployment.resource_group)
+        self._containers = containers_of(clients, deployment, box)
         self._box = box
         self._progress = progress
         self._may_start = may_start

@@ -10,6 +10,7 @@ from fwdctl.azure.containers import Containers
 from fwdctl.azure.documents import Document, entries, network_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.errors import FwdctlError
+from fwdctl.jump.boxes import containers_of
 from fwdctl.probe import agents
 from fwdctl.probe.plan import forwarder_paths, target_paths
 
@@ -66,8 +67,14 @@ class Evidence:
 
     @classmethod
     def of(cls, boxes: BoxClient, clients: Clients, deployment: Deployment) -> Evidence:
-        group = deployment.resource_group
-        return cls(boxes, Networks(clients, group), Containers(clients, group), deployment)
+        hub = deployment.hub
+        group = hub.resource_group or deployment.resource_group
+        containers = (
+            containers_of(clients, deployment, hub.box)
+            if hub.box
+            else Containers(clients, deployment.resource_group)
+        )
+        return cls(boxes, Networks(clients.of(hub.subscription_id), group), containers, deployment)
 
     def note(self, results: Sequence[PathResult]) -> None:
         """Keep the direct tests of targets among the results of this probe."""
@@ -81,9 +88,16 @@ class Evidence:
         return self.read(self.networks.load_balancer, self.deployment.hub.load_balancer)
 
     def rule(self, forward: Forward) -> Document | None:
-        """The load balancing rule that takes a forward's port."""
-        rules = entries(self.balancer(), "loadBalancingRules")
-        return next((r for r in rules if value(r, "frontendPort") in {forward.port, 0}), None)
+        """The load balancing rule that takes a forward's port at its frontend."""
+        balancer, address = self.balancer(), forward.address or self.deployment.hub.address
+        frontends = entries(balancer, "frontendIPConfigurations")
+        own = [f.get("id") for f in frontends if value(f, "privateIPAddress") == address]
+        for rule in entries(balancer, "loadBalancingRules"):
+            frontend = value(rule, "frontendIPConfiguration", "id")
+            is_own = not own or any(same(frontend, each) for each in own)
+            if is_own and value(rule, "frontendPort") in {forward.port, 0} and not _is_udp(rule):
+                return rule
+        return None
 
     def health(self, forward: Forward) -> list[dict[str, Any]]:
         """What the platform's probes say of each forwarder; empty where the rule has no probe."""
@@ -149,3 +163,7 @@ class Evidence:
         if box is None or not addresses or not port:
             return {}
         return agents.parse(self.boxes.ask(box, agents.script(addresses, port)))
+
+
+def _is_udp(rule: Document) -> bool:
+    return same(value(rule, "protocol"), "udp")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fwdctl.deployment import Box
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.jump.boxes import select
 from fwdctl.probe.model import Path
@@ -11,34 +12,49 @@ from fwdctl.probe.model import Path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fwdctl.deployment import Box, Deployment, Forward, Spoke
+    from fwdctl.deployment import Deployment, Forward, Spoke
 
 
 def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
-    """The paths that a word means, in order: `hub`, `spoke` (all spokes), `all`, or a spoke's name.
+    """The paths that a word means, in order: `hub`, `spoke` (all spokes), `all`, or a spoke's or box's name.
 
     Without a number of samples, each path gets twice as many fresh connections as there are targets.
 
     Raises:
-        FwdctlError: there is no such box, or nothing is forwarded.
+        FwdctlError: there is no such box, nothing is forwarded, or a port has to be named.
     """
-    boxes = select(deployment, which)
-    if not deployment.forwards:
+    return [path for _, paths in plan_parts(deployment, which, samples) for path in paths]
+
+
+def plan_parts(deployment: Deployment, which: str, samples: int = 0) -> list[tuple[Deployment, list[Path]]]:
+    """The paths of `plan` by the parts of the deployment that they are in."""
+    select(deployment, which)
+    parts = [(part, _paths(part, which, samples)) for part in deployment.parts]
+    if not any(paths for _, paths in parts):
         raise FwdctlError(
             "no_forwards",
             f"Nothing is forwarded in resource group '{deployment.resource_group}'.",
-            "Add a forward to infra/main.parameters.json and run `azd provision`.",
+            "Add a forward to infra/main.parameters.json and run `azd provision`."
+            if deployment.by_azd
+            else "Add a load balancing rule for TCP, or check the resource group.",
             exit_code=ExitCode.NOT_FOUND,
         )
-    paths = []
-    for box in boxes:
-        spoke = next((spoke for spoke in deployment.spokes if spoke.box is box), None)
-        for forward in deployment.forwards:
-            if spoke is not None:
-                paths.append(_spoke_path(spoke, box, forward, samples))
-            else:
-                paths += _hub_paths(deployment, box, forward, samples)
-    return paths
+    return parts
+
+
+def _paths(part: Deployment, which: str, samples: int) -> list[Path]:
+    hub = part.hub.box if part.hub.box and which in {"hub", "all", part.hub.box.name} else None
+    spokes = [s for s in part.spokes if which in {"spoke", "all", s.name, s.box.name if s.box else s.name}]
+    unknown = next((forward for forward in part.forwards if not forward.port), None)
+    if unknown is not None and (hub or spokes):
+        raise FwdctlError(
+            "port_not_known",
+            f"Which port to test is not known: {unknown.unknown}.",
+            "Name it with --port.",
+            exit_code=ExitCode.USAGE,
+        )
+    paths = [path for f in part.forwards if hub for path in _hub_paths(part, hub, f, samples)]
+    return paths + [_spoke_path(spoke, forward, samples) for spoke in spokes for forward in part.forwards]
 
 
 def _samples(forward: Forward, samples: int) -> tuple[int, int]:
@@ -49,28 +65,32 @@ def _samples(forward: Forward, samples: int) -> tuple[int, int]:
     return made, expected
 
 
-def _spoke_path(spoke: Spoke, box: Box, forward: Forward, samples: int) -> Path:
+def _spoke_path(spoke: Spoke, forward: Forward, samples: int) -> Path:
     made, expected = _samples(forward, samples)
+    skip = spoke.unknown or ("" if spoke.box else f"network {spoke.name} has no jump box")
+    if not skip and not spoke.host_name and not spoke.address:
+        skip = "neither a name nor an endpoint is known"
     return Path(
         f"{spoke.name}/{forward.name}",
         "spoke",
-        box,
+        spoke.box or Box(spoke.name, ""),
         forward,
         spoke.host_name or spoke.address,
         forward.port,
         address=spoke.address if spoke.host_name else "",
         samples=made,
         expected=expected,
-        skip="" if spoke.host_name or spoke.address else "neither a name nor an endpoint is known",
+        skip=skip,
         spoke=spoke,
     )
 
 
 def _hub_paths(deployment: Deployment, box: Box, forward: Forward, samples: int) -> list[Path]:
     made, expected = _samples(forward, samples)
-    label, port, address = f"hub/{forward.name}", forward.port, deployment.hub.address
+    label, port = f"{deployment.hub.label}/{forward.name}", forward.port
+    address = forward.address or deployment.hub.address
     unknown = "the targets are not known without FWD_TOPOLOGY"
-    targets = target_paths(box, forward) or [
+    targets = target_paths(box, forward, deployment.hub.label) or [
         Path(f"{label}/targets", "target", box, forward, "", port, samples=0, skip=unknown)
     ]
     unknown = "" if address else "the load balancer's address is not known"
@@ -80,11 +100,11 @@ def _hub_paths(deployment: Deployment, box: Box, forward: Forward, samples: int)
     return [*targets, balancer]
 
 
-def target_paths(box: Box, forward: Forward) -> list[Path]:
+def target_paths(box: Box, forward: Forward, label: str = "hub") -> list[Path]:
     """Each target of a forward, directly from the hub."""
     places = [(target, *target.rsplit(":", 1)) for target in forward.targets]
     return [
-        Path(f"hub/{forward.name}/{target}", "target", box, forward, host, int(port))
+        Path(f"{label}/{forward.name}/{target}", "target", box, forward, host, int(port))
         for target, host, port in places
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import ExitCode, FwdctlError
@@ -12,7 +13,7 @@ from fwdctl.jump.session import Session
 from fwdctl.probe.boxes import BoxClient
 from fwdctl.probe.judge import skipped
 from fwdctl.probe.model import Broken, PathResult
-from fwdctl.probe.plan import plan
+from fwdctl.probe.plan import plan_parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ class Options:
         timeout: seconds for one connection.
         retries: times that a path which fails is asked again, after a few seconds.
         keep_running: leave boxes running that were started.
+        ports: those that are tested; all that are forwarded where none is named.
     """
 
     which: str
@@ -42,6 +44,7 @@ class Options:
     timeout: float = 5.0
     retries: int = 1
     keep_running: bool = False
+    ports: tuple[int, ...] = ()
 
 
 def probe(
@@ -52,30 +55,37 @@ def probe(
     Raises:
         FwdctlError: nothing could be tested at all: no login, no such box or group, no start.
     """
-    paths = plan(deployment, options.which, options.samples)
-    boxes = list(dict.fromkeys(path.box for path in paths))
+    parts = plan_parts(deployment.at(options.ports), options.which, options.samples)
+    paths = [path for _, own in parts for path in own]
+    boxes = list(dict.fromkeys(path.box for path in paths if path.box.group))
     open_session = partial(
         Session, runtime, clients, deployment, progress=progress, keep_running=options.keep_running
     )
 
     @cache
-    def evidence() -> Evidence:  # imported where it is needed: most probes pass without
+    def evidence(part: Deployment) -> Evidence:  # imported where it is needed: most probes pass without
         from fwdctl.probe.evidence import Evidence
 
-        return Evidence.of(client, clients, deployment)
+        return Evidence.of(client, clients, part)
 
     with BoxClient(open_session, boxes, options.timeout, runtime.sleep, progress) as client:
         test = partial(_test, client, paths, options.retries)
         if any(path.is_counted for path in paths):
             from fwdctl.probe.counters import count_targets
 
-            results = count_targets(evidence(), paths, test)
+            # Targets are known where there is one part only.
+            results = count_targets(evidence(parts[0][0]), paths, test)
         else:
             results = test()
         if any(result.verdict == "fail" or result.lacks_servers for result in results):
             from fwdctl.probe.hops import explain
 
-            results = explain(evidence(), results)
+            left = iter(results)
+            results = [
+                result
+                for part, own in parts
+                for result in explain(evidence(part), list(islice(left, len(own))))
+            ]
     return results
 
 
@@ -91,16 +101,17 @@ def _test(client: BoxClient, paths: Sequence[Path], retries: int) -> list[PathRe
             return error
 
     boxes = dict.fromkeys(path.box for path in paths)
-    by_box = [[path for path in paths if path.box is box] for box in boxes]
+    by_box = [[path for path in paths if path.box == box] for box in boxes]
     outcomes = side_by_side(one, by_box)
     errors = [outcome for outcome in outcomes if isinstance(outcome, FwdctlError)]
-    if len(errors) == len(outcomes):
+    if errors and len(errors) == sum(not all(path.skip for path in own) for own in by_box):
         raise errors[0]
-    return [
-        result
+    results = {
+        result.path: result
         for own, outcome in zip(by_box, outcomes, strict=True)
         for result in (_untested(own, outcome) if isinstance(outcome, FwdctlError) else outcome)
-    ]
+    }
+    return [results[path] for path in paths]
 
 
 def _untested(paths: Sequence[Path], error: FwdctlError) -> list[PathResult]:
