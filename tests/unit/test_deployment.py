@@ -219,7 +219,7 @@ def resources(arm: FakeArm) -> None:
     link = {"properties": {"virtualNetwork": {"id": network("vnet-spoke")}}}
     arm.on("GET", f"{zone}/virtualNetworkLinks", {"value": [link]})
     record = {"name": "server", "properties": {"aRecords": [{"ipv4Address": "10.1.17.4"}]}}
-    arm.on("GET", f"{zone}/A", {"value": [record]})
+    arm.on("GET", f"{zone}/ALL", {"value": [record]})
 
 
 @pytest.mark.parametrize("values", [{}, {"HUB_JUMP_NAME": "box-b", "SPOKE_JUMP_NAME": "box-a"}])

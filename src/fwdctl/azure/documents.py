@@ -24,9 +24,21 @@ def entries(document: Document, *keys: str) -> list[Document]:
     return [entry for key in keys for entry in value(document, key) or ()]
 
 
+def addresses_of(interface: Document) -> list[str]:
+    """The private addresses of an interface."""
+    found = (value(entry, "privateIPAddress") for entry in entries(interface, "ipConfigurations"))
+    return [str(address) for address in found if address]
+
+
 def network_of(subnet_id: object) -> str:
     """Id of the network that a subnet is in, as it is written there; empty without a subnet."""
     return str(subnet_id or "").partition("/subnets/")[0]
+
+
+def group_of(resource_id: object, otherwise: str = "") -> str:
+    """The resource group in an id; `otherwise` where the id names none."""
+    words = str(resource_id or "").split("/")
+    return words[4] if len(words) > 4 else otherwise  # noqa: PLR2004 - /subscriptions/S/resourceGroups/G
 
 
 def same(one: object, other: object) -> bool:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+NETWORK = "2025-05-01"
+SCALE_SET_INTERFACES = "2018-10-01"
+"""The one version of this type that Azure documents (azure-rest-api-specs, vmssNetworkInterface.json)."""
 HEALTH_TIMEOUT = 30.0
 HEALTH_POLL = 0.5
 """Seconds between two questions for a result, where the service does not say."""
@@ -81,17 +84,34 @@ class Networks:
         """All network security groups with their rules."""
         return _documents(self._clients.networks.network_security_groups.list(self._group))
 
+    def network_interfaces(self) -> list[Document]:
+        """All interfaces of machines and endpoints; not those of scale sets."""
+        return _documents(self._clients.networks.network_interfaces.list(self._group))
+
+    def resource(self, resource_id: str) -> Document:
+        """A network, security group, route table or interface by its ARM id, wherever it is."""
+        found: Document = self._clients.request("GET", resource_id, NETWORK)
+        return found
+
+    def scale_set_interfaces(self, scale_set_id: str) -> list[Document]:
+        """All interfaces of a scale set's machines."""
+        return list(self._clients.list(f"{scale_set_id}/networkInterfaces", SCALE_SET_INTERFACES))
+
+    def all_zones(self) -> list[Document]:
+        """The private DNS zones of the whole subscription, so far as the login may see them."""
+        return _documents(self._clients.private_dns.private_zones.list())
+
     def zones(self) -> list[Document]:
         """All private DNS zones."""
         return _documents(self._clients.private_dns.private_zones.list_by_resource_group(self._group))
 
-    def zone_records(self, zone: str) -> list[Document]:
-        """All A record sets of a zone."""
-        return _documents(self._clients.private_dns.record_sets.list_by_type(self._group, zone, "A"))
+    def zone_records(self, zone: str, group: str = "") -> list[Document]:
+        """All record sets of a zone, of every type; `group` where it is in another resource group."""
+        return _documents(self._clients.private_dns.record_sets.list(group or self._group, zone))
 
-    def zone_links(self, zone: str) -> list[Document]:
+    def zone_links(self, zone: str, group: str = "") -> list[Document]:
         """All virtual network links of a zone."""
-        return _documents(self._clients.private_dns.virtual_network_links.list(self._group, zone))
+        return _documents(self._clients.private_dns.virtual_network_links.list(group or self._group, zone))
 
 
 def _document(model: Any) -> Document:

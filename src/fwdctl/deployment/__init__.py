@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwdctl.deployment.locate import Place, locate, read
@@ -43,4 +44,6 @@ def load(
         from fwdctl.deployment.discover import complete
 
         deployment = complete(deployment, clients)
-    return deployment, clients
+    given = {"-g": resource_group} if resource_group else {"-e": environment}
+    options = tuple(word for option, name in given.items() if name for word in (option, name))
+    return replace(deployment, options=options), clients

@@ -78,6 +78,7 @@ class Deployment:
         source: for people, where this was read.
         complete: False while only the jump boxes are known.
         described: whether FWD_TOPOLOGY says what belongs to it, rather than Azure what is there.
+        options: of the command line, with which another command means the same deployment.
     """
 
     resource_group: str
@@ -88,6 +89,12 @@ class Deployment:
     source: str
     complete: bool = True
     described: bool = False
+    options: tuple[str, ...] = ()
+
+    @property
+    def by_azd(self) -> bool:
+        """Whether an azd project is in use, as far as this command knows."""
+        return "-g" not in self.options
 
     @property
     def boxes(self) -> tuple[Box, ...]:
