@@ -93,7 +93,8 @@ def test_every_flow_that_one_rule_refuses_gets_a_rule_of_its_own(operator: Opera
 
 def test_probes_of_the_platform_that_are_refused(operator: Operator) -> None:
     group = operator.named("networkSecurityGroups", "shared")["name"]
-    operator.delete(f"networkSecurityGroups/{group}/securityRules/allow-load-balancer-probes")
+    operator.delete(f"networkSecurityGroups/{group}/securityRules/allow-probes")
+    operator.until_broken()
     told = broken_by(operator, "NSG_DENIED", "from the platform's health probes (168.63.129.16)")
     healed(operator, told)
 

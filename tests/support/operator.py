@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import shlex
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.errors import FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError
 from support.programs import run
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class Operator:
         self.put(f"networkSecurityGroups/{group}/securityRules/{name}", {**rule, **more})
 
     def _keep(self, path: str) -> None:
+        path = path.partition("/securityRules/")[0]  # a group is restored as a whole, with what healed it
         if path not in self._before:
             self._before[path] = None
             with suppress(FwdctlError):
@@ -87,6 +89,12 @@ class Operator:
         done = self.lab.fwdctl("probe", which, "--timeout", "2", "-o", "json", *more, expect=exit_code)
         assert done.json["data"] is not None, done.stdout + done.stderr
         return {path["path"]: path for path in done.json["data"]["paths"]}
+
+    def until_broken(self, which: str = "spoke") -> None:
+        """Wait until health probes have found out what has changed."""
+        deadline = time.monotonic() + 60
+        while self.lab.fwdctl("probe", which, "--timeout", "2", expect=None).returncode != ExitCode.BROKEN:
+            assert time.monotonic() < deadline, "nothing broke"
 
     def follow(self, suggestion: str) -> None:
         """Type the commands of a suggestion, as they stand."""

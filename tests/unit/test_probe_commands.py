@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from fwdctl import shell
 from fwdctl.deployment import Deployment, Hub
 from fwdctl.probe.hops import commands
 
@@ -34,14 +35,14 @@ BY_HAND = replace(AZD, options=("-g", "rg-dev(1)"))
 def test_a_posix_shell_takes_every_word_as_it_was(word: str) -> None:
     line = commands.az("group", "show", "-n", word)
     assert shlex.split(line) == ["az", "group", "show", "-n", word]
-    shell = subprocess.run(
+    done = subprocess.run(
         ["/bin/sh", "-c", f"az() {{ printf '%s\\n' \"$4\"; }}; {line}"],
         capture_output=True,
         text=True,
         timeout=10,
         check=True,
     )
-    assert shell.stdout == f"{word}\n"
+    assert done.stdout == f"{word}\n"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_a_posix_shell_takes_every_word_as_it_was(word: str) -> None:
     ],
 )
 def test_windows_shells_share_double_quotes(monkeypatch: pytest.MonkeyPatch, word: str, typed: str) -> None:
-    monkeypatch.setattr(commands, "WINDOWS", True)
+    monkeypatch.setattr(shell, "WINDOWS", True)
     assert commands.az("-g", word) == f"az -g {typed}"
 
 

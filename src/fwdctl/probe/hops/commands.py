@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
 from typing import TYPE_CHECKING
+
+from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Deployment
 
 COMMANDS = ("az ", "azd ", "fwdctl ")
 """How a line begins that can be typed."""
-WINDOWS = os.name == "nt"
-_PLAIN = re.compile(r"[A-Za-z0-9_+=:./\\-]+")
 _AGAIN = "Deploy the network again, by the means that made it."
 
 
@@ -60,19 +58,3 @@ def bare(suggestion: str, deployment: Deployment) -> str:
 
 def _typed(program: str, words: tuple[str, ...]) -> str:
     return " ".join([program, *map(quoted, words)])
-
-
-def quoted(word: str) -> str:
-    """A word as the shell takes it: any POSIX shell; PowerShell and, so far as it can, cmd on Windows.
-
-    Double quotes are the only ones that both shells of Windows know; what PowerShell would replace in them
-    stands in single ones.
-    """
-    if not WINDOWS:
-        return shlex.quote(word)
-    if _PLAIN.fullmatch(word):
-        return word
-    if set('$`"\u201c\u201d') & set(word):
-        doubled = word.replace("'", "''")
-        return f"'{doubled}'"
-    return f'"{word}"'
