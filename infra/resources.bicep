@@ -96,6 +96,7 @@ module onPremise 'modules/on-premise.bicep' = if (deployOnPremServers) {
     tags: tags
     resourceToken: resourceToken
     corp: corp
+    forwards: forwards
     hubNetworkName: network.outputs.name
     hubAddressPrefix: hub.addressPrefix
     vmSize: forwarder.vmSize

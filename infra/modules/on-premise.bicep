@@ -1,7 +1,7 @@
 metadata name = 'On-premise stand-in'
 metadata description = 'A network peered with the hub, and the servers in it, in the place of a real on-premise network.'
 
-import { corpType, imageType } from '../types.bicep'
+import { corpType, forwardType, imageType } from '../types.bicep'
 
 @description('Azure region.')
 param location string
@@ -14,6 +14,9 @@ param resourceToken string
 
 @description('The network and its servers.')
 param corp corpType
+
+@description('The forwarded ports; what they lead to on a server of the stand-in is let in.')
+param forwards forwardType[]
 
 @description('Name of the hub network.')
 param hubNetworkName string
@@ -38,6 +41,15 @@ param cloudInit string
 
 var abbreviations = loadJsonContent('../abbreviations.json')
 var peeringPrefix = abbreviations.networkVirtualNetworksVirtualNetworkPeerings
+var addresses = map(corp.servers, server => server.address)
+var targets = filter(
+  flatten(map(forwards, forward => forward.targets)),
+  target => contains(addresses, split(target, ':')[0])
+)
+var ports = union(
+  map(corp.servers, server => string(server.port)),
+  map(targets, target => last(split(target, ':')))
+)
 
 resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   name: '${abbreviations.networkNetworkSecurityGroups}corp-${resourceToken}'
@@ -56,7 +68,7 @@ resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           sourceAddressPrefix: hubAddressPrefix
           sourcePortRange: '*'
           destinationAddressPrefix: corp.addressPrefix
-          destinationPortRanges: map(corp.servers, server => string(server.port))
+          destinationPortRanges: ports
         }
       }
       {

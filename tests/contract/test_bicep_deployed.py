@@ -224,6 +224,19 @@ def test_a_second_forward_has_a_rule_and_a_probe_on_the_same_frontend_and_an_ope
     assert ports["allow-hub-jump"] == ["8000", "1433", "18099"]
 
 
+def test_the_stand_in_admits_what_the_forwards_lead_to() -> None:
+    """Its servers' own ports, and those of targets that are its servers; each once."""
+    more = [
+        {"name": "db", "port": 1433, "targets": ["192.168.42.65:11433", "192.168.42.66:11433"]},
+        {"name": "elsewhere", "port": 443, "targets": ["172.16.9.9:8443"]},
+    ]
+    target, _ = deploy(forwards=[WEB, *more])
+    [group] = [doc for doc in of_type(target, "networkSecurityGroups") if "corp" in doc["name"]]
+    admitted = group["properties"]["securityRules"][0]
+    assert admitted["name"] == "allow-hub"
+    assert admitted["properties"]["destinationPortRanges"] == ["8000", "11433"]
+
+
 def test_ssh_is_opened_when_asked_for_to_the_hub_jump_box_only() -> None:
     forwarder = {**TEMPLATE["parameters"]["forwarder"]["defaultValue"], "allowSsh": True}
     target, _ = deploy(forwarder=forwarder)

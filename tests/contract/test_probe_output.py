@@ -200,6 +200,9 @@ def in_the_hub(world: World, *networks: dict[str, Any]) -> None:
     broken(world)
     world.shells.environ["MODE"] = "silent"
     world.arm.on("GET", f"{NETWORK}/virtualNetworks", {"value": list(networks)})
+    group = hub_network()["properties"]["subnets"][0]["properties"]["networkSecurityGroup"]["id"]
+    document = {"id": group, "name": "nsg", "properties": {}}
+    world.arm.on("GET", f"{NETWORK}/networkSecurityGroups", {"value": [document]})
     frontend = {"properties": {"subnet": {"id": "/net/hub/subnets/shared"}}}
     forwarders(world, frontendIPConfigurations=[frontend])
 
@@ -298,20 +301,26 @@ def test_a_terminal_gets_lines_that_fit_and_a_command_that_can_be_copied(world: 
     state = {"privateLinkServiceConnectionState": {"status": "Disconnected"}}
     endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": state}]}}
     world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
-    typed = "az network private-endpoint delete -g rg-dev -n pep && azd provision --no-state"
+    typed = ["az network private-endpoint delete -g rg-dev -n pep", "azd provision --no-state"]
     text = told_on(world, Terminal, "50")
     lines = text.splitlines()
     assert max(map(len, lines)) <= 50
     command = text.partition("Next: ")[2]
-    assert command.count(" \\\n") == len(command.splitlines()) - 1 > 0
-    assert " ".join(command.replace(" \\\n", " ").split()) == typed
+    assert command.count(" \\\n") == len(command.splitlines()) - len(typed) > 0
+    assert [" ".join(line.split()) for line in command.replace(" \\\n", " ").splitlines()] == typed
     whole = told_on(world, io.TextIOWrapper, "50")
-    assert whole.endswith(f"\n  Next: {typed}\n")
+    assert whole.endswith(f"\n  Next: {typed[0]}\n        {typed[1]}\n")
+
+
+def test_an_endpoint_that_is_gone_is_named(world: World) -> None:
+    broken(world)
+    world.arm.fail("GET", f"{NETWORK}/privateEndpoints/pep", 404, "ResourceNotFound")
+    assert "spoke/web at the endpoint (PE_MISSING)" in told_on(world, Terminal, "200")
 
 
 def test_what_is_not_known_is_said_in_words(world: World) -> None:
     broken(world)
-    world.arm.fail("GET", f"{NETWORK}/privateEndpoints/pep", 404, "ResourceNotFound")
+    world.arm.fail("GET", f"{NETWORK}/privateEndpoints/pep", 403, "AuthorizationFailed")
     assert "spoke/web at a segment that is not known (PATH_UNEXPLAINED)" in told_on(world, Terminal, "200")
 
 
@@ -373,10 +382,16 @@ def test_failures_before_the_probe_have_an_envelope(world: World) -> None:
     assert error["suggestion"]
 
 
-@pytest.mark.parametrize(("status", "code"), [(403, "AuthorizationFailed"), (404, "ResourceNotFound")])
-@pytest.mark.parametrize("fails", ["name", "connection"])
+@pytest.mark.parametrize(
+    ("fails", "status", "code"),
+    [
+        ("name", 403, "AuthorizationFailed"),
+        ("name", 404, "ResourceNotFound"),
+        ("connection", 403, "AuthorizationFailed"),
+    ],
+)
 def test_evidence_that_cannot_be_read_shows_nothing_to_be_right(
-    world: World, status: int, code: str, fails: str
+    world: World, fails: str, status: int, code: str
 ) -> None:
     broken(world)
     if fails == "name":

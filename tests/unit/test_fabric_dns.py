@@ -13,6 +13,7 @@ VIEW = View(
     ("corp.internal", "sub.corp.internal"),
     (
         Record("server.corp.internal", "A", 10, ("10.1.17.4", "10.1.17.5")),
+        Record("server.corp.internal", "AAAA", 10, ("fd00::4",)),
         Record("alias.corp.internal", "CNAME", 20, ("server.corp.internal",)),
         Record("loop.corp.internal", "CNAME", 20, ("loop.corp.internal",)),
         Record("away.corp.internal", "CNAME", 20, ("www.example.com",)),
@@ -41,6 +42,10 @@ def test_address(name: str) -> None:
     assert reply.rr[0].ttl == 10
 
 
+def test_address_of_ipv6() -> None:
+    assert data(ask("server.corp.internal", "AAAA")) == [("AAAA", "fd00::4")]
+
+
 def test_alias_is_followed() -> None:
     assert data(ask("alias.corp.internal"))[:2] == [("CNAME", "server.corp.internal"), ("A", "10.1.17.4")]
     assert data(ask("alias.corp.internal", "CNAME")) == [("CNAME", "server.corp.internal")]
@@ -56,7 +61,7 @@ def test_alias_of_itself_ends() -> None:
     [
         ("nobody.corp.internal", "A", RCODE.NXDOMAIN),
         ("www.example.com", "A", RCODE.NXDOMAIN),
-        ("server.corp.internal", "AAAA", RCODE.NOERROR),
+        ("big.corp.internal", "AAAA", RCODE.NOERROR),
         ("corp.internal", "A", RCODE.NOERROR),
         ("er.corp.internal", "A", RCODE.NOERROR),
         ("xcorp.internal", "A", RCODE.NXDOMAIN),

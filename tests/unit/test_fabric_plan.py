@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
 from fwdlab.fabric.plan import numbered, plan
+from fwdlab.fabric.ruleset import compile_rules
 from fwdlab.fabric.wanted import Fabric, Side
 from fwdlab.model import ProbeHealth, Snapshot
 from support.seed_topology import CORP, HUB, LB, NETWORK, POOL, SERVICE, documents, node, snapshot
@@ -158,15 +160,29 @@ def test_views_show_linked_zones_only() -> None:
     }
 
 
+def test_the_most_specific_zone_answers_even_if_it_does_not_know_the_name() -> None:
+    zone = f"{NETWORK}/privateDnsZones/onprem-server.corp.internal"
+
+    def change(changed: dict[str, Any]) -> None:
+        link = f"{zone}/virtualNetworkLinks/l"
+        network = {"virtualNetwork": {"id": f"{NETWORK}/virtualNetworks/vnet-spoke1"}}
+        kind = "Microsoft.Network/privateDnsZones"
+        changed[zone.lower()] = {"id": zone, "type": kind, "properties": {}}
+        changed[link.lower()] = {"id": link, "type": f"{kind}/virtualNetworkLinks", "properties": network}
+
+    fabric = with_change(change)
+    number = by_id(fabric)["vnet-spoke1"].number
+    (view,) = (each for each in fabric.views if each.network == number)
+    assert set(view.zones) == {"corp.internal", "onprem-server.corp.internal"}
+    assert view.records == ()
+
+
 def test_what_is_not_honoured_is_named() -> None:
     def change(changed: dict[str, Any]) -> None:
         changed[LB.lower()]["properties"]["inboundNatRules"] = [{"name": "ssh"}]
-        table = f"{NETWORK}/routeTables/rt"
-        changed[table.lower()] = {"id": table, "type": "Microsoft.Network/routeTables", "properties": {}}
 
     warnings = "\n".join(with_change(change).warnings)
     assert "inboundNatRules" in warnings
-    assert "routeTables/rt" in warnings
 
 
 def test_equal_snapshots_give_equal_plans() -> None:
@@ -234,5 +250,86 @@ def test_internet_is_everything_else() -> None:
         priority=100, direction="Outbound", access="Deny", protocol="*", destinationAddressPrefix="Internet"
     )
     (outbound,) = (chain for chain in fabric.chains if "_out_" in chain.name)
-    assert outbound.rules[0].destination.negated
-    assert "10.0.1.0/24" in outbound.rules[0].destination.prefixes
+    assert outbound.rules[1].destination.negated
+    assert "10.0.1.0/24" in outbound.rules[1].destination.prefixes
+
+
+@pytest.mark.parametrize(
+    ("tag", "first"), [("*", ("platform-dns", True)), ("AzurePlatformDNS", ("own", False))]
+)
+def test_only_a_rule_with_its_tag_refuses_the_platform_s_dns(tag: str, first: tuple[str, bool]) -> None:
+    fabric = group(
+        priority=100, direction="Outbound", access="Deny", protocol="*", destinationAddressPrefix=tag
+    )
+    (outbound,) = (chain for chain in fabric.chains if "_out_" in chain.name)
+    rule = outbound.rules[0]
+    assert (rule.name, rule.allow) == first
+    assert (rule.destination.prefixes, rule.destination_ports) == (("168.63.129.16/32",), ((53, 53),))
+
+
+def routed(hop: str, prefix: str, policies: str = "Disabled") -> tuple[Fabric, list[tuple[str, bool]]]:
+    """The first spoke's box behind a route table; what becomes of its packets, in order."""
+    table, network = f"{NETWORK}/routeTables/rt", f"{NETWORK}/virtualNetworks/vnet-spoke1"
+
+    def change(changed: dict[str, Any]) -> None:
+        route = {"name": "r", "properties": {"addressPrefix": prefix, "nextHopType": hop}}
+        changed[table.lower()] = {
+            "id": table,
+            "type": "Microsoft.Network/routeTables",
+            "properties": {"routes": [route]},
+        }
+        for subnet in changed[network.lower()]["properties"]["subnets"]:
+            subnet["properties"] |= {"routeTable": {"id": table}, "privateEndpointNetworkPolicies": policies}
+
+    fabric = with_change(change)
+    (chain,) = (chain for chain in fabric.chains if chain.name.startswith("rt_"))
+    (box,) = (each for each in fabric.interfaces if each.node == "ci-spoke1")
+    assert chain.name in box.outbound
+    return fabric, [(rule.destination.prefixes[0], rule.allow) for rule in chain.rules]
+
+
+@pytest.mark.parametrize(
+    ("hop", "prefix", "policies", "lost"),
+    [
+        ("None", "0.0.0.0/0", "Disabled", False),
+        ("None", "10.1.0.0/19", "Disabled", False),
+        ("None", "10.1.17.4/32", "Disabled", True),
+        ("None", "10.1.0.0/19", "RouteTableEnabled", True),
+        ("None", "10.0.0.0/8", "RouteTableEnabled", False),
+        ("VirtualAppliance", "10.1.17.0/24", "Enabled", True),
+        ("VnetLocal", "10.1.17.4/32", "Disabled", False),
+    ],
+)
+def test_the_most_specific_route_decides_on_an_endpoint(
+    hop: str, prefix: str, policies: str, *, lost: bool
+) -> None:
+    fabric, ordered = routed(hop, prefix, policies)
+    holding = [allow for text, allow in ordered if ip_address("10.1.17.4") in ip_network(text)]
+    assert holding[0] != lost
+    assert any("routeTables/rt" in warning for warning in fabric.warnings) == (hop == "VirtualAppliance")
+
+
+@pytest.mark.parametrize(
+    ("policies", "guarded"), [("Disabled", False), ("NetworkSecurityGroupEnabled", True)]
+)
+def test_an_endpoint_s_subnet_has_a_say_where_its_policies_are_on(policies: str, *, guarded: bool) -> None:
+    name, network = f"{NETWORK}/networkSecurityGroups/nsg", f"{NETWORK}/virtualNetworks/vnet-spoke1"
+
+    def change(changed: dict[str, Any]) -> None:
+        changed[name.lower()] = {
+            "id": name,
+            "type": "Microsoft.Network/networkSecurityGroups",
+            "properties": {},
+        }
+        for subnet in changed[network.lower()]["properties"]["subnets"]:
+            subnet["properties"] |= {
+                "networkSecurityGroup": {"id": name},
+                "privateEndpointNetworkPolicies": policies,
+            }
+
+    fabric = with_change(change)
+    (connection,) = fabric.connections
+    assert bool(connection.inbound) == guarded
+    assert set(connection.inbound) <= {chain.name for chain in fabric.chains}
+    (lines,) = (lines for key, (_, lines) in compile_rules(fabric).chains.items() if key.startswith("pe_"))
+    assert lines[0].startswith("jump nsg_") == guarded

@@ -24,11 +24,25 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Facts:
-    """The control plane's answers, as `Networks` gives them; anything not given is unexpected."""
+    """The control plane's answers, as `Networks` gives them; anything not given is unexpected.
+
+    A function is called with the arguments; a list of what there is none of need not be given.
+    """
+
+    NOTHING = (
+        "virtual_networks",
+        "security_groups",
+        "network_interfaces",
+        "all_zones",
+        "scale_set_interfaces",
+    )
 
     def __init__(self, **answers: Any) -> None:
-        for key, value in answers.items():
-            setattr(self, key, lambda *_, value=value: value)
+        for key, value in {**{key: [] for key in self.NOTHING}, **answers}.items():
+            setattr(self, key, value if callable(value) else lambda *_, value=value: value)
+
+    def resource(self, resource_id: str) -> Any:
+        raise FwdctlError("resource_not_found", f"{resource_id} was not found.")
 
 
 HUB = Hub(Box("hub", "ci-hub", "jump"), "lbi", "10.0.1.5")
@@ -39,7 +53,7 @@ FAILED = judge(PATH, observed(*[SILENT] * 4))
 
 
 def evidence(*, hub_runs: bool = False, **answers: Any) -> Evidence:
-    group = SimpleNamespace(running=hub_runs, address="10.0.1.68")
+    group = SimpleNamespace(running=hub_runs, address="10.0.1.68", subnet_id="")
     boxes = SimpleNamespace(starts=lambda _: False)
     containers = SimpleNamespace(get=lambda _: group)
     deployment = Deployment("rg", None, HUB, (SPOKE,), (WEB,), "x")
@@ -88,9 +102,9 @@ ADD, REMOVE = (
     ("held", "typed"),
     [
         ([], f"{ADD} 10.1.17.4"),
-        (["10.1.17.9"], f"{ADD} 10.1.17.4 && {REMOVE} 10.1.17.9"),
+        (["10.1.17.9"], f"{ADD} 10.1.17.4\n{REMOVE} 10.1.17.9"),
         (["10.1.17.4", "10.1.17.9"], f"{REMOVE} 10.1.17.9"),
-        (["10.1.17.8", "10.1.17.9"], f"{ADD} 10.1.17.4 && {REMOVE} 10.1.17.8 && {REMOVE} 10.1.17.9"),
+        (["10.1.17.8", "10.1.17.9"], f"{ADD} 10.1.17.4\n{REMOVE} 10.1.17.8\n{REMOVE} 10.1.17.9"),
     ],
 )
 def test_a_record_is_corrected_until_it_holds_the_endpoint_only(held: list[str], typed: str) -> None:
@@ -130,9 +144,7 @@ def test_endpoint_states(status: str, code: str | None) -> None:
     assert (found.code if found else None) == code
     if code == "PE_DISCONNECTED":
         assert found is not None
-        assert (
-            found.suggestion == "az network private-endpoint delete -g rg -n pep && azd provision --no-state"
-        )
+        assert found.suggestion == "az network private-endpoint delete -g rg -n pep\nazd provision --no-state"
 
 
 def test_the_connection_to_approve_is_named_where_its_owner_asks() -> None:
@@ -214,8 +226,8 @@ HEALTH = [
 
 def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
     typed = (
-        f"az vmss update-instances {SCALE_SET} 0 2 && az vmss reimage {SCALE_SET} 0 "
-        f"&& az vmss reimage {SCALE_SET} 2"
+        f"az vmss update-instances {SCALE_SET} 0 2\naz vmss reimage {SCALE_SET} 0\n"
+        f"az vmss reimage {SCALE_SET} 2"
     )
     assert forwarder.reimage(HEALTH, ["10.0.1.6", "10.0.1.8"]) == typed
     plain = [
@@ -247,7 +259,7 @@ def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
     assert (found.code if found else None) == code
     if code and code.startswith("FWD"):
         assert found is not None
-        assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0 && az vmss reimage {SCALE_SET} 0"
+        assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0\naz vmss reimage {SCALE_SET} 0"
 
 
 def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
@@ -271,7 +283,7 @@ def test_packets_to_a_forwarder(failure: str, code: str | None) -> None:
     found = forwarder.observed([judge(path, Observation(samples=(seen,)))], HEALTH)
     assert (found.code if found else None) == code
     if found is not None:
-        assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0 && az vmss reimage {SCALE_SET} 0"
+        assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0\naz vmss reimage {SCALE_SET} 0"
 
 
 def test_there_is_one_order_and_its_first_answer_counts() -> None:
@@ -329,7 +341,7 @@ def test_every_code_is_documented() -> None:
     for source in (ROOT / "src" / "fwdctl" / "probe").rglob("*.py"):
         codes |= set(
             re.findall(
-                r'"((?:DNS|PE|LB|FWD|ROUTE|NSG|TARGET|PATH)_[A-Z_]+)"', source.read_text(encoding="utf-8")
+                r'"((?:ENV|DNS|PE|LB|FWD|ROUTE|NSG|TARGET|PATH)_[A-Z_]+)"', source.read_text(encoding="utf-8")
             )
         )
     assert len(codes) > 10

@@ -94,7 +94,7 @@ def test_what_tools_say(line: str, expected: Sample | str) -> None:
         (observed(addresses=(), status=2), "fail", ["name"]),
         (observed(addresses=("10.9.9.9",)), "fail", ["name"]),
         (observed(addresses=("10.1.17.4", "10.9.9.9")), "fail", ["name"]),
-        (observed(addresses=(), status=124), "inconclusive", ["name"]),
+        (observed(addresses=(), status=124), "fail", ["name"]),
         (Observation(), "inconclusive", ["name"]),
     ],
 )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.encoding import foreign_encoding, plain_text_advice
 from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -105,7 +106,7 @@ def choose(project: Path, environ: Mapping[str, str], wanted: str | None = None)
     listed = f"There are: {', '.join(known)}." if known else "There is none yet."
     if name:
         text = f"The azd environment '{name}' (from {source}) does not exist in {project}."
-        suggestion = f"{listed} Choose one with --environment, or make it with `azd env new {name}`."
+        suggestion = f"{listed} Choose one with --environment, or make it with `azd env new {quoted(name)}`."
         raise _error("azd_environment_not_found", text, suggestion)
     text = f"No azd environment is selected in {project}."
     suggestion = (

@@ -29,8 +29,6 @@ fwdctl probe spoke --samples 20         which servers answer
 """
 
 NEXT = "  Next: "
-COMMANDS = ("az ", "azd ", "fwdctl ")
-"""How an advice begins that can be typed as it stands."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -147,7 +145,7 @@ def _table(runtime: Runtime, console: Console, results: Sequence[PathResult]) ->
             place = "a segment that is not known" if segment == "unknown" else f"the {segment}"
             _explain(console, f"{word}: {result.path.label} at {place}", result.broken)
         for warning in result.warnings:
-            _explain(console, f"WARNING: {result.path.label} works, but not with every target", warning)
+            _explain(console, f"WARNING: {result.path.label}{_works(result, warning)}", warning)
     runtime.stdout.flush()
 
 
@@ -168,26 +166,38 @@ def _summary(result: PathResult) -> str:
     return result.reason
 
 
+def _works(result: PathResult, warning: Broken) -> str:
+    if result.verdict != "pass":
+        return ""
+    return " works, but not with every target" if warning.segment == "target" else " works"
+
+
 def _explain(console: Console, heading: str, broken: Broken) -> None:
+    from fwdctl.probe.hops.commands import COMMANDS
+
     say(console, "")
-    for line in (f"{heading} ({broken.code})", f"  {broken.evidence}", f"{NEXT}{broken.suggestion}"):
-        for part in _fitted(console, line, command=broken.suggestion.startswith(COMMANDS)):
+    for line in (f"{heading} ({broken.code})", f"  {broken.evidence}"):
+        for part in _fitted(console, line):
+            say(console, part)
+    for number, advice in enumerate(broken.suggestion.split("\n")):
+        line = f"{' ' * len(NEXT) if number else NEXT}{advice}"
+        for part in _fitted(console, line, command=advice.startswith(COMMANDS)):
             say(console, part)
 
 
-def _fitted(console: Console, line: str, *, command: bool) -> list[str]:
+def _fitted(console: Console, line: str, *, command: bool = False) -> list[str]:
     """A line wrapped at words to the terminal's width; whole where there is no terminal.
 
     A command's lines end in a backslash, so that it can be copied; not on Windows, whose shells know others.
     """
+    import re
     from textwrap import wrap
 
-    if not console.file.isatty():
-        return [line]
-    command = command and line.startswith(NEXT)
-    if command and os.name == "nt":
+    if not console.file.isatty() or (command and os.name == "nt"):
         return [line]
     margin = "    " if line.startswith(" ") else "  "
+    if command:  # no blank between quotes is a place to wrap
+        line = re.sub("'[^']*'", lambda found: found[0].replace(" ", "\0"), line)
     lines = wrap(
         line,
         max(20, console.width - (2 if command else 0)),
@@ -195,4 +205,5 @@ def _fitted(console: Console, line: str, *, command: bool) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+    lines = [part.replace("\0", " ") for part in lines]
     return [f"{part} \\" for part in lines[:-1]] + lines[-1:] if command else lines

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fwdctl.azure.containers import Containers
-from fwdctl.azure.documents import Document, entries, network_of, same, value
+from fwdctl.azure.documents import Document, addresses_of, entries, network_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.errors import FwdctlError
 from fwdctl.jump.boxes import containers_of
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.containers import Group
-    from fwdctl.deployment import Box, Deployment, Forward
+    from fwdctl.deployment import Box, Deployment, Forward, Spoke
     from fwdctl.probe.agents import Report
     from fwdctl.probe.boxes import BoxClient
     from fwdctl.probe.model import PathResult
@@ -56,6 +57,7 @@ class Evidence:
         deployment: what was probed.
         direct: direct tests of a forward's targets, by its name, that this probe has made anyway.
         read: asks a question of `networks` or of this object once.
+        unread: what Azure would not show, in words.
     """
 
     boxes: BoxClient
@@ -64,6 +66,7 @@ class Evidence:
     deployment: Deployment
     direct: dict[str, list[PathResult]] = field(default_factory=dict)
     read: Once = field(default_factory=Once)
+    unread: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, boxes: BoxClient, clients: Clients, deployment: Deployment) -> Evidence:
@@ -120,16 +123,80 @@ class Evidence:
     def all_networks(self) -> list[Document]:
         return list(self.read(self.networks.virtual_networks))
 
+    def resource(self, resource_id: object) -> Document:
+        """A network, security group, route table or interface, wherever it is.
+
+        Empty without an id, and where Azure does not show it, which is then among `unread`.
+        """
+        return self.read(self._resource, str(resource_id)) if resource_id else {}
+
+    def _resource(self, resource_id: str) -> Document:
+        for document in (*self.all_networks(), *self.read(self.networks.security_groups)):
+            if same(document.get("id"), resource_id):
+                return document
+        try:
+            return self.networks.resource(resource_id)
+        except FwdctlError as error:
+            self.unread.append(f"{resource_id.rpartition('/')[2]} ({error.message.rstrip('.')})")
+            return {}
+
     def hub_network(self) -> Document | None:
-        """The network that the load balancer stands in; None where it is not in the resource group."""
-        own = network_of(value(self.balancer(), "frontendIPConfigurations", 0, "properties", "subnet", "id"))
-        return next((network for network in self.all_networks() if same(network["id"], own)), None)
+        """The network that the load balancer stands in; None where Azure does not show it."""
+        subnet = value(self.balancer(), "frontendIPConfigurations", 0, "properties", "subnet", "id")
+        return self.resource(network_of(subnet)) or None
+
+    def endpoint(self, spoke: Spoke) -> Document | None:
+        """A spoke's private endpoint as it is now; None where there is none any more."""
+        return self.read(self._endpoint, spoke.endpoint)
+
+    def _endpoint(self, name: str) -> Document | None:
+        try:
+            return self.networks.private_endpoint(name)
+        except FwdctlError as error:
+            if error.code != "resource_not_found":
+                raise
+            return None
+
+    def endpoint_address(self, spoke: Spoke) -> str:
+        """What the endpoint's interface has now; empty where there is none."""
+        document = self.endpoint(spoke) if spoke.endpoint else None
+        interface = value(document or {}, "networkInterfaces", 0, "id")
+        for holder in (self.resource(interface), document or {}):
+            address = value(holder, "ipConfigurations", 0, "properties", "privateIPAddress")
+            if address:
+                return str(address)
+        return ""
+
+    def interfaces(self, forward: Forward) -> dict[str, Document]:
+        """The forwarders' interfaces, by address."""
+        found: dict[str, Document] = {}
+        for entry in self.health(forward):
+            held = entry.get("networkInterfaceIPConfigurationId") or ""
+            own = str(held if isinstance(held, str) else held.get("id", "")).partition("/ipConfigurations/")[
+                0
+            ]
+            scale_set = re.split("/virtualMachines/", own, maxsplit=1, flags=re.IGNORECASE)[0]
+            documents = self.read(self._interfaces, scale_set) if scale_set != own else [self.resource(own)]
+            found |= {a: document for document in documents for a in addresses_of(document)}
+        return found
+
+    def _interfaces(self, scale_set: str) -> list[Document]:
+        try:
+            return list(self.networks.scale_set_interfaces(scale_set))
+        except FwdctlError as error:
+            self.unread.append(
+                f"the interfaces of {scale_set.rpartition('/')[2]} ({error.message.rstrip('.')})"
+            )
+            return []
 
     # -- from the hub's jump box
 
+    def group(self, box: Box) -> Group:
+        return self.read(self.containers.get, box.group)
+
     def hub_group(self) -> Group | None:
         box = self.deployment.hub.box
-        return self.read(self.containers.get, box.group) if box is not None else None
+        return self.group(box) if box is not None else None
 
     def running_hub(self) -> Box | None:
         """The hub's jump box, if it may be asked: it runs, or this probe starts it."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAME_UNKNOWN = 2
 NOT_THERE = 127
+TIMED_OUT = 124
+"""As `timeout` ends; every other status is the tool's own trouble."""
 NOT_ASKED = "which servers answer was not asked"
 WORDS = {
     "refused": "the connection is refused",
@@ -59,6 +61,8 @@ def _name(path: Path, observed: Observation) -> Finding:
         return Finding("name", "fail", f"{path.host} is {found}, not the endpoint's {path.address} {by}")
     if observed.name_status == NAME_UNKNOWN:
         return Finding("name", "fail", f"{path.host} does not resolve {by}")
+    if observed.name_status == TIMED_OUT:
+        return Finding("name", "fail", f"no DNS server answers for {path.host} in time {by}")
     return Finding(
         "name", "inconclusive", f"the look-up of {path.host} ended with {observed.name_status} {by}"
     )

@@ -13,7 +13,7 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dnslib import CNAME, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
+from dnslib import AAAA, CNAME, QTYPE, RCODE, RR, SOA, A, DNSError, DNSRecord
 
 from fwdlab.model import PLATFORM_ADDRESS
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_CHAIN = 8
 _IDLE_SECONDS = 10.0
 _UDP_SIZE = 512
+_DATA = {"A": A, "AAAA": AAAA, "CNAME": CNAME}
 _LARGEST_QUESTION = 4096
 
 
@@ -45,8 +46,8 @@ def answer(view: View, packet: bytes, *, longest: int | None = None) -> bytes | 
     found, exists = _look_up(view, name, QTYPE[question.q.qtype])
     for record in found:
         for value in record.values:
-            kind, data = (QTYPE.A, A(value)) if record.type == "A" else (QTYPE.CNAME, CNAME(value))
-            reply.add_answer(RR(record.name, kind, rdata=data, ttl=record.ttl))
+            data = _DATA[record.type](value)
+            reply.add_answer(RR(record.name, getattr(QTYPE, record.type), rdata=data, ttl=record.ttl))
     if not exists:
         reply.header.rcode = RCODE.NXDOMAIN
     zone = _zone_of(view, name)

@@ -8,7 +8,7 @@ from fwdlab.arm.ids import reference_key
 from fwdlab.fabric.wanted import Record, View
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fwdlab.fabric.wanted import Network
 
@@ -39,10 +39,20 @@ def views(
         View(
             network.number,
             tuple(names[zone] for zone in own[key]),
-            tuple(record for zone in own[key] for record in records[zone]),
+            tuple(
+                record
+                for zone in own[key]
+                for record in records[zone]
+                if names[zone] == _closest(record.name, (names[each] for each in own[key]))
+            ),
         )
         for key, network in networks.items()
     )
+
+
+def _closest(name: str, zones: Iterable[str]) -> str:
+    """The zone that answers for a name: the most specific one, even if it does not know it."""
+    return max((zone for zone in zones if f".{name}".endswith(f".{zone}")), key=len, default="")
 
 
 def _records(zone: Document, documents: Mapping[str, Document], warnings: list[str]) -> tuple[Record, ...]:
@@ -59,6 +69,9 @@ def _records(zone: Document, documents: Mapping[str, Document], warnings: list[s
         if kind == "a":
             addresses = tuple(e["ipv4Address"] for e in properties.get("aRecords") or [])
             found.append(Record(full, "A", ttl, addresses))
+        elif kind == "aaaa":
+            addresses = tuple(e["ipv6Address"] for e in properties.get("aaaaRecords") or [])
+            found.append(Record(full, "AAAA", ttl, addresses))
         elif kind == "cname" and properties.get("cnameRecord"):
             found.append(
                 Record(full, "CNAME", ttl, (properties["cnameRecord"]["cname"].lower().rstrip("."),))

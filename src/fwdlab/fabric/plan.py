@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fwdlab.arm.ids import reference_key
-from fwdlab.fabric import dns_views, pools, security
+from fwdlab.fabric import dns_views, pools, security, user_routes
 from fwdlab.fabric.wanted import (
     Balance,
     Connection,
@@ -66,9 +66,8 @@ class _Planner:
         interfaces = tuple(i for spec in self.snapshot.nodes if (i := self._interface(spec)))
         balances = self._balancers()
         services = self._services()
+        connections = self._connections(services)
         zones = [document for _, document in self.of_type("privateDnsZones")]
-        for _, document in self.of_type("routeTables"):
-            self.warnings.append(f"{document['id']}: user-defined routes are not supported; ignored")
         return Fabric(
             networks=tuple(self.networks.values()),
             interfaces=tuple(sorted(interfaces, key=lambda i: i.node)),
@@ -76,7 +75,7 @@ class _Planner:
             balances=balances,
             probes=tuple(self.probes.values()),
             services=tuple(services.values()),
-            connections=self._connections(services),
+            connections=connections,
             views=dns_views.views(zones, self.snapshot.documents, self.networks, self.warnings),
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
@@ -141,7 +140,7 @@ class _Planner:
             gateway=str(prefix[1]),
             forwards=self._forwards(spec),
             inbound=self._chains(groups, "Inbound", network),
-            outbound=self._chains(reversed(groups), "Outbound", network),
+            outbound=(*self._chains(reversed(groups), "Outbound", network), *self._routes(subnet, network)),
         )
 
     def _forwards(self, spec: NodeSpec) -> bool:
@@ -166,6 +165,23 @@ class _Planner:
                 self.chains[chain.name] = chain
                 found.append(chain.name)
         return tuple(dict.fromkeys(found))
+
+    def _routes(self, subnet: Document, network: Network) -> tuple[str, ...]:
+        """The chain of a subnet's route table, if it has one."""
+        table = self.snapshot.documents.get(reference_key(subnet.get("routeTable")))
+        if table is None:
+            return ()
+        endpoints = []
+        for _, document in self.of_type("privateEndpoints"):
+            properties = document.get("properties", {})
+            found = self.subnets.get(reference_key(properties.get("subnet")))
+            address = self._endpoint_address(properties)
+            if found and address and network in self._reachers(found[0]):
+                policies = found[1].get("privateEndpointNetworkPolicies")
+                endpoints += [] if policies in {"Enabled", "RouteTableEnabled"} else [address]
+        chain = user_routes.chain(table, network, endpoints, self.warnings)
+        self.chains[chain.name] = chain
+        return (chain.name,)
 
     # load balancers
 
@@ -282,21 +298,33 @@ class _Planner:
 
     def _connections(self, services: dict[str, LinkService]) -> tuple[Connection, ...]:
         found: dict[str, tuple[Document, str, Network, str]] = {}
+        inbound: dict[str, tuple[str, ...]] = {}
         for key, document in self.of_type("privateEndpoints"):
             properties = document.get("properties", {})
             service = _approved(properties)
             address = self._endpoint_address(properties)
             network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
             if service in services and address and network:
+                inbound[document["id"]] = self._endpoint_chains(properties, network)
                 for reacher in self._reachers(network):
                     found[f"{key}@{reacher.id}"] = (document, service, reacher, address)
             elif service and service not in services:
                 self.warnings.append(f"{document['id']}: {service} carries nothing in the lab")
         marks = numbered(found, first=0x10000, last=0x7FFF_FFFF)
         return tuple(
-            Connection(marks[key], document["id"], service, network.number, address)
+            Connection(
+                *(marks[key], document["id"], service, network.number, address),
+                inbound=inbound[document["id"]],
+            )
             for key, (document, service, network, address) in sorted(found.items())
         )
+
+    def _endpoint_chains(self, properties: Document, network: Network) -> tuple[str, ...]:
+        """Security groups act on endpoints where the subnet's network policies say so."""
+        subnet = self.subnets[reference_key(properties.get("subnet"))][1]
+        if subnet.get("privateEndpointNetworkPolicies") not in {"Enabled", "NetworkSecurityGroupEnabled"}:
+            return ()
+        return self._chains([reference_key(subnet.get("networkSecurityGroup"))], "Inbound", network)
 
     def _endpoint_address(self, properties: Document) -> str | None:
         nics = [self._properties(reference_key(entry)) for entry in properties.get("networkInterfaces", [])]

@@ -246,7 +246,8 @@ def _endpoint_lines(
     connection: Connection, service: LinkService, balances: tuple[Balance, ...]
 ) -> tuple[str, ...]:
     """Ports that the service's frontends have a rule for; everything else is dropped."""
-    lines = [f"counter name c_pe_{short_hash(connection.endpoint_id)}"]
+    lines = [f"jump {chain}" for chain in connection.inbound]
+    lines.append(f"counter name c_pe_{short_hash(connection.endpoint_id)}")
     for balance in balances:
         if balance.network != service.network or balance.address not in service.frontends:
             continue

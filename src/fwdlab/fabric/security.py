@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["Inbound", "Outbound"]
 _PLATFORM = f"{PLATFORM_ADDRESS}/32"
+DNS_PORT = 53
 _NOWHERE = Side((), negated=False)
 _PROTOCOLS = {"*": "*", "tcp": "tcp", "udp": "udp", "icmp": "icmp"}
 
@@ -41,8 +42,27 @@ def chain(
         if planned is not None:
             ordered.append((int(properties.get("priority", 65000)), planned))
     ordered.sort(key=lambda entry: entry[0])
+    if direction == "Outbound":
+        ordered = [*_platform_dns(own), *ordered]
     name = f"nsg_{short_hash(group['id'])}_{direction[:3].lower()}_{network.number}"
     return SecurityChain(name, tuple(rule for _, rule in ordered))
+
+
+def _platform_dns(rules: list[dict[str, Any]]) -> list[tuple[int, SecurityRule]]:
+    """The platform's DNS obeys no rule but those that name its tag (what-is-ip-address-168-63-129-16)."""
+    told = []
+    for rule in rules:
+        properties = rule.get("properties", {})
+        tags = [text.lower() for text in _either(properties, "destinationAddressPrefix", "es")]
+        if "azureplatformdns" in tags and str(properties.get("direction", "")).lower() == "outbound":
+            allow = str(properties.get("access", "")).lower() == "allow"
+            told.append((int(properties.get("priority", 65000)), _dns_rule(rule["name"], allow=allow)))
+    return [*sorted(told, key=lambda entry: entry[0]), (65000, _dns_rule("platform-dns", allow=True))]
+
+
+def _dns_rule(name: str, *, allow: bool) -> SecurityRule:
+    ports, platform = ((DNS_PORT, DNS_PORT),), Side((_PLATFORM,), negated=False)
+    return SecurityRule(name, allow, "*", Side(), platform, destination_ports=ports)
 
 
 def _rule(
@@ -84,8 +104,10 @@ def _side(texts: Iterable[str], network: Network, where: str, warnings: list[str
         if tag == "virtualnetwork":
             # The tag holds the host's own address too (service-tags-overview).
             prefixes += [*network.space, _PLATFORM]
-        elif tag in {"azureloadbalancer", "azureplatformdns"}:
+        elif tag == "azureloadbalancer":
             prefixes.append(_PLATFORM)
+        elif tag == "azureplatformdns":
+            continue
         elif _is_prefix(text):
             prefixes.append(text)
         else:

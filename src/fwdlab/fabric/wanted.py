@@ -153,6 +153,7 @@ class Connection:
     Attributes:
         mark: connection mark; 65536 or more.
         network: number of the network whose packets may use it.
+        inbound: security chains of its subnet, where the subnet's network policies are on.
     """
 
     mark: int
@@ -160,14 +161,15 @@ class Connection:
     service_id: str
     network: int
     address: str
+    inbound: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record set of a private DNS zone; `type` is A or CNAME, `name` a full name in lower case."""
+    """One record set of a private DNS zone; `name` is a full name in lower case."""
 
     name: str
-    type: Literal["A", "CNAME"]
+    type: Literal["A", "AAAA", "CNAME"]
     ttl: int
     values: tuple[str, ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwdctl.probe.hops.commands import PROVISION
+from fwdctl.probe.hops.commands import provision
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def lacks_rule(evidence: Evidence, result: PathResult) -> Broken | None:
         return None
     name = evidence.balancer().get("name")
     text = f"load balancer {name} has no rule for port {forward.port}"
-    return Broken("load balancer", "LB_NO_RULE", text, PROVISION)
+    return Broken("load balancer", "LB_NO_RULE", text, provision(evidence.deployment))
 
 
 def unhealthy(evidence: Evidence, result: PathResult) -> Broken | None:

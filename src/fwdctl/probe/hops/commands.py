@@ -1,16 +1,60 @@
-"""Commands that a suggestion consists of."""
+"""Commands that a suggestion consists of, one a line, each to be typed as it stands in the shell in use."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from fwdctl.shell import quoted
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from fwdctl.deployment import Deployment
 
-PROVISION = "azd provision --no-state"
-"""Deploy the template again though it has not changed, which azd would else skip: something is missing."""
+COMMANDS = ("az ", "azd ", "fwdctl ")
+"""How a line begins that can be typed."""
+_AGAIN = "Deploy the network again, by the means that made it."
 
 
-def in_order(commands: Sequence[str]) -> str:
-    """Several commands as one line to be typed; none runs after one that failed."""
-    return " && ".join(commands)
+def az(*words: str) -> str:
+    return _typed("az", words)
+
+
+def azd(deployment: Deployment, *words: str) -> str:
+    return _typed("azd", (*words, *deployment.options))
+
+
+def fwdctl(deployment: Deployment, *words: str) -> str:
+    """A command of fwdctl that means the same deployment as the one that runs."""
+    at = words.index("--") if "--" in words else len(words)
+    return _typed("fwdctl", (*words[:at], *deployment.options, *words[at:]))
+
+
+def lines(*commands: str) -> str:
+    """Several commands: one a line, since `&&` is not for every shell."""
+    return "\n".join(commands)
+
+
+def provision(deployment: Deployment, *otherwise: str) -> str:
+    """Deploy the template again though it has not changed, which azd would else skip: something is missing.
+
+    Args:
+        deployment: what was probed.
+        otherwise: commands for a network that azd did not deploy.
+    """
+    if deployment.by_azd:
+        return azd(deployment, "provision", "--no-state")
+    return lines(*otherwise) if otherwise else _AGAIN
+
+
+def bare(suggestion: str, deployment: Deployment) -> str:
+    """The one command that a sentence names, without the sentence; else the sentence."""
+    named = [text for text in re.findall("`([^`]+)`", suggestion) if f"{text} ".startswith(COMMANDS)]
+    if len(named) != 1:
+        return suggestion
+    if named[0].startswith("azd ") and not deployment.by_azd:
+        return _AGAIN
+    return str(named[0])
+
+
+def _typed(program: str, words: tuple[str, ...]) -> str:
+    return " ".join([program, *map(quoted, words)])

@@ -1,27 +1,74 @@
-"""The private endpoint: the state of its connection to the link service."""
+"""The private endpoint: whether it exists, its address, and the state of its connection."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import entries, value
+from fwdctl.azure.documents import Document, entries, value
+from fwdctl.errors import FwdctlError
 from fwdctl.probe.hops import link_service
-from fwdctl.probe.hops.commands import PROVISION, in_order
+from fwdctl.probe.hops.commands import az, azd, lines, provision
 from fwdctl.probe.model import Broken, printable
 
 if TYPE_CHECKING:
+    from fwdctl.deployment import Spoke
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.model import PathResult
 
 CODES = {"pending": "PE_PENDING", "rejected": "PE_REJECTED", "disconnected": "PE_DISCONNECTED"}
 
 
+def tested_anew(evidence: Evidence, result: PathResult) -> PathResult:
+    """A failed path with the address that its endpoint has now, where that is not the remembered one.
+
+    It is tested once more: what the name gives and what lies behind it may both be well.
+    """
+    spoke = result.path.spoke
+    if spoke is None or result.verdict != "fail" or not spoke.endpoint:
+        return result
+    try:
+        address = evidence.endpoint_address(spoke)
+        if not address or address == spoke.address:
+            return result
+        path = replace(
+            result.path,
+            address=address if result.path.address else "",
+            host=address if result.path.host == spoke.address else result.path.host,
+            spoke=replace(spoke, address=address),
+        )
+        again = evidence.boxes.test([path])[0]
+    except FwdctlError:
+        return result
+    return replace(again, warnings=(*again.warnings, _stale(evidence, spoke, address)))
+
+
+def _stale(evidence: Evidence, spoke: Spoke, address: str) -> Broken:
+    return Broken(
+        "endpoint",
+        "ENV_STALE",
+        f"private endpoint {spoke.endpoint} has the address {address}, and the environment remembers "
+        f"{spoke.address or 'none'}: it is stale (if the endpoint was made anew by hand, endpointAddress of "
+        "the parameters has to follow)",
+        azd(evidence.deployment, "env", "refresh"),
+    )
+
+
+def missing(evidence: Evidence, result: PathResult) -> Broken | None:
+    """An endpoint that is not there any more."""
+    spoke = result.path.spoke
+    if spoke is None or not spoke.endpoint or evidence.endpoint(spoke) is not None:
+        return None
+    text = f"private endpoint {spoke.endpoint} does not exist"
+    return Broken("endpoint", "PE_MISSING", text, provision(evidence.deployment))
+
+
 def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     """A connection that is not approved."""
-    name = result.path.spoke.endpoint if result.path.spoke is not None else ""
-    if not name:
+    spoke = result.path.spoke
+    document = evidence.endpoint(spoke) if spoke is not None and spoke.endpoint else None
+    if document is None or spoke is None:
         return None
-    document = evidence.read(evidence.networks.private_endpoint, name)
     for connection in entries(
         document, "privateLinkServiceConnections", "manualPrivateLinkServiceConnections"
     ):
@@ -33,14 +80,23 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
             return Broken(
                 "endpoint",
                 code,
-                f"the connection of private endpoint {name} is {state['status']}{said}",
-                _anew(evidence, name)
+                f"the connection of private endpoint {spoke.endpoint} is {state['status']}{said}",
+                _anew(evidence, document, connection, spoke)
                 if code == "PE_DISCONNECTED"
                 else link_service.approval(evidence, document),
             )
     return None
 
 
-def _anew(evidence: Evidence, name: str) -> str:
-    group = evidence.deployment.resource_group
-    return in_order([f"az network private-endpoint delete -g {group} -n {name}", PROVISION])
+def _anew(evidence: Evidence, document: Document, connection: Document, spoke: Spoke) -> str:
+    """Commands that make an endpoint again, with the address that it has."""
+    where = ("-g", evidence.deployment.resource_group, "-n", spoke.endpoint)
+    manual = entries(document, "manualPrivateLinkServiceConnections")
+    create = az(
+        *("network", "private-endpoint", "create", *where),
+        *("--subnet", str(value(document, "subnet", "id")), "--connection-name", str(connection.get("name"))),
+        *("--private-connection-resource-id", str(value(connection, "privateLinkServiceId"))),
+        *("--ip-config", "name=endpoint", "group-id=", "member-name=", f"private-ip-address={spoke.address}"),
+        *(["--manual-request", "true"] if connection in manual else []),
+    )
+    return lines(az("network", "private-endpoint", "delete", *where), provision(evidence.deployment, create))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.probe import agents
 from fwdctl.probe.hops import route
-from fwdctl.probe.hops.commands import in_order
+from fwdctl.probe.hops.commands import az, lines
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def reimage(health: Sequence[Mapping[str, Any]], addresses: Sequence[str]) -> st
         return f"Set the machines {', '.join(sorted(addresses))} up anew, one at a time."
     commands = []
     for (group, scale_set), numbers in instances.items():
-        where = f"-g {group} -n {scale_set} --instance-ids"
-        commands.append(f"az vmss update-instances {where} {' '.join(numbers)}")
-        commands += [f"az vmss reimage {where} {number}" for number in numbers]
-    return in_order(commands)
+        where = ("-g", group, "-n", scale_set, "--instance-ids")
+        commands.append(az("vmss", "update-instances", *where, *numbers))
+        commands += [az("vmss", "reimage", *where, number) for number in numbers]
+    return lines(*commands)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, entries, same, value
-from fwdctl.probe.hops import route
+from fwdctl.probe.hops import ends, route
+from fwdctl.probe.hops.commands import az
 
 if TYPE_CHECKING:
     from fwdctl.probe.evidence import Evidence
@@ -14,15 +15,7 @@ if TYPE_CHECKING:
 
 def refused(evidence: Evidence, result: PathResult) -> Broken | None:
     """A security rule that refuses the link service's connections to the forwarders."""
-    own = evidence.deployment.hub.link_service
-    sources = [
-        str(value(entry, "privateIPAddress"))
-        for service in evidence.read(evidence.networks.private_link_services)
-        if not own or same(service.get("name", own), own)
-        for entry in entries(service, "ipConfigurations")
-        if value(entry, "privateIPAddress")
-    ]
-    return route.refusal(evidence, result.path.forward, "the link service", sources)
+    return route.refusal(evidence, result.path.forward, ends.link_service(evidence))
 
 
 def approval(evidence: Evidence, endpoint: Document) -> str:
@@ -30,5 +23,5 @@ def approval(evidence: Evidence, endpoint: Document) -> str:
     for service in evidence.read(evidence.networks.private_link_services):
         for connection in entries(service, "privateEndpointConnections"):
             if same(value(connection, "privateEndpoint", "id"), endpoint.get("id")):
-                return f"az network private-endpoint-connection approve --id {connection['id']}"
-    return "ask the owner of the link service to approve it (az network private-endpoint-connection approve)"
+                return az("network", "private-endpoint-connection", "approve", "--id", str(connection["id"]))
+    return "Ask the owner of the link service to approve it."

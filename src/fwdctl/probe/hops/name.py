@@ -1,11 +1,13 @@
-"""The name: its record, the zone, and the zone's link to the spoke's network."""
+"""The name: its records, the zone that answers for it, the zone's link to the network, and who is asked."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import entries, network_of, same, value
-from fwdctl.probe.hops.commands import PROVISION, in_order
+from fwdctl.azure.documents import Document, entries, group_of, network_of, same, value
+from fwdctl.probe.hops import route
+from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
@@ -15,80 +17,167 @@ if TYPE_CHECKING:
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.model import PathResult
 
+BEHIND = "what lies behind the name was not tested"
+RECORD = ("network", "private-dns", "record-set")
+PLATFORM_DNS = {"168.63.129.16", "azureprovideddns"}
+
+
+@dataclass(frozen=True)
+class _Zone:
+    """A private DNS zone; `group` is the resource group that it is in."""
+
+    name: str
+    group: str
+
+    @classmethod
+    def of(cls, document: Document, group: str) -> _Zone:
+        return cls(str(document["name"]), group_of(document.get("id"), group))
+
+    def answers(self, host: str) -> bool:
+        return f".{host}".lower().endswith(f".{self.name}".lower())
+
 
 def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     """Why the name does not lead to the endpoint."""
     spoke = result.path.spoke
     if spoke is None or result.failed_check != "name":
         return None
-    zone = spoke.zone or spoke.host_name.partition(".")[2]
-    zones = evidence.read(evidence.networks.zones)
-    if not any(same(document["name"], zone) for document in zones):
-        return Broken("name", "DNS_NXDOMAIN", f"there is no private DNS zone {zone}", PROVISION)
+    found = _cause(evidence, result, spoke)
+    return replace(found, evidence=f"{found.evidence}; {BEHIND}")
+
+
+def _cause(evidence: Evidence, result: PathResult, spoke: Spoke) -> Broken:
+    group = evidence.deployment.resource_group
+    wanted = spoke.zone or spoke.host_name.partition(".")[2]
+    zones = [_Zone.of(each, group) for each in evidence.read(evidence.networks.zones)]
+    zone = next((each for each in zones if same(each.name, wanted)), None)
+    if zone is None:
+        create = az("network", "private-dns", "zone", "create", "-g", group, "-n", wanted)
+        text = f"there is no private DNS zone {wanted}"
+        return Broken("name", "DNS_NXDOMAIN", text, provision(evidence.deployment, create))
+    network = _network(evidence, spoke)
+    servers = _servers(evidence, network)
+    if network and not _is_linked(evidence, zone, network):
+        return _custom(spoke, zone, servers) if servers else _not_linked(spoke, zone, network)
+    found = _wrong_record(evidence, result, _closest(evidence, zones, network, spoke) or zone, spoke)
+    if found is not None:
+        return found
+    everywhere = [_Zone.of(each, group) for each in evidence.read(evidence.networks.all_zones)]
+    closest = _closest(evidence, everywhere, network, spoke)
     return (
-        _not_linked(evidence, spoke, zone) or _wrong_record(evidence, spoke, zone) or _other_resolver(result)
+        (_wrong_record(evidence, result, closest, spoke) if closest is not None else None)
+        or (_custom(spoke, zone, servers) if servers else None)
+        or route.name_server_refused(evidence, result)
+        or _other_resolver(evidence, result)
     )
 
 
-def _not_linked(evidence: Evidence, spoke: Spoke, zone: str) -> Broken | None:
-    if not spoke.endpoint:
-        return None
-    document = evidence.read(evidence.networks.private_endpoint, spoke.endpoint)
-    network = network_of(value(document, "subnet", "id"))
-    links = evidence.read(evidence.networks.zone_links, zone)
-    if not network or any(same(value(link, "virtualNetwork", "id"), network) for link in links):
-        return None
+def _network(evidence: Evidence, spoke: Spoke) -> str:
+    """Id of the spoke's network, by its endpoint or else by its jump box."""
+    if spoke.endpoint:
+        return network_of(value(evidence.endpoint(spoke) or {}, "subnet", "id"))
+    return network_of(evidence.group(spoke.box).subnet_id) if spoke.box is not None else ""
+
+
+def _is_linked(evidence: Evidence, zone: _Zone, network: str) -> bool:
+    links = evidence.read(evidence.networks.zone_links, zone.name, zone.group)
+    return any(same(value(link, "virtualNetwork", "id"), network) for link in links)
+
+
+def _closest(evidence: Evidence, zones: Sequence[_Zone], network: str, spoke: Spoke) -> _Zone | None:
+    """The zone that answers for the name: of those linked to the network, the most specific one."""
+    fitting = sorted(
+        (z for z in zones if z.answers(spoke.host_name)), key=lambda z: len(z.name), reverse=True
+    )
+    return next((each for each in fitting if _is_linked(evidence, each, network)), None)
+
+
+def _servers(evidence: Evidence, network: str) -> list[str]:
+    """The DNS servers that a network is told to use in the place of the platform's."""
+    told = value(evidence.resource(network), "dhcpOptions", "dnsServers") or ()
+    return [str(server) for server in told if str(server).lower() not in PLATFORM_DNS]
+
+
+def _custom(spoke: Spoke, zone: _Zone, servers: Sequence[str]) -> Broken:
+    return Broken(
+        "name",
+        "DNS_CUSTOM_SERVERS",
+        f"the network of {spoke.name} asks DNS servers of its own ({', '.join(servers)}), "
+        f"not the platform's, which knows zone {zone.name}",
+        f"Let {', '.join(servers)} forward {zone.name} to 168.63.129.16 from a network that the zone is "
+        "linked to.",
+    )
+
+
+def _not_linked(spoke: Spoke, zone: _Zone, network: str) -> Broken:
     # Called as the template calls it: a network has one link to a zone, and the next deployment
     # would not get past one of another name.
     return Broken(
         "name",
         "DNS_ZONE_NOT_LINKED",
-        f"zone {zone} is not linked to the network of {spoke.name}",
-        f"az network private-dns link vnet create -g {evidence.deployment.resource_group} -z {zone} "
-        f"-n {network.rpartition('/')[2]} -v {network} -e false",
+        f"zone {zone.name} is not linked to the network of {spoke.name}",
+        az(
+            *("network", "private-dns", "link", "vnet", "create", "-g", zone.group, "-z", zone.name),
+            *("-n", network.rpartition("/")[2], "-v", network, "-e", "false"),
+        ),
     )
 
 
-def _wrong_record(evidence: Evidence, spoke: Spoke, zone: str) -> Broken | None:
-    record = spoke.host_name.removesuffix(f".{zone}")
-    held = sorted(
-        str(entry["ipv4Address"])
-        for document in evidence.read(evidence.networks.zone_records, zone)
-        if same(document["name"], record)
-        for entry in entries(document, "aRecords", "ARecords")
+def _wrong_record(evidence: Evidence, result: PathResult, zone: _Zone, spoke: Spoke) -> Broken | None:
+    """Anything in a zone but one A record with the endpoint's address."""
+    label = "@" if same(zone.name, spoke.host_name) else spoke.host_name[: -len(zone.name) - 1]
+    sets = [
+        document
+        for document in evidence.read(evidence.networks.zone_records, zone.name, zone.group)
+        if same(document["name"], label)
+    ]
+    aliases = [alias for each in sets if (alias := value(each, "cnameRecord", "cname"))]
+    four = sorted(
+        str(entry["ipv4Address"]) for each in sets for entry in entries(each, "aRecords", "ARecords")
     )
-    if held == [spoke.address]:
+    six = sorted(
+        str(entry["ipv6Address"]) for each in sets for entry in entries(each, "aaaaRecords", "AAAARecords")
+    )
+    if four == [spoke.address] and not six and not aliases:
         return None
-    suggestion = _correction(evidence.deployment.resource_group, zone, record, held, spoke.address)
-    if not held:
-        return Broken("name", "DNS_NXDOMAIN", f"zone {zone} has no A record '{record}'", suggestion)
-    return Broken(
-        "name",
-        "DNS_WRONG_ADDRESS",
-        f"record '{record}' in zone {zone} holds {', '.join(held)}; the endpoint is {spoke.address}",
-        suggestion,
-    )
+    where = ("-g", zone.group, "-z", zone.name, "-n", label)
+    words = f"zone {zone.name}"
+    if spoke.zone and not same(zone.name, spoke.zone):
+        words += f" (which answers in the place of {spoke.zone}: it is linked too, and more specific)"
+    suggestion = _correction(where, aliases, four, six, spoke.address)
+    if aliases:
+        text = f"record '{label}' in {words} is an alias (CNAME) of {aliases[0]}"
+    elif four or six:
+        text = f"record '{label}' in {words} holds {', '.join([*four, *six])}"
+    else:
+        seen = result.observation.addresses
+        code = "DNS_WRONG_ADDRESS" if seen else "DNS_NXDOMAIN"
+        return Broken("name", code, f"{words} has no A record '{label}'", suggestion)
+    return Broken("name", "DNS_WRONG_ADDRESS", f"{text}; the endpoint is {spoke.address}", suggestion)
 
 
-def _correction(resource_group: str, zone: str, record: str, held: Sequence[str], address: str) -> str:
-    """Commands after which a record holds one address only.
+def _correction(
+    where: Sequence[str], aliases: Sequence[str], four: Sequence[str], six: Sequence[str], address: str
+) -> str:
+    """Commands after which a name has one A record with one address only.
 
     What is right is added before what is wrong is removed: az deletes a record set that becomes empty, and
-    its time to live with it.
+    its time to live with it. An alias has to go first: it suffers no other record beside it.
     """
-    where = f"-g {resource_group} -z {zone} -n {record}"
-    verb = "az network private-dns record-set a"
-    add = [f"{verb} add-record {where} -a {address}"] if address not in held else []
-    remove = [f"{verb} remove-record {where} -a {wrong}" for wrong in held if wrong != address]
-    return in_order([*add, *remove])
+    wrong = [("a", each) for each in four if each != address] + [("aaaa", each) for each in six]
+    return lines(
+        *(az(*RECORD, "cname", "delete", *where, "-y") for _ in aliases[:1]),
+        *(az(*RECORD, "a", "add-record", *where, "-a", address) for _ in range(address not in four)),
+        *(az(*RECORD, kind, "remove-record", *where, "-a", each) for kind, each in wrong),
+    )
 
 
-def _other_resolver(result: PathResult) -> Broken:
+def _other_resolver(evidence: Evidence, result: PathResult) -> Broken:
     seen = result.observation.addresses
     return Broken(
         "name",
         "DNS_WRONG_ADDRESS" if seen else "DNS_NXDOMAIN",
         f"zone, link and record are right, but the box sees {', '.join(seen) or 'nothing'}: "
         "another resolver or a cached answer",
-        f"fwdctl jump exec {result.path.box.name} -- cat /etc/resolv.conf",
+        fwdctl(evidence.deployment, "jump", "exec", result.path.box.name, "--", "cat", "/etc/resolv.conf"),
     )

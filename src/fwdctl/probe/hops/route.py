@@ -1,19 +1,17 @@
-"""The routes: peering from the hub to the targets' networks, and security rules before the forwarders."""
+"""The routes: peering from the hub to the targets' networks, and security rules on the whole way."""
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, entries, same, value
-from fwdctl.probe.hops import rules
-from fwdctl.probe.hops.commands import PROVISION
-from fwdctl.probe.hops.rules import Flow
+from fwdctl.azure.documents import Document, entries, group_of, same, value
+from fwdctl.probe.hops import ends, rules
+from fwdctl.probe.hops.commands import az, provision
+from fwdctl.probe.hops.rules import End, Flow
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from ipaddress import IPv4Address, IPv6Address
+    from collections.abc import Iterator, Sequence
 
     from fwdctl.deployment import Forward
     from fwdctl.probe.evidence import Evidence
@@ -22,11 +20,7 @@ if TYPE_CHECKING:
 
 def lacks_peering(evidence: Evidence, result: PathResult) -> Broken | None:
     """The first target in an Azure network to which the hub's has no connected peering."""
-    path = result.path
-    targets: Sequence[str] = path.forward.targets
-    if path.origin == "target":
-        reached = any(s.connected or s.failure == "refused" for s in result.observation.samples)
-        targets = [] if reached else [f"{path.host}:{path.port}"]
+    targets = _unreached(result)
     hub = evidence.hub_network() if targets and evidence.deployment.hub.load_balancer else None
     if hub is None:
         return None
@@ -34,26 +28,58 @@ def lacks_peering(evidence: Evidence, result: PathResult) -> Broken | None:
         value(peering, "remoteVirtualNetwork", "id")
         for peering in entries(hub, "virtualNetworkPeerings")
         if value(peering, "peeringState") == "Connected"
+        and value(peering, "allowVirtualNetworkAccess") in {True, None}
     ]
     for target in targets:
-        address = ip_address(target.rpartition(":")[0])
+        address = target.rpartition(":")[0]
         for network in evidence.all_networks():
             if same(network["id"], hub["id"]) or any(same(network["id"], other) for other in connected):
                 continue
-            if _holds(network, address) and not _holds(hub, address):
+            if ends.holds(network, address) and not ends.holds(hub, address):
                 return Broken(
                     "route",
                     "ROUTE_NO_PEERING",
                     f"target {target} is in network {network['name']}, to which {hub['name']} "
                     "has no connected peering",
-                    PROVISION,
+                    provision(evidence.deployment, *_peer(hub, network), *_peer(network, hub)),
                 )
     return None
 
 
-def _holds(network: Document, address: IPv4Address | IPv6Address) -> bool:
-    spaces = value(network, "addressSpace", "addressPrefixes") or ()
-    return any(address in ip_network(space) for space in spaces)
+def _peer(network: Document, other: Document) -> Iterator[str]:
+    """Commands that peer a network with another one; a half that has lost the other cannot be revived."""
+    where = ("-g", group_of(network["id"]), "--vnet-name", str(network["name"]))
+    verb = ("network", "vnet", "peering")
+    for peering in entries(network, "virtualNetworkPeerings"):
+        if same(value(peering, "remoteVirtualNetwork", "id"), other["id"]):
+            yield az(*verb, "delete", *where, "-n", str(peering["name"]))
+    name = f"to-{other['name']}"
+    yield az(*verb, "create", *where, "-n", name, "--remote-vnet", str(other["id"]), "--allow-vnet-access")
+
+
+def _unreached(result: PathResult) -> Sequence[str]:
+    """The targets that a path may not have reached, `ADDRESS:PORT` each."""
+    path = result.path
+    if path.origin == "target":
+        reached = any(s.connected or s.failure == "refused" for s in result.observation.samples)
+        return [] if reached else [f"{path.host}:{path.port}"]
+    return path.forward.targets
+
+
+def box_refused(evidence: Evidence, result: PathResult) -> Broken | None:
+    """A security rule between a spoke's jump box and the private endpoint."""
+    spoke, names = result.path.spoke, [spoke.name for spoke in evidence.deployment.spokes]
+    if spoke is None or spoke.name not in names:
+        return None
+    source = ends.box(evidence, result.path.box)
+    place = (names.index(spoke.name), len(names))
+    return _denied(evidence, source, ends.endpoint(evidence, spoke), result.path.port, place)
+
+
+def name_server_refused(evidence: Evidence, result: PathResult) -> Broken | None:
+    """A security rule that keeps a jump box from asking the platform's DNS."""
+    flow = Flow(ends.box(evidence, result.path.box), ends.NAME_SERVER, 53, protocol="Udp")
+    return rules.denied(flow, evidence.resource)
 
 
 def refused(evidence: Evidence, result: PathResult) -> Broken | None:
@@ -63,15 +89,57 @@ def refused(evidence: Evidence, result: PathResult) -> Broken | None:
 
 def refusal_of_hub(evidence: Evidence, forward: Forward) -> Broken | None:
     """The security rule that refuses connections from the hub's jump box, while it runs."""
-    group = evidence.hub_group()
-    sources = [group.address] if group is not None and group.address else []
-    return refusal(evidence, forward, "the hub's jump box", sources)
+    box = evidence.deployment.hub.box
+    if box is None:
+        return None
+    source = ends.box(evidence, box)
+    return _denied(evidence, source, ends.frontend(evidence), forward.port) or refusal(
+        evidence, forward, ends.box(evidence, box, guarded=False)
+    )
 
 
-def refusal(evidence: Evidence, forward: Forward, origin: str, sources: Sequence[str]) -> Broken | None:
+def refusal(evidence: Evidence, forward: Forward, source: End) -> Broken | None:
     """The rule that refuses connections to the forwarders from each of some addresses."""
-    hub = evidence.hub_network()
-    networks = [hub] if hub is not None else evidence.all_networks()
-    groups = evidence.read(evidence.networks.security_groups)
-    flow = Flow(origin, tuple(sources), tuple(evidence.forwarders(forward)), forward.port)
-    return rules.denied(groups, networks, flow)
+    place = (("the link service", "the hub's jump box").index(source.words), 2)
+    return _denied(evidence, source, ends.forwarders(evidence, forward), forward.port, place)
+
+
+def probes_refused(evidence: Evidence, result: PathResult) -> Broken | None:
+    """The rule that keeps the platform's health probes from the forwarders, so that none counts as up."""
+    forward = result.path.forward
+    if any(entry.get("state") == "Up" for entry in evidence.health(forward)):
+        return None
+    to = ends.forwarders(evidence, forward)
+    return _denied(evidence, ends.PROBES, to, evidence.health_port(forward))
+
+
+def targets_refused(evidence: Evidence, result: PathResult) -> Broken | None:
+    """A security rule between the forwarders, or the hub's jump box for its own tests, and a target."""
+    path = result.path
+    if result.failed_check == "protocol":
+        return None
+    by_port: dict[int, list[str]] = {}
+    for target in _unreached(result):
+        address, _, text = target.rpartition(":")
+        by_port.setdefault(int(text), []).append(address)
+    is_direct = path.origin == "target"
+    for port, addresses in by_port.items():
+        source = ends.box(evidence, path.box) if is_direct else ends.forwarders(evidence, path.forward)
+        to = ends.targets(evidence, addresses)
+        found = _denied(evidence, source, to, port, (int(is_direct), 2))
+        if found is not None:
+            return found
+    return None
+
+
+def _denied(
+    evidence: Evidence, source: End, destination: End, port: int, place: tuple[int, int] = (0, 1)
+) -> Broken | None:
+    """The rule that refuses a flow; `place`: its number among those of one port, and how many these are."""
+    forwards = evidence.deployment.forwards
+    ports = {forward.port for forward in forwards}
+    ports |= {int(target.rpartition(":")[2]) for forward in forwards for target in forward.targets}
+    number, of = place
+    index = sorted({*ports, port}).index(port)
+    flow = Flow(source, destination, port, index * of + number, len({*ports, port}) * of)
+    return rules.denied(flow, evidence.resource)

@@ -1,135 +1,193 @@
-"""Which network security rule refuses a flow to the forwarders, if one does, and what lets it through again.
+"""Which network security rule refuses a flow, if one does, and what lets it through again.
 
-Rules are judged as Azure does: inbound rules by priority, the first that matches decides, the default rules
-last (azure-docs, network-security-groups-overview). Groups on subnets are read; those on a scale set's own
-interfaces are not.
+Judged as Azure does (azure-docs, network-security-groups-overview): what leaves passes the interface's group,
+then the subnet's; what arrives the subnet's, then the interface's; in each the first rule by priority that
+matches decides, the default rules last.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from fwdctl.azure.documents import Document, entries, same, value
+from fwdctl.azure.documents import Document, entries, group_of, same, value
+from fwdctl.probe.hops.commands import az, lines
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-ANYWHERE = {"*", "any", "virtualnetwork", "0.0.0.0/0"}
-"""Prefixes that hold any address of a virtual network."""
+PLATFORM = "168.63.129.16"
+"""Where health probes come from."""
+PLATFORM_DNS = "AzurePlatformDNS"
+"""The platform's DNS; rules refuse it by this tag only (azure-docs, what-is-ip-address-168-63-129-16)."""
+ANYWHERE = {"*", "any", "0.0.0.0/0"}
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+EPHEMERAL = (49152, 60999)
+"""Source ports that clients of any system use."""
 FIRST_PRIORITY, LAST_PRIORITY = 100, 4096
 """Of the rules that users make; the default rules come after these."""
+
+Direction = Literal["Inbound", "Outbound"]
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a flow.
+
+    Attributes:
+        words: who is there.
+        addresses: as the security groups at the other end see them.
+        networks: virtual networks that these may be in; none where Azure does not know them.
+        guarded: whether security groups of this end apply.
+        groups: security groups of the addresses' own interfaces, by address.
+        applications: application security groups that the addresses belong to, likewise.
+    """
+
+    words: str
+    addresses: tuple[str, ...]
+    networks: tuple[Document, ...] = ()
+    guarded: bool = True
+    groups: Mapping[str, str] = field(default_factory=dict)
+    applications: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def place(self, address: str) -> tuple[Document, Document]:
+        """The network and the subnet that hold an address; empty ones if there are none."""
+        found = ((net, subnet) for net in self.networks for subnet in entries(net, "subnets"))
+        return next((pair for pair in found if _prefix(pair[1], address) != address), ({}, {}))
+
+    def __str__(self) -> str:
+        return f"{self.words} ({', '.join(self.addresses)})"
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Connections to the forwarders, with the addresses that their security group sees.
+    """Connections from one end to a port at the other.
 
     Attributes:
-        origin: who opens them, in words.
-        sources: their addresses: of the link service's NAT, or of the hub's jump box.
-        destinations: the forwarders' addresses.
-        port: of the forward.
+        number, of: which of those that pass here, so that no two are given rules of one priority.
     """
 
-    origin: str
-    sources: tuple[str, ...]
-    destinations: tuple[str, ...]
+    source: End
+    destination: End
     port: int
+    number: int = 0
+    of: int = 1
+    protocol: str = "Tcp"
 
 
-def denied(groups: Sequence[Document], networks: Sequence[Document], flow: Flow) -> Broken | None:
-    """The rule that refuses a flow from each of its sources, or nothing."""
-    refusals: list[tuple[Document, Document, str]] = []
-    for destination in flow.destinations:
-        group_id = value(_subnet(networks, destination), "networkSecurityGroup", "id")
-        group = next((each for each in groups if same(each["id"], group_id)), None)
-        verdicts = [_deciding(group, s, destination, flow.port) for s in flow.sources] if group else []
-        refusing = [rule for rule in verdicts if rule is not None and value(rule, "access") == "Deny"]
-        if group and verdicts and len(refusing) == len(verdicts):
-            refusals.append((group, refusing[0], destination))
+@dataclass(frozen=True)
+class _Guard:
+    """A security group that a flow passes."""
+
+    group: Document
+    direction: Direction
+    space: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    guard: _Guard
+    rule: Document
+    destination: str
+
+
+def denied(flow: Flow, read: Callable[[str], Document]) -> Broken | None:
+    """The rule that refuses a flow from each of its sources to one of its destinations, or nothing.
+
+    Args:
+        flow: to judge.
+        read: a security group or a route table by its id; empty where it cannot be read.
+    """
+    refusals = [found for address in flow.destination.addresses if (found := _refused(flow, address, read))]
     if not refusals:
         return None
-    group, rule, _ = refusals[0]
-    refused = [destination for own, each, destination in refusals if (own, each) == (group, rule)]
+    guard, rule = refusals[0].guard, refusals[0].rule
+    own = [each.destination for each in refusals if (each.guard, each.rule) == (guard, rule)]
+    outbound = "outbound " if guard.direction == "Outbound" else ""
     return Broken(
         "route",
         "NSG_DENIED",
-        f"rule {rule['name']} of network security group {group['name']} refuses port {flow.port} from "
-        f"{flow.origin} ({', '.join(flow.sources)}) to the forwarders ({', '.join(refused)})",
-        _suggestion(group, rule, networks, flow),
+        f"{outbound}rule {rule['name']} of network security group {guard.group['name']} refuses port "
+        f"{flow.port} from {flow.source} to {flow.destination.words} ({', '.join(own)})",
+        _suggestion(guard, rule, flow),
     )
 
 
-def _suggestion(group: Document, rule: Document, networks: Sequence[Document], flow: Flow) -> str:
-    """The command that lets a flow through again, and no more than that.
+def _refused(flow: Flow, destination: str, read: Callable[[str], Document]) -> _Refusal | None:
+    arriving = list(_guards(flow.destination, destination, "Inbound", read))
+    refusals = []
+    for source in flow.source.addresses:
+        leaving = _guards(flow.source, source, "Outbound", read)
+        verdicts = ((guard, _deciding(guard, flow, source, destination)) for guard in (*leaving, *arriving))
+        refusing = ((g, rule) for g, rule in verdicts if rule is not None and value(rule, "access") == "Deny")
+        refusals.append(next(refusing, None))
+    if not refusals or refusals[0] is None or None in refusals:
+        return None
+    return _Refusal(*refusals[0], destination)
 
-    A rule about just such flows is turned into one that allows them; before one that refuses everything
-    comes a rule of its own.
+
+def _guards(
+    end: End, address: str, direction: Direction, read: Callable[[str], Document]
+) -> Iterator[_Guard]:
+    if not end.guarded:
+        return
+    network, subnet = end.place(address)
+    ids = [value(subnet, "networkSecurityGroup", "id"), end.groups.get(address)]
+    for group_id in ids if direction == "Inbound" else reversed(ids):
+        group = read(group_id) if group_id else {}
+        if group:
+            yield _Guard(group, direction, tuple(_space(network, subnet, read)))
+
+
+def _space(network: Document, subnet: Document, read: Callable[[str], Document]) -> Iterator[str]:
+    """What the tag VirtualNetwork holds, seen from a subnet (azure-docs, service-tags-overview).
+
+    Ranges behind a gateway cannot be read: where there is one, every private address counts.
     """
-    where = f"-g {str(group['id']).split('/')[4]} --nsg-name {group['name']}"
-    own = entries(group, "securityRules")
-    if rule in own and _is_narrow(rule):
-        return f"az network nsg rule update {where} -n {rule['name']} --access Allow"
-    taken = {_priority(each) for each in own if _inbound(each)}
-    before = min(_priority(rule), LAST_PRIORITY + 1)
-    free = next((n for n in range(before - 1, FIRST_PRIORITY - 1, -1) if n not in taken), None)
-    if free is None:  # nothing fits before it
-        return f"az network nsg rule list {where} -o table"
-    sources, destinations = (
-        # Of subnets, not addresses: jump boxes get another address with each start.
-        " ".join(dict.fromkeys(_prefix(_subnet(networks, address), address) for address in addresses))
-        for addresses in (flow.sources, flow.destinations)
+    yield PLATFORM
+    yield from value(network, "addressSpace", "addressPrefixes") or ()
+    for peering in entries(network, "virtualNetworkPeerings"):
+        if value(peering, "peeringState") == "Connected" and value(peering, "allowVirtualNetworkAccess") in {
+            True,
+            None,
+        }:
+            yield from value(peering, "remoteAddressSpace", "addressPrefixes") or ()
+        if value(peering, "useRemoteGateways"):
+            yield from PRIVATE
+    if any(same(each.get("name"), "GatewaySubnet") for each in entries(network, "subnets")):
+        yield from PRIVATE
+    table = value(subnet, "routeTable", "id")
+    for route in entries(read(table), "routes") if table else ():
+        yield str(value(route, "addressPrefix"))
+
+
+def _deciding(guard: _Guard, flow: Flow, source: str, destination: str) -> Document | None:
+    rules = (
+        rule
+        for rule in entries(guard.group, "securityRules", "defaultSecurityRules")
+        if value(rule, "direction") == guard.direction
     )
-    return (
-        f"az network nsg rule create {where} -n allow-{flow.port}-{free} --priority {free} --access Allow "
-        f"--direction Inbound --protocol Tcp --source-address-prefixes {sources} "
-        f"--destination-address-prefixes {destinations} --destination-port-ranges {flow.port}"
-    )
+    for rule in sorted(rules, key=_priority):
+        if (
+            str(value(rule, "protocol") or "*").lower() in {"*", flow.protocol.lower()}
+            and any(_in_range(text, flow.port) for text in _both(rule, "destinationPortRange"))
+            and all(any(_in_range(t, p) for t in _both(rule, "sourcePortRange") or ["*"]) for p in EPHEMERAL)
+            and _is_at(rule, "source", flow.source, source, guard.space)
+            and _is_at(rule, "destination", flow.destination, destination, guard.space)
+        ):
+            return rule
+    return None
 
 
-def _is_narrow(rule: Document) -> bool:
-    """Whether a rule is about some sources and some ports only."""
-    sources = [text.lower() for text in _both(rule, "sourceAddressPrefix", "es")]
-    return not ANYWHERE & set(sources) and "*" not in _both(rule, "destinationPortRange")
-
-
-def _subnet(networks: Iterable[Document], address: str) -> Document:
-    """The subnet that holds an address; empty if there is none."""
-    subnets = (subnet for network in networks for subnet in entries(network, "subnets"))
-    return next((subnet for subnet in subnets if _prefix(subnet, address) != address), {})
-
-
-def _prefix(subnet: Document, address: str) -> str:
-    """The prefix of a subnet that holds an address; the address itself if none does."""
-    prefixes = value(subnet, "addressPrefixes") or [value(subnet, "addressPrefix")]
-    held = (prefix for prefix in prefixes if prefix and ip_address(address) in ip_network(prefix))
-    return next(held, address)
-
-
-def _inbound(rule: Document) -> bool:
-    return bool(value(rule, "direction") == "Inbound")
-
-
-def _priority(rule: Document) -> int:
-    return int(value(rule, "priority"))
-
-
-def _deciding(group: Document, source: str, destination: str, port: int) -> Document | None:
-    rules = filter(_inbound, entries(group, "securityRules", "defaultSecurityRules"))
-    matching = (rule for rule in sorted(rules, key=_priority) if _matches(rule, source, destination, port))
-    return next(matching, None)
-
-
-def _matches(rule: Document, source: str, destination: str, port: int) -> bool:
-    return (
-        str(value(rule, "protocol") or "*").lower() in {"*", "tcp"}
-        and any(_in_range(text, port) for text in _both(rule, "destinationPortRange"))
-        and any(_in_prefix(text, source) for text in _both(rule, "sourceAddressPrefix", "es"))
-        and any(_in_prefix(text, destination) for text in _both(rule, "destinationAddressPrefix", "es"))
-    )
+def _is_at(rule: Document, side: str, end: End, address: str, space: tuple[str, ...]) -> bool:
+    """Whether a side of a rule holds an address."""
+    applications = value(rule, f"{side}ApplicationSecurityGroups")
+    if applications:
+        own = end.applications.get(address, frozenset())
+        return any(str(each.get("id", "")).lower() in own for each in applications)
+    return any(_in_prefix(text, address, space) for text in _both(rule, f"{side}AddressPrefix", "es"))
 
 
 def _both(rule: Document, name: str, plural: str = "s") -> list[str]:
@@ -144,10 +202,83 @@ def _in_range(text: str, port: int) -> bool:
     return int(low) <= port <= int(high or low)
 
 
-def _in_prefix(text: str, address: str) -> bool:
-    if text.lower() in ANYWHERE:
+def _in_prefix(text: str, address: str, space: tuple[str, ...]) -> bool:
+    tag = text.lower()
+    if address == PLATFORM_DNS:
+        return same(tag, PLATFORM_DNS)
+    if tag in ANYWHERE:
         return True
+    if tag == "virtualnetwork":
+        return any(_in_prefix(each, address, ()) for each in space)
+    if tag == "internet":
+        return not any(_in_prefix(each, address, ()) for each in space)
     try:
-        return ip_address(address) in ip_network(text, strict=False)
+        return ip_address(address) in ip_network(
+            PLATFORM if tag == "azureloadbalancer" else text, strict=False
+        )
     except ValueError:
-        return False  # a service tag other than those above holds no private address
+        return False  # other service tags hold no private address
+
+
+def _priority(rule: Document) -> int:
+    return int(value(rule, "priority"))
+
+
+def _prefix(subnet: Document, address: str) -> str:
+    """The prefix of a subnet that holds an address; the address itself if none does."""
+    prefixes = value(subnet, "addressPrefixes") or [value(subnet, "addressPrefix")]
+    held = (prefix for prefix in prefixes if prefix and ip_address(address) in ip_network(prefix))
+    return next(held, address)
+
+
+def _suggestion(guard: _Guard, rule: Document, flow: Flow) -> str:
+    """The command that lets a flow through again, and no more than that.
+
+    A rule about just such flows is turned into one that allows them; before one that refuses everything
+    comes a rule of its own, at a priority that no other flow of the probe is given.
+    """
+    group, inbound = guard.group, guard.direction == "Inbound"
+    where = ("-g", group_of(group["id"]), "--nsg-name", str(group["name"]))
+    own = entries(group, "securityRules")
+    if rule in own and _is_narrow(rule, "source" if inbound else "destination"):
+        return az("network", "nsg", "rule", "update", *where, "-n", rule["name"], "--access", "Allow")
+    taken = {_priority(each) for each in own if value(each, "direction") == guard.direction}
+    names = {str(each["name"]).lower() for each in own}
+    stem = f"allow-{flow.port}" if inbound else f"allow-{flow.port}-out"
+    first = []
+    before = min(_priority(rule), LAST_PRIORITY + 1)
+    free = [
+        number
+        for number in range(before - 1, FIRST_PRIORITY - 1, -1)
+        if number not in taken and f"{stem}-{number}" not in names
+    ]
+    room = taken.isdisjoint(range(before + 1, before + flow.of + 1))
+    if len(free) < flow.of and room and rule in own:
+        # Too little room before it: it moves down, past no other rule, for all the flows that it may refuse.
+        behind = str(before + flow.of)
+        first = [az("network", "nsg", "rule", "update", *where, "-n", rule["name"], "--priority", behind)]
+        free = list(range(before, before + flow.of))
+    if not free:
+        return az("network", "nsg", "rule", "list", *where, "-o", "table")
+    priority = str(free[flow.number % len(free)])
+    create = az(
+        *("network", "nsg", "rule", "create", *where, "-n", f"{stem}-{priority}", "--priority", priority),
+        *("--access", "Allow", "--direction", guard.direction, "--protocol", flow.protocol),
+        *("--source-address-prefixes", *_prefixes(flow.source)),
+        *("--destination-address-prefixes", *_prefixes(flow.destination)),
+        *("--destination-port-ranges", str(flow.port)),
+    )
+    return lines(*first, create)
+
+
+def _is_narrow(rule: Document, far: str) -> bool:
+    """Whether a rule is about some addresses at the far end and some ports only."""
+    prefixes = {text.lower() for text in _both(rule, f"{far}AddressPrefix", "es")}
+    return not (ANYWHERE | {"virtualnetwork"}) & prefixes and "*" not in _both(rule, "destinationPortRange")
+
+
+def _prefixes(end: End) -> Iterable[str]:
+    """Of subnets, not addresses: jump boxes get another address with each start."""
+    if end.addresses == (PLATFORM,):
+        return ["AzureLoadBalancer"]
+    return dict.fromkeys(_prefix(end.place(address)[1], address) for address in end.addresses)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 _TRACKED = (
-    "Microsoft.Network/routeTables",
     "Microsoft.Network/networkWatchers",
     "Microsoft.Network/applicationSecurityGroups",
     "Microsoft.Insights/components",
@@ -25,7 +24,6 @@ _TRACKED = (
     "Microsoft.Insights/dataCollectionRules",
 )
 _UNTRACKED = (
-    "Microsoft.Network/routeTables/routes",
     "Microsoft.Insights/diagnosticSettings",
     "Microsoft.Insights/dataCollectionRuleAssociations",
     "Microsoft.Authorization/roleAssignments",

@@ -1,0 +1,24 @@
+"""Route tables with their routes."""
+
+from __future__ import annotations
+
+from fwdlab.arm.services.base import Embedded, Provider, of_type
+from fwdlab.arm.services.shapes import body, parts, text
+
+TABLE = "Microsoft.Network/routeTables"
+_HOPS = ("VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None")
+
+
+class RouteTables(Provider):
+    type = TABLE
+    carry = ("routes",)
+    shape = body(
+        routes=parts(
+            addressPrefix=text(None, required=True),
+            nextHopType=text(None, *_HOPS, required=True),
+            nextHopIpAddress=text(),
+        )
+    )
+
+
+PROVIDERS = (RouteTables, of_type(Embedded, f"{TABLE}/routes"))
