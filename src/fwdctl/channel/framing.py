@@ -36,16 +36,15 @@ LINE_CHARS = 1900
 """Longest input line; a terminal in canonical mode takes 4095, and two lines are under way."""
 
 _LOADER = r"""
-n=$1;w=$2;t=u;
+n=$1;w=$2;t=u;c=cksum;
 h(){ command -v $1 >/dev/null 2>&1;};
-c(){ cksum;};
 if h cksum&&h dd&&h base64;then t=b;
 elif h cksum&&h dd&&h od;then t=h;
-elif h python3;then t=p;c(){ python3 -c "import sys,zlib;print(zlib.crc32(sys.stdin.buffer.read()))";};fi;
+elif h python3;then t=p;c="python3 -c print(__import__(\"zlib\").crc32(open(0,\"rb\").read()))";fi;
 printf "\n@%s r %s %s\n" $n $t "$3";
 [ $t = u ]&&exit;
 while p=;do while IFS= read -r l||exit;do case $l in .*)break;;esac;p=$p${l#??};done;
-s=$(printf %s "$p"|c);
+s=$(printf %s "$p"|$c);
 [ ". ${s%% *}" = "$l" ]&&break;
 [ "$p" ]&&printf "@%s b\n" $n;
 done;
@@ -70,7 +69,7 @@ e() {
       done
     done
     printf '@%s E %s %s\n' "$n" "$1" "$i" >&3
-  } | c)
+  } | $c)
   printf '@%s k %s %s\n' "$n" "$1" "${k%% *}" >&3
 }
 """
@@ -101,17 +100,17 @@ g() {
   exec "$@" @STDIN@
 }
 m() {
-  c=127
+  x=127
   case $1 in
     */*)
       [ -f "$1" ] && [ -x "$1" ] && return
-      [ -e "$1" ] && c=126 ;;
+      [ -e "$1" ] && x=126 ;;
     *)
       IFS=:
       for q in $PATH; do [ -f "${q:-.}/$1" ] && [ -x "${q:-.}/$1" ] && return; done ;;
   esac
   printf "The box has no program '%s' that can be run.\n" "$1" >&2
-  exit $c
+  exit $x
 }
 r() {
   # The shell's own remarks (`Killed`) are none of the command's output.
@@ -130,7 +129,7 @@ d() {
       "$w kill") break ;;
       "$w ask") ;;
       *)
-        s=$(printf %s "$t" | c)
+        s=$(printf %s "$t" | $c)
         if [ "${s%% *}" = "${l%% *}" ]; then
           [ "${t%% *}" = $((i+1)) ] || continue
           a=a
