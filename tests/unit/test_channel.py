@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fwdctl.channel import Channel, Outcome, Request, framing
+from fwdctl.channel import Channel, Outcome, Request, framing, script
 from fwdctl.channel.socket import connect
 from fwdctl.errors import FwdctlError
 from support.aci_exec_server import AciExecServer, Damage, aci_exec_server
@@ -178,7 +178,7 @@ def test_shells_that_edit_lines(server: AciExecServer, shell: tuple[str, ...]) -
     assert run(server, "printf", "%s", "a\tb!c").stdout == b"a\tb!c"
 
 
-@pytest.mark.parametrize("tools", [["cksum", "od"], ["cksum", "base64"], ["python3"]], ids=str)
+@pytest.mark.parametrize("tools", [["cksum", "od"], ["sha256sum", "base64"], ["python3"]], ids=str)
 def test_boxes_with_few_tools(server: AciExecServer, tools: list[str], tmp_path: Path) -> None:
     directory = _toolbox(tmp_path, tools)
     server.environ["PATH"] = directory
@@ -186,7 +186,7 @@ def test_boxes_with_few_tools(server: AciExecServer, tools: list[str], tmp_path:
     assert (outcome.status, outcome.stdout, outcome.stderr) == (4, b"a\0\xff", b"e\n")
 
 
-@pytest.mark.parametrize("tools", [["cksum", "od"], ["cksum", "base64"], ["python3"]], ids=str)
+@pytest.mark.parametrize("tools", [["cksum", "od"], ["sha256sum", "base64"], ["python3"]], ids=str)
 def test_stdin_of_boxes_with_few_tools(server: AciExecServer, tools: list[str], tmp_path: Path) -> None:
     server.environ["PATH"] = _toolbox(tmp_path, [*tools, "stty"])
     outcome = run(server, "sh", "-c", 'while read -r l; do echo "$l"; done', stdin=b"line\n" * 1000)
@@ -261,9 +261,9 @@ def test_damaged_stdin_is_asked_for_again(server: AciExecServer, position: int, 
 
 def test_a_last_line_of_stdin_that_loses_its_end_is_asked_for(server: AciExecServer) -> None:
     """Nothing follows that would show it, so it takes a second."""
-    program = framing.program((b"cat",), "b", has_stdin=True)
-    before = framing.greeting("0" * 12, "0" * 8) + framing.program_lines(program, "b")
-    stdin = framing.stdin_line(1, "dx", "b") + framing.stdin_line(2, "q", "b")
+    program = script.program((b"cat",), "bc", has_stdin=True)
+    before = script.greeting("0" * 12, "0" * 8) + framing.program_lines(program, "bc")
+    stdin = framing.stdin_line(1, "dx", "bc") + framing.stdin_line(2, "q", "bc")
     server.faults.input = (Damage(len(before + stdin) - 1),)
     outcome = run(server, "cat", stdin=b"x")
     assert (outcome.state, outcome.stdout) == ("completed", b"x")

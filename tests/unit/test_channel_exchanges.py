@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fwdctl.channel import Channel, Request, framing
+from fwdctl.channel import Channel, Request, script
 from fwdctl.channel import run as module
 from fwdctl.channel.socket import connect
 from support.aci_exec_server import AciExecServer, Damage, Faults, aci_exec_server
@@ -83,7 +83,7 @@ def exchange(server: AciExecServer, folder: Path, seed: int) -> str:
     """Hold one exchange and say how it ended; what is wrong begins with WRONG."""
     dice = random.Random(seed)  # noqa: S311 - a seed that gives the same exchange again
     expected = command(dice)
-    sent = 2100 + len(framing.escape(b"".join((*expected.argv, expected.stdin or b""))))
+    sent = 2100 + len(script.escape(b"".join((*expected.argv, expected.stdin or b""))))
     faults = Faults(
         input=damages(dice, sent),
         output=damages(dice, 1500 + 2 * len(expected.stdout)),

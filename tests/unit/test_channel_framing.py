@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fwdctl.channel import framing
+from fwdctl.channel import framing, script
 from fwdctl.channel.run import STDIN_WINDOW
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def cksum(*parts: bytes) -> int:
-    running = framing.Checksum("b")
+def cksum(*parts: bytes) -> str:
+    running = framing.Checksum("bc")
     for part in parts:
         running.add(part)
     return running.value
@@ -37,14 +37,14 @@ posix = pytest.mark.skipif(os.name != "posix", reason="cksum and sh are the refe
 def test_cksum_is_posix(data: bytes) -> None:
     cut = len(data) // 3
     answer = subprocess.run(["cksum"], input=data, capture_output=True, check=True, timeout=10)
-    assert cksum(data[:cut], data[cut:]) == int(answer.stdout.split()[0])
+    assert cksum(data[:cut], data[cut:]) == answer.stdout.split()[0].decode()
 
 
 @posix
 @given(st.binary(max_size=200))
 @settings(deadline=None, max_examples=40)
 def test_escape_is_undone_by_printf(data: bytes) -> None:
-    text = framing.escape(data)
+    text = script.escape(data)
     assert all(" " <= char <= "~" for char in text)
     answer = subprocess.run(
         ["/bin/sh", "-c", 'printf %b "$1"', "sh", text], capture_output=True, check=True, timeout=10
@@ -53,9 +53,9 @@ def test_escape_is_undone_by_printf(data: bytes) -> None:
 
 
 def test_nothing_sent_is_longer_than_a_message_or_a_terminal_line() -> None:
-    text = framing.program((b"x" * 10_000,), "p", has_stdin=True)
-    greeting = framing.greeting("0123456789ab", "01234567")
-    stdin = [framing.stdin_line(9_999_999, each, "b") for each in framing.stdin_contents(bytes(10_000))]
+    text = script.program((b"x" * 10_000,), "p", has_stdin=True)
+    greeting = script.greeting("0123456789ab", "01234567")
+    stdin = [framing.stdin_line(9_999_999, each, "bc") for each in framing.stdin_contents(bytes(10_000))]
     sent = greeting + framing.program_lines(text, "p") + b"".join(stdin)
     assert max(len(line) for line in sent.split(b"\n")) < 4095
     assert STDIN_WINDOW * max(len(line) for line in stdin) < 4096
@@ -67,14 +67,14 @@ def test_nothing_sent_is_longer_than_a_message_or_a_terminal_line() -> None:
 
 def test_what_is_sent_stays_small() -> None:
     """Each 40 characters are a message of the service."""
-    assert len(framing.greeting("0123456789ab", "01234567")) < 600
-    assert len(framing.program((b"true",), "b", has_stdin=True)) < 1500
+    assert len(script.greeting("0123456789ab", "01234567")) < 600
+    assert len(script.program((b"true",), "bc", has_stdin=True)) < 1500
 
 
 def test_stdin_comes_out_of_its_lines_in_order() -> None:
     data = bytes(range(256)) * 50
     contents = framing.stdin_contents(data)
-    assert "".join(each.removeprefix("d") for each in contents) == framing.escape(data)
+    assert "".join(each.removeprefix("d") for each in contents) == script.escape(data)
     assert all(each.startswith("d") for each in contents)
 
 
@@ -83,25 +83,20 @@ SHELLS = [("/bin/sh",), ("dash",), ("bash",), ("busybox", "ash"), ("mksh",), ("k
 
 @posix
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-@pytest.mark.parametrize("tools", ["b", "h", "p"])
+@pytest.mark.parametrize("tools", sorted(script.TOOLS - {script.NO_TOOLS}))
 def test_every_shell_proves_what_it_is_sent(shell: tuple[str, ...], tools: str, tmp_path: Path) -> None:
     """The program and a line of stdin, each damaged once and then right, in a box that has just these tools."""
     if shutil.which(shell[0]) is None:
         pytest.skip(f"{shell[0]} is not installed")
-    for tool in (
-        "sleep",
-        "kill",
-        "cat",
-        *{"b": ("cksum", "dd", "base64"), "h": ("cksum", "dd", "od")}.get(tools, ()),
-    ):
-        (tmp_path / tool).symlink_to(shutil.which(tool) or "/")
-    if tools == "p":
-        (tmp_path / "python3").symlink_to(sys.executable)
-    program = framing.program((b"cat",), tools, has_stdin=True)
+    needed = {"b": "dd base64", "h": "dd od", "p": "python3", "c": "cksum", "s": "sha256sum"}
+    for tool in ["sleep", "kill", "cat", *" ".join(needed[letter] for letter in tools).split()]:
+        found = sys.executable if tool == "python3" else shutil.which(tool)
+        (tmp_path / tool).symlink_to(found or "/")
+    program = script.program((b"cat",), tools, has_stdin=True)
     right = framing.program_lines(program, tools)
     stdin = [framing.stdin_line(1, r"da\0377\n", tools), framing.stdin_line(2, "q", tools)]
     sent = [right.replace(b"exec", b"exce", 1), right, stdin[0].replace(b"a", b"b", 1), *stdin, b"ww leave\n"]
-    argv = [shutil.which(shell[0]), *shell[1:], "-c", framing.LOADER, "sh", "n", "ww", framing.LOADER]
+    argv = [shutil.which(shell[0]), *shell[1:], "-c", script.LOADER, "sh", "n", "ww", script.LOADER]
     answer = subprocess.run(
         argv, input=b"".join(sent), capture_output=True, check=True, timeout=30, env={"PATH": str(tmp_path)}
     )
@@ -111,7 +106,7 @@ def test_every_shell_proves_what_it_is_sent(shell: tuple[str, ...], tools: str, 
     assert (frames.acknowledged, frames.asked) == (2, 1)
 
 
-READY = f"@n r b {framing.LOADER}\n".encode()
+READY = f"@n r bc {script.LOADER}\n".encode()
 FRAMES = (
     b"noise\n"
     + READY
@@ -124,7 +119,7 @@ FRAMES = (
 @n k e 4294967295
 @n x 137 137
 @n x 137 137
-""".replace(b"CRC", str(cksum(b"aGk=\n")).encode())
+""".replace(b"CRC", cksum(b"aGk=\n").encode())
 )
 
 
@@ -170,7 +165,7 @@ def test_what_was_handed_on_is_not_held() -> None:
 
 def test_echoed_input_is_no_frame() -> None:
     frames = framing.Frames("abc")
-    frames.feed(b"# " + framing.greeting("abc", "w").replace(b"\n", b"\r\n"))
+    frames.feed(b"# " + script.greeting("abc", "w").replace(b"\n", b"\r\n"))
     assert not frames.tools
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from fwdctl.channel import Channel, Request, Ticket, framing
+from fwdctl.channel import Channel, Request, Ticket, script
 from fwdctl.channel import run as module
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Box:
         return b"\n. " in self.sent
 
 
-READY = f"@N r b {framing.LOADER}\n".encode()
+READY = f"@N r bc {script.LOADER}\n".encode()
 NOTHING = b"@N E o 0\n@N k o 4294967295\n@N E e 0\n@N k e 4294967295\n"
 
 

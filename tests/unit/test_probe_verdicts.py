@@ -39,6 +39,19 @@ def test_an_incomplete_report_is_never_a_verdict(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("tcp bash 124\t\t\t\t\t", "no answer in time"),
+        ("tcp nc 143\t\t\t\t\t", "no answer in time"),
+        ("tcp bash 1\t\t\t\t\t", "exit code 1"),
+        ("tcp bash 124\t\t\t\t\tConnection timed out", "Connection timed out"),
+    ],
+)
+def test_a_tool_that_said_nothing_is_described_in_words(line: str, text: str) -> None:
+    assert sample(line).text == text
+
+
+@pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("http curl 0\t@200 0.0001 0.0 10.0.0.1\tserver65\r\t\t\t", answered("curl", "server65", "HTTP 200")),

@@ -12,7 +12,8 @@ starts with a nonce. Both directions are summed up with CRCs, and nothing counts
 
 Frames, each `@NONCE KIND ...` on a line of its own:
 
-    r TOOLS LOADER      the loader runs; b: cksum and base64, h: cksum and od, p: python3, u: none of them
+    r TOOLS LOADER      the loader runs; b: base64, h: od, each with c: cksum or s: sha256sum; p: python3;
+                        u: none of them
     b                   the program arrived damaged; once more
     s                   the program runs
     o|e SEQ LENGTH TEXT stdout or stderr, encoded
@@ -27,174 +28,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import zlib
 from dataclasses import dataclass, field
+
+from fwdctl.channel.script import ESCAPED, HEXADECIMAL, LOADER, PYTHON, SHA256, TOOLS
 
 FRAME_BYTES = 40
 """Longest message sent: portals and clients saw input beyond 50 characters cut (azure-sdk-for-node#5127)."""
 LINE_CHARS = 1900
 """Longest input line; a terminal in canonical mode takes 4095, and two lines are under way."""
 
-_LOADER = r"""
-n=$1;w=$2;t=u;
-h(){ command -v $1 >/dev/null 2>&1;};
-c(){ cksum;};
-if h cksum&&h dd&&h base64;then t=b;
-elif h cksum&&h dd&&h od;then t=h;
-elif h python3;then t=p;c(){ python3 -c "import sys,zlib;print(zlib.crc32(sys.stdin.buffer.read()))";};fi;
-printf "\n@%s r %s %s\n" $n $t "$3";
-[ $t = u ]&&exit;
-while p=;do while IFS= read -r l||exit;do case $l in .*)break;;esac;p=$p${l#??};done;
-s=$(printf %s "$p"|c);
-[ ". ${s%% *}" = "$l" ]&&break;
-[ "$p" ]&&printf "@%s b\n" $n;
-done;
-eval "$(printf %b "$p")"
-"""
-LOADER = "".join(_LOADER.splitlines())
-"""Tools first, then the program until it is what was sent. A `'` cannot stand in it."""
-
-_BASES = {"b": "base64", "h": "od -An -v -tx1"}
-_SHELL_ENCODER = r"""
-e() {
-  set -f
-  IFS='
-'
-  k=$({
-    i=0
-    while c=$(dd bs=12288 count=1 2>/dev/null | @BASE@); [ -n "$c" ]; do
-      for l in $c; do
-        i=$((i+1))
-        printf '@%s %s %s %s %s\n' "$n" "$1" "$i" "${#l}" "$l" >&3
-        printf '%s\n' "$l"
-      done
-    done
-    printf '@%s E %s %s\n' "$n" "$1" "$i" >&3
-  } | c)
-  printf '@%s k %s %s\n' "$n" "$1" "${k%% *}" >&3
-}
-"""
-
-_PYTHON_ENCODER = r"""
-e() {
-  python3 -c '
-import base64, os, sys, zlib
-n, s = sys.argv[1:]
-i = k = 0
-for c in iter(lambda: os.read(0, 12288), b""):
-    for a in range(0, len(c), 57):
-        l = base64.b64encode(c[a:a + 57]).decode()
-        i += 1
-        k = zlib.crc32(l.encode() + b"\n", k)
-        os.write(3, f"@{n} {s} {i} {len(l)} {l}\n".encode())
-os.write(3, f"@{n} E {s} {i}\n@{n} k {s} {k}\n".encode())
-' "$n" "$1"
-}
-"""
-
-_PROGRAM = r"""
-exec 3>&1
-@ENCODER@
-printf '@%s s\n' "$n"
-g() {
-  m "$1"
-  exec "$@" @STDIN@
-}
-m() {
-  c=127
-  case $1 in
-    */*)
-      [ -f "$1" ] && [ -x "$1" ] && return
-      [ -e "$1" ] && c=126 ;;
-    *)
-      IFS=:
-      for q in $PATH; do [ -f "${q:-.}/$1" ] && [ -x "${q:-.}/$1" ] && return; done ;;
-  esac
-  printf "The box has no program '%s' that can be run.\n" "$1" >&2
-  exit $c
-}
-r() {
-  # The shell's own remarks (`Killed`) are none of the command's output.
-  s=$({ { { (g "$@" 2>&5 3>&- 4>&- 5>&-); printf '%s\n' $? >&4; } 2>/dev/null | e o; } 5>&1 | e e; } 4>&1)
-  printf '@%s x %s %s\n' "$n" "$s" "$s" "$n" "$s" "$s" >&3
-}
-d() {
-  trap '' PIPE TERM HUP
-  i=0
-  while IFS= read -r l; do
-    a=n
-    t=${l#* }
-    case $l in
-      ''|[.p]*) continue ;;
-      "$w leave") exit ;;
-      "$w kill") break ;;
-      "$w ask") ;;
-      *)
-        s=$(printf %s "$t" | c)
-        if [ "${s%% *}" = "${l%% *}" ]; then
-          [ "${t%% *}" = $((i+1)) ] || continue
-          a=a
-          i=$((i+1))
-          case $t in
-            *" q") exec >&- ;;
-            *) printf %b "${t#* d}" 2>/dev/null ;;
-          esac
-        fi ;;
-    esac
-    printf '@%s %s %s %s\n' "$n" $a $i $i >&3
-  done
-  kill -TERM 0
-  sleep 1
-  kill -KILL 0
-}
-d | r "$@"
-"""
-
-
 END_OF_STDIN = "q"
-PYTHON, HEXADECIMAL, NO_TOOLS = "p", "h", "u"
-_SPECIAL = {0x0A: "\\n", 0x5C: "\\\\"}
-_PLAIN = range(0x20, 0x7F)
-_ESCAPED = [_SPECIAL.get(byte) or (chr(byte) if byte in _PLAIN else f"\\0{byte:03o}") for byte in range(256)]
-
-
-def quote(word: bytes) -> bytes:
-    """One shell word, whatever bytes it has (NUL, which no argument can hold, excepted)."""
-    return b"'" + word.replace(b"'", b"'\\''") + b"'"
-
-
-def escape(data: bytes) -> str:
-    r"""Printable ASCII that `printf %b` turns back into the bytes: `\n`, `\0ooo`."""
-    return "".join(_ESCAPED[byte] for byte in data)
-
-
-def program(argv: tuple[bytes, ...], tools: str, *, has_stdin: bool) -> str:
-    """The escaped shell program that runs `argv` (without NUL) and reports in frames.
-
-    Every 40 characters are a message, so a box gets only what suits its tools.
-    """
-    encoder = _PYTHON_ENCODER.strip() if tools == PYTHON else _lean(_SHELL_ENCODER)
-    text = _lean(_PROGRAM).replace("@ENCODER@", encoder.replace("@BASE@", _BASES.get(tools, "")))
-    text = text.replace("@STDIN@", "" if has_stdin else "</dev/null")
-    words = b" ".join(quote(word) for word in argv)
-    return escape(b"set -- " + words + b"\n" + text.encode())
-
-
-def _lean(text: str) -> str:
-    """Shell text without its indentation and comments."""
-    lines = (line.strip() for line in text.splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("#"))
-
-
-def greeting(nonce: str, word: str) -> bytes:
-    """First line: quieten the terminal, then run the loader.
-
-    Neither `!` (history) nor a tab (completion) may stand in it, because an interactive bash reads it.
-    The nonce is never behind an `@` in it, so that its echo is no frame.
-    """
-    return (
-        f' stty raw -echo 2>/dev/null;l=\'{LOADER}\';exec /bin/sh -c "$l" sh {nonce} {word} "$l"\n'.encode()
-    )
 
 
 def program_lines(text: str, tools: str) -> bytes:
@@ -214,10 +59,10 @@ def stdin_contents(data: bytes) -> list[str]:
     """Data in lines that the box decodes and passes on to the command."""
     contents, content = [], "d"
     for byte in data:
-        if len(content) + len(_ESCAPED[byte]) > LINE_CHARS:
+        if len(content) + len(ESCAPED[byte]) > LINE_CHARS:
             contents.append(content)
             content = "d"
-        content += _ESCAPED[byte]
+        content += ESCAPED[byte]
     return [*contents, content]
 
 
@@ -230,30 +75,35 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Checksum:
-    """A CRC as it runs: POSIX `cksum`, or zlib's own where the box has python3 in its place.
+    """A checksum as it runs, by what the box has: POSIX `cksum`, SHA-256, or with python3 zlib's CRC.
 
     The first is zlib's with the bits of every byte, and of the result, mirrored.
     """
 
     def __init__(self, tools: str) -> None:
         self._plain = tools == PYTHON
+        self._sha256 = hashlib.sha256() if tools.endswith(SHA256) else None
         self._crc = 0 if self._plain else 0xFFFFFFFF
         self._size = 0
 
     def add(self, data: bytes) -> None:
+        if self._sha256 is not None:
+            self._sha256.update(data)
         self._crc = zlib.crc32(data if self._plain else data.translate(_REVERSED), self._crc)
         self._size += len(data)
 
     @property
-    def value(self) -> int:
-        """Of all bytes so far; `cksum` sums up their number behind them."""
+    def value(self) -> str:
+        """Of all bytes so far, as the box prints it; `cksum` sums up their number behind them."""
+        if self._sha256 is not None:
+            return self._sha256.hexdigest()
         if self._plain:
-            return self._crc
+            return str(self._crc)
         tail = self._size.to_bytes((self._size.bit_length() + 7) // 8, "little")
-        return int(f"{zlib.crc32(tail.translate(_REVERSED), self._crc):032b}"[::-1], 2)
+        return str(int(f"{zlib.crc32(tail.translate(_REVERSED), self._crc):032b}"[::-1], 2))
 
 
-def checksum(data: bytes, tools: str) -> int:
+def checksum(data: bytes, tools: str) -> str:
     """Of data that is there as a whole."""
     running = Checksum(tools)
     running.add(data)
@@ -284,7 +134,7 @@ class Stream:
             raise DamagedError(f"line {self.count + 1} is missing or incomplete")
         self.count += 1
         try:
-            hexadecimal = self.tools == HEXADECIMAL
+            hexadecimal = self.tools.startswith(HEXADECIMAL)
             data = bytes.fromhex(text) if hexadecimal else base64.b64decode(text, validate=True)
         except (ValueError, binascii.Error) as error:
             raise DamagedError(f"line {self.count} is not decodable") from error
@@ -299,7 +149,7 @@ class Stream:
 
     def check(self, crc: str) -> None:
         """Compare with the box's CRC."""
-        if crc != str(self.checksum.value):
+        if crc != self.checksum.value:
             raise DamagedError("the checksum differs")
         self.checked = True
 
@@ -377,7 +227,7 @@ class Frames:
             raise DamagedError(f"frame {kind!r} is unknown")
 
     def _listens(self, tools: str, loader: str = "") -> None:
-        if loader != LOADER or tools not in {*_BASES, PYTHON, NO_TOOLS}:
+        if loader != LOADER or tools not in TOOLS:
             raise DamagedError("the first line is not what was sent")
         self.tools = tools
         self._streams = {"o": Stream(tools), "e": Stream(tools)}

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from fwdctl.channel import framing
+from fwdctl.channel import framing, script
 from fwdctl.channel.socket import ClosedError, Socket, Ticket
 from fwdctl.errors import ExitCode, FwdctlError
 
@@ -183,13 +183,13 @@ class _Conversation:
         """Greet and send the program; an outcome where it did not start."""
         frames = self._frames
         self._until(lambda: self._heard, PROMPT_WAIT)
-        self._send(framing.greeting(frames.nonce, self._word))
+        self._send(script.greeting(frames.nonce, self._word))
         if not self._until(lambda: bool(frames.tools), ANSWER_WAIT):
             return self._outcome("not_started", "the shell in the container does not answer")
-        if frames.tools == framing.NO_TOOLS:
-            text = "the container has neither python3 nor cksum with dd and base64 or od"
+        if frames.tools == script.NO_TOOLS:
+            text = "the container has neither python3, nor cksum or sha256sum with dd and base64 or od"
             return self._outcome("unsupported", text)
-        program = framing.program(self._argv, frames.tools, has_stdin=has_stdin)
+        program = script.program(self._argv, frames.tools, has_stdin=has_stdin)
         self._may_run = True
         for times in range(MOST_TIMES):
             self._send(framing.program_lines(program, frames.tools))

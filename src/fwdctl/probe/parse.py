@@ -92,7 +92,7 @@ def sample(rest: str) -> Sample:
         connected, alive, seen = True, True, text
     if connected and alive:
         return Sample(tool, connected, alive, server, seen=seen, location=location)
-    text = text or ("" if kind in {"http", "https"} else seen) or f"{tool} ended with {status}"
+    text = text or ("" if kind in {"http", "https"} else seen) or _silent(status)
     failure = _failure(status, text, code)
     if failure == "status":
         text = f"HTTP status {code}"
@@ -116,6 +116,12 @@ def _numbers(measured: str) -> tuple[int, float, float]:
         return int(words[0]), float(words[1]) or float(peer), float(words[2])
     # wget prints the status line: `1.1 200 OK`
     return (int(words[1]) if len(words) > 1 and words[1].isdigit() else 0), 0.0, 0.0
+
+
+def _silent(status: int) -> str:
+    """What became of a tool that said nothing."""
+    killed = status in {TIMEOUT_KILLED, BUSYBOX_KILLED}
+    return "no answer in time" if killed else f"exit code {status}"
 
 
 def _failure(status: int, text: str, code: int) -> str:
