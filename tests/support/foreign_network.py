@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 OTHER = "22222222-2222-2222-2222-222222222222"
 LISTED = {
-    "Microsoft.Network": ("privateLinkServices", "privateEndpoints", "loadBalancers", "privateDnsZones"),
+    "Microsoft.Network": (
+        *("privateLinkServices", "privateEndpoints", "loadBalancers"),
+        *("privateDnsZones", "networkInterfaces", "virtualNetworks", "networkSecurityGroups"),
+    ),
     "Microsoft.ContainerInstance": ("containerGroups",),
 }
 

@@ -295,6 +295,21 @@ def test_a_box_belongs_to_its_network_without_an_endpoint() -> None:
     }
 
 
+def test_the_name_of_a_machine_is_not_that_of_a_lost_endpoint() -> None:
+    foreign = Foreign()
+    hub(foreign)
+    network = foreign.network("vnet-corp", "192.168.42.0/24")
+    foreign.box(network, "tools-corp")
+    foreign.zone("corp.example", network, {"server65": "192.168.42.65"})
+    foreign.put(
+        identity("networkInterfaces", "nic-server65"),
+        ipConfigurations=[{"properties": {"privateIPAddress": "192.168.42.65"}}],
+    )
+    assert paths(found(foreign), "spoke") == {
+        "vnet-corp/web": "network vnet-corp has no private endpoint to a link service"
+    }
+
+
 def test_a_name_that_leads_to_the_endpoint_of_another_network() -> None:
     foreign = Foreign()
     spoke(foreign, hub(foreign))
@@ -350,10 +365,10 @@ def test_one_box_in_the_network_of_hub_and_endpoint() -> None:
 @pytest.mark.parametrize(
     ("which", "code", "message"),
     [
-        ("hub", "no_jump_box", "There is no jump box in the hub's network (resource group 'rg-dev')."),
-        ("spoke", "no_jump_box", "There is no jump box in a spoke's network (resource group 'rg-dev')."),
-        ("all", "no_jump_box", "There is no jump box in any network (resource group 'rg-dev')."),
-        ("vnet-spoke", "no_jump_box", "There is no jump box in the network of spoke 'vnet-spoke' (resource"),
+        ("hub", "no_jump_box", "No jump box of the hub was found in resource group 'rg-dev'."),
+        ("spoke", "no_jump_box", "No jump box of a spoke was found in resource group 'rg-dev'."),
+        ("all", "no_jump_box", "No jump box was found in resource group 'rg-dev'."),
+        ("vnet-spoke", "no_jump_box", "No jump box of spoke 'vnet-spoke' was found in resource group"),
         ("vnet-x", "unknown_box", "There is no jump box 'vnet-x'."),
     ],
 )

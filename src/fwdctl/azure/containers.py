@@ -44,7 +44,16 @@ class Containers:
 
     def __init__(self, clients: Clients, resource_group: str) -> None:
         self.resource_group = resource_group
+        self._clients = clients
         self._client = clients.container_instances
+        self._elsewhere: dict[tuple[str, str], Containers] = {}
+
+    def at(self, resource_group: str, subscription_id: str) -> Containers:
+        """Those of another place; these where no resource group is named."""
+        place = (resource_group, subscription_id)
+        if resource_group and place not in self._elsewhere:
+            self._elsewhere[place] = Containers(self._clients.of(subscription_id), resource_group)
+        return self._elsewhere.get(place, self)
 
     def get(self, name: str) -> Group:
         """One group.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fwdctl.azure.documents import same
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError
 
@@ -28,6 +29,13 @@ class Networks:
     def __init__(self, clients: Clients, resource_group: str) -> None:
         self._clients = clients
         self._group = resource_group
+
+    def at(self, subscription_id: str, resource_group: str) -> Networks:
+        """Those of another place; these where it is the same or not named."""
+        own = (self._clients.subscription_id, self._group)
+        if not resource_group or (same(subscription_id, own[0]) and same(resource_group, own[1])):
+            return self
+        return Networks(self._clients.of(subscription_id), resource_group)
 
     def load_balancers(self) -> list[Document]:
         return _documents(self._clients.networks.load_balancers.list(self._group))

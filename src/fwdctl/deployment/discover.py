@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import ancestor, entries, name_of, place_of, same, value
+from fwdctl.azure.documents import addresses_of, ancestor, entries, name_of, place_of, same, value
 from fwdctl.deployment import ports
 from fwdctl.deployment.survey import Machine, Name, Survey, key, network_of, side_by_side
 from fwdctl.deployment.topology import RESERVED, Box, Deployment, Forward, Hub, Spoke
@@ -231,8 +231,9 @@ class Boxes:
     def lonely(self, networks: Iterable[str]) -> list[Machine]:
         """Boxes of the home group in networks that are neither a hub's nor among some others."""
         met = self.hubs | {key(network) for network in networks}
+        hubs = [self.machines.get(network) for network in self.hubs]
         found = [machine for machine in self.machines.values() if self._survey.is_home(machine.place)]
-        return [machine for machine in found if machine.network not in met]
+        return [machine for machine in found if machine.network not in met and machine not in hubs]
 
 
 def unique(wanted: Mapping[str, str]) -> dict[str, str]:
@@ -351,7 +352,9 @@ def _without_endpoint(
                 found = _spoke(endpoint, boxes, [])
                 return index, replace(found, name=title, box=box, host_name=name.host, zone=name.zone)
     spaces = value(survey.document(machine.network_id)[0], "addressSpace", "addressPrefixes") or ()
-    lost = [n for n in own if any(ip_address(n.address) in ip_network(space) for space in spaces)]
+    near = [n for n in own if any(ip_address(n.address) in ip_network(space) for space in spaces)]
+    held = {a for i in survey.networks.network_interfaces() for a in addresses_of(i)} if near else set()
+    lost = [name for name in near if name.address not in held]
     if len(chains) == 1 and len(lost) == 1:
         return 0, Spoke(title, box, host_name=lost[0].host, zone=lost[0].zone)
     return 0, Spoke(title, box, unknown=f"network {title} has no private endpoint to a link service")

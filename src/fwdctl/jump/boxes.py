@@ -26,6 +26,8 @@ SETTLING = 10.0
 STOP_PATIENCE = 20.0
 """Seconds to go on asking for a stop while the service says that the box is between two states."""
 NOT_NOW = 409
+WHOSE = {"hub": " of the hub", "spoke": " of a spoke", "all": ""}
+"""Whose box is missing, by the word for those that were asked for."""
 LONGEST_PAUSE = 2.0
 """Seconds between two looks at a box that starts."""
 TICK = 0.5
@@ -90,21 +92,20 @@ def select(deployment: Deployment, which: str) -> tuple[Box, ...]:
 
 
 def _no_box(deployment: Deployment, which: str) -> FwdctlError:
-    whose = {"hub": "the hub's network", "spoke": "a spoke's network", "all": "any network"}
+    whose = WHOSE.get(which, f" of spoke '{which}'")
     return FwdctlError(
         "no_jump_box",
-        f"There is no jump box in {whose.get(which, f'the network of spoke {which!r}')} "
-        f"(resource group '{deployment.resource_group}').",
+        f"No jump box{whose} was found in resource group '{deployment.resource_group}'.",
         "Run `azd provision --no-state`."
         if deployment.by_azd
-        else "Run a container group in a subnet of that network, or check the resource group.",
+        else "Run a container group in a subnet of its network, or check the resource group.",
         exit_code=ExitCode.NOT_FOUND,
     )
 
 
 def containers_of(clients: Clients, deployment: Deployment, box: Box) -> Containers:
     """The container groups among which a box is."""
-    return Containers(clients.of(box.subscription_id), box.resource_group or deployment.resource_group)
+    return Containers(clients, deployment.resource_group).at(box.resource_group, box.subscription_id)
 
 
 def select_one(deployment: Deployment, which: str) -> Box:

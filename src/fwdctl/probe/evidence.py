@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fwdctl.azure.containers import Containers
-from fwdctl.azure.documents import Document, addresses_of, entries, network_of, same, value
+from fwdctl.azure.documents import Document, addresses_of, entries, network_of, place_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.errors import FwdctlError
-from fwdctl.jump.boxes import containers_of
 from fwdctl.probe import agents
 from fwdctl.probe.plan import forwarder_paths, target_paths
 
@@ -72,12 +71,16 @@ class Evidence:
     def of(cls, boxes: BoxClient, clients: Clients, deployment: Deployment) -> Evidence:
         hub = deployment.hub
         group = hub.resource_group or deployment.resource_group
-        containers = (
-            containers_of(clients, deployment, hub.box)
-            if hub.box
-            else Containers(clients, deployment.resource_group)
-        )
-        return cls(boxes, Networks(clients.of(hub.subscription_id), group), containers, deployment)
+        networks = Networks(clients.of(hub.subscription_id), group)
+        return cls(boxes, networks, Containers(clients, deployment.resource_group), deployment)
+
+    def of_spoke(self, spoke: Spoke) -> Evidence:
+        """What may be asked where a spoke is: in the resource group of its endpoint."""
+        subscription, group = place_of(spoke.endpoint_id)
+        networks = self.networks.at(subscription, group) if group else self.networks
+        if networks is self.networks:
+            return self
+        return replace(self, networks=networks, deployment=replace(self.deployment, resource_group=group))
 
     def note(self, results: Sequence[PathResult]) -> None:
         """Keep the direct tests of targets among the results of this probe."""
@@ -92,15 +95,19 @@ class Evidence:
 
     def rule(self, forward: Forward) -> Document | None:
         """The load balancing rule that takes a forward's port at its frontend."""
-        balancer, address = self.balancer(), forward.address or self.deployment.hub.address
-        frontends = entries(balancer, "frontendIPConfigurations")
-        own = [f.get("id") for f in frontends if value(f, "privateIPAddress") == address]
-        for rule in entries(balancer, "loadBalancingRules"):
+        frontends = self._frontends(forward.address)
+        for rule in entries(self.balancer(), "loadBalancingRules"):
             frontend = value(rule, "frontendIPConfiguration", "id")
-            is_own = not own or any(same(frontend, each) for each in own)
+            is_own = not frontends or any(same(frontend, each.get("id")) for each in frontends)
             if is_own and value(rule, "frontendPort") in {forward.port, 0} and not _is_udp(rule):
                 return rule
         return None
+
+    def _frontends(self, address: str = "") -> list[Document]:
+        """The load balancer's frontends with an address: a forward's own, or the hub's."""
+        wanted = address or self.deployment.hub.address
+        frontends = entries(self.balancer(), "frontendIPConfigurations")
+        return [each for each in frontends if value(each, "privateIPAddress") == wanted]
 
     def health(self, forward: Forward) -> list[dict[str, Any]]:
         """What the platform's probes say of each forwarder; empty where the rule has no probe."""
@@ -142,18 +149,20 @@ class Evidence:
 
     def hub_network(self) -> Document | None:
         """The network that the load balancer stands in; None where Azure does not show it."""
-        subnet = value(self.balancer(), "frontendIPConfigurations", 0, "properties", "subnet", "id")
+        frontends = [*self._frontends(), *entries(self.balancer(), "frontendIPConfigurations")]
+        subnet = next(filter(None, (value(each, "subnet", "id") for each in frontends)), "")
         return self.resource(network_of(subnet)) or None
 
     def endpoint(self, spoke: Spoke) -> Document | None:
         """A spoke's private endpoint as it is now; None where there is none any more."""
-        return self.read(self._endpoint, spoke.endpoint)
+        return self.read(self._endpoint, spoke.endpoint_id or spoke.endpoint)
 
     def _endpoint(self, name: str) -> Document | None:
+        """By name, or by id where it was read from ARM: it may be in any resource group."""
         try:
-            return self.networks.private_endpoint(name)
+            return self.networks.resource(name) if "/" in name else self.networks.private_endpoint(name)
         except FwdctlError as error:
-            if error.code != "resource_not_found":
+            if error.code not in {"resource_not_found", "resource_group_not_found"}:
                 raise
             return None
 
@@ -192,7 +201,12 @@ class Evidence:
     # -- from the hub's jump box
 
     def group(self, box: Box) -> Group:
-        return self.read(self.containers.get, box.group)
+        return self.read(self.containers_of(box).get, box.group)
+
+    def containers_of(self, box: Box) -> Containers:
+        """The container groups among which a box is."""
+        elsewhere = box.resource_group, box.subscription_id
+        return self.containers.at(*elsewhere) if box.resource_group else self.containers
 
     def hub_group(self) -> Group | None:
         box = self.deployment.hub.box

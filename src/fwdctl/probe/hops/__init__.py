@@ -79,6 +79,9 @@ def _broken(evidence: Evidence, result: PathResult) -> Broken:
 def _end_of_evidence(evidence: Evidence, result: PathResult) -> Broken:
     """What is said where no hop is shown to be broken."""
     forward = result.path.forward
+    if not forward.targets and evidence.running_hub() is not None:
+        why = "endpoint and load balancer look right, and what is behind the forwarders is not written down"
+        return _unexplained(evidence, result, why, fwdctl(evidence.deployment, "jump", "shell", "hub"))
     if not evidence.targets(forward):
         return _unexplained(
             evidence,

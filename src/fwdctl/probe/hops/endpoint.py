@@ -56,10 +56,16 @@ def _stale(evidence: Evidence, spoke: Spoke, address: str) -> Broken:
 
 def missing(evidence: Evidence, result: PathResult) -> Broken | None:
     """An endpoint that is not there any more."""
-    spoke = result.path.spoke
-    if spoke is None or not spoke.endpoint or evidence.endpoint(spoke) is not None:
+    spoke, service = result.path.spoke, evidence.deployment.hub.link_service
+    if spoke is None or (spoke.endpoint and evidence.endpoint(spoke) is not None):
         return None
-    text = f"private endpoint {spoke.endpoint} does not exist"
+    if not spoke.endpoint and (evidence.deployment.described or not service):
+        return None  # nobody says that there should be one
+    text = (
+        f"private endpoint {spoke.endpoint} does not exist"
+        if spoke.endpoint
+        else f"no private endpoint in network {spoke.name} is connected to link service {service}"
+    )
     return Broken("endpoint", "PE_MISSING", text, provision(evidence.deployment))
 
 
@@ -90,7 +96,7 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
 
 def _anew(evidence: Evidence, document: Document, connection: Document, spoke: Spoke) -> str:
     """Commands that make an endpoint again, with the address that it has."""
-    where = ("-g", evidence.deployment.resource_group, "-n", spoke.endpoint)
+    where = ("-g", evidence.of_spoke(spoke).deployment.resource_group, "-n", spoke.endpoint)
     manual = entries(document, "manualPrivateLinkServiceConnections")
     create = az(
         *("network", "private-endpoint", "create", *where),

@@ -42,7 +42,7 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     spoke = result.path.spoke
     if spoke is None or result.failed_check != "name":
         return None
-    found = _cause(evidence, result, spoke)
+    found = _cause(evidence.of_spoke(spoke), result, spoke)
     return replace(found, evidence=f"{found.evidence}; {BEHIND}")
 
 
@@ -50,6 +50,8 @@ def _cause(evidence: Evidence, result: PathResult, spoke: Spoke) -> Broken:
     group = evidence.deployment.resource_group
     wanted = spoke.zone or spoke.host_name.partition(".")[2]
     zones = [_Zone.of(each, group) for each in evidence.read(evidence.networks.zones)]
+    if not any(same(each.name, wanted) for each in zones):
+        zones = [_Zone.of(each, group) for each in evidence.read(evidence.networks.all_zones)]
     zone = next((each for each in zones if same(each.name, wanted)), None)
     if zone is None:
         create = az("network", "private-dns", "zone", "create", "-g", group, "-n", wanted)
