@@ -34,6 +34,7 @@ var baseRules = [
   {
     name: 'allow-probes'
     properties: {
+      // On every port: the load balancer and the agents do not learn of another health port at the same moment.
       description: 'Health probes of the load balancer, answered by the forwarder agent.'
       priority: 100
       direction: 'Inbound'
@@ -42,7 +43,7 @@ var baseRules = [
       sourceAddressPrefix: 'AzureLoadBalancer'
       sourcePortRange: '*'
       destinationAddressPrefix: hub.sharedSubnetPrefix
-      destinationPortRange: string(healthPort)
+      destinationPortRange: '*'
     }
   }
   {

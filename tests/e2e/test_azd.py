@@ -39,7 +39,8 @@ def test_the_whole_life(project: Project) -> None:
     assert "skip" in (again.stdout + again.stderr).lower() or "no changes" in again.stdout.lower()
 
     port = 8001
-    forwards = json.loads(values["FWD_TOPOLOGY"])["forwards"]
+    [web] = json.loads(values["FWD_TOPOLOGY"])["forwards"]
+    forwards = [{name: value for name, value in web.items() if value}]
     added = {**forwards[0], "name": "second", "port": port}
     project.edit_parameters("forwards", [*forwards, added])
     project.azd("provision", "--preview", "--no-prompt")

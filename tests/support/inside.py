@@ -26,7 +26,7 @@ def run_inside(scenario: Scenario, *, seconds: float = 60) -> None:
     directory = Path(tempfile.mkdtemp(prefix="fwdlab-test-"))
     try:
         done = subprocess.run(
-            [sys.executable, __file__, str(file), scenario.__name__, str(directory)],
+            [sys.executable, "-P", __file__, str(file), scenario.__name__, str(directory)],
             capture_output=True,
             text=True,
             timeout=seconds,

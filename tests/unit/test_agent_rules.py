@@ -145,7 +145,12 @@ def test_one_live_target_gets_all_and_none_gets_no_rule(balance: str) -> None:
 def test_only_the_inbound_subnets_reach_a_forwarded_port() -> None:
     planned = plan()
     local = "-p tcp -m addrtype --dst-type LOCAL -m tcp --dport 8000 -j FWDCTL-8000"
-    assert planned["nat"]["FWDCTL-PRE"] == [
+    probes, *forwarded = planned["nat"]["FWDCTL-PRE"]
+    # Wherever the load balancer's probes go to, they come to the agent: it may know another health port.
+    assert probes == (
+        "-A FWDCTL-PRE -s 168.63.129.16/32 -p tcp -m addrtype --dst-type LOCAL -j REDIRECT --to-ports 18099"
+    )
+    assert forwarded == [
         f"-A FWDCTL-PRE -s 10.0.1.0/26 {local}",
         f"-A FWDCTL-PRE -s 10.0.1.64/26 {local}",
     ]

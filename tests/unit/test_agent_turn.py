@@ -306,7 +306,7 @@ def test_draining_refuses_the_load_balancer_and_keeps_the_rules(world: World) ->
     assert world.status()["draining"] is True
 
 
-def test_both_health_ports_are_answered_while_the_old_one_is_probed(
+def test_an_earlier_health_port_is_answered_while_somebody_asks_there(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.give()
@@ -314,8 +314,16 @@ def test_both_health_ports_are_answered_while_the_old_one_is_probed(
     world.give(hash="second", healthPort=18100)
     world.turn()
     assert set(world.agent.ports()) == {18099, 18100}
-    monkeypatch.setattr(agent, "OLD_PORT_SECONDS", 0.0)
-    world.agent.answer("/forward/web/8000", "10.0.1.7", 18099)  # no probe of the load balancer
+    monkeypatch.setattr(agent, "OLD_PORT_SECONDS", 0.3)
+    deadline = time.monotonic() + 0.6
+    while time.monotonic() < deadline:
+        world.agent.answer(
+            "/live", 18099
+        )  # as the health extension does, which learns of a port by a reimage
+        world.turn()
+        assert set(world.agent.ports()) == {18099, 18100}
+        time.sleep(0.02)
+    time.sleep(0.4)
     world.turn()
     assert world.agent.ports() == [18100]
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from configuration import USER_DATA, Config, Forward, parse_text, read, remember
 from health import HealthServer
-from rules import JUMPS, PROBE_SOURCE, SYS, Kernel, plan_rules, target_rules
+from rules import JUMPS, SYS, Kernel, plan_rules, target_rules
 from targets import CHECK_SECONDS, Target, Targets, log
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ LOOP_SECONDS = 0.5  # between two looks at the kernel's rules
 OLDEST_SIGHT = 1.0  # seconds: what an answer to the load balancer may rest on
 STUCK_SECONDS = 60.0
 FIRST_CHECKS_SECONDS = CHECK_SECONDS + 0.5  # for the first checks of new targets, before the rules change
-OLD_PORT_SECONDS = 60.0  # an earlier health port is answered until it has not been probed for so long
+OLD_PORT_SECONDS = 60.0  # an earlier health port is answered until nobody has asked there for so long
 LAST_GOOD = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/fwdctl")) / "last-good.json"
 
 
@@ -56,7 +56,7 @@ class Agent:
         self._text = ""
         self._next_read = 0.0
         self._started = self._last_turn = time.monotonic()
-        self._health_ports: dict[int, float] = {}  # when each was last probed
+        self._health_ports: dict[int, float] = {}  # when each was last asked
         self._planned: Plan = {}
         self._written: list[str] = []
         self._served: dict[int, list[str]] = {}  # by port
@@ -137,11 +137,11 @@ class Agent:
         self.refused = why
 
     def _forget_old_ports(self, config: Config) -> None:
-        """An earlier health port is answered while the load balancer still probes it."""
+        """An earlier health port is answered while somebody asks: the health extension, until a reimage."""
         now = time.monotonic()
         self._health_ports.setdefault(config.health_port, now)
-        for port, probed in list(self._health_ports.items()):
-            if port != config.health_port and now - probed > OLD_PORT_SECONDS:
+        for port, asked in list(self._health_ports.items()):
+            if port != config.health_port and now - asked > OLD_PORT_SECONDS:
                 del self._health_ports[port]
 
     # -- the kernel
@@ -184,12 +184,12 @@ class Agent:
     # -- answers
 
     def ports(self) -> Collection[int]:
-        """Where the health server listens: the configured port, and an earlier one while it is probed."""
+        """Where the health server listens: the configured port, and an earlier one while somebody asks."""
         return list(self._health_ports)
 
-    def answer(self, path: str, source: str = "", port: int = 0) -> tuple[int, dict[str, Any] | str]:
-        """HTTP status and body of a path; a probe of the load balancer is remembered."""
-        if source == PROBE_SOURCE and port in self._health_ports:
+    def answer(self, path: str, port: int = 0) -> tuple[int, dict[str, Any] | str]:
+        """HTTP status and body of a path; that somebody asked at a port is remembered."""
+        if port in self._health_ports:
             self._health_ports[port] = time.monotonic()
         live = time.monotonic() - self._last_turn < STUCK_SECONDS
         if path == "/live":

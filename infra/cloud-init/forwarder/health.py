@@ -25,8 +25,8 @@ class Answers(Protocol):
     def ports(self) -> Collection[int]:
         """Where to listen."""
 
-    def answer(self, path: str, source: str, port: int) -> tuple[int, dict[str, Any] | str]:
-        """HTTP status and body of a path, for a client's address and the port that it came to."""
+    def answer(self, path: str, port: int) -> tuple[int, dict[str, Any] | str]:
+        """HTTP status and body of a path, for the port that a client came to."""
 
 
 class HealthServer:
@@ -74,19 +74,19 @@ class HealthServer:
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
         path = request.split(b" ", 2)[1].decode("ascii", "replace")
-        source, port = writer.get_extra_info("peername")[0], writer.get_extra_info("sockname")[1]
+        port = writer.get_extra_info("sockname")[1]
         loop = asyncio.get_running_loop()
-        status, body = await loop.run_in_executor(None, self._answer, path, source, port)
+        status, body = await loop.run_in_executor(None, self._answer, path, port)
         kind = "application/json" if body.startswith("{") else "text/plain; version=0.0.4"
         head = f"HTTP/1.0 {status} -\r\nContent-Type: {kind}\r\nContent-Length: {len(body.encode())}\r\n\r\n"
         writer.write((head + body).encode())
         await writer.drain()
 
-    def _answer(self, path: str, source: str, port: int) -> tuple[int, str]:
+    def _answer(self, path: str, port: int) -> tuple[int, str]:
         """As the agent says; what it cannot find out is a 500 with the reason."""
         document: dict[str, Any] | str
         try:
-            status, document = self._answers.answer(path, source, port)
+            status, document = self._answers.answer(path, port)
         except (OSError, subprocess.SubprocessError) as error:
             status, document = 500, {"error": str(error)}
         return status, document if isinstance(document, str) else json.dumps(document) + "\n"

@@ -69,13 +69,17 @@ def plan_rules(
         config: what to forward.
         addresses: all ADDRESS:PORT of a forward, by its name.
         live: those that may get new connections.
-        health_ports: the present one, and earlier ones that are still probed.
+        health_ports: the present one, and earlier ones that somebody still asks.
     """
     own = {forward.name: addresses.get(forward.name, []) for forward in config.forwards}
     pairs = [target_rules(forward, address) for forward in config.forwards for address in own[forward.name]]
     local = "-p tcp -m addrtype --dst-type LOCAL -m tcp --dport"
     nat = {f"FWDCTL-{f.port}": balance_rules(f, own[f.name], live[f.name]) for f in config.forwards}
-    nat["FWDCTL-PRE"] = [
+    # The load balancer learns of another health port before the agent does, or after: its probes come to the
+    # agent whatever port they go to. Nothing else connects from that address.
+    probes = f"-s {PROBE_SOURCE}/32 -p tcp -m addrtype --dst-type LOCAL -j REDIRECT"
+    nat["FWDCTL-PRE"] = [f"-A FWDCTL-PRE {probes} --to-ports {config.health_port}"]
+    nat["FWDCTL-PRE"] += [
         f"-A FWDCTL-PRE -s {prefix} {local} {forward.port} -j FWDCTL-{forward.port}"
         for forward in config.forwards
         for prefix in config.inbound
