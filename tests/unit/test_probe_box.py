@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 from dataclasses import replace
@@ -13,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdctl.deployment import Forward
-from fwdctl.output import Progress
 from fwdctl.probe.model import Path
-from fwdctl.runtime import Runtime
 from support.check_servers import OK, greets, replies, secured, serving
 from support.local_box import LocalBox, install, program
 from support.probe_paths import BOX, PATH, WEB
@@ -317,15 +314,14 @@ def test_a_path_that_stays_broken_says_how_often_it_was_asked(web: int, closed: 
     well, gone = box.test([path("http", web), path("http", closed)], SECONDS, 1)
     assert (gone.verdict, gone.data()["asked"], well.data()["asked"]) == ("fail", 2, 1)
     assert gone.reason.endswith("(asked twice)")
-    assert box.execs == 2
+    assert len(box.steps) == 2
 
 
-def test_progress_says_what_is_tested_from_where(web: int, closed: int, tmp_path: Any) -> None:
+def test_each_exec_says_what_is_tested_from_where(web: int, closed: int, tmp_path: Any) -> None:
     install(tmp_path, "curl")
-    said = io.StringIO()
-    progress = Progress(Runtime(environ={}, cwd=tmp_path, stderr=said))
-    LocalBox(tmp_path).test([path("http", web), path("http", closed)], SECONDS, 1, progress)
-    assert said.getvalue().splitlines() == [
-        f"Testing http/{web}, http/{closed} from spoke (ci-spoke) ...",
-        f"Testing once more: http/{closed} from spoke (ci-spoke) ...",
+    box = LocalBox(tmp_path)
+    box.test([path("http", web), path("http", closed)], SECONDS, 1)
+    assert box.steps == [
+        f"Testing http/{web}, http/{closed} from spoke (ci-spoke)",
+        f"Testing once more: http/{closed} from spoke (ci-spoke)",
     ]
