@@ -13,7 +13,8 @@ import pytest
 
 from fwdctl.deployment import Forward
 from fwdctl.probe.model import Path
-from support.check_servers import OK, greets, replies, secured, serving
+from fwdctl.probe.talk import opening
+from support.check_servers import OK, greets, replies, secured, serving, wants_name
 from support.local_box import LocalBox, install, program
 from support.probe_paths import BOX, PATH, WEB
 
@@ -117,6 +118,33 @@ def test_what_a_server_says_is_told(tools: str, tmp_path: Any) -> None:
         (result,) = run(tmp_path, tools, path("banner", port))
     assert result.verdict == "pass"
     assert "'SSH-2.0-OpenSSH_9.6'" in result.reason
+
+
+@pytest.mark.parametrize("tools", ["bash od dd timeout", "busybox", "python3", "openssl timeout"])
+def test_what_a_server_wants_of_tls_is_told(tools: str, tmp_path: Any) -> None:
+    with serving(secured(b"", wants_name)) as port:
+        plain = path("tls", port)
+        named = replace(plain, forward=replace(plain.forward, server_name="shop.example"))
+        refused, greeted = run(tmp_path, tools, plain, named)
+    assert (refused.verdict, greeted.verdict) == ("pass", "pass")
+    assert "unrecognized name" in refused.reason
+    assert greeted.reason.endswith("a TLS handshake)" if "openssl" in tools else "a TLS ServerHello)")
+
+
+def test_a_spokes_path_asks_tls_for_the_name_that_clients_use() -> None:
+    forward = Forward("f", 443, check="tls")
+    spoke = Path("s", "spoke", BOX, forward, "server.corp.internal", 443, "10.1.17.4")
+    assert spoke.sni == "server.corp.internal"
+    assert b"server.corp.internal" in opening("tls", spoke.sni)
+    assert replace(spoke, forward=replace(forward, server_name="shop.example")).sni == "shop.example"
+    assert replace(spoke, host="10.1.17.4").sni == ""
+
+
+@pytest.mark.parametrize("tools", ["curl", "bash timeout", "python3", "busybox"])
+def test_check_none_connects_at_least(web: int, closed: int, tools: str, tmp_path: Any) -> None:
+    well, gone = run(tmp_path, tools, path("none", web), path("none", closed))
+    assert [(f.check, f.verdict) for f in well.findings] == [("tcp", "pass"), ("protocol", "skip")]
+    assert (gone.verdict, gone.failed_check) == ("fail", "tcp")
 
 
 @pytest.mark.parametrize("tools", ["getent", "python3", "python3 getent timeout"])

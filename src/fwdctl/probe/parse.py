@@ -86,7 +86,10 @@ def sample(rest: str) -> Sample:
     elif kind in {"tcp", "tcp-only"}:
         alive, seen = connected, ""
     elif tool in {"curl", "openssl"}:
-        alive, seen = secured > 0 or (tool == "openssl" and status == 0), "a TLS handshake"
+        alive, seen = (
+            secured > 0 or (tool == "openssl" and (status == 0 or "Verification" in text)),
+            "a TLS handshake",
+        )
     else:
         alive, seen = heard(kind, bytes.fromhex(raw)) if raw or status == 0 else (False, "")
     if kind in {"https", "tls"} and not alive and _FROM_TLS.search(text):
