@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.status import Status
+    from rich.text import Text
 
     from fwdctl.runtime import Runtime
 
@@ -118,8 +120,8 @@ def _print_envelope(runtime: Runtime, command: str, result: Result) -> None:
         "data": result.data,
         "errors": errors,
     }
-    # ASCII, so that no terminal or pipe encoding can refuse it.
-    runtime.stdout.write(json.dumps(envelope, indent=2) + "\n")
+    # ASCII, so that no terminal or pipe encoding can refuse it; of the control characters JSON leaves DEL.
+    runtime.stdout.write(json.dumps(envelope, indent=2).replace("\x7f", "\\u007f") + "\n")
 
 
 def _junit_error(command: str, error: FwdctlError) -> str:
@@ -143,8 +145,8 @@ def xml_document(root: Element) -> str:
 
 
 def xml_text(text: str) -> str:
-    """Without characters that XML cannot hold."""
-    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
+    """Without characters that XML cannot hold, or a terminal obeys."""
+    return re.sub("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", visible(text))
 
 
 def encodable(text: str, stream: TextIO) -> str:
@@ -153,13 +155,18 @@ def encodable(text: str, stream: TextIO) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def printable(text: str, stream: TextIO) -> str:
-    r"""Text from anywhere, as a line of ours may show it: a terminal obeys nothing in it.
+def visible(text: str) -> str:
+    r"""Text from anywhere without what a terminal obeys.
 
     Control characters and those that change the direction of writing become visible, such as `\x1b`; line
-    ends and tabs stay. (JSON is ASCII, and JUnit goes through `xml_text`.)
+    ends and tabs stay.
     """
-    return encodable(_INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text), stream)
+    return _INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def printable(text: str, stream: TextIO) -> str:
+    """Text from anywhere, as a line of ours may show it; JSON is ASCII, and JUnit goes through `xml_text`."""
+    return encodable(visible(text), stream)
 
 
 def console(runtime: Runtime, stream: TextIO) -> Console:
@@ -250,6 +257,19 @@ def _shrink(widths: Sequence[int], floor: Sequence[int], room: int) -> list[int]
     return widths
 
 
+@dataclass(frozen=True)
+class _Counting:
+    """A step with the seconds since it began, counted anew whenever it is drawn."""
+
+    text: str
+    began: float
+
+    def __rich__(self) -> Text:
+        from rich.text import Text
+
+        return Text(f"{self.text}, {time.monotonic() - self.began:.0f} s")
+
+
 class Progress:
     """Tell a person what takes so long: a spinner on a terminal's stderr, plain lines elsewhere.
 
@@ -291,7 +311,7 @@ class Progress:
 
         Args:
             text: what.
-            elapsed: seconds since it began, for the spinner.
+            elapsed: seconds since it began, for the spinner; by default it counts from now.
         """
         text = printable(text, self._stream)
         with self._lock:
@@ -302,7 +322,10 @@ class Progress:
                 return
             from rich.text import Text  # a string would be read as markup
 
-            shown = Text(text if elapsed is None else f"{text}, {elapsed:.0f} s")
+            if elapsed is not None:
+                shown: Text | _Counting = Text(f"{text}, {elapsed:.0f} s")
+            else:
+                shown = _Counting(text, time.monotonic())
             self._close_line()
             if self._status is None:
                 self._status = self._console.status(shown)

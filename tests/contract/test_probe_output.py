@@ -43,6 +43,19 @@ def test_a_running_box_is_asked_in_one_request(world: World) -> None:
     assert "spoke/web" in world.stdout.decode()
 
 
+def test_a_line_says_what_is_tested_in_a_box_that_runs(world: World) -> None:
+    assert world.run("probe", "spoke") == 0
+    assert "\nTesting spoke/web from spoke (ci-spoke) ...\n" in world.stderr
+
+
+def test_what_was_not_asked_is_told(world: World) -> None:
+    without_header(world, "none")
+    (forward,) = world.topology["forwards"]
+    forward["targets"] = forward["targets"][:1]
+    assert world.run("probe", "spoke") == 0
+    assert "not asked: the forward's check is none" in world.stdout.decode()
+
+
 def test_all_boxes_and_samples(world: World) -> None:
     assert world.run("probe", "all", "--samples", "6", "-o", "json") == 0
     paths = {path["path"]: path for path in world.envelope["data"]["paths"]}

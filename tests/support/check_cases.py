@@ -67,6 +67,13 @@ CASES = (
         "tls https",
         server_name="shop.example",
     ),
+    Case(  # only who asks for its name gets as far as HTTP
+        "TLS with its name and HTTP 503",
+        server.secured(server.http("503 Service Unavailable"), server.wants_name),
+        "tls",
+        "https",
+        server_name="shop.example",
+    ),
     Case("TLS that insists on a certificate", server.secured(b"", server.wants_certificate), "tls https"),
     Case("TLS 1.0 only", server.secured(server.OK, server.only_tls_1_0), "tls https"),
     Case("SQL Server", server.replies(_PRELOGIN), "tcp mssql", "http tls postgres"),

@@ -7,14 +7,12 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import pytest
 
 from fwdctl.channel.run import Outcome, Request
-from fwdctl.output import Progress
 from fwdctl.probe.boxes import BoxClient
-from fwdctl.runtime import Runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,10 +48,10 @@ def program(folder: Folder, name: str, text: str) -> None:
 
 @dataclass
 class LocalBox:
-    """Stands in for the session of a box; `execs` counts."""
+    """Stands in for the session of a box; `steps` says what each exec was for."""
 
     folder: Folder
-    execs: int = 0
+    steps: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -62,8 +60,8 @@ class LocalBox:
     def __exit__(self, *error: object) -> None:
         """Nothing was started."""
 
-    def run(self, request: Request) -> Outcome:
-        self.execs += 1
+    def run(self, request: Request, *, doing: str) -> Outcome:
+        self.steps.append(doing)
         shell, *words = (os.fsdecode(word) for word in request.argv)
         assert shell == "/bin/sh"
         done = subprocess.run(
@@ -76,13 +74,10 @@ class LocalBox:
         )
         return Outcome("completed", done.returncode, done.stdout, done.stderr)
 
-    def test(
-        self, paths: Sequence[Path], seconds: float, retries: int = 0, progress: Any = None
-    ) -> list[PathResult]:
+    def test(self, paths: Sequence[Path], seconds: float, retries: int = 0) -> list[PathResult]:
         def session(_box: Box, *, may_start: bool) -> LocalBox:
             return self
 
-        progress = progress or Progress(Runtime(environ={}, cwd=self.folder))
         boxes = [paths[0].box]
-        with BoxClient(session, boxes, seconds, self.pauses.append, progress) as client:  # type: ignore[arg-type]
+        with BoxClient(session, boxes, seconds, self.pauses.append) as client:  # type: ignore[arg-type]
             return client.test(paths, retries)

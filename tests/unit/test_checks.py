@@ -63,11 +63,18 @@ def test_the_probe_with_each_tool(ports: dict[str, int], tools: str, checks: set
     tested = paths(ports, checks)
     if tools.startswith("wget"):
         tested = [path for path in tested if not path.forward.server_name]
-    results = LocalBox(tmp_path).test(tested, LIMIT)
-    assert {r.path.label: r.verdict for r in results} == {
+    box, seconds = LocalBox(tmp_path), LIMIT
+    results = {result.path: result for result in box.test(tested, seconds)}
+    for _ in range(
+        3
+    ):  # a busy machine may be too slow for one that is alive; none that is dead is asked again
+        slow = [path for path, r in results.items() if EXPECTED[path.label] and r.verdict != "pass"]
+        seconds *= 2
+        results |= {result.path: result for result in box.test(slow, seconds)} if slow else {}
+    assert {path.label: result.verdict for path, result in results.items()} == {
         path.label: "pass" if EXPECTED[path.label] else "fail" for path in tested
-    }, [r.reason for r in results if (r.verdict == "pass") != EXPECTED[r.path.label]]
-    assert all(result.reason for result in results)
+    }, [r.reason for path, r in results.items() if (r.verdict == "pass") != EXPECTED[path.label]]
+    assert all(result.reason for result in results.values())
 
 
 @pytest.mark.skipif(not (AGENT / "checks.py").exists(), reason="an agent of an older shape")
@@ -79,7 +86,11 @@ def test_the_agent(ports: dict[str, int]) -> None:
         target = f"{path.host}:{path.port}"
         own = path.forward
         forward = configuration.Forward("f", 1, (target,), "roundRobin", own.check, "/", own.server_name)
-        said: str = checks.check_target(forward, target, LIMIT)
+        said: str = ""
+        for _ in range(2):  # as the agent does: two in a row make a target dead
+            said = checks.check_target(forward, target, LIMIT)
+            if not said:
+                break
         return said
 
     tested = paths(ports, {"tcp", *HTTP, *TALK})

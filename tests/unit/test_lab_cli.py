@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 
@@ -16,9 +18,6 @@ from fwdctl.output import OutputFormat, console
 from fwdlab.cli import faults, health, labs, up, watch
 from fwdlab.errors import LabError
 from support.frame import make_runtime, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_lab_is_shown_in_every_encoding(tmp_path: Path) -> None:
@@ -80,6 +79,44 @@ def test_heal_waits_for_health_and_says_where_it_is_not_back(
     assert (ran.code, ran.envelope["exitCode"], ran.envelope["status"]) == (code, code, status)
     assert ran.envelope["data"] == {"healed": ["target-down"], "healthy": code == 0}
     assert ("(!) Warning: " in ran.stderr) == bool(code)
+
+
+TARGET_UP = {"state": "up", "against": 0}
+SUSPECTED = {"state": "up", "against": 1}
+APPROACHING = "Up_Probe_ApproachingUnhealthyThreshold"
+
+
+@pytest.mark.parametrize(
+    ("reason", "targets", "healthy"),
+    [
+        ("Up_Probe_Success", [TARGET_UP, TARGET_UP], True),
+        ("Up_Probe_Success", [TARGET_UP, SUSPECTED], False),
+        ("Up_Probe_Success", [TARGET_UP, {"state": "down", "against": 0}], False),
+        ("Up_Probe_Success", [{"state": "unknown", "against": 0}], False),
+        (APPROACHING, [TARGET_UP], False),
+        ("Down_Probe_HttpStatusCodeError", [TARGET_UP], False),
+    ],
+)
+def test_health_does_not_rest_on_a_verdict_that_is_about_to_change(
+    reason: str,
+    targets: list[dict[str, Any]],
+    healthy: bool,  # noqa: FBT001
+) -> None:
+    backend = {"address": "10.0.1.6", "state": reason.partition("_")[0], "reason": reason}
+    answers = {
+        "/lab/status": {"health": [backend], "nodes": [{"name": "fwd", "address": "10.0.1.6"}]},
+        "/lab/run": {"returncode": 0, "stdout": json.dumps({"forwards": [{"targets": targets}]})},
+    }
+    outputs = {"FWD_TOPOLOGY": json.dumps({"hub": {"healthPort": 18099}})}
+    client = SimpleNamespace(
+        control=lambda _, path, *__: answers[path], state=SimpleNamespace(outputs=outputs)
+    )
+    assert health._healthy(client) is healthy  # type: ignore[arg-type]
+
+
+def test_the_agent_tells_what_contradicts_a_targets_state() -> None:
+    agent = Path(__file__).parents[2] / "infra" / "cloud-init" / "forwarder" / "agent.py"
+    assert '"against"' in agent.read_text("utf-8")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")

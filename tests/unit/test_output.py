@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -127,7 +128,7 @@ def test_an_error_as_junit_is_xml_in_every_encoding(tmp_path: Path) -> None:
     assert text.isascii()
     error = ET.fromstring(text.encode()).find(".//error")  # noqa: S314 - our own text
     assert error is not None
-    assert error.get("message") == "10 \u2013 20 漢? Repair it."
+    assert error.get("message") == "10 \u2013 20 漢\\x01 Repair it."
 
 
 def test_a_line_is_whole_and_never_fails(tmp_path: Path) -> None:
@@ -251,6 +252,18 @@ def test_progress_on_a_terminal_colours_and_cleans_up(tmp_path: Path) -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_a_step_counts_its_seconds_on_a_terminal(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path, {"TERM": "xterm"}, terminal=True)
+    stderr = runtime.stderr
+    with Progress(runtime) as progress:
+        progress.step("Testing [b]web[/]")
+        deadline = time.monotonic() + 10
+        while "Testing [b]web[/], 1 s" not in stderr.getvalue():
+            assert time.monotonic() < deadline, stderr.getvalue()
+            time.sleep(0.05)
+    assert "Testing [b]web[/], 0 s" in stderr.getvalue()
 
 
 @pytest.mark.parametrize("environ", [{"NO_COLOR": ""}, {"CI": "1"}, {"TERM": "dumb"}])

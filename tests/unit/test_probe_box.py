@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import socket
 from dataclasses import replace
@@ -13,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdctl.deployment import Forward
-from fwdctl.output import Progress
 from fwdctl.probe.model import Path
-from fwdctl.runtime import Runtime
-from support.check_servers import OK, greets, replies, secured, serving
+from fwdctl.probe.talk import opening
+from support.check_servers import OK, greets, replies, secured, serving, wants_name
 from support.local_box import LocalBox, install, program
 from support.probe_paths import BOX, PATH, WEB
 
@@ -120,6 +118,33 @@ def test_what_a_server_says_is_told(tools: str, tmp_path: Any) -> None:
         (result,) = run(tmp_path, tools, path("banner", port))
     assert result.verdict == "pass"
     assert "'SSH-2.0-OpenSSH_9.6'" in result.reason
+
+
+@pytest.mark.parametrize("tools", ["bash od dd timeout", "busybox", "python3", "openssl timeout"])
+def test_what_a_server_wants_of_tls_is_told(tools: str, tmp_path: Any) -> None:
+    with serving(secured(b"", wants_name)) as port:
+        plain = path("tls", port)
+        named = replace(plain, forward=replace(plain.forward, server_name="shop.example"))
+        refused, greeted = run(tmp_path, tools, plain, named)
+    assert (refused.verdict, greeted.verdict) == ("pass", "pass")
+    assert "unrecognized name" in refused.reason
+    assert greeted.reason.endswith("a TLS handshake)" if "openssl" in tools else "a TLS ServerHello)")
+
+
+def test_a_spokes_path_asks_tls_for_the_name_that_clients_use() -> None:
+    forward = Forward("f", 443, check="tls")
+    spoke = Path("s", "spoke", BOX, forward, "server.corp.internal", 443, "10.1.17.4")
+    assert spoke.sni == "server.corp.internal"
+    assert b"server.corp.internal" in opening("tls", spoke.sni)
+    assert replace(spoke, forward=replace(forward, server_name="shop.example")).sni == "shop.example"
+    assert replace(spoke, host="10.1.17.4").sni == ""
+
+
+@pytest.mark.parametrize("tools", ["curl", "bash timeout", "python3", "busybox"])
+def test_check_none_connects_at_least(web: int, closed: int, tools: str, tmp_path: Any) -> None:
+    well, gone = run(tmp_path, tools, path("none", web), path("none", closed))
+    assert [(f.check, f.verdict) for f in well.findings] == [("tcp", "pass"), ("protocol", "skip")]
+    assert (gone.verdict, gone.failed_check) == ("fail", "tcp")
 
 
 @pytest.mark.parametrize("tools", ["getent", "python3", "python3 getent timeout"])
@@ -317,15 +342,14 @@ def test_a_path_that_stays_broken_says_how_often_it_was_asked(web: int, closed: 
     well, gone = box.test([path("http", web), path("http", closed)], SECONDS, 1)
     assert (gone.verdict, gone.data()["asked"], well.data()["asked"]) == ("fail", 2, 1)
     assert gone.reason.endswith("(asked twice)")
-    assert box.execs == 2
+    assert len(box.steps) == 2
 
 
-def test_progress_says_what_is_tested_from_where(web: int, closed: int, tmp_path: Any) -> None:
+def test_each_exec_says_what_is_tested_from_where(web: int, closed: int, tmp_path: Any) -> None:
     install(tmp_path, "curl")
-    said = io.StringIO()
-    progress = Progress(Runtime(environ={}, cwd=tmp_path, stderr=said))
-    LocalBox(tmp_path).test([path("http", web), path("http", closed)], SECONDS, 1, progress)
-    assert said.getvalue().splitlines() == [
-        f"Testing http/{web}, http/{closed} from spoke (ci-spoke) ...",
-        f"Testing once more: http/{closed} from spoke (ci-spoke) ...",
+    box = LocalBox(tmp_path)
+    box.test([path("http", web), path("http", closed)], SECONDS, 1)
+    assert box.steps == [
+        f"Testing http/{web}, http/{closed} from spoke (ci-spoke)",
+        f"Testing once more: http/{closed} from spoke (ci-spoke)",
     ]

@@ -61,7 +61,7 @@ def test_a_tool_that_said_nothing_is_described_in_words(line: str, text: str) ->
         ("http curl 22\t@500 0.1 0.0 10.0.0.1\t\t\t\t", "status"),
         ("http none 127\t\t\t\t\t", "tool"),
         ("http none 127\t\t\t\t\tcurl ended with 139", "tool"),
-        ("http curl 0\t@200 0.0001 0.0 10.0.0.1\ta\x1b[2J\t\t\tc", answered("curl", "a[2J", "HTTP 200")),
+        ("http curl 0\t@200 0.0001 0.0 10.0.0.1\ta\x1b[2J\t\t\tc", answered("curl", r"a\x1b[2J", "HTTP 200")),
         ("tcp bash 124\t\t\t\t\t", "timeout"),
         ("tcp bash 143\t\t\t\t\t", "timeout"),
         ("tcp curl 28\t@000 0.0002 0.0 10.0.0.1\t\t\t\tcurl: (28) timed out", answered("curl")),
@@ -79,7 +79,7 @@ def test_a_tool_that_said_nothing_is_described_in_words(line: str, text: str) ->
         ("mssql nc 0\t~\t\t\t03 01\t", "other"),
         ("postgres bash 0\t~\t\t\t53\t", answered("bash", "", "TLS is offered")),
         ("postgres bash 0\t~\t\t\t52\t", "other"),
-        ("banner bash 0\t~\t\t\t1b 5b 32 4a 0a\t", answered("bash", "", "'[2J'")),
+        ("banner bash 0\t~\t\t\t1b 5b 32 4a 0a\t", answered("bash", "", r"'\x1b[2J'")),
         ("http python3 0\t@404 0.1 0.0 10.0.0.1\ts\t\t\t\t0", answered("python3", "s", "HTTP 404")),
         (
             "https python3 0\t@000 0.1 0.0 x\t\t\t\t[SSL: TLSV1_ALERT_PROTOCOL_VERSION]\t1",
@@ -174,7 +174,7 @@ def test_junit() -> None:
     ]  # fmt: skip
     failure = suite[1][0]
     assert (failure.get("type"), failure.get("message")) == ("TARGET_DOWN", "it & fails")
-    assert "no <answer> ?" in (failure.text or "")
+    assert r"no <answer> \x01" in (failure.text or "")
 
 
 def test_junit_is_ascii_so_that_no_stream_can_spoil_it() -> None:

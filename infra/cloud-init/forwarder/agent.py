@@ -257,6 +257,7 @@ def _told(target: Target, rules: dict[str, Counters]) -> dict[str, Any]:
         "address": target.address,
         "host": target.host,
         "state": target.state,
+        "against": target.against,
         "since": target.since or None,
         "lastError": target.last_error or None,
         **counts,

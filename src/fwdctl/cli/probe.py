@@ -156,7 +156,7 @@ def _to(path: Path) -> str:
 def _summary(result: PathResult) -> str:
     """Why a path has its verdict, with what was not asked."""
     last = result.findings[-1]
-    if result.verdict == "pass" and (last.check, last.verdict) == ("targets", "skip"):
+    if result.verdict == "pass" and last.verdict == "skip":
         return f"{result.reason}; {last.reason}"
     if result.verdict == "pass" and result.servers:
         counts = ", ".join(f"{name} x{count}" for name, count in result.servers.items())

@@ -81,8 +81,10 @@ class Session:
                 f"Stop it with `fwdctl jump stop {self._box.name}`."
             )
 
-    def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
-        """Run a command in the box.
+    def run(
+        self, request: Request, output: Callable[[str, bytes], None] | None = None, doing: str = ""
+    ) -> Outcome:
+        """Run a command in the box; `doing` says what it does, once it may run.
 
         Raises:
             FwdctlError: the box is missing, does not start, or refuses exec.
@@ -96,6 +98,8 @@ class Session:
             ticket = self.ticket()
             if output is not None:
                 self._progress.clear()  # the command has the screen from here on
+            if doing:
+                self._progress.step(doing)
             return ticket
 
         channel = Channel(admitted, lambda ticket: connect(ticket, environ), cancelled)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from fwdctl.deployment import Box
     from fwdctl.jump.session import Session
-    from fwdctl.output import Progress
     from fwdctl.probe.model import Path, PathResult
 
 BOX_OVERHEAD = 30.0
@@ -36,7 +35,6 @@ class BoxClient:
         boxes: those that may be started; any other is asked only while it runs.
         timeout: seconds for one connection.
         sleep: waits so many seconds.
-        progress: told about each step.
     """
 
     def __init__(
@@ -45,12 +43,10 @@ class BoxClient:
         boxes: Sequence[Box],
         timeout: float,
         sleep: Callable[[float], None],
-        progress: Progress,
     ) -> None:
         self._open = open_session
         self._timeout = timeout
         self._sleep = sleep
-        self._progress = progress
         self._sessions = {box.name: open_session(box, may_start=True) for box in boxes}
         self._stack = ExitStack()
 
@@ -73,7 +69,7 @@ class BoxClient:
             FwdctlError: the box does not run, does not start, or refuses exec.
         """
         request = Request(("/bin/sh", "-c", command), timeout=BOX_OVERHEAD, idempotent=True)
-        outcome = self._session(box).run(request)
+        outcome = self._session(box).run(request, doing=f"Asking the forwarders from {_place(box)}")
         return "" if outcome.inconclusive else outcome.stdout.decode("utf-8", "replace")
 
     def test(self, paths: Sequence[Path], retries: int = 0) -> list[PathResult]:
@@ -108,20 +104,20 @@ class BoxClient:
     def _test_once(self, paths: Sequence[Path], doing: str) -> list[PathResult]:
         if all(path.skip for path in paths):
             return [skipped(path, path.skip) for path in paths]
-        box, labels = paths[0].box, ", ".join(path.label for path in paths[:LABELS])
+        labels = ", ".join(path.label for path in paths[:LABELS])
         more = f" and {len(paths) - LABELS} more" if len(paths) > LABELS else ""
-        self._progress.step(f"{doing} {labels}{more} from {box.name} ({box.group})")
-        results = self._test(paths, python=False)
+        doing = f"{doing} {labels}{more} from {_place(paths[0].box)}"
+        results = self._test(paths, doing, python=False)
         lacking = [result.path for result in results if result.observation.lacks_tool]
-        again = iter(self._test(lacking, python=True) if lacking else ())
+        again = iter(self._test(lacking, doing, python=True) if lacking else ())
         return [next(again) if result.observation.lacks_tool else result for result in results]
 
-    def _test(self, paths: Sequence[Path], *, python: bool) -> list[PathResult]:
+    def _test(self, paths: Sequence[Path], doing: str, *, python: bool) -> list[PathResult]:
         command = ("/bin/sh", "-c", script(paths, self._timeout, python=python))
         request = Request(
             command, timeout=BOX_OVERHEAD + (1 + rounds(paths)) * self._timeout, idempotent=True
         )
-        outcome = self._session(paths[0].box).run(request)
+        outcome = self._session(paths[0].box).run(request, doing=doing)
         if outcome.inconclusive:
             return [skipped(path, f"{outcome.detail}; try again", "inconclusive") for path in paths]
         try:
@@ -133,3 +129,7 @@ class BoxClient:
 
     def _session(self, box: Box) -> Session:
         return self._sessions.get(box.name) or self._open(box, may_start=False)
+
+
+def _place(box: Box) -> str:
+    return f"{box.name} ({box.group})"

@@ -21,7 +21,7 @@ def junit(results: Sequence[PathResult]) -> str:
     root = ET.Element("testsuites", {"name": "fwdctl probe", **_counts(results)})
     for box in dict.fromkeys(result.path.box.name for result in results):
         own = [result for result in results if result.path.box.name == box]
-        suite = ET.SubElement(root, "testsuite", {"name": box, **_counts(own)})
+        suite = ET.SubElement(root, "testsuite", {"name": xml_text(box), **_counts(own)})
         for result in own:
             _case(suite, box, result)
     ET.indent(root)
@@ -34,13 +34,15 @@ def _counts(results: Sequence[PathResult]) -> dict[str, str]:
 
 
 def _case(suite: ET.Element, box: str, result: PathResult) -> None:
-    case = ET.SubElement(suite, "testcase", classname=f"fwdctl.{box}", name=result.path.label)
+    case = ET.SubElement(
+        suite, "testcase", classname=xml_text(f"fwdctl.{box}"), name=xml_text(result.path.label)
+    )
     element = ELEMENTS.get(result.verdict)
     if element is not None:
         broken = result.broken
         said = ET.SubElement(case, element, message=xml_text(result.reason))
         if broken is not None:
-            said.set("type", broken.code)
+            said.set("type", xml_text(broken.code))
             said.text = xml_text(f"{broken.segment}: {broken.evidence}\nNext: {broken.suggestion}")
     lines = [f"{finding.check}: {finding.verdict}: {finding.reason}" for finding in result.findings]
     lines += [f"warning: {warning.code}: {warning.evidence}" for warning in result.warnings]

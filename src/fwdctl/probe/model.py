@@ -13,11 +13,6 @@ Verdict = Literal["pass", "fail", "skip", "inconclusive"]
 Origin = Literal["spoke", "balancer", "target", "forwarder"]
 
 
-def printable(text: str) -> str:
-    """What others wrote, without characters that a terminal acts upon."""
-    return "".join(filter(str.isprintable, text))
-
-
 @dataclass(frozen=True)
 class Path:
     """One way from a box to a server.

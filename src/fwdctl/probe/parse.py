@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fwdctl.probe.model import Observation, Sample, printable
+from fwdctl.output import visible
+from fwdctl.probe.model import Observation, Sample
 from fwdctl.probe.talk import heard
 
 NOT_THERE = 127
@@ -69,7 +70,7 @@ def sample(rest: str) -> Sample:
     r"""One connection from `KIND TOOL STATUS \t NUMBERS \t SERVER \t LOCATION \t HEX \t TEXT [\t STATUS]`."""
     head, *fields = rest.split("\t")
     kind, tool, status_text = head.split(" ")
-    shown = [printable(field).strip() for field in fields]
+    shown = [visible(field.strip()) for field in fields]
     measured, server, location, raw, text, own = [*shown, *[""] * 6][:6]
     status = int(own) if tool == "python3" and own else int(status_text)
     if status == NOT_THERE:
@@ -85,7 +86,10 @@ def sample(rest: str) -> Sample:
     elif kind in {"tcp", "tcp-only"}:
         alive, seen = connected, ""
     elif tool in {"curl", "openssl"}:
-        alive, seen = secured > 0 or (tool == "openssl" and status == 0), "a TLS handshake"
+        alive, seen = (
+            secured > 0 or (tool == "openssl" and (status == 0 or "Verification" in text)),
+            "a TLS handshake",
+        )
     else:
         alive, seen = heard(kind, bytes.fromhex(raw)) if raw or status == 0 else (False, "")
     if kind in {"https", "tls"} and not alive and _FROM_TLS.search(text):

@@ -68,7 +68,7 @@ def probe(
 
         return Evidence.of(client, clients, part)
 
-    with BoxClient(open_session, boxes, options.timeout, runtime.sleep, progress) as client:
+    with BoxClient(open_session, boxes, options.timeout, runtime.sleep) as client:
         test = partial(_test, client, paths, options.retries)
         if any(path.is_counted for path in paths):
             from fwdctl.probe.counters import count_targets
@@ -80,6 +80,7 @@ def probe(
         if any(result.verdict == "fail" or result.lacks_servers for result in results):
             from fwdctl.probe.hops import explain
 
+            progress.step("Looking for what is broken")
             left = iter(results)
             results = [
                 result

@@ -121,8 +121,9 @@ broke() {
   case $t-$c in
     curl-1) case $o in *HTTP/0.9*) return 1 ;; esac ;;
     *-12[67]|*-13[1-9]|curl-[2-5]|curl-2[367]|curl-4[138]|curl-5[3489]|curl-66|curl-77|wget*-[23]) ;;
-    *-0|*-124|*-143|curl-*) return 1 ;;
+    python3-0) return 1 ;;
     python3-*) o=${o##*"$nl"} ;;
+    *-0|*-124|*-143|curl-*) return 1 ;;
     *)
       case $o in
         *HTTP/[12]*) return 1 ;;
@@ -160,7 +161,7 @@ sample() {
       *HTTP/[12]*) [ -n "$w" ] || w="@${l##*HTTP/}" ;;
       *'... connected.'*) e="${e}connected. " ;;
       *refused*|*imed' out'*|*imeout*|*unreachable*|*route*|*eset*|*losed*) e="$e$l " ;;
-      *resol*|curl:*|*rror*|*CONNECTED*|*OpenSSL*|*alert*|*ession*) e="$e$l " ;;
+      *resol*|curl:*|*rror*|*CONNECTED*|*OpenSSL*|*alert*|*ession*|*erification*) e="$e$l " ;;
     esac
   done <<EOF
 $o
@@ -220,7 +221,8 @@ tls-openssl)
 *-python3)
   # Its own limit begins when it runs: many of them at once take long to start.
   o=$(L=$((T+9)); printf %b "$q" |
-    limit python3 -c "$python" "$1" "$h" "$p" "$u" "$sni" "$key" "$T" 2>&1); c=$? ;;
+    limit python3 -c "$python" "$1" "$h" "$p" "$u" "$sni" "$key" "$T" 2>&1); c=$?
+  [ $c != 0 ] || o=${o%%"$nl"*} ;;
 """,
 }
 

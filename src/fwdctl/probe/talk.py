@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 
-from fwdctl.probe.model import printable
+from fwdctl.output import visible
 
 _CLOSED = "the connection is closed without a word"
 # MS-TDS, 2.2.6.5: PRELOGIN with VERSION and ENCRYPTION (not supported), answered by a packet of type 4.
@@ -59,7 +59,7 @@ def _record(data: bytes) -> str:
 
 
 def _readable(data: bytes) -> str:
-    return printable(data.partition(b"\n")[0].decode("ascii", "replace").replace("\ufffd", "?"))[:40].strip()
+    return visible(data.partition(b"\n")[0].decode("ascii", "replace").replace("\ufffd", "?").strip()[:40])
 
 
 def _client_hello(name: str) -> bytes:

@@ -9,9 +9,15 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
     from fwdlab.cli.client import LabClient
 
+UP = "Up_Probe_Success"
+
 
 def wait_until_healthy(runtime: Runtime, client: LabClient, seconds: float = 20) -> bool:
-    """Wait until every backend's probe says Up and every forwarder has its targets; False when that lasts."""
+    """Wait until every backend's probe says Up and every forwarder has its targets; False when that lasts.
+
+    A verdict that a probe has just contradicted does not count: probes that began while a fault was in force
+    end after it, and change the verdict then.
+    """
     deadline = runtime.clock() + seconds
     while not _healthy(client):
         if runtime.clock() > deadline:
@@ -25,7 +31,7 @@ def _healthy(client: LabClient) -> bool:
     health = status["health"]
     return (
         bool(health)
-        and all(backend["state"] == "Up" for backend in health)
+        and all(backend["reason"] == UP for backend in health)
         and _targets_up(client, status["nodes"], {backend["address"] for backend in health})
     )
 
@@ -44,6 +50,7 @@ def _targets_up(client: LabClient, nodes: list[dict[str, Any]], backends: set[st
         if done["returncode"]:
             return False
         forwards = json.loads(done["stdout"])["forwards"]
-        if any(target["state"] != "up" for forward in forwards for target in forward["targets"]):
+        targets = [target for forward in forwards for target in forward["targets"]]
+        if any(target["state"] != "up" or target.get("against") for target in targets):
             return False
     return True

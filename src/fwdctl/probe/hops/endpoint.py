@@ -9,7 +9,8 @@ from fwdctl.azure.documents import Document, entries, value
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.hops import link_service
 from fwdctl.probe.hops.commands import az, azd, lines, provision
-from fwdctl.probe.model import Broken, printable
+from fwdctl.output import visible
+from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Spoke
@@ -81,7 +82,7 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
         state = value(connection, "privateLinkServiceConnectionState") or {}
         code = CODES.get(str(state.get("status", "")).lower())
         if code is not None:
-            description = printable(str(state.get("description") or ""))
+            description = visible(str(state.get("description") or ""))
             said = f" ({description})" if description else ""
             return Broken(
                 "endpoint",
