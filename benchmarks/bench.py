@@ -1,6 +1,6 @@
 """Times whole commands as users type them and prints medians and ratios; no verdict enters a test.
 
-Usage: bench.py [help|probe|jump|lab-up|azd|demo] [-o json]
+Usage: bench.py [help|probe|explain|jump|lab-up|azd|demo] [-o json]
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ LAB = ["--name", "bench"]
 Row = dict[str, object]
 
 
-def seconds(argv: Sequence[str], environ: dict[str, str] | None = None) -> float:
-    """Wall seconds of one run, which must succeed."""
+def seconds(argv: Sequence[str], environ: dict[str, str] | None = None, expect: int = 0) -> float:
+    """Wall seconds of one run, which must end with the expected exit code."""
     begin = time.perf_counter()
     done = subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=300, check=False)
     taken = time.perf_counter() - begin
-    if done.returncode:
+    if done.returncode != expect:
         sys.exit(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return taken
 
@@ -127,6 +127,24 @@ def bench_probe() -> list[Row]:
     return rows
 
 
+def bench_explain() -> list[Row]:
+    """What an explanation costs on top of the tests, where no box has to start."""
+    probe = [*FWDCTL, "probe", "spoke", "--timeout", "2", "--retries", "0"]
+    rows = []
+    with Lab() as environ:
+        seconds([*FWDCTL, "jump", "start", "all"], environ)
+        for fault in ("link-rejected", "nsg-deny", "rules-missing", "no-forwarding", "target-down"):
+            every = ["--target", "all"] if fault == "target-down" else []
+            seconds([*FWDCTL, "lab", "break", fault, *every, *LAB], environ)
+            told, bare = pairs(
+                lambda: seconds(probe, environ, 4), lambda: seconds([*probe, "--no-explain"], environ, 4), 3
+            )
+            spent = [x - y for x, y in zip(told, bare, strict=True)]
+            rows.append(lone(f"explain {fault}", spent, "< 3000 ms"))
+            seconds([*FWDCTL, "lab", "heal", *LAB], environ)
+    return rows
+
+
 def bench_jump() -> list[Row]:
     """Starting a stopped box; az polls every 30 s where the service sends no Retry-After."""
     if not shutil.which("az"):
@@ -209,6 +227,7 @@ def bench_demo() -> list[Row]:
 BENCHMARKS = {
     "help": bench_help,
     "probe": bench_probe,
+    "explain": bench_explain,
     "jump": bench_jump,
     "lab-up": bench_lab_up,
     "azd": bench_azd,

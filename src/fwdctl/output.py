@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
     from xml.etree.ElementTree import Element
 
@@ -198,11 +198,22 @@ def say(console: Console, text: str) -> None:
     console.print(printable(text, console.file), soft_wrap=True)  # type: ignore[arg-type]
 
 
-def grid(console: Console, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def grid(
+    console: Console,
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    colours: Mapping[str, str] | None = None,
+) -> None:
     """Print columns as azd does: capital headings, three blanks between, no boxes, `-` for nothing.
 
     Values are text, never markup. On a narrow terminal columns of several words wrap, names stay whole; where
     names leave the last column too little, it stands below them.
+
+    Args:
+        console: where to.
+        headings: of the columns.
+        rows: one value for each column.
+        colours: codes of SGR (ECMA-48) by the text of a cell.
     """
     from rich.cells import cell_len
     from rich.text import Text
@@ -222,11 +233,16 @@ def grid(console: Console, headings: Sequence[str], rows: Iterable[Sequence[obje
         under = wrapped.pop() if below else []
         for parts in zip_longest(*wrapped, fillvalue=""):
             padded = [
-                part + " " * (width - cell_len(part)) for part, width in zip(parts, widths, strict=False)
+                _coloured(part, colours or {}) + " " * (width - cell_len(part))
+                for part, width in zip(parts, widths, strict=False)
             ]
             stream.write((" " * GAP).join(padded).rstrip() + "\n")
         for line in under:
             stream.write(f"  {line}\n")
+
+
+def _coloured(text: str, colours: Mapping[str, str]) -> str:
+    return f"\x1b[{colours[text]}m{text}\x1b[0m" if text in colours else text
 
 
 def _column_widths(table: Sequence[Sequence[str]], width: int) -> tuple[list[int], bool]:
@@ -342,6 +358,10 @@ class Progress:
     def warning(self, text: str) -> None:
         """A step that worked, with something that the user should know."""
         self._mark("!", "Warning", "33", text)
+
+    def note(self, text: str) -> None:
+        """Something that is done and that the user should know."""
+        self._mark("i", "Note", "36", text)
 
     def skipped(self, text: str) -> None:
         """A step that was not needed."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.fake_arm import CONTAINERS, container_group, fake_arm
-from support.probe_world import CURL, GETENT, World
+from support.probe_world import CURL, GETENT, World, forwarders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         (tools / name).write_text(text)
         (tools / name).chmod(0o755)
     with fake_arm() as arm, aci_exec_server() as shells:
-        shells.environ.update(PATH=str(tools), SERVERS="2", MODE="well")
+        shells.environ.update(PATH=str(tools), SERVERS="2", MODE="well", DEAD="-")
         monkeypatch.setattr("fwdctl.azure.credential.log_in", lambda *_: arm.login())
         ticket = shells.ticket()
         for box in ("ci-hub", "ci-spoke"):
@@ -40,4 +40,6 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
             )
             arm.on("GET", f"{CONTAINERS}/{box}", container_group(box))
         empty = io.TextIOWrapper(io.BytesIO())
-        yield World(arm, shells, empty, empty, tmp_path)
+        world = World(arm, shells, empty, empty, tmp_path)
+        forwarders(world)
+        yield world

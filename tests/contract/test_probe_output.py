@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support.aci_exec_server import Damage
-from support.fake_arm import CONTAINERS, NETWORK, container_group
+from support.fake_arm import CONTAINERS, NETWORK, SUBSCRIPTION, container_group
+from support.probe_world import POOL, forwarders
 
 if TYPE_CHECKING:
     from support.probe_world import World
@@ -28,7 +30,8 @@ def test_a_good_path(world: World) -> None:
     assert (envelope["status"], envelope["exitCode"], envelope["errors"]) == ("succeeded", 0, [])
     (path,) = envelope["data"]["paths"]
     assert set(path) == {
-        "path", "box", "forward", "host", "port", "verdict", "reason", "asked", "checks", "samples", "servers",
+        "path", "origin", "box", "forward", "host", "port", "verdict", "reason", "asked", "checks", "samples",
+        "servers",
         "serversExpected", "broken", "warnings",
     }  # fmt: skip
     assert [check["check"] for check in path["checks"]] == ["name", "tcp", "protocol", "targets"]
@@ -37,7 +40,7 @@ def test_a_good_path(world: World) -> None:
 
 
 def test_a_running_box_is_asked_in_one_request(world: World) -> None:
-    assert world.run("probe", "spoke") == 0
+    assert world.run("probe", "spoke", "--no-explain") == 0
     assert world.arm.calls == [("POST", f"{CONTAINERS}/ci-spoke/containers/jump/exec")]
     assert world.shells.connections == 1
     assert "spoke/web" in world.stdout.decode()
@@ -61,21 +64,7 @@ def test_all_boxes_and_samples(world: World) -> None:
     paths = {path["path"]: path for path in world.envelope["data"]["paths"]}
     assert list(paths) == ["hub/web/192.168.42.65:8000", "hub/web/192.168.42.66:8000", "hub/web", "spoke/web"]
     assert paths["hub/web"]["samples"]["made"] == paths["spoke/web"]["samples"]["made"] == 6
-    assert world.shells.connections == 2
-
-
-def forwarders(world: World, **frontend: Any) -> None:
-    """A load balancer with two forwarders behind it, whose agents listen on port 18099."""
-    rule = {"name": "web", "properties": {"frontendPort": 8000, "probe": {"id": "/lb/probes/web"}}}
-    probe = {"name": "web", "properties": {"port": 18099}}
-    balancer = {"loadBalancingRules": [rule], "probes": [probe], **frontend}
-    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", {"name": "lbi", "properties": balancer})
-    health = [{"ipAddress": f"10.0.1.{last}", "state": "Up"} for last in (6, 7)]
-    world.arm.on(
-        "POST",
-        f"{NETWORK}/loadBalancers/lbi/loadBalancingRules/web/health",
-        {"loadBalancerBackendAddresses": health},
-    )
+    assert world.shells.connections == 3  # and what the forwarders' agents report
 
 
 def without_header(world: World, check: str) -> None:
@@ -99,7 +88,7 @@ def test_one_missing_server_is_a_warning_that_names_it(world: World) -> None:
     assert [(warning["code"], warning["evidence"]) for warning in path["warnings"]] == [
         (
             "TARGET_DOWN",
-            "1 of 2 servers answer through spoke/web; target 192.168.42.66:8000 takes no connection",
+            "1 of 2 servers answer; target 192.168.42.66:8000 takes no connection",
         )
     ]
 
@@ -176,8 +165,8 @@ def broken(world: World) -> None:
     world.arm.on("GET", f"{NETWORK}/virtualNetworks", {"value": []})
     world.arm.on("GET", f"{NETWORK}/networkSecurityGroups", {"value": []})
     world.arm.on("GET", f"{NETWORK}/privateLinkServices", {"value": []})
-    rule = {"name": "web", "properties": {"frontendPort": 8000}}
-    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule]}}
+    rule = {"name": "web", "properties": {"frontendPort": 8000, "backendAddressPool": {"id": "/p/all"}}}
+    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule], "backendAddressPools": [POOL]}}
     world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", document)
 
 
@@ -289,9 +278,10 @@ def test_silent_servers_are_to_be_looked_at_and_not_probed_again(world: World) -
     told = {path["path"]: path["broken"] for path in world.envelope["data"]["paths"]}
     assert {each["code"] for each in told.values()} == {"TARGET_DOWN"}
     assert told["spoke/web"]["next"].startswith("Check the servers 192.168.42.65, 192.168.42.66: ")
-    target = told["hub/web/192.168.42.65:8000"]
-    assert target["evidence"].count("192.168.42.65:8000") == 1
-    assert target["next"].startswith("Check the server 192.168.42.65: ")
+    for path in told.values():
+        assert path["evidence"].count("192.168.42.65:8000") == 1
+    (cause,) = world.envelope["data"]["causes"]
+    assert cause["paths"] == list(told)
 
 
 class Terminal(io.TextIOWrapper):
@@ -353,7 +343,7 @@ def test_the_exit_code_does_not_depend_on_the_format(world: World) -> None:
 
 def test_lost_frames_are_inconclusive(world: World) -> None:
     world.shells.faults.output = (Damage(1400),)
-    assert world.run("probe", "spoke", "-o", "json") == 5
+    assert world.run("probe", "spoke", "--no-explain", "-o", "json") == 5
     assert world.envelope["status"] == "inconclusive"
     assert world.shells.connections == 2  # one retry
 
@@ -361,12 +351,12 @@ def test_lost_frames_are_inconclusive(world: World) -> None:
 def test_one_lost_frame_leads_to_a_second_run(world: World) -> None:
     world.shells.faults.output = (Damage(1400),)
     world.shells.faults.connections = 1
-    assert world.run("probe", "spoke") == 0
+    assert world.run("probe", "spoke", "--no-explain") == 0
 
 
 def test_a_cut_is_inconclusive(world: World) -> None:
     world.shells.faults.cut_output = 500
-    assert world.run("probe", "spoke") == 5
+    assert world.run("probe", "spoke", "--no-explain") == 5
 
 
 @pytest.mark.parametrize(
@@ -429,3 +419,168 @@ def test_what_others_wrote_is_printed_in_every_encoding(world: World, form: str)
     assert world.run("probe", "spoke", "-o", form, encoding="cp1252") == 4
     assert b"PE_REJECTED" in world.stdout
     assert b"\x1b" not in world.stdout
+
+
+def one_dead_target(world: World) -> None:
+    """192.168.42.66 does not answer the hub; what the load balancer hands out comes from the other one."""
+    world.shells.environ.update(SERVERS="1", DEAD="192.168.42.66")
+    for kind in ("virtualNetworks", "networkSecurityGroups", "privateLinkServices"):
+        world.arm.on("GET", f"{NETWORK}/{kind}", {"value": []})
+
+
+@pytest.mark.parametrize("which", ["hub", "all"])
+def test_a_dead_target_of_a_forward_that_works_is_a_warning_whatever_is_probed(
+    world: World, which: str
+) -> None:
+    one_dead_target(world)
+    assert world.run("probe", which, "-o", "json") == 0
+    data = world.envelope["data"]
+    paths = {path["path"]: path for path in data["paths"]}
+    direct = paths["hub/web/192.168.42.66:8000"]
+    assert (direct["origin"], direct["verdict"]) == ("target", "fail")
+    (cause,) = data["causes"]
+    assert (cause["segment"], cause["code"]) == ("target", "TARGET_REFUSED")
+    assert set(cause["paths"]) == set(paths) - {"hub/web/192.168.42.65:8000"}
+    assert world.run("probe", which, "-o", "junit") == 0
+    assert b"<failure" not in world.stdout
+
+
+def test_strict_makes_warnings_failures(world: World) -> None:
+    one_dead_target(world)
+    assert world.run("probe", "hub", "--strict", "-o", "junit") == 4
+    assert b'type="TARGET_REFUSED"' in world.stdout
+    assert world.run("probe", "hub", "--strict", "-o", "json") == 4
+    assert world.envelope["status"] == "failed"
+    world.shells.environ.update(SERVERS="2", DEAD="-")
+    assert world.run("probe", "hub", "--strict") == 0
+
+
+def test_one_cause_is_printed_once_with_its_paths(world: World) -> None:
+    broken(world)
+    world.environ = {"COLUMNS": "200"}
+    assert world.run("probe", "all") == 4
+    text = world.stdout.decode()
+    assert text.count("Next: ") == text.count("(TARGET_REFUSED)") == 1
+    assert "BROKEN: 4 paths at the target (TARGET_REFUSED)" in text
+    assert "\n  Paths: hub/web/192.168.42.65:8000, hub/web/192.168.42.66:8000, hub/web, spoke/web\n" in text
+    assert "\n  box ─ name ─ endpoint ─ link service ─ balancer ─ forwarder ─ ✗ target\n" in text
+
+
+def test_a_denied_permission_is_said_once(world: World) -> None:
+    broken(world)
+    world.arm.fail("GET", f"{NETWORK}/loadBalancers/lbi", 403, "AuthorizationFailed")
+    assert world.run("probe", "all", "--timeout", "1", "-o", "json") == 4
+    unread = [cause for cause in world.envelope["data"]["causes"] if cause["code"] == "PATH_UNEXPLAINED"]
+    assert [cause["paths"] for cause in unread] == [["hub/web", "spoke/web"]]
+
+
+@pytest.mark.parametrize("which", ["hub", "all"])
+def test_a_missing_box_is_5_and_said_once(world: World, which: str) -> None:
+    for method, path in (("POST", "ci-hub/containers/jump/exec"), ("GET", "ci-hub")):
+        world.arm.fail(method, f"{CONTAINERS}/{path}", 404, "ResourceNotFound")
+    assert world.run("probe", which, "-o", "json") == 5
+    (cause,) = world.envelope["data"]["causes"]
+    assert (cause["segment"], cause["code"], len(cause["paths"])) == ("box", "JUMP_MISSING", 3)
+
+
+@pytest.mark.parametrize("which", ["hub", "all"])
+@pytest.mark.parametrize("unread", ["virtualNetworks", "loadBalancers/lbi", ""])
+def test_the_command_that_ran_is_not_advised(world: World, which: str, unread: str) -> None:
+    broken(world)
+    world.shells.environ["DEAD"] = "10.0.1.5"  # the load balancer's address only
+    if unread:
+        world.arm.fail("GET", f"{NETWORK}/{unread}", 409, "Conflict")
+    world.run("probe", which, "-o", "json")
+    told = [cause["next"] for cause in world.envelope["data"]["causes"]]
+    assert told
+    assert not [each for each in told if each.startswith("fwdctl probe")]
+
+
+def test_no_box_is_started_to_explain_where_it_may_not_be(world: World) -> None:
+    broken(world)
+    hub_stopped(world)
+    assert world.run("probe", "spoke", "--hub", "never", "-o", "json") == 4
+    assert ("POST", f"{CONTAINERS}/ci-hub/start") not in world.arm.calls
+    (cause,) = world.envelope["data"]["causes"]
+    assert (cause["code"], cause["next"]) == ("PATH_UNEXPLAINED", "fwdctl probe hub")
+
+
+def test_an_explanation_can_be_left_out(world: World) -> None:
+    broken(world)
+    assert world.run("probe", "spoke", "--no-explain", "--retries", "0", "-o", "json") == 4
+    assert world.envelope["data"]["causes"] == []
+    assert world.arm.calls == [("POST", f"{CONTAINERS}/ci-spoke/containers/jump/exec")]
+
+
+def test_a_forwarder_that_is_down_is_a_warning(world: World) -> None:
+    down = {"ipAddress": "10.0.1.7", "state": "Down", "reason": "Down_Probe_HttpEndpointUnreachable"}
+    forwarders(world, {"ipAddress": "10.0.1.6", "state": "Up"}, down)
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    (cause,) = world.envelope["data"]["causes"]
+    assert (cause["code"], cause["evidence"]) == (
+        "FWD_UNHEALTHY",
+        "forwarder 10.0.1.7 takes no connection: Down_Probe_HttpEndpointUnreachable",
+    )
+
+
+def test_an_answer_of_what_is_not_a_target_is_no_silent_pass(world: World) -> None:
+    (forward,) = world.topology["forwards"]
+    forward["targets"] = ["192.168.42.65:8000", "192.168.42.67:8000"]
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    (cause,) = world.envelope["data"]["causes"]
+    assert (cause["segment"], cause["code"]) == ("forwarder", "FWD_CONFIG_DRIFT")
+    runs = "port 8000 to 192.168.42.65:8000, 192.168.42.66:8000 (10.0.1.6, 10.0.1.7)"
+    assert cause["evidence"].endswith(f", but the forwarders run {runs}")
+
+
+def test_the_last_deployment_that_failed_comes_before_what_would_fail_again(world: World) -> None:
+    broken(world)
+    document = {"name": "lbi", "tags": {"azd-env-name": "dev"}, "properties": {}}
+    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", document)
+    inner = {"code": "PropertyChangeNotAllowed", "message": "Changing property\n'customData' is not allowed."}
+    failed = {"code": "DeploymentFailed", "details": [inner]}
+    world.arm.on(
+        "GET",
+        f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Resources/deployments",
+        {
+            "value": [
+                deployment("dev-1", "dev", "2026-01-01T10:00:00Z"),
+                deployment("dev-2", "dev", "2026-01-01T11:00:00Z", failed),
+                deployment("other-9", "other", "2026-01-01T12:00:00Z"),
+            ]
+        },
+    )
+    assert world.run("probe", "spoke", "-o", "json") == 4
+    (cause,) = world.envelope["data"]["causes"]
+    assert cause["code"] == "LB_NO_RULE"
+    assert cause["evidence"].startswith(
+        "the last deployment failed: PropertyChangeNotAllowed: Changing property 'customData' is not allowed.; "
+    )
+    assert "azd provision" not in cause["next"]
+    assert "az deployment sub show -n dev-2 " in cause["next"]
+
+
+def deployment(
+    name: str, environment: str, ended: str, error: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    state = {"provisioningState": "Failed", "error": error} if error else {"provisioningState": "Succeeded"}
+    return {
+        "name": name,
+        "tags": {"azd-env-name": environment},
+        "properties": {"timestamp": ended, **state},
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_terminal_of_80_columns_keeps_the_header_on_one_line(world: World, encoding: str) -> None:
+    one_dead_target(world)
+    world.stream = Terminal
+    world.environ = {"COLUMNS": "80", "TERM": "xterm"}
+    assert world.run("probe", "all", encoding=encoding) == 0
+    lines = world.stdout.decode(encoding).splitlines()
+    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
+    assert plain[0].split() == ["PATH", "VERDICT", "WHY"]
+    assert max(map(len, plain)) <= 80
+    sign = "✓" if encoding == "utf-8" else "+"
+    assert f"\x1b[32m{sign} PASS\x1b[0m" in lines[1]
+    assert "\x1b[33m! WARN\x1b[0m" in "".join(lines)

@@ -45,7 +45,7 @@ EXPECTED = {
     "nsg-deny": Expected("NSG_DENIED", "route"),
     "peering-removed": Expected("ROUTE_NO_PEERING", "route"),
     "jump-slow": MINDS_NOT,
-    "jump-start-fails": Expected("jump_start_failed", "", 5),
+    "jump-start-fails": Expected("JUMP_START_FAILED", "box", 5),
     "exec-refused": Expected("arm_unavailable", "", 5),
     "exec-cut": Expected("", "", 5),
     "exec-empty-first-message": MINDS_NOT,

@@ -109,10 +109,8 @@ def test_one_dead_server_is_reported_and_the_path_still_passes(lab: RunningLab) 
     lab.lab("break", "target-down")
     (unnamed,) = probed_spoke(lab)["warnings"]
     assert (unnamed["segment"], unnamed["code"]) == ("target", "TARGET_DOWN")
-    assert (
-        unnamed["evidence"]
-        == "1 of 2 servers answer through spoke/web; only the hub can tell which is missing"
-    )
+    assert unnamed["evidence"].startswith("1 of 2 servers answer")
+    assert unnamed["evidence"].endswith("; only the hub can tell which is missing")
     lab.fwdctl("jump", "start", "hub")
     path = probed_spoke(lab)
     assert list(path["servers"]) == ["server66"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.main import main
 from fwdctl.runtime import Runtime
+from support.fake_arm import NETWORK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +60,7 @@ esac
 case $url in *192.168.42.66*) fixed=server66 ;; *192.168.42.65*) fixed=server65 ;; *) fixed= ;; esac
 i=0; while ! mkdir "$0.$i" 2>/dev/null; do i=$((i+1)); done
 server=server$((65 + i % SERVERS)); [ -z "$fixed" ] || server=$fixed
+case $url in *"$DEAD"*) MODE=refused ;; esac
 if [ "$MODE" = silent ]; then echo 'curl: (28) timed out'; printf '\n@000 0.0 0.0 '; exit 28; fi
 if [ "$MODE" = refused ]; then echo 'curl: (7) Connection refused'; printf '\n@000 0.0 0.0 '; exit 7; fi
 printf 'HTTP/1.0 200 OK\r\nX-Served-By: %s\r\n\r\n\n@200 0.001 0.002 10.1.17.4' "$server"
@@ -113,3 +115,28 @@ class World:
     def envelope(self) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(self.stdout)
         return document
+
+
+POOL = {"name": "all", "properties": {"backendIPConfigurations": [{"id": "/nic/1"}, {"id": "/nic/2"}]}}
+
+
+def forwarders(world: World, *health: dict[str, Any], **more: Any) -> None:
+    """A load balancer with two forwarders behind it, whose agents listen on port 18099."""
+    rule = {
+        "name": "web",
+        "properties": {
+            "frontendPort": 8000,
+            "backendPort": 8000,
+            "backendAddressPool": {"id": "/p/all"},
+            "probe": {"id": "/lb/probes/web"},
+        },
+    }
+    probe = {"name": "web", "properties": {"port": 18099, "requestPath": "/forward/web"}}
+    balancer = {"loadBalancingRules": [rule], "probes": [probe], "backendAddressPools": [POOL], **more}
+    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", {"name": "lbi", "properties": balancer})
+    up = [{"ipAddress": f"10.0.1.{last}", "state": "Up"} for last in (6, 7)]
+    world.arm.on(
+        "POST",
+        f"{NETWORK}/loadBalancers/lbi/loadBalancingRules/web/health",
+        {"loadBalancerBackendAddresses": list(health) or up},
+    )

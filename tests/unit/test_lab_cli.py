@@ -159,3 +159,10 @@ def test_the_labs_errors_have_the_exit_codes_of_the_contract(code: str, exit_cod
         "Look.",
         exit_code,
     )
+
+
+@pytest.mark.parametrize(("name", "typed"), [("lab", "heal x"), ("other", "heal --name other x")])
+def test_advice_is_about_the_same_lab(name: str, typed: str) -> None:
+    with pytest.raises(FwdctlError) as caught, labs.lab_errors(name):
+        raise LabError("fault_active", "It is in force already.", "Run `fwdctl lab heal x`.")
+    assert caught.value.suggestion == f"Run `fwdctl lab {typed}`."

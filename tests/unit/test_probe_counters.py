@@ -112,7 +112,10 @@ def test_connections_that_failed_make_the_direct_tests_decide() -> None:
     facts = evidence(targets=lambda _: direct)
     found = with_count(facts, result, Count(taken={A: 2, B: 2}))
     assert (found.verdict, found.answering, found.idle, found.lacks_servers) == ("pass", 1, (A,), True)
-    assert found.reason == f"1 of 2 targets took connections: {B}; 2 of 4 connections failed"
+    assert (
+        found.reason
+        == f"1 of 2 targets took connections: {B}; 2 of 4 connections failed: no answer in time x2"
+    )
     # Where all connections were answered, nobody asks the targets themselves.
     well = with_count(evidence(), judge(NAMELESS, observed(*[WELL] * 4)), Count(taken={A: 2, B: 2}))
     assert (well.answering, well.lacks_servers) == (2, False)

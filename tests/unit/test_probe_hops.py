@@ -53,6 +53,7 @@ FAILED = judge(PATH, observed(*[SILENT] * 4))
 
 
 def evidence(*, hub_runs: bool = False, **answers: Any) -> Evidence:
+    answers = {"private_link_services": [], **answers}
     group = SimpleNamespace(running=hub_runs, address="10.0.1.68", subnet_id="")
     boxes = SimpleNamespace(starts=lambda _: False)
     containers = SimpleNamespace(get=lambda _: group)
@@ -159,14 +160,65 @@ def test_the_connection_to_approve_is_named_where_its_owner_asks() -> None:
     assert found.suggestion == "az network private-endpoint-connection approve --id /pls/c/a"
 
 
+POOL = {"name": "All", "properties": {"backendIPConfigurations": [{"id": "/nic"}]}}
+
+
+def balancer_document(*, pools: Any = (POOL,), **rule: Any) -> dict[str, Any]:
+    """A load balancer whose rule sends to the first pool, changed as told."""
+    properties = {
+        "frontendPort": 8000,
+        "backendPort": 8000,
+        "backendAddressPool": {"id": "/lb/pools/all"},
+        "probe": {"id": "/lb/probes/P"},
+        **rule,
+    }
+    return {
+        "name": "lbi",
+        "properties": {
+            "loadBalancingRules": [{"name": "web", "properties": properties}],
+            "backendAddressPools": list(pools),
+            "probes": [{"name": "p", "properties": {"port": 18099, "requestPath": "/forward/web"}}],
+        },
+    }
+
+
+UPDATE = "az network lb rule update -g rg --lb-name lbi -n web"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "typed"),
+    [
+        ({}, None, ""),
+        ({"frontendPort": 0, "backendPort": 0}, None, ""),
+        ({"backendPort": 8001}, "LB_WRONG_PORT", f"{UPDATE} --backend-port 8000"),
+        ({"backendAddressPool": None}, "LB_NO_POOL", f"{UPDATE} --backend-pool-name All"),
+        ({"pools": []}, "LB_NO_POOL", "azd provision --no-state"),
+    ],
+)
+def test_whom_a_rule_sends_to(change: dict[str, Any], code: str | None, typed: str) -> None:
+    found = balancer.misled(evidence(load_balancer=balancer_document(**change)), FAILED)
+    assert (found.code if found else None) == code
+    assert found is None or found.suggestion == typed
+
+
+def test_another_port_is_no_fault_where_nobody_has_said_what_is_forwarded() -> None:
+    plain = replace(FAILED, path=replace(PATH, forward=Forward("web", 8000)))
+    assert balancer.misled(evidence(load_balancer=balancer_document(backendPort=9000)), plain) is None
+
+
+def test_an_empty_pool_has_its_own_words() -> None:
+    pool = {"name": "all", "properties": {"backendIPConfigurations": []}}
+    found = balancer.empty(evidence(load_balancer=balancer_document(pools=[pool])), FAILED)
+    assert found is not None
+    assert (found.code, found.evidence) == ("LB_EMPTY_POOL", "backend pool all of load balancer lbi is empty")
+    assert balancer.empty(evidence(load_balancer=balancer_document()), FAILED) is None
+
+
 def test_rules_of_the_load_balancer() -> None:
-    rule = {"name": "web", "properties": {"frontendPort": 8000, "probe": {"id": "/lb/probes/P"}}}
-    probes = [{"name": "p", "properties": {"port": 18099}}]
-    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule], "probes": probes}}
-    facts = evidence(load_balancer=document)
-    assert balancer.lacks_rule(facts, FAILED) is None
+    facts = evidence(load_balancer=balancer_document())
+    assert balancer.misled(facts, FAILED) is None
     assert facts.health_port(WEB) == 18099
-    found = balancer.lacks_rule(facts, replace(FAILED, path=replace(PATH, forward=Forward("db", 1433))))
+    found = balancer.misled(facts, replace(FAILED, path=replace(PATH, forward=Forward("db", 1433))))
     assert found is not None
     assert (found.code, found.suggestion) == ("LB_NO_RULE", "azd provision --no-state")
 
@@ -175,16 +227,20 @@ DOWN = {"ipAddress": "10.0.1.6", "state": "Down", "reason": "Down_Probe_HttpStat
 
 
 @pytest.mark.parametrize(
-    ("health", "broken"), [([DOWN], True), ([DOWN, {"ipAddress": "x", "state": "Up"}], False), ([], False)]
+    ("health", "words"),
+    [
+        ([DOWN], "no forwarder is healthy: 10.0.1.6 Down_Probe_HttpStatusCodeError"),
+        ([DOWN, {"ipAddress": "x", "state": "Up"}], ""),
+        ([], "Azure's health probes report no forwarder at all"),
+    ],
 )
-def test_backends(health: list[dict[str, Any]], *, broken: bool) -> None:
-    rule = {"name": "web", "properties": {"frontendPort": 8000, "probe": {"id": "/lb/probes/P"}}}
-    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule]}}
-    found = balancer.unhealthy(evidence(load_balancer=document, rule_health=health), FAILED)
-    assert (found is not None) == broken
+def test_backends(health: list[dict[str, Any]], words: str) -> None:
+    facts = evidence(load_balancer=balancer_document(), rule_health=health)
+    found = balancer.unhealthy(facts, FAILED)
+    assert (found.code if found else "") == ("LB_NO_HEALTHY_BACKEND" if words else "")
     if found is not None:
-        assert found.code == "LB_NO_HEALTHY_BACKEND"
-        assert "Down_Probe_HttpStatusCodeError" in found.evidence
+        assert found.evidence == f"{words}; health probe p asks port 18099, path /forward/web"
+        assert found.suggestion == "fwdctl probe hub"
 
 
 @pytest.mark.parametrize(("peered", "code"), [(True, None), (False, "ROUTE_NO_PEERING")])
@@ -249,7 +305,7 @@ DEAD = [{"address": target, "state": "down", "lastError": "timed out"} for targe
         (status(forwarding=False), "FWD_NO_FORWARDING"),
         (status(forward={"rulesInPlace": False}), "FWD_RULES_MISSING"),
         (status(forward={"targets": DEAD}), "TARGET_DOWN"),
-        (status(forwards=[]), "FWD_RULES_MISSING"),
+        (status(forwards=[]), "FWD_CONFIG_DRIFT"),
     ],
 )
 def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
@@ -290,7 +346,7 @@ def test_there_is_one_order_and_its_first_answer_counts() -> None:
     """The endpoint comes before the load balancer, whose state would be an answer as well."""
     rejected = {"privateLinkServiceConnectionState": {"status": "Rejected"}}
     document = {"properties": {"privateLinkServiceConnections": [{"properties": rejected}]}}
-    facts = evidence(private_endpoint=document, private_link_services=[], load_balancer={"name": "lbi"})
+    facts = evidence(private_endpoint=document, load_balancer={"name": "lbi"})
     assert [result.broken and result.broken.code for result in explain(facts, [FAILED])] == ["PE_REJECTED"]
 
 

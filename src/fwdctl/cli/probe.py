@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,14 +12,14 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP
 from fwdctl.errors import ExitCode
-from fwdctl.output import OutputFormat, Progress, Result, grid, say
+from fwdctl.output import OutputFormat, Progress, Result, encodable, grid, printable, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Console
 
-    from fwdctl.probe.model import Broken, Path, PathResult
+    from fwdctl.probe.model import Cause, Path, PathResult
     from fwdctl.runtime import Runtime
 
 EXAMPLES = """
@@ -30,7 +31,34 @@ fwdctl probe spoke --samples 20         which servers answer
 
 NEXT = "  Next: "
 
+SIGNS = {
+    "pass": ("\u2713", "+"),
+    "warn": ("!", "!"),
+    "fail": ("\u2717", "x"),
+    "skip": ("-", "-"),
+    "untested": ("?", "?"),
+}
+"""By a path's word: the sign, and what stands for it where the terminal does not know it."""
+COLOURS = {"pass": "32", "warn": "33", "fail": "31", "skip": "90", "untested": "33"}
+LEAST_FOR_OTHERS = 42
+"""What the columns besides path and address need: the verdict, gaps, and enough for the reason."""
+_BEHIND = ("load balancer", "forwarder", "target")
+WAYS = {
+    "spoke": ("box", "name", "endpoint", "link service", *_BEHIND),
+    "balancer": ("box", *_BEHIND),
+    "target": ("box", "target"),
+}
+"""The segments of a path by its origin, the longest first."""
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+class HubUse(StrEnum):
+    """When the hub's box is started to explain a path of a spoke."""
+
+    never = "never"
+    auto = "auto"
+    always = "always"
 
 
 @command(app, "probe {which}", ENVIRONMENT, RESOURCE_GROUP, PROBE_OUTPUT, examples=EXAMPLES)
@@ -82,20 +110,34 @@ def probe_command(
             help="Times that a path which fails is asked again, after two seconds.",
         ),
     ] = 1,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 4 for warnings too.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Ask Azure and the hub why a path fails.")
+    ] = True,
+    hub: Annotated[
+        HubUse,
+        typer.Option(
+            "--hub",
+            metavar="never|auto|always",
+            help="Start the hub's box to explain: never, when nothing else tells, or always.",
+        ),
+    ] = HubUse.auto,
 ) -> Result:
     """Test every path with real packets, say which segment is broken and what to do.
 
     A stopped jump box is started and stopped again. Exit code 4: a path is broken; 5: it could not be tested.
     """
-    from fwdctl.probe.run import Options, probe
+    from fwdctl.probe.model import Options
+    from fwdctl.probe.run import probe
 
     runtime = call.runtime
     deployment, clients = call.load()
-    options = Options(which, samples or 0, timeout, retries, keep_running, tuple(port or ()))
+    ports = tuple(port or ())
+    options = Options(which, samples or 0, timeout, retries, keep_running, ports, explain, hub.value)
     _prepare(runtime, table=call.output is OutputFormat.table)
     with Progress(runtime) as progress:
         results = probe(runtime, clients, deployment, options, progress)
-    return _result(runtime, deployment.resource_group, results)
+    return _result(runtime, deployment.resource_group, results, strict=strict)
 
 
 def _prepare(runtime: Runtime, *, table: bool) -> None:
@@ -112,18 +154,24 @@ def _prepare(runtime: Runtime, *, table: bool) -> None:
     Thread(target=load_modules, name="fwdctl-imports", daemon=True).start()
 
 
-def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult]) -> Result:
+def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult], *, strict: bool) -> Result:
     from fwdctl.probe.junit import junit
+    from fwdctl.probe.model import causes
     from fwdctl.probe.run import exit_code
 
-    code = exit_code(results)
+    code = exit_code(results, strict=strict)
     words = {ExitCode.OK: "succeeded", ExitCode.BROKEN: "failed"}
     return Result(
-        {"resourceGroup": resource_group, "checks": _checks(results), "paths": [r.data() for r in results]},
+        {
+            "resourceGroup": resource_group,
+            "checks": _checks(results),
+            "causes": [cause.data() for cause in causes(results)],
+            "paths": [result.data() for result in results],
+        },
         status=words.get(code, "inconclusive"),
         exit_code=code,
         table=lambda console: _table(runtime, console, results),
-        junit=lambda: junit(results),
+        junit=lambda: junit(results, strict=strict),
     )
 
 
@@ -136,17 +184,27 @@ def _checks(results: Sequence[PathResult]) -> list[dict[str, Any]]:
 
 
 def _table(runtime: Runtime, console: Console, results: Sequence[PathResult]) -> None:
-    rows = [(r.path.label, _to(r.path), r.verdict.upper(), _summary(r)) for r in results]
-    grid(console, ["path", "to", "verdict", "why"], rows)
-    for result in results:
-        if result.broken is not None:
-            word = "BROKEN" if result.verdict == "fail" else "UNTESTED"
-            segment = result.broken.segment
-            place = "a segment that is not known" if segment == "unknown" else f"the {segment}"
-            _explain(console, f"{word}: {result.path.label} at {place}", result.broken)
-        for warning in result.warnings:
-            _explain(console, f"WARNING: {result.path.label}{_works(result, warning)}", warning)
+    from fwdctl.probe.model import causes
+
+    colours = COLOURS if runtime.colour(runtime.stdout) else {}
+    rows = [(r.path.label, _to(r.path), _marked(console, r.word), _summary(r)) for r in results]
+    headings = ["path", "to", "verdict", "why"]
+    if max(len(label) + len(to) for label, to, _, _ in rows) + LEAST_FOR_OTHERS > console.width:
+        headings.remove("to")
+        rows = [(label, verdict, why) for label, _, verdict, why in rows]  # type: ignore[misc]
+    grid(console, headings, rows, {_marked(console, word): code for word, code in colours.items()})
+    for cause in causes(results):
+        _explain(console, cause, colours)
     runtime.stdout.flush()
+
+
+def _marked(console: Console, word: str) -> str:
+    """A verdict as the table shows it: with a sign where somebody looks at it."""
+    return f"{_sign(console, *SIGNS[word])} {word.upper()}" if console.file.isatty() else word.upper()
+
+
+def _sign(console: Console, sign: str, plain: str) -> str:
+    return sign if encodable(sign, console.file) == sign else plain  # type: ignore[arg-type]
 
 
 def _to(path: Path) -> str:
@@ -166,23 +224,55 @@ def _summary(result: PathResult) -> str:
     return result.reason
 
 
-def _works(result: PathResult, warning: Broken) -> str:
-    if result.verdict != "pass":
-        return ""
-    return " works, but not with every target" if warning.segment == "target" else " works"
-
-
-def _explain(console: Console, heading: str, broken: Broken) -> None:
+def _explain(console: Console, cause: Cause, colours: Mapping[str, str]) -> None:
     from fwdctl.probe.hops.commands import COMMANDS
 
+    broken = cause.broken
+    word, colour = "WARNING", "warn"
+    if any(result.verdict == "fail" and not result.is_evidence for result in cause.results):
+        word, colour = "BROKEN", "fail"
+    elif any(result.verdict == "inconclusive" for result in cause.results):
+        word = "UNTESTED"
+    place = "a segment that is not known" if broken.segment == "unknown" else f"the {broken.segment}"
+    several = len(cause.paths) > 1
+    what = f"{len(cause.paths)} paths" if several else cause.paths[0]
+    text = f"{word}: {what} at {place} ({broken.code})"
+    lines = [_drawn(console, cause), *(f"  {line}" for line in cause.evidence)]
+    if several:
+        lines.append(f"  Paths: {', '.join(cause.paths)}")
     say(console, "")
-    for line in (f"{heading} ({broken.code})", f"  {broken.evidence}"):
+    for part in _fitted(console, text):
+        _say_in_colour(console, part, colours.get(colour))
+    for line in filter(None, lines):
         for part in _fitted(console, line):
             say(console, part)
     for number, advice in enumerate(broken.suggestion.split("\n")):
         line = f"{' ' * len(NEXT) if number else NEXT}{advice}"
         for part in _fitted(console, line, command=advice.startswith(COMMANDS)):
             say(console, part)
+
+
+def _say_in_colour(console: Console, text: str, code: str | None) -> None:
+    if code is None:
+        say(console, text)
+    else:
+        console.file.write(f"\x1b[{code}m{printable(text, console.file)}\x1b[0m\n")  # type: ignore[arg-type]
+
+
+def _drawn(console: Console, cause: Cause) -> str:
+    """The way of the longest path with a mark before the segment; empty where that is not known."""
+    segment = cause.broken.segment
+    origins = {result.path.origin for result in cause.results}
+    way = list(next(WAYS[origin] for origin in WAYS if origin in origins))
+    if segment == "route":
+        # Security rules stand before the forwarders, other routes behind them.
+        before = "forwarder" if cause.broken.code.startswith("NSG") else "target"
+        way.insert(way.index(before if before in way else "target"), segment)
+    if segment not in way:
+        return ""
+    line, cross = _sign(console, "\u2500", "-"), _sign(console, *SIGNS["fail"])
+    marked = (f"{cross} {each}" if each == segment else each for each in way)
+    return "  " + f" {line} ".join(marked).replace("load balancer", "balancer")
 
 
 def _fitted(console: Console, line: str, *, command: bool = False) -> list[str]:

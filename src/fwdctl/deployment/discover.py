@@ -290,7 +290,7 @@ def _hub(survey: Survey, chain: Chain, boxes: Boxes, label: str) -> Hub:
         next((_address(frontend) for frontend in chain.frontends), ""),
         link_service=name_of(chain.service_id),
         label=label,
-        **(survey.elsewhere(place_of(balancer_id)) if balancer_id else {}),
+        **(survey.elsewhere(place_of(balancer_id)) if balancer_id else {}),  # type: ignore[arg-type]
     )
 
 

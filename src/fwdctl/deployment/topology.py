@@ -49,6 +49,7 @@ class Hub:
     label: str = "hub"
     resource_group: str = ""
     subscription_id: str = ""
+    health_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,7 @@ def _hub(entry: Mapping[str, Any]) -> Hub:
         str(balancer.get("address", "")),
         str(entry.get("scaleSet", "")),
         str(entry.get("privateLinkService", "")),
+        health_port=int(entry.get("healthPort") or 0),
     )
 
 

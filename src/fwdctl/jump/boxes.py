@@ -269,7 +269,7 @@ def start_box(  # noqa: PLR0917 - what a start consists of
                 "jump_start_timeout",
                 f"Jump box {box.name} ({box.group}) does not run after {START_TIMEOUT:.0f} s.",
                 f"Look at it: az container show -g {containers.resource_group} -n {box.group}; "
-                "stop it with `fwdctl jump stop`.",
+                f"stop it with `fwdctl jump stop {box.name}`.",
                 exit_code=ExitCode.INCONCLUSIVE,
             )
         _rest(runtime, pause, tick)

@@ -209,10 +209,11 @@ class Session:
         return group
 
     def _refused(self, error: ArmFailure) -> FwdctlError:
+        name = self._box.name
         return FwdctlError(
             "exec_refused",
-            f"Jump box {self._box.name} ({self._box.group}) runs but refuses exec: {error.arm_message}",
-            "Stop and start the box, then try again.",
+            f"Jump box {name} ({self._box.group}) runs but refuses exec: {error.arm_message}",
+            f"Run `fwdctl jump stop {name}` and `fwdctl jump start {name}`, then try again.",
             exit_code=ExitCode.INCONCLUSIVE,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,18 +14,24 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 
 
-def script(addresses: Sequence[str], port: int) -> str:
-    """Print `ADDRESS JSON` for each agent that answers, `ADDRESS` alone for one that does not."""
-    python = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=3).read().decode())"
+def script(addresses: Sequence[str], port: int, path: str = "/status") -> str:
+    """Print `ADDRESS JSON` for each agent that answers, `ADDRESS` alone for one that does not.
+
+    curl and python3 print what came with any HTTP status, wget only what came with a good one.
+    """
+    python = (
+        "import sys, http.client as h; c = h.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=3); "
+        'c.request("GET", sys.argv[3]); print(c.getresponse().read().decode())'
+    )
     return f"""
 ask() {{
-  if command -v curl >/dev/null; then curl -sS -m 3 --noproxy '*' "$1"
-  elif command -v wget >/dev/null; then wget -q -T 3 -O - "$1"
-  else no_proxy='*' python3 -c '{python}' "$1"
+  if command -v curl >/dev/null; then curl -sS -m 3 --noproxy '*' "http://$1:$2$3"
+  elif command -v python3 >/dev/null; then python3 -c '{python}' "$1" "$2" "$3"
+  else no_proxy='*' wget -q -T 3 -O - "http://$1:$2$3"
   fi
 }}
 for a in {" ".join(addresses)}; do
-  (j=$(ask "http://$a:{port}/status" 2>/dev/null); printf '%s %s\\n' "$a" "$j") &
+  (j=$(ask "$a" {port} {shlex.quote(path)} 2>/dev/null); printf '%s %s\\n' "$a" "$j") &
 done
 wait
 """

@@ -25,6 +25,8 @@ LABELS = 3
 """Paths that a line of progress names."""
 RETRY_PAUSE = 2.0
 """Seconds before a path that failed is asked again: after a change, Azure and the forwarders need some."""
+HURRY = 2.0
+"""Seconds for a first look in an explanation; within the hub, a connection needs milliseconds."""
 
 
 class BoxClient:
@@ -62,6 +64,16 @@ class BoxClient:
         """Whether a box is started when it does not run."""
         return box.name in self._sessions
 
+    def admit(self, box: Box) -> None:
+        """Start one more box, and leave it as it was found.
+
+        Raises:
+            FwdctlError: it does not start.
+        """
+        session = self._stack.enter_context(self._open(box, may_start=True))
+        session.run(Request(("true",), timeout=BOX_OVERHEAD, idempotent=True))
+        self._sessions[box.name] = session
+
     def ask(self, box: Box, command: str) -> str:
         """What a shell command prints; empty where that is not known.
 
@@ -72,13 +84,22 @@ class BoxClient:
         outcome = self._session(box).run(request, doing=f"Asking the forwarders from {_place(box)}")
         return "" if outcome.inconclusive else outcome.stdout.decode("utf-8", "replace")
 
-    def test(self, paths: Sequence[Path], retries: int = 0) -> list[PathResult]:
+    def test(self, paths: Sequence[Path], retries: int = 0, *, hurry: bool = False) -> list[PathResult]:
         """Test paths of one box in one exec; those that fail, some more times.
+
+        Args:
+            paths: which.
+            retries: how often those that fail are asked again.
+            hurry: wait for a connection for HURRY seconds only; one that was made gets the full time.
 
         Raises:
             FwdctlError: as `ask`.
         """
-        results = self._test_once(paths, "Testing")
+        seconds = min(HURRY, self._timeout) if hurry else self._timeout
+        results = self._test_once(paths, "Testing", seconds)
+        slow = any(s.connected and not s.answered for r in results for s in r.observation.samples)
+        if slow and seconds < self._timeout:
+            results = self._test_once(paths, "Testing", self._timeout)
         for _ in range(retries):
             failed = [result for result in results if result.verdict == "fail"]
             again = iter(self._once_more(failed))
@@ -91,7 +112,7 @@ class BoxClient:
             return []
         self._sleep(RETRY_PAUSE)
         try:
-            again = self._test_once([result.path for result in failed], "Testing once more:")
+            again = self._test_once([result.path for result in failed], "Testing once more:", self._timeout)
         except FwdctlError as error:
             if error.exit_code is ExitCode.INTERRUPTED:
                 raise
@@ -101,22 +122,20 @@ class BoxClient:
             for old, new in zip(failed, again, strict=True)
         ]
 
-    def _test_once(self, paths: Sequence[Path], doing: str) -> list[PathResult]:
+    def _test_once(self, paths: Sequence[Path], doing: str, seconds: float) -> list[PathResult]:
         if all(path.skip for path in paths):
             return [skipped(path, path.skip) for path in paths]
         labels = ", ".join(path.label for path in paths[:LABELS])
         more = f" and {len(paths) - LABELS} more" if len(paths) > LABELS else ""
         doing = f"{doing} {labels}{more} from {_place(paths[0].box)}"
-        results = self._test(paths, doing, python=False)
+        results = self._test(paths, doing, seconds, python=False)
         lacking = [result.path for result in results if result.observation.lacks_tool]
-        again = iter(self._test(lacking, doing, python=True) if lacking else ())
+        again = iter(self._test(lacking, doing, seconds, python=True) if lacking else ())
         return [next(again) if result.observation.lacks_tool else result for result in results]
 
-    def _test(self, paths: Sequence[Path], doing: str, *, python: bool) -> list[PathResult]:
-        command = ("/bin/sh", "-c", script(paths, self._timeout, python=python))
-        request = Request(
-            command, timeout=BOX_OVERHEAD + (1 + rounds(paths)) * self._timeout, idempotent=True
-        )
+    def _test(self, paths: Sequence[Path], doing: str, seconds: float, *, python: bool) -> list[PathResult]:
+        command = ("/bin/sh", "-c", script(paths, seconds, python=python))
+        request = Request(command, timeout=BOX_OVERHEAD + (1 + rounds(paths)) * seconds, idempotent=True)
         outcome = self._session(paths[0].box).run(request, doing=doing)
         if outcome.inconclusive:
             return [skipped(path, f"{outcome.detail}; try again", "inconclusive") for path in paths]

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fwdctl.azure import deployments, scale_sets
 from fwdctl.azure.containers import Containers
 from fwdctl.azure.documents import Document, addresses_of, entries, network_of, place_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.errors import FwdctlError
+from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe import agents
+from fwdctl.probe.model import Options
 from fwdctl.probe.plan import forwarder_paths, target_paths
+from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.containers import Group
+    from fwdctl.azure.deployments import Last
+    from fwdctl.azure.scale_sets import Instance
     from fwdctl.deployment import Box, Deployment, Forward, Spoke
     from fwdctl.probe.agents import Report
     from fwdctl.probe.boxes import BoxClient
     from fwdctl.probe.model import PathResult
 
 T = TypeVar("T")
+INSTANCE = re.compile(
+    r"/resourceGroups/([^/]+)/providers/Microsoft\.Compute/virtualMachineScaleSets/([^/]+)/virtualMachines/([^/]+)/",
+    re.IGNORECASE,
+)
+"""Group, scale set and instance in the id of a scale set machine's interface."""
 
 
 class Once:
@@ -45,6 +57,11 @@ class Once:
             answer: T = self._answers[key]
             return answer
 
+    def forget(self, ask: Callable[..., Any], *args: Hashable) -> None:
+        """Ask again the next time."""
+        with self._guard:
+            self._answers.pop((ask, args), None)
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -54,25 +71,59 @@ class Evidence:
         boxes: to ask the hub's jump box.
         networks, containers: to ask Azure.
         deployment: what was probed.
+        options: how it was probed.
+        clients: for what neither of them reads.
+        tell: says a line while the probe goes on.
+        unread: what could not be read about paths that work, each once.
         direct: direct tests of a forward's targets, by its name, that this probe has made anyway.
         read: asks a question of `networks` or of this object once.
-        unread: what Azure would not show, in words.
+        hidden: what Azure would not show of the way, in words.
     """
 
     boxes: BoxClient
     networks: Networks
     containers: Containers
     deployment: Deployment
+    options: Options = field(default_factory=lambda: Options("spoke"))
+    clients: Clients | None = None
+    tell: Callable[[str], None] = lambda _: None
+    unread: dict[str, FwdctlError] = field(default_factory=dict)
     direct: dict[str, list[PathResult]] = field(default_factory=dict)
     read: Once = field(default_factory=Once)
-    unread: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, boxes: BoxClient, clients: Clients, deployment: Deployment) -> Evidence:
+    def of(
+        cls,
+        boxes: BoxClient,
+        clients: Clients,
+        deployment: Deployment,
+        options: Options,
+        tell: Callable[[str], None],
+    ) -> Evidence:
         hub = deployment.hub
-        group = hub.resource_group or deployment.resource_group
-        networks = Networks(clients.of(hub.subscription_id), group)
-        return cls(boxes, networks, Containers(clients, deployment.resource_group), deployment)
+        containers = Containers(clients, deployment.resource_group)
+        own = clients.of(hub.subscription_id)
+        networks = Networks(own, hub.resource_group or deployment.resource_group)
+        return cls(boxes, networks, containers, deployment, options, own, tell)
+
+    @property
+    def resource_group(self) -> str:
+        """The load balancer's."""
+        return self.deployment.hub.resource_group or self.deployment.resource_group
+
+    def command(self, *words: str) -> str:
+        """A command of fwdctl about this deployment."""
+        return " ".join(["fwdctl", *words, *map(quoted, self.deployment.options)])
+
+    def ask_hub(self) -> str:
+        """The command that tells more from the hub; never the one that runs."""
+        with suppress(FwdctlError):
+            if self.running_hub() is not None:
+                return self.command("jump", "shell", "hub")
+        if self.options.which in {"hub", "all"}:
+            return self.command("jump", "start", "hub")
+        return self.command("probe", "hub")
 
     def of_spoke(self, spoke: Spoke) -> Evidence:
         """What may be asked where a spoke is: in the resource group of its endpoint."""
@@ -116,16 +167,62 @@ class Evidence:
             return []
         return self.read(self.networks.rule_health, self.balancer()["name"], rule["name"])
 
+    def pool(self, forward: Forward) -> Document | None:
+        """The pool that a forward's rule sends to."""
+        rule = self.rule(forward) or {}
+        named = [value(rule, "backendAddressPool"), *(value(rule, "backendAddressPools") or ())]
+        wanted = [str(pool["id"]).rpartition("/")[2] for pool in named if pool and pool.get("id")]
+        pools = entries(self.balancer(), "backendAddressPools")
+        return next((pool for pool in pools for name in wanted if same(pool["name"], name)), None)
+
+    def scale_set(self, forward: Forward) -> tuple[str, str]:
+        """Resource group and name of the forwarders' scale set; empty where they are other machines."""
+        members = value(self.pool(forward) or {}, "backendIPConfigurations") or ()
+        found = next(filter(None, (INSTANCE.search(str(each.get("id"))) for each in members)), None)
+        if found:
+            return found[1], found[2]
+        own = self.deployment.hub.scale_set
+        return (self.resource_group, own) if own else ("", "")
+
+    def instances(self, forward: Forward) -> list[Instance] | None:
+        """The scale set's machines; None where the forwarders are not a scale set's."""
+        group, name = self.scale_set(forward)
+        if self.clients is None or not name:
+            return None
+        return self.read(scale_sets.instances, self.clients, group, name)
+
+    def power_state(self, forward: Forward, number: str) -> str:
+        return self.read(scale_sets.power_state, self.clients, *self.scale_set(forward), number)
+
+    def failed_deployment(self) -> Last | None:
+        """The environment's last deployment, where it failed; nothing where that cannot be read."""
+        environment = (self.balancer().get("tags") or {}).get(deployments.TAG)
+        if self.clients is None or not environment:
+            return None
+        try:
+            last = self.read(deployments.last, self.clients, environment)
+        except FwdctlError:
+            return None
+        return last if last is not None and last.error else None
+
+    def members(self, forward: Forward) -> list[dict[str, Any]]:
+        """The forwarders as `health` gives them; where the rule has no probe, from their interfaces."""
+        if self.probe(forward) is not None or self.clients is None:
+            return self.health(forward)
+        group, name = self.scale_set(forward)
+        return self.read(scale_sets.members, self.clients, group, name) if name else []
+
     def forwarders(self, forward: Forward) -> list[str]:
-        return [str(entry["ipAddress"]) for entry in self.health(forward) if entry.get("ipAddress")]
+        return [str(entry["ipAddress"]) for entry in self.members(forward) if entry.get("ipAddress")]
+
+    def probe(self, forward: Forward) -> Document | None:
+        """The health probe of a forward's rule."""
+        wanted = str(value(self.rule(forward) or {}, "probe", "id") or "").rpartition("/")[2]
+        return next((each for each in entries(self.balancer(), "probes") if same(each["name"], wanted)), None)
 
     def health_port(self, forward: Forward) -> int:
-        """The port of a rule's health probe, where the forwarders' agents listen; 0 if there is none."""
-        wanted = str(value(self.rule(forward) or {}, "probe", "id") or "").rpartition("/")[2]
-        for entry in entries(self.balancer(), "probes"):
-            if same(entry["name"], wanted):
-                return int(value(entry, "port") or 0)
-        return 0
+        """Where the forwarders' agents listen: as deployed, else as the health probe asks; 0 if unknown."""
+        return self.deployment.hub.health_port or int(value(self.probe(forward) or {}, "port") or 0)
 
     def all_networks(self) -> list[Document]:
         return list(self.read(self.networks.virtual_networks))
@@ -133,7 +230,7 @@ class Evidence:
     def resource(self, resource_id: object) -> Document:
         """A network, security group, route table or interface, wherever it is.
 
-        Empty without an id, and where Azure does not show it, which is then among `unread`.
+        Empty without an id, and where Azure does not show it, which is then among `hidden`.
         """
         return self.read(self._resource, str(resource_id)) if resource_id else {}
 
@@ -144,7 +241,7 @@ class Evidence:
         try:
             return self.networks.resource(resource_id)
         except FwdctlError as error:
-            self.unread.append(f"{resource_id.rpartition('/')[2]} ({error.message.rstrip('.')})")
+            self.hidden.append(f"{resource_id.rpartition('/')[2]} ({error.message.rstrip('.')})")
             return {}
 
     def hub_network(self) -> Document | None:
@@ -193,7 +290,7 @@ class Evidence:
         try:
             return list(self.networks.scale_set_interfaces(scale_set))
         except FwdctlError as error:
-            self.unread.append(
+            self.hidden.append(
                 f"the interfaces of {scale_set.rpartition('/')[2]} ({error.message.rstrip('.')})"
             )
             return []
@@ -220,30 +317,73 @@ class Evidence:
         group = self.hub_group()
         return box if group is not None and group.running else None
 
+    def wake_hub(self) -> None:
+        """Start the hub's jump box, where it may be started and does not run; it is left as it was found.
+
+        Raises:
+            FwdctlError: it does not start.
+        """
+        box = self.deployment.hub.box
+        if self.options.hub == "never" or box is None or self.running_hub() is not None:
+            return
+        self.read(self._start_hub, box)
+
+    def _start_hub(self, box: Box) -> None:
+        self.tell(
+            "What is behind the load balancer can be asked from the hub only: its jump box is started and "
+            "stopped again, which takes about a minute in Azure (`--hub never` leaves it out)."
+        )
+        self.boxes.admit(box)
+        self.read.forget(self.containers_of(box).get, box.group)
+
+    def ask_all(self, forward: Forward) -> None:
+        """Ask the hub's box all that may be needed of a forward, side by side; failures show later."""
+
+        def one(ask: Callable[[Forward], object]) -> None:
+            with suppress(FwdctlError):
+                ask(forward)
+
+        side_by_side(one, [self.targets, self.through_each_forwarder, self.reports_now])
+
     def targets(self, forward: Forward) -> list[PathResult]:
         """Direct tests of a forward's targets: of this probe, or made now; none where the hub cannot test."""
-        return self.direct.get(forward.name) or self.read(self._test_targets, forward)
+        return self.direct.get(forward.name) or self._from_hub(self._test_targets, forward) or []
+
+    def through_each_forwarder(self, forward: Forward) -> list[PathResult]:
+        """Tests of a forward's port on each forwarder, around the load balancer."""
+        return self._from_hub(self._test_forwarders, forward) or []
+
+    def reports_now(self, forward: Forward) -> dict[str, Report | None]:
+        """`reports`, asked once."""
+        return self._from_hub(self.reports, forward) or {}
+
+    def _from_hub(self, ask: Callable[[Forward], T], forward: Forward) -> T | None:
+        return None if self.running_hub() is None else self.read(ask, forward)
 
     def _test_targets(self, forward: Forward) -> list[PathResult]:
+        box = self.running_hub()
         try:
-            box = self.running_hub()
             paths = target_paths(box, forward) if box is not None else []
-            results = self.boxes.test(paths) if paths else []
+            results = self.boxes.test(paths, hurry=True) if paths else []
         except FwdctlError:
             return []
         return [result for result in results if result.verdict in {"pass", "fail"}]
 
-    def through_each_forwarder(self, forward: Forward) -> list[PathResult]:
-        """Tests of a forward's port on each forwarder, around the load balancer."""
+    def _test_forwarders(self, forward: Forward) -> list[PathResult]:
         box = self.running_hub()
-        return self.boxes.test(forwarder_paths(box, forward, self.forwarders(forward))) if box else []
+        paths = forwarder_paths(box, forward, self.forwarders(forward)) if box is not None else []
+        return self.boxes.test(paths, hurry=True) if paths else []
 
     def reports(self, forward: Forward) -> dict[str, Report | None]:
         """What each forwarder's agent says now, by address; None of one that does not answer."""
-        box, addresses, port = self.running_hub(), self.forwarders(forward), self.health_port(forward)
+        return self.ask_agents(forward, self.health_port(forward), "/status")
+
+    def ask_agents(self, forward: Forward, port: int, path: str) -> dict[str, Report | None]:
+        """What each forwarder answers on a port to a path, as `reports`."""
+        box, addresses = self.running_hub(), self.forwarders(forward)
         if box is None or not addresses or not port:
             return {}
-        return agents.parse(self.boxes.ask(box, agents.script(addresses, port)))
+        return agents.parse(self.boxes.ask(box, agents.script(addresses, port, path)))
 
 
 def _is_udp(rule: Document) -> bool:

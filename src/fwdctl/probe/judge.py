@@ -152,12 +152,18 @@ def with_targets(
     idle: tuple[str, ...] = (),
 ) -> PathResult:
     """The result with another finding about which targets answered."""
-    lost, made = result.observation.lost, len(result.observation.samples)
-    if verdict == "pass" and lost:
-        reason += f"; {lost} of {made} connections failed"
+    if verdict == "pass" and result.observation.lost:
+        reason += f"; {lost_in_words(result.observation)}"
     findings = [finding for finding in result.findings if finding.check != "targets"]
     findings.append(Finding("targets", verdict, reason))
     return replace(result, findings=tuple(findings), answering=answering, idle=idle)
+
+
+def lost_in_words(observed: Observation) -> str:
+    """How many connections failed, and how."""
+    bad = Counter(WORDS[sample.failure] for sample in observed.samples if not sample.answered)
+    how = ", ".join(f"{words} x{number}" for words, number in bad.most_common())
+    return f"{observed.lost} of {len(observed.samples)} connections failed: {how}"
 
 
 def _why(samples: Sequence[Sample]) -> str:

@@ -7,10 +7,37 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fwdctl.deployment import Box, Forward, Spoke
 
 Verdict = Literal["pass", "fail", "skip", "inconclusive"]
 Origin = Literal["spoke", "balancer", "target", "forwarder"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to probe.
+
+    Attributes:
+        which: `hub`, `spoke`, `all` or a spoke's name.
+        samples: fresh connections for each path, 0 for as many as the targets suggest.
+        timeout: seconds for one connection.
+        retries: times that a path which fails is asked again, after a few seconds.
+        keep_running: leave boxes running that were started.
+        ports: those that are tested; all that are forwarded where none is named.
+        explain: say why a path fails, and what should be known of one that works.
+        hub: whether the hub's box is started for an explanation: when nothing else tells, or in any case.
+    """
+
+    which: str
+    samples: int = 0
+    timeout: float = 5.0
+    retries: int = 1
+    keep_running: bool = False
+    ports: tuple[int, ...] = ()
+    explain: bool = True
+    hub: Literal["never", "auto", "always"] = "auto"
 
 
 @dataclass(frozen=True)
@@ -141,7 +168,12 @@ class Broken:
     evidence: str
     suggestion: str
 
-    def data(self) -> dict[str, str]:
+    @property
+    def cause(self) -> tuple[object, ...]:
+        """Equal for what one thing breaks, whatever each path shows of it."""
+        return self.segment, self.code, self.suggestion
+
+    def data(self) -> dict[str, Any]:
         return {
             "segment": self.segment,
             "code": self.code,
@@ -158,6 +190,7 @@ class PathResult:
         answering: how many servers answered, by header or counters; None where that is not known.
         idle: targets that answered no connection, as far as they can be named.
         earlier: why it failed, for each time that it was asked before.
+        is_evidence: a direct test of a target whose forward works: it fails, and breaks no path.
     """
 
     path: Path
@@ -168,6 +201,19 @@ class PathResult:
     broken: Broken | None = None
     warnings: tuple[Broken, ...] = ()
     earlier: tuple[str, ...] = ()
+    is_evidence: bool = False
+
+    @property
+    def word(self) -> str:
+        """The verdict for people: a path that works with something that they should know is a warning."""
+        if self.is_evidence or (self.verdict == "pass" and self.warnings):
+            return "warn"
+        return "untested" if self.verdict == "inconclusive" else self.verdict
+
+    @property
+    def causes(self) -> tuple[Broken, ...]:
+        """What broke it, or what should be known of it."""
+        return ((self.broken,) if self.broken else ()) + self.warnings
 
     @property
     def verdict(self) -> Verdict:
@@ -214,6 +260,7 @@ class PathResult:
         path, samples = self.path, self.observation.samples
         return {
             "path": path.label,
+            "origin": path.origin,
             "box": path.box.name,
             "forward": path.forward.name,
             "host": path.host,
@@ -228,3 +275,41 @@ class PathResult:
             "broken": self.broken.data() if self.broken else None,
             "warnings": [warning.data() for warning in self.warnings],
         }
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One thing that is wrong, with all that it does.
+
+    Attributes:
+        broken: what it is, as the first path shows it.
+        evidence: what the paths show, each line once.
+        results: the paths that it breaks, or that should be known of.
+    """
+
+    broken: Broken
+    evidence: tuple[str, ...]
+    results: tuple[PathResult, ...]
+
+    @property
+    def paths(self) -> list[str]:
+        return [result.path.label for result in self.results]
+
+    def data(self) -> dict[str, Any]:
+        return {**self.broken.data(), "evidence": "; ".join(self.evidence), "paths": self.paths}
+
+
+def causes(results: Sequence[PathResult]) -> list[Cause]:
+    """What is wrong, each thing once, in the order of the paths; what breaks a path before warnings."""
+    found: dict[tuple[object, ...], list[tuple[Broken, PathResult]]] = {}
+    for result in sorted(results, key=lambda each: each.verdict != "fail" or each.is_evidence):
+        for broken in result.causes:
+            found.setdefault(broken.cause, []).append((broken, result))
+    return [
+        Cause(
+            pairs[0][0],
+            tuple(dict.fromkeys(broken.evidence for broken, _ in pairs)),
+            tuple(dict.fromkeys(result for _, result in pairs)),
+        )
+        for pairs in found.values()
+    ]

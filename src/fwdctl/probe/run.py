@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
 from fwdctl.probe.boxes import BoxClient
 from fwdctl.probe.judge import skipped
-from fwdctl.probe.model import Broken, PathResult
+from fwdctl.probe.model import Broken, Options, PathResult
 from fwdctl.probe.plan import plan_parts
 
 if TYPE_CHECKING:
@@ -26,25 +26,8 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
 
 
-@dataclass(frozen=True)
-class Options:
-    """How to probe.
-
-    Attributes:
-        which: `hub`, `spoke`, `all` or a spoke's name.
-        samples: fresh connections for each path, 0 for as many as the targets suggest.
-        timeout: seconds for one connection.
-        retries: times that a path which fails is asked again, after a few seconds.
-        keep_running: leave boxes running that were started.
-        ports: those that are tested; all that are forwarded where none is named.
-    """
-
-    which: str
-    samples: int = 0
-    timeout: float = 5.0
-    retries: int = 1
-    keep_running: bool = False
-    ports: tuple[int, ...] = ()
+OF_THE_BOX = {"jump_missing", "jump_start_failed", "jump_start_timeout", "exec_refused"}
+"""Errors that say something of a box, so that its paths are untested, whichever were asked for."""
 
 
 def probe(
@@ -63,13 +46,21 @@ def probe(
     )
 
     @cache
-    def evidence(part: Deployment) -> Evidence:  # imported where it is needed: most probes pass without
+    def evidence(part: Deployment) -> Evidence:  # imported where it is needed
         from fwdctl.probe.evidence import Evidence
 
-        return Evidence.of(client, clients, part)
+        return Evidence.of(client, clients, part, options, progress.note)
 
     with BoxClient(open_session, boxes, options.timeout, runtime.sleep) as client:
         test = partial(_test, client, paths, options.retries)
+        if options.explain:
+            from fwdctl.probe.hops import explain, look_ahead
+
+            for part, own in parts:
+                look_ahead(evidence(part), own)
+        if options.hub == "always":
+            for part, _ in parts:
+                evidence(part).wake_hub()
         if any(path.is_counted for path in paths):
             from fwdctl.probe.counters import count_targets
 
@@ -77,21 +68,37 @@ def probe(
             results = count_targets(evidence(parts[0][0]), paths, test)
         else:
             results = test()
-        if any(result.verdict == "fail" or result.lacks_servers for result in results):
-            from fwdctl.probe.hops import explain
-
-            progress.step("Looking for what is broken")
+        if options.explain:
+            if any(result.verdict == "fail" or result.lacks_servers for result in results):
+                progress.step("Looking for what is broken")
             left = iter(results)
             results = [
                 result
                 for part, own in parts
                 for result in explain(evidence(part), list(islice(left, len(own))))
             ]
-    return results
+            for message in dict.fromkeys(text for part, _ in parts for text in evidence(part).unread):
+                progress.warning(f"The forwarders were not all looked at: {message}")
+    return as_evidence(results)
+
+
+def as_evidence(results: Sequence[PathResult]) -> list[PathResult]:
+    """The results, where a direct test that fails is evidence only if its forward works all the same."""
+    works = {r.path.forward for r in results if r.path.origin != "target" and r.verdict == "pass"}
+    return [
+        replace(result, is_evidence=True)
+        if (result.path.origin, result.verdict) == ("target", "fail") and result.path.forward in works
+        else result
+        for result in results
+    ]
 
 
 def _test(client: BoxClient, paths: Sequence[Path], retries: int) -> list[PathResult]:
-    """Test all paths, each box's in one exec; a box that cannot be asked makes its own paths untested."""
+    """Test all paths, each box's in one exec; a box that cannot be asked makes its own paths untested.
+
+    Raises:
+        FwdctlError: no box can be asked, for a reason that is not the box's, such as a missing permission.
+    """
 
     def one(own: Sequence[Path]) -> list[PathResult] | FwdctlError:
         try:
@@ -105,7 +112,8 @@ def _test(client: BoxClient, paths: Sequence[Path], retries: int) -> list[PathRe
     by_box = [[path for path in paths if path.box == box] for box in boxes]
     outcomes = side_by_side(one, by_box)
     errors = [outcome for outcome in outcomes if isinstance(outcome, FwdctlError)]
-    if errors and len(errors) == sum(not all(path.skip for path in own) for own in by_box):
+    asked = sum(not all(path.skip for path in own) for own in by_box)
+    if errors and len(errors) == asked and not all(error.code in OF_THE_BOX for error in errors):
         raise errors[0]
     results = {
         result.path: result
@@ -120,10 +128,13 @@ def _untested(paths: Sequence[Path], error: FwdctlError) -> list[PathResult]:
     return [replace(skipped(path, error.message, "inconclusive"), broken=broken) for path in paths]
 
 
-def exit_code(results: Sequence[PathResult]) -> ExitCode:
-    """4 when any path is broken, else 5 when any is inconclusive or nothing was tested, else 0."""
-    verdicts = {result.verdict for result in results}
-    if "fail" in verdicts:
+def exit_code(results: Sequence[PathResult], *, strict: bool = False) -> ExitCode:
+    """4 when any path is broken, else 5 when any is inconclusive or nothing was tested, else 0.
+
+    With `strict`, a warning is 4 as well.
+    """
+    verdicts = {result.verdict for result in results if not result.is_evidence}
+    if "fail" in verdicts or (strict and any(result.word == "warn" for result in results)):
         return ExitCode.BROKEN
     if "inconclusive" in verdicts or "pass" not in verdicts:
         return ExitCode.INCONCLUSIVE

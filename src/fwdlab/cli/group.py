@@ -11,7 +11,7 @@ from fwdctl.cli.command import Call, Work, command
 from fwdctl.cli.group import group
 from fwdctl.output import Result
 from fwdlab.cli.complete import complete_lab
-from fwdlab.cli.labs import lab_errors
+from fwdlab.cli.labs import DEFAULT_NAME, lab_errors
 
 if TYPE_CHECKING:
     import inspect
@@ -42,7 +42,7 @@ def lab_command(name: str, *shared: inspect.Parameter, examples: str) -> Callabl
     def register(function: Work) -> Work:
         @functools.wraps(function)
         def run(call: Call, **values: Any) -> Result:
-            with lab_errors():
+            with lab_errors(values.get("name", DEFAULT_NAME)):
                 return function(call, **values)
 
         command(app, f"lab {name}", *shared, examples=examples)(run)

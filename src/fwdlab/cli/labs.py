@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
     from fwdlab.cli.client import LabClient
 
+DEFAULT_NAME = "lab"
 PACKAGES = ("aiohttp", "cryptography", "dnslib")
 """What the extra `lab` installs."""
 EXIT_CODES = {
@@ -35,8 +37,8 @@ EXIT_CODES = {
 
 
 @contextlib.contextmanager
-def lab_errors() -> Iterator[None]:
-    """Refuse what the lab cannot run on, and turn the lab's errors into fwdctl's."""
+def lab_errors(name: str = DEFAULT_NAME) -> Iterator[None]:
+    """Refuse what the lab cannot run on, and turn the errors of the lab of this name into fwdctl's."""
     if sys.platform != "linux":
         raise FwdctlError(
             "platform_not_supported",
@@ -56,7 +58,10 @@ def lab_errors() -> Iterator[None]:
         yield
     except LabError as error:
         code = EXIT_CODES.get(error.code, ExitCode.UNEXPECTED)
-        raise FwdctlError(error.code, error.message, error.suggestion, exit_code=code) from error
+        suggestion = error.suggestion
+        if name != DEFAULT_NAME:  # what is advised is about the same lab
+            suggestion = re.sub(r"`fwdctl lab (\w+)", rf"`fwdctl lab \1 --name {name}", suggestion)
+        raise FwdctlError(error.code, error.message, suggestion, exit_code=code) from error
 
 
 def client_of(name: str, runtime: Runtime) -> LabClient:

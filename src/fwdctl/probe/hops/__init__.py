@@ -6,20 +6,23 @@ explanation says so.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import FwdctlError
 from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe.hops import balancer, endpoint, forwarder, link_service, name, next_hop, route, target
-from fwdctl.probe.hops.commands import fwdctl
+from fwdctl.probe.hops.commands import az, provision
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
+    from fwdctl.probe.model import Path, PathResult
 
     Hop = Callable[[Evidence, PathResult], Broken | None]
 
@@ -29,7 +32,9 @@ ORDER: tuple[tuple[Hop, tuple[str, ...]], ...] = (
     (name.broken, (SPOKE,)),
     (route.box_refused, (SPOKE,)),
     (endpoint.broken, (SPOKE,)),
-    (balancer.lacks_rule, (SPOKE, HUB)),
+    (balancer.misled, (SPOKE, HUB)),
+    (forwarder.absent, (SPOKE, HUB)),
+    (balancer.empty, (SPOKE, HUB)),
     (route.lacks_peering, (SPOKE, HUB, DIRECT)),
     (link_service.refused, (SPOKE,)),
     (route.refused, (HUB,)),
@@ -46,34 +51,94 @@ ORDER: tuple[tuple[Hop, tuple[str, ...]], ...] = (
 
 A cause stands before what it leads to: where no target lives, no forwarder is healthy either.
 """
+NEEDS_HUB = target.silent
+"""The first hop that only the hub's jump box can tell of."""
+
+
+def look_ahead(evidence: Evidence, paths: Sequence[Path]) -> None:
+    """Begin to read what is needed whatever the tests find, while they go on."""
+    reads: list[Callable[[], object]] = [evidence.running_hub]
+    for forward in dict.fromkeys(path.forward for path in paths):
+        reads += [partial(evidence.health, forward), partial(evidence.instances, forward)]
+    _in_background(reads)
 
 
 def explain(evidence: Evidence, results: Sequence[PathResult]) -> list[PathResult]:
-    """The results with what broke those that failed, and which targets are missing in those that passed."""
+    """The results with what broke those that failed, and what should be known of those that passed."""
     evidence.note(results)
+    if any(result.verdict == "fail" for result in results):
+        networks = evidence.networks
+        _in_background(
+            partial(evidence.read, ask)
+            for ask in (networks.virtual_networks, networks.security_groups, networks.private_link_services)
+        )
 
     def one(result: PathResult) -> PathResult:
         result = endpoint.tested_anew(evidence, result)
         if result.verdict == "fail":
             return replace(result, broken=_broken(evidence, result))
-        return target.missing(evidence, result) if result.lacks_servers else result
+        return _with_warnings(evidence, result) if result.path.origin in {SPOKE, HUB} else result
 
     return side_by_side(one, results)
+
+
+def _in_background(reads: Iterable[Callable[[], object]]) -> None:
+    """Ask side by side and wait for nothing: who needs an answer waits for it, and sees a failure again."""
+
+    def read(ask: Callable[[], object]) -> None:
+        with suppress(FwdctlError):
+            ask()
+
+    for ask in reads:
+        Thread(target=read, args=(ask,), name="fwdctl-evidence", daemon=True).start()
+
+
+def _with_warnings(evidence: Evidence, result: PathResult) -> PathResult:
+    """A path that works, with what should be known all the same."""
+    if result.verdict != "pass":
+        return result
+    forward = result.path.forward
+    if result.lacks_servers:
+        result = target.missing(evidence, result)
+    known = list(result.warnings)
+    known += target.silent_ones(evidence, forward)
+    for look in (forwarder.unwell, forwarder.drift):
+        try:
+            known += look(evidence, forward)
+        except FwdctlError as error:
+            evidence.unread[error.message] = error
+    return replace(result, warnings=tuple(dict.fromkeys(known)))
 
 
 def _broken(evidence: Evidence, result: PathResult) -> Broken:
     for hop, origins in ORDER:
         if result.path.origin in origins:
             try:
+                if hop is NEEDS_HUB and result.path.origin != DIRECT:
+                    evidence.wake_hub()
+                    evidence.ask_all(result.path.forward)
                 found = hop(evidence, result)
                 found = next_hop.with_route(evidence, result, found) if found is not None else None
             except FwdctlError as error:
                 if result.path.origin != DIRECT:  # a direct test is evidence enough of its target
-                    return _unexplained(evidence, result, f"evidence could not be read: {error.message}")
+                    why = f"evidence could not be read: {error.message}"
+                    return _unexplained(evidence, why, error.suggestion)
                 found = None
             if found is not None:
-                return found
+                return _after_deployment(evidence, found)
     return _end_of_evidence(evidence, result)
+
+
+def _after_deployment(evidence: Evidence, broken: Broken) -> Broken:
+    """What provisioning would mend; where the last deployment failed, that comes first."""
+    failed = evidence.failed_deployment() if provision(evidence.deployment) in broken.suggestion else None
+    if failed is None:
+        return broken
+    return replace(
+        broken,
+        evidence=f"the last deployment failed: {failed.error}; {broken.evidence}",
+        suggestion=az("deployment", "sub", "show", "-n", failed.name, "--query", "properties.error"),
+    )
 
 
 def _end_of_evidence(evidence: Evidence, result: PathResult) -> Broken:
@@ -81,24 +146,24 @@ def _end_of_evidence(evidence: Evidence, result: PathResult) -> Broken:
     forward = result.path.forward
     if not forward.targets and evidence.running_hub() is not None:
         why = "endpoint and load balancer look right, and what is behind the forwarders is not written down"
-        return _unexplained(evidence, result, why, fwdctl(evidence.deployment, "jump", "shell", "hub"))
+        return _unexplained(evidence, why)
     if not evidence.targets(forward):
-        return _unexplained(
-            evidence,
-            result,
+        why = (
             "endpoint and load balancer look right, forwarders and targets can be asked from the hub only, "
-            "whose jump box does not run",
-            fwdctl(evidence.deployment, "probe", "all"),
+            "whose jump box does not run"
         )
+        return _unexplained(evidence, why)
     refusal = route.refusal_of_hub(evidence, forward)
     if refusal is not None:
         why = f"the forwarders cannot be asked either: {refusal.evidence}"
-        return _unexplained(evidence, result, why, refusal.suggestion)
-    unread = f", but not readable: {'; '.join(evidence.unread)}" if evidence.unread else ""
-    return _unexplained(evidence, result, f"everything that can be asked looks right{unread}")
+        return _unexplained(evidence, why, refusal.suggestion)
+    why = "everything that can be asked looks right"
+    if evidence.probe(forward) is None:
+        why += "; the rule has no health probe, so Azure does not say which forwarders are well"
+    if evidence.hidden:
+        why += f"; not readable: {'; '.join(evidence.hidden)}"
+    return _unexplained(evidence, why)
 
 
-def _unexplained(evidence: Evidence, result: PathResult, why: str, suggestion: str = "") -> Broken:
-    words = ("probe", "hub") if result.path.origin == SPOKE else ("jump", "shell", "hub")
-    other = fwdctl(evidence.deployment, *words)
-    return Broken("unknown", "PATH_UNEXPLAINED", f"{result.reason}; {why}", suggestion or other)
+def _unexplained(evidence: Evidence, why: str, suggestion: str = "") -> Broken:
+    return Broken("unknown", "PATH_UNEXPLAINED", why, suggestion or evidence.ask_hub())

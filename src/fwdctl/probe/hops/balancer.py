@@ -1,37 +1,118 @@
-"""The load balancer: its rule for the port, and what its health probes find."""
+"""The load balancer: its rule for the port, whom that sends to, and what its health probes find."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwdctl.probe.hops.commands import provision
+from fwdctl.azure.documents import Document, entries, value
+from fwdctl.probe.hops.commands import az, provision
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
+    from fwdctl.deployment import Forward
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.model import PathResult
 
+SEGMENT = "load balancer"
 
-def lacks_rule(evidence: Evidence, result: PathResult) -> Broken | None:
-    """No rule takes the forward's port."""
+
+def misled(evidence: Evidence, result: PathResult) -> Broken | None:
+    """No rule takes the forward's port, or the rule sends to no pool or to another port."""
     forward = result.path.forward
-    if evidence.rule(forward) is not None:
-        return None
+    rule = evidence.rule(forward)
     name = evidence.balancer().get("name")
-    text = f"load balancer {name} has no rule for port {forward.port}"
-    return Broken("load balancer", "LB_NO_RULE", text, provision(evidence.deployment))
+    if rule is None:
+        text = f"load balancer {name} has no rule for port {forward.port}"
+        return Broken(SEGMENT, "LB_NO_RULE", text, provision(evidence.deployment))
+    update = ("network", "lb", "rule", "update", *_where(evidence), "-n", str(rule["name"]))
+    said = f"rule {rule['name']} of load balancer {name}"
+    if evidence.pool(forward) is None:
+        pools = [pool["name"] for pool in entries(evidence.balancer(), "backendAddressPools")]
+        suggestion = (
+            az(*update, "--backend-pool-name", pools[0])
+            if len(pools) == 1
+            else provision(evidence.deployment)
+        )
+        return Broken(SEGMENT, "LB_NO_POOL", f"{said} has no backend pool", suggestion)
+    # Where nobody has described the forwards they are read from the rules, and any port may be meant.
+    port = value(rule, "backendPort")
+    if forward.targets and port not in {forward.port, 0, None}:
+        text = (
+            f"{said} sends port {forward.port} to port {port} of the forwarders, which forward {forward.port}"
+        )
+        return Broken(SEGMENT, "LB_WRONG_PORT", text, az(*update, "--backend-port", str(forward.port)))
+    return None
+
+
+def empty(evidence: Evidence, result: PathResult) -> Broken | None:
+    """The rule's pool has no member."""
+    pool = evidence.pool(result.path.forward)
+    if pool is None or entries(pool, "backendIPConfigurations", "loadBalancerBackendAddresses"):
+        return None
+    text = f"backend pool {pool['name']} of load balancer {evidence.balancer().get('name')} is empty"
+    return Broken(SEGMENT, "LB_EMPTY_POOL", text, provision(evidence.deployment))
 
 
 def unhealthy(evidence: Evidence, result: PathResult) -> Broken | None:
     """No forwarder is up, by the platform's own probes."""
-    health = evidence.health(result.path.forward)
-    if not health or any(entry.get("state") == "Up" for entry in health):
+    forward = result.path.forward
+    probe, health = evidence.probe(forward), evidence.health(forward)
+    if probe is None or any(entry.get("state") == "Up" for entry in health):
         return None
+    asks = f"health probe {probe['name']} asks {_asked(probe)}"
     states = ", ".join(f"{entry.get('ipAddress')} {entry.get('reason') or 'Down'}" for entry in health)
-    asked = bool(evidence.targets(result.path.forward))
-    return Broken(
-        "load balancer",
-        "LB_NO_HEALTHY_BACKEND",
-        f"no forwarder is healthy: {states}" + ("; the targets answer the hub" if asked else ""),
-        "fwdctl jump shell hub" if asked else "fwdctl probe hub",
+    asked = bool(evidence.targets(forward))
+    told = (
+        f"no forwarder is healthy: {states}" if states else "Azure's health probes report no forwarder at all"
     )
+    return (_wrong_probe(evidence, forward, probe) if asked else None) or Broken(
+        SEGMENT,
+        "LB_NO_HEALTHY_BACKEND",
+        f"{told}; {asks}" + ("; the targets answer the hub" if asked else ""),
+        evidence.command("jump", "shell", "hub") if asked else evidence.ask_hub(),
+    )
+
+
+def _wrong_probe(evidence: Evidence, forward: Forward, probe: Document) -> Broken | None:
+    """A probe of what the agents do not have, by their own answers to the hub's box."""
+
+    def answered(path: str) -> bool:
+        answers = evidence.ask_agents(forward, port, path).values()
+        return all(answer and "no such path" not in str(answer.get("error")) for answer in answers)
+
+    if not any(evidence.reports_now(forward).values()):
+        return None
+    port, path = evidence.health_port(forward), str(value(probe, "requestPath") or "")
+    if value(probe, "port") == port and (not path or answered(path)):
+        return None
+    paths = (f"/forward/{forward.name}/{forward.port}", f"/forward/{forward.name}")
+    known = next(filter(answered, paths), None)
+    if known is None:
+        return None
+    update = (
+        "network",
+        "lb",
+        "probe",
+        "update",
+        *_where(evidence),
+        "-n",
+        str(probe["name"]),
+        "--port",
+        str(port),
+    )
+    return Broken(
+        SEGMENT,
+        "LB_WRONG_PROBE",
+        f"health probe {probe['name']} asks {_asked(probe)}; the forwarders' agents answer port {port}, "
+        f"path {known}",
+        az(*update, *(("--path", known) if path else ())),
+    )
+
+
+def _asked(probe: Document) -> str:
+    path = value(probe, "requestPath")
+    return f"port {value(probe, 'port')}" + (f", path {path}" if path else "")
+
+
+def _where(evidence: Evidence) -> tuple[str, ...]:
+    return "-g", evidence.resource_group, "--lb-name", str(evidence.balancer().get("name"))

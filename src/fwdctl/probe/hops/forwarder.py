@@ -2,27 +2,115 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.probe import agents
+from fwdctl.probe.evidence import INSTANCE
 from fwdctl.probe.hops import route
 from fwdctl.probe.hops.commands import az, lines
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import re
 
     from fwdctl.deployment import Forward
     from fwdctl.probe.agents import Report
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.model import PathResult
 
-INSTANCE = re.compile(
-    r"/resourceGroups/([^/]+)/providers/Microsoft\.Compute/virtualMachineScaleSets/([^/]+)/virtualMachines/([^/]+)/",
-    re.IGNORECASE,
-)
-"""Group, scale set and instance in the id of a scale set machine's interface."""
+Health = Sequence[Mapping[str, Any]]
+"""Of the load balancer's backends, with the ids of their interfaces (`Evidence.members`)."""
+
+
+def absent(evidence: Evidence, result: PathResult) -> Broken | None:
+    """The scale set has no machine, or none that is on."""
+    forward = result.path.forward
+    group, name = evidence.scale_set(forward)
+    instances = evidence.instances(forward)
+    where = ("-g", group, "-n", name)
+    if instances == []:
+        text = f"scale set {name} has no instance"
+        return Broken(
+            "forwarder", "FWD_NO_INSTANCES", text, az("vmss", "scale", *where, "--new-capacity", "2")
+        )
+    if not instances or (evidence.probe(forward) is not None and evidence.health(forward)):
+        return None
+    states = {each.number: evidence.power_state(forward, each.number) for each in instances}
+    if not all(map(_is_off, states.values())):
+        return None
+    told = ", ".join(f"{number} {state}" for number, state in states.items())
+    text = f"no instance of scale set {name} is on: {told}"
+    return Broken("forwarder", "FWD_NO_INSTANCES", text, az("vmss", "start", *where))
+
+
+def _is_off(state: str) -> bool:
+    return state not in {"", "running", "starting"}
+
+
+def unwell(evidence: Evidence, forward: Forward) -> list[Broken]:
+    """Forwarders that take no connection, while others do."""
+    pool = evidence.pool(forward) if evidence.rule(forward) else None
+    if pool is None or not evidence.probe(forward):
+        return []
+    health = evidence.health(forward)
+    group, name = evidence.scale_set(forward)
+    found = []
+    for entry in health:
+        if entry.get("state") == "Down":
+            reason = entry.get("reason") or "Down"
+            text = f"forwarder {entry.get('ipAddress')} takes no connection: {reason}"
+            found.append(
+                Broken("forwarder", "FWD_UNHEALTHY", text, reimage(health, [str(entry["ipAddress"])]))
+            )
+    seen = {each[3] for each in map(_instance, health) if each}
+    for each in evidence.instances(forward) or ():
+        state = "" if each.number in seen else evidence.power_state(forward, each.number)
+        if _is_off(state):
+            text = f"instance {each.number} of scale set {name} takes no connection: it is {state}"
+            start = az("vmss", "start", "-g", group, "-n", name, "--instance-ids", each.number)
+            found.append(Broken("forwarder", "FWD_UNHEALTHY", text, start))
+    return found
+
+
+def drift(evidence: Evidence, forward: Forward) -> list[Broken]:
+    """Forwarders that do not run what is deployed: by their agents, or else by the scale set's model."""
+    health, reports = evidence.members(forward), evidence.reports_now(forward)
+    found = drifted(reports, forward, health)
+    if found or any(reports.values()):
+        return [found] if found else []
+    old = [each.number for each in evidence.instances(forward) or () if not each.latest]
+    if not old:
+        return []
+    _, name = evidence.scale_set(forward)
+    here = [entry["ipAddress"] for entry in health if (_instance(entry) or "    ")[3] in old]
+    text = f"instances {', '.join(old)} of scale set {name} lack its latest model: perhaps other targets"
+    return [Broken("forwarder", "FWD_CONFIG_DRIFT", text, reimage(health, here))]
+
+
+def drifted(reports: Mapping[str, Report | None], forward: Forward, health: Health) -> Broken | None:
+    """Agents whose forward is not the deployed one, or that do not all have the same configuration."""
+    answered = {address: report for address, report in reports.items() if report is not None}
+    wanted = sorted(forward.targets)
+    named = any(target[0].isalpha() for target in wanted)  # agents report what a name means just now
+    runs: dict[str, list[str]] = {}
+    for address, report in sorted(answered.items()):
+        entry = agents.entry(report, forward)
+        has = sorted(str(each.get("address")) for each in entry.get("targets") or ())
+        port = entry.get("port", forward.port)
+        if wanted and (not entry or port != forward.port or (has != wanted and not named)):
+            text = f"port {port} to {', '.join(has)}" if entry else "nothing of it"
+            runs.setdefault(text, []).append(address)
+    if not runs and len({report.get("hash") for report in answered.values()}) > 1:
+        for address, report in sorted(answered.items()):
+            runs.setdefault(f"configuration {report.get('hash')}", []).append(address)
+    if not runs:
+        return None
+    said = "; ".join(f"{text} ({', '.join(addresses)})" for text, addresses in runs.items())
+    wrong = [address for addresses in runs.values() for address in addresses]
+    deployed = f"port {forward.port} to {', '.join(forward.targets) or 'targets that are not known'}"
+    text = f"forward '{forward.name}' is {deployed}, but the forwarders run {said}"
+    return Broken("forwarder", "FWD_CONFIG_DRIFT", text, reimage(health, wrong))
 
 
 def broken(evidence: Evidence, result: PathResult) -> Broken | None:
@@ -30,20 +118,21 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     forward = result.path.forward
     if not evidence.targets(forward) or route.refusal_of_hub(evidence, forward) is not None:
         return None  # the hub's box does not run, or is refused: it cannot ask them
-    health = evidence.health(forward)
-    told = reported(evidence.read(evidence.reports, forward), forward, health)
-    return told or observed(evidence.read(evidence.through_each_forwarder, forward), health)
+    health = evidence.members(forward)
+    told = reported(evidence.reports_now(forward), forward, health)
+    return told or observed(evidence.through_each_forwarder(forward), health)
 
 
-def reported(
-    reports: Mapping[str, Report | None], forward: Forward, health: Sequence[Mapping[str, Any]]
-) -> Broken | None:
-    """The first thing that is wrong on any forwarder: forwarding, rules, then targets on all of them."""
+def reported(reports: Mapping[str, Report | None], forward: Forward, health: Health) -> Broken | None:
+    """The first thing that is wrong on any forwarder: forwarding, configuration, rules, targets on all."""
     answered = {address: report for address, report in reports.items() if report is not None}
     idle = [address for address, report in answered.items() if report.get("forwarding") is False]
     if idle:
         text = f"IPv4 forwarding is off on {', '.join(idle)}"
         return Broken("forwarder", "FWD_NO_FORWARDING", text, reimage(health, idle))
+    other = drifted(answered, forward, health)
+    if other is not None:
+        return other
     bare = [a for a, report in answered.items() if not agents.entry(report, forward).get("rulesInPlace")]
     if bare:
         text = f"the rules of forward '{forward.name}' are not in place on {', '.join(bare)}"
@@ -61,7 +150,7 @@ def reported(
     return None
 
 
-def observed(results: Sequence[PathResult], health: Sequence[Mapping[str, Any]]) -> Broken | None:
+def observed(results: Sequence[PathResult], health: Health) -> Broken | None:
     """What forwarders do with a connection while the targets are known to answer.
 
     A forwarder has no service of its own on the port: refused means that no rule takes the packets, silence
@@ -84,18 +173,12 @@ def _failed(result: PathResult, failure: str) -> bool:
     return result.verdict == "fail" and failure in failures
 
 
-def reimage(health: Sequence[Mapping[str, Any]], addresses: Sequence[str]) -> str:
-    """What to type to set forwarders up anew: the scale set's present model first, then one after the other.
-
-    Args:
-        health: of the load balancer's backends, with the ids of their interfaces (`Networks.rule_health`).
-        addresses: of the forwarders.
-    """
+def reimage(health: Health, addresses: Sequence[str]) -> str:
+    """What to type to set forwarders up anew: the scale set's model first, then one after the other."""
     instances: dict[tuple[str, str], list[str]] = {}
     unknown = set(addresses)
     for entry in health:
-        interface = entry.get("networkInterfaceIPConfigurationId") or ""
-        found = INSTANCE.search(str(interface if isinstance(interface, str) else interface.get("id", "")))
+        found = _instance(entry)
         if found and entry.get("ipAddress") in unknown:
             instances.setdefault((found[1], found[2]), []).append(found[3])
             unknown.remove(str(entry["ipAddress"]))
@@ -107,3 +190,9 @@ def reimage(health: Sequence[Mapping[str, Any]], addresses: Sequence[str]) -> st
         commands.append(az("vmss", "update-instances", *where, *numbers))
         commands += [az("vmss", "reimage", *where, number) for number in numbers]
     return lines(*commands)
+
+
+def _instance(entry: Mapping[str, Any]) -> re.Match[str] | None:
+    """Group, scale set and instance of a backend, where it is a scale set's."""
+    interface = entry.get("networkInterfaceIPConfigurationId") or ""
+    return INSTANCE.search(str(interface if isinstance(interface, str) else interface.get("id", "")))

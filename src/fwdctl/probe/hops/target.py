@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.counters import Count, counted, with_count
-from fwdctl.probe.judge import judge
+from fwdctl.probe.judge import judge, lost_in_words
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
+    from fwdctl.deployment import Forward
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.model import PathResult
 
@@ -19,23 +20,29 @@ MORE_SAMPLES = 6
 
 
 def silent(evidence: Evidence, result: PathResult) -> Broken | None:
-    """The target of a direct test; or all targets, if none answers the hub."""
-    if result.path.origin == "target":
-        return _direct(result)
-    tests = evidence.targets(result.path.forward)
-    if not tests or any(test.verdict != "fail" for test in tests):
-        return None
-    first = _direct(tests[0])
-    if len(tests) == 1:
-        return first
-    names = ", ".join(f"{test.path.host}:{test.path.port}" for test in tests)
+    """All targets of the forward, if none answers the hub; else the target of a direct test."""
+    path = result.path
+    tests = [result] if path.origin == "target" else []
+    tests = evidence.targets(path.forward) or tests
+    if any(test.verdict != "fail" for test in tests):
+        return _direct(result) if path.origin == "target" else None
+    if len(tests) < 2:  # noqa: PLR2004 - several
+        return _direct(tests[0]) if tests else None
+    told = [_direct(test) for test in tests]
+    codes = {each.code for each in told}
+    seen = "; ".join(f"{_place(test)}: {_reason(test)}" for test in tests)
     return Broken(
         "target",
-        first.code,
-        f"no target answers the hub: {names}",
+        told[0].code if len(codes) == 1 else "TARGET_DOWN",
+        f"no target of forward '{path.forward.name}' answers the hub: {seen}",
         f"Check the servers {', '.join(dict.fromkeys(test.path.host for test in tests))}: are they on, "
         "do they listen on these ports, do their firewalls admit the forwarders?",
     )
+
+
+def silent_ones(evidence: Evidence, forward: Forward) -> list[Broken]:
+    """Targets that this probe has tested directly and that do not answer, while the forward works."""
+    return [_direct(test) for test in evidence.direct.get(forward.name, ()) if test.verdict == "fail"]
 
 
 def unwell(evidence: Evidence, result: PathResult) -> Broken | None:
@@ -44,7 +51,7 @@ def unwell(evidence: Evidence, result: PathResult) -> Broken | None:
         return None
     forward = result.path.forward
     logs = f"Check what the servers of forward '{forward.name}' say in their own logs."
-    suggestion = logs if evidence.targets(forward) else "fwdctl probe hub"
+    suggestion = logs if evidence.targets(forward) else evidence.ask_hub()
     return Broken("target", "TARGET_UNWELL", result.reason, suggestion)
 
 
@@ -55,14 +62,21 @@ def _direct(result: PathResult) -> Broken:
     code = "TARGET_REFUSED" if refused else "TARGET_DOWN"
     if result.failed_check == "protocol":
         code = "TARGET_UNWELL"
-    place = f"{path.host}:{path.port}"
     return Broken(
         "target",
         code,
-        f"target {place} of forward '{path.forward.name}': {result.reason.removeprefix(f'{place}: ')}",
+        f"target {_place(result)} of forward '{path.forward.name}': {_reason(result)}",
         f"Check the server {path.host}: is it on, does it listen on port {path.port}, "
         "does its firewall admit the forwarders?",
     )
+
+
+def _place(result: PathResult) -> str:
+    return f"{result.path.host}:{result.path.port}"
+
+
+def _reason(result: PathResult) -> str:
+    return result.reason.removeprefix(f"{_place(result)}: ")
 
 
 def missing(evidence: Evidence, result: PathResult) -> PathResult:
@@ -76,11 +90,13 @@ def missing(evidence: Evidence, result: PathResult) -> PathResult:
         return result
     if direct:
         return replace(result, warnings=(*result.warnings, *map(_direct, direct)))
-    seen = f"{result.answering} of {result.path.expected} servers answer through {result.path.label}"
+    seen = f"{result.answering} of {result.path.expected} servers answer"
+    if result.observation.lost:
+        seen += f" ({lost_in_words(result.observation)})"
     texts = [f"{seen}; target {text} takes no connection" for text in result.idle] or [
         f"{seen}; only the hub can tell which is missing"
     ]
-    missed = (Broken("target", "TARGET_DOWN", text, "fwdctl probe hub") for text in texts)
+    missed = (Broken("target", "TARGET_DOWN", text, evidence.ask_hub()) for text in texts)
     return replace(result, warnings=(*result.warnings, *missed))
 
 

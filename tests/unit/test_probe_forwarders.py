@@ -1,0 +1,190 @@
+"""Forwarders: which machines there are, which take connections, and whether they run what is deployed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fwdctl.azure import scale_sets
+from fwdctl.azure.scale_sets import Instance
+from fwdctl.deployment import Forward
+from fwdctl.probe.hops import balancer, forwarder
+from fwdctl.probe.judge import judge
+from support.probe_paths import GOOD, PATH, WEB, observed
+
+WELL = judge(PATH, observed(*[GOOD] * 4))
+PROBE = {"name": "web", "properties": {"port": 18099, "requestPath": "/forward/web"}}
+SET = "-g rg -n vmss-x"
+REIMAGE = f"az vmss update-instances {SET} --instance-ids"
+
+
+def member(number: int, state: str = "Up", reason: str = "Up_Probe_Success") -> dict[str, Any]:
+    nic = (
+        "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Compute/virtualMachineScaleSets/vmss-x"
+        f"/virtualMachines/{number}/networkInterfaces/p/ipConfigurations/p"
+    )
+    return {
+        "ipAddress": f"10.0.1.{5 + number}",
+        "state": state,
+        "reason": reason,
+        "networkInterfaceIPConfigurationId": {"id": nic},
+    }
+
+
+def evidence(
+    health: list[dict[str, Any]],
+    states: dict[str, str],
+    *,
+    old: tuple[str, ...] = (),
+    reports: dict[str, Any] | None = None,
+) -> Any:
+    """A scale set whose machines have power states, behind a load balancer."""
+    return SimpleNamespace(
+        rule=lambda _: {"name": "web"},
+        probe=lambda _: PROBE,
+        pool=lambda _: {"name": "all"},
+        health=lambda _: health,
+        members=lambda _: health,
+        scale_set=lambda _: ("rg", "vmss-x"),
+        instances=lambda _: [Instance(number, latest=number not in old) for number in states],
+        power_state=lambda _, number: states[number],
+        reports_now=lambda _: reports or {},
+    )
+
+
+OFF = {"0": "deallocated", "1": "stopped"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "text", "typed"),
+    [
+        (evidence([], {}), "scale set vmss-x has no instance", f"az vmss scale {SET} --new-capacity 2"),
+        (evidence([], OFF), "no instance of scale set vmss-x is on: 0 deallocated, 1 stopped", f"az vmss start {SET}"),
+        (evidence([], {"0": "deallocated", "1": "running"}), "", ""),
+        (evidence([], {"0": ""}), "", ""),  # not told is not off
+        (evidence([member(0)], OFF), "", ""),
+    ],
+)  # fmt: skip
+def test_a_scale_set_without_machines(facts: Any, text: str, typed: str) -> None:
+    found = forwarder.absent(facts, WELL)
+    if text:
+        assert found is not None
+        assert (found.code, found.evidence, found.suggestion) == ("FWD_NO_INSTANCES", text, typed)
+    else:
+        assert found is None
+
+
+def test_forwarders_that_take_no_connections_are_named_with_what_helps() -> None:
+    health = [member(0), member(1, "Down", "Down_Probe_HttpNoResponse")]
+    found = forwarder.unwell(evidence(health, {"0": "running", "1": "running", "2": "deallocated"}), WEB)
+    assert [(each.code, each.evidence) for each in found] == [
+        ("FWD_UNHEALTHY", "forwarder 10.0.1.6 takes no connection: Down_Probe_HttpNoResponse"),
+        ("FWD_UNHEALTHY", "instance 2 of scale set vmss-x takes no connection: it is deallocated"),
+    ]
+    assert found[0].suggestion.startswith(f"{REIMAGE} 1")
+    assert found[1].suggestion == f"az vmss start {SET} --instance-ids 2"
+    assert forwarder.unwell(evidence([member(0)], {"0": "running"}), WEB) == []
+
+
+def report(port: int = 8000, *targets: str, config: str = "a") -> dict[str, Any]:
+    listed = [{"address": target} for target in targets or WEB.targets]
+    return {"hash": config, "forwards": [{"name": "web", "port": port, "targets": listed}]}
+
+
+@pytest.mark.parametrize(
+    ("reports", "runs"),
+    [
+        ({"10.0.1.5": report(), "10.0.1.6": None}, ""),
+        ({"10.0.1.5": report(8000, *reversed(WEB.targets))}, ""),
+        ({"10.0.1.5": report(8001)}, "port 8001 to 192.168.42.65:8000, 192.168.42.66:8000 (10.0.1.5)"),
+        ({"10.0.1.5": report(8000, "10.9.9.9:1")}, "port 8000 to 10.9.9.9:1 (10.0.1.5)"),
+        ({"10.0.1.5": {"forwards": []}}, "nothing of it (10.0.1.5)"),
+        (
+            {"10.0.1.5": report(config="a"), "10.0.1.6": report(config="b")},
+            "configuration a (10.0.1.5); configuration b (10.0.1.6)",
+        ),
+    ],
+)
+def test_what_is_deployed_and_what_runs_are_compared(reports: dict[str, Any], runs: str) -> None:
+    health = [member(0), member(1)]
+    found = forwarder.drift(evidence(health, {"0": "running"}, old=("0",), reports=reports), WEB)
+    assert [each.evidence.partition("but the forwarders run ")[2] for each in found] == (
+        [runs] if runs else []
+    )
+    assert all(each.suggestion.startswith(f"{REIMAGE} 0") for each in found)
+
+
+def test_targets_with_names_and_forwards_that_nobody_described_are_not_compared() -> None:
+    named = replace(WEB, targets=("server.corp.example:8000",))
+    for forward in (named, Forward("web", 8000)):
+        assert forwarder.drifted({"10.0.1.5": report()}, forward, []) is None
+
+
+def test_an_older_model_counts_where_no_agent_can_be_asked() -> None:
+    (found,) = forwarder.drift(evidence([member(0), member(1)], {"0": "", "1": ""}, old=("1",)), WEB)
+    assert found.code == "FWD_CONFIG_DRIFT"
+    assert found.suggestion.startswith(f"{REIMAGE} 1")
+    assert "instances 1 of scale set vmss-x lack its latest model" in found.evidence
+    assert forwarder.drift(evidence([member(0)], {"0": ""}), WEB) == []
+
+
+@pytest.mark.parametrize(
+    ("has", "port", "typed"),
+    [
+        ({"/status", "/forward/web"}, 18099, ""),
+        ({"/status", "/forward/web/8000"}, 18099, "--port 18099 --path /forward/web/8000"),
+        ({"/status", "/forward/web"}, 9, "--port 18099 --path /forward/web"),
+        ({"/status"}, 18099, ""),  # agents of another kind
+        (set(), 9, ""),
+    ],
+)
+def test_a_probe_is_compared_with_what_the_agents_answer(has: set[str], port: int, typed: str) -> None:
+    facts = evidence([member(0, "Down", "x")], {"0": "running"})
+    facts.probe = lambda _: {"name": "p", "properties": {"port": port, "requestPath": "/forward/web"}}
+    facts.balancer = lambda: {"name": "lbi"}
+    facts.resource_group = "rg"
+    facts.targets = lambda _: [WELL]
+    facts.health_port = lambda _: 18099
+    facts.command = lambda *words: " ".join(["fwdctl", *words])
+
+    def ask_agents(_: Forward, asked: int, path: str) -> dict[str, Any]:
+        answer = {"healthy": False} if path in has else {"error": f"no such path: {path}"}
+        return {"10.0.1.5": answer if has and asked == 18099 else None}
+
+    facts.ask_agents = ask_agents
+    facts.reports_now = lambda forward: ask_agents(forward, 18099, "/status")
+    found = balancer.unhealthy(facts, WELL)
+    assert found is not None
+    code, suggestion = (
+        ("LB_WRONG_PROBE", f"az network lb probe update -g rg --lb-name lbi -n p {typed}")
+        if typed
+        else ("LB_NO_HEALTHY_BACKEND", "fwdctl jump shell hub")
+    )
+    assert (found.code, found.suggestion) == (code, suggestion)
+
+
+def test_power_states_and_interfaces_are_read_from_arm() -> None:
+    answers: dict[str, Any] = {
+        "virtualMachines/1/instanceView": {
+            "statuses": [{"code": "ProvisioningState/succeeded"}, {"code": "PowerState/deallocated"}]
+        },
+        "networkInterfaces": [
+            {
+                "properties": {
+                    "ipConfigurations": [{"id": "/c", "properties": {"privateIPAddress": "10.0.1.5"}}]
+                }
+            }
+        ],
+    }
+    clients: Any = SimpleNamespace(
+        subscription_id="s",
+        request=lambda _, path, __: answers[path.partition("/v/")[2]],
+        list=lambda path, _: answers[path.partition("/v/")[2]],
+    )
+    assert scale_sets.power_state(clients, "rg", "v", "1") == "deallocated"
+    assert scale_sets.members(clients, "rg", "v") == [
+        {"ipAddress": "10.0.1.5", "networkInterfaceIPConfigurationId": {"id": "/c"}}
+    ]
