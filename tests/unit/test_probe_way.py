@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fwdctl.probe.hops import next_hop, route
+from fwdctl.probe.hops import next_hop, route, target
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Broken, Observation, PathResult, Sample
 from support.probe_azure import (
@@ -94,6 +94,20 @@ def test_a_target_s_subnet_is_asked_wherever_its_network_is(base: str) -> None:
     # One that is reached, or refuses for itself, is not refused by a rule.
     refused = replace(SILENT, failure="refused")
     assert route.targets_refused(evidence(azure), judge(DIRECT, Observation(samples=(refused,)))) is None
+
+
+def test_a_rule_against_the_hub_s_tests_says_nothing_of_the_targets() -> None:
+    """It refuses the hub's jump box only: that box's silence is not the targets'."""
+    shut = group("nsg-corp", deny("no-hub", sourceAddressPrefix="10.0.1.64/26"), base=OTHER)
+    silent = direct(SILENT)
+    open_way = evidence(Azure(SPOKE_NET, *hub_and_corp()), silent)
+    found = target.silent(open_way, FAILED)
+    assert found is not None
+    assert found.code == "TARGET_DOWN"
+    assert (
+        target.silent(evidence(Azure(SPOKE_NET, shut, *hub_and_corp(servers=under(shut))), silent), FAILED)
+        is None
+    )
 
 
 def test_the_forwarders_interfaces_have_groups_of_their_own() -> None:

@@ -52,7 +52,7 @@ def probe(
         return Evidence.of(client, clients, part, options, progress.note)
 
     with BoxClient(open_session, boxes, options.timeout, runtime.sleep) as client:
-        test = partial(_test, client, paths, options.retries)
+        test = partial(_test, client, deployment, paths, options.retries)
         if options.explain:
             from fwdctl.probe.hops import explain, look_ahead
 
@@ -93,7 +93,7 @@ def as_evidence(results: Sequence[PathResult]) -> list[PathResult]:
     ]
 
 
-def _test(client: BoxClient, paths: Sequence[Path], retries: int) -> list[PathResult]:
+def _test(client: BoxClient, deployment: Deployment, paths: Sequence[Path], retries: int) -> list[PathResult]:
     """Test all paths, each box's in one exec; a box that cannot be asked makes its own paths untested.
 
     Raises:
@@ -118,13 +118,15 @@ def _test(client: BoxClient, paths: Sequence[Path], retries: int) -> list[PathRe
     results = {
         result.path: result
         for own, outcome in zip(by_box, outcomes, strict=True)
-        for result in (_untested(own, outcome) if isinstance(outcome, FwdctlError) else outcome)
+        for result in (_untested(deployment, own, outcome) if isinstance(outcome, FwdctlError) else outcome)
     }
     return [results[path] for path in paths]
 
 
-def _untested(paths: Sequence[Path], error: FwdctlError) -> list[PathResult]:
-    broken = Broken("box", error.code.upper(), error.message, error.suggestion)
+def _untested(deployment: Deployment, paths: Sequence[Path], error: FwdctlError) -> list[PathResult]:
+    from fwdctl.probe.hops.commands import bare
+
+    broken = Broken("box", error.code.upper(), error.message, bare(error.suggestion, deployment))
     return [replace(skipped(path, error.message, "inconclusive"), broken=broken) for path in paths]
 
 

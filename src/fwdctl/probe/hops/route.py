@@ -132,6 +132,11 @@ def targets_refused(evidence: Evidence, result: PathResult) -> Broken | None:
     return None
 
 
+def tests_refused(evidence: Evidence, tests: Sequence[PathResult]) -> bool:
+    """Whether a rule keeps the hub's jump box from a target that its direct tests found silent."""
+    return any(targets_refused(evidence, test) is not None for test in tests if test.verdict == "fail")
+
+
 def _denied(
     evidence: Evidence, source: End, destination: End, port: int, place: tuple[int, int] = (0, 1)
 ) -> Broken | None:

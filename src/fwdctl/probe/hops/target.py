@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.counters import Count, counted, with_count
+from fwdctl.probe.hops import route
 from fwdctl.probe.judge import judge, lost_in_words
 from fwdctl.probe.model import Broken
 
@@ -26,6 +27,8 @@ def silent(evidence: Evidence, result: PathResult) -> Broken | None:
     tests = evidence.targets(path.forward) or tests
     if any(test.verdict != "fail" for test in tests):
         return _direct(result) if path.origin == "target" else None
+    if path.origin != "target" and route.tests_refused(evidence, tests):
+        return None  # they tell of a rule against the hub's jump box, and nothing of the targets
     if len(tests) < 2:  # noqa: PLR2004 - several
         return _direct(tests[0]) if tests else None
     told = [_direct(test) for test in tests]
