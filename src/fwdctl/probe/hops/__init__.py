@@ -114,7 +114,8 @@ def _broken(evidence: Evidence, result: PathResult) -> Broken:
     for hop, origins in ORDER:
         if result.path.origin in origins:
             try:
-                if hop is NEEDS_HUB and result.path.origin != DIRECT:
+                # Where the targets are not known, the hub's box has nothing to ask them.
+                if hop is NEEDS_HUB and result.path.origin != DIRECT and result.path.forward.targets:
                     evidence.wake_hub()
                     evidence.ask_all(result.path.forward)
                 found = hop(evidence, result)
@@ -144,7 +145,7 @@ def _after_deployment(evidence: Evidence, broken: Broken) -> Broken:
 def _end_of_evidence(evidence: Evidence, result: PathResult) -> Broken:
     """What is said where no hop is shown to be broken."""
     forward = result.path.forward
-    if not forward.targets and evidence.running_hub() is not None:
+    if not forward.targets:
         why = "endpoint and load balancer look right, and what is behind the forwarders is not written down"
         return _unexplained(evidence, why)
     if not evidence.targets(forward):
