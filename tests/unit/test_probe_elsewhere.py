@@ -13,7 +13,7 @@ from fwdctl.probe import hops
 from fwdctl.probe.evidence import Evidence, Once
 from fwdctl.probe.hops import endpoint, name
 from fwdctl.probe.judge import judge
-from fwdctl.probe.model import Observation, PathResult, Sample
+from fwdctl.probe.model import Observation, Options, PathResult, Sample
 from fwdctl.probe.plan import plan
 from support.fake_arm import container_group, fake_arm
 from support.foreign_network import OTHER, Foreign, identity
@@ -53,7 +53,8 @@ def evidence(foreign: Foreign, *, running: bool = True) -> Iterator[tuple[Eviden
         clients = arm.client()
         start = read(Place({"RESOURCE_GROUP_NAME": "rg-dev"}, "--resource-group"))
         boxes: Any = SimpleNamespace(starts=lambda _: running, test=lambda _: [])
-        yield Evidence.of(boxes, clients, complete(start, clients)), arm
+        told = Evidence.of(boxes, clients, complete(start, clients), Options("spoke"), lambda _: None)
+        yield told, arm
 
 
 def failed(told: Evidence, observed: Observation) -> PathResult:
