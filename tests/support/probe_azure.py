@@ -169,7 +169,7 @@ def evidence(azure: Azure, tests: Sequence[PathResult] = (), options: tuple[str,
         base = azure.more.get("hub", NET) if name == "ci-hub" else NET
         return SimpleNamespace(running=True, address=address, subnet_id=f"{base}/virtualNetworks/{place}")
 
-    boxes = SimpleNamespace(starts=lambda _: False, test=azure.more.get("test"))
+    boxes = SimpleNamespace(starts=lambda _: False, test=azure.more.get("test"), ask=lambda *_: "")
     hub = Hub(Box("hub", "ci-hub", "jump"), "lbi", "10.0.1.5")
     deployment = Deployment("rg", None, hub, (SPOKE,), (WEB,), "x", options=options)
     facts = Evidence(boxes, azure, SimpleNamespace(get=container), deployment)  # type: ignore[arg-type]

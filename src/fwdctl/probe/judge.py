@@ -171,4 +171,5 @@ def _why(samples: Sequence[Sample]) -> str:
     bad = [sample for sample in samples if not sample.answered]
     failure, _ = Counter(sample.failure for sample in bad).most_common(1)[0]
     said = next(sample for sample in bad if sample.failure == failure)
-    return f"{WORDS[failure]} ({said.tool}: {said.text.removeprefix(f'{said.tool}: ')})"
+    words = said.text.removeprefix(f"{said.tool}: ")
+    return f"{WORDS[failure]} ({said.tool}{'' if words == WORDS[failure] else f': {words}'})"
