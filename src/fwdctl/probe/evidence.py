@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fwdctl.probe.model import PathResult
 
 T = TypeVar("T")
+DEFAULT = Options("spoke")
 INSTANCE = re.compile(
     r"/resourceGroups/([^/]+)/providers/Microsoft\.Compute/virtualMachineScaleSets/([^/]+)/virtualMachines/([^/]+)/",
     re.IGNORECASE,
@@ -84,7 +85,7 @@ class Evidence:
     networks: Networks
     containers: Containers
     deployment: Deployment
-    options: Options = field(default_factory=lambda: Options("spoke"))
+    options: Options = DEFAULT
     clients: Clients | None = None
     tell: Callable[[str], None] = lambda _: None
     unread: dict[str, FwdctlError] = field(default_factory=dict)
@@ -98,8 +99,8 @@ class Evidence:
         boxes: BoxClient,
         clients: Clients,
         deployment: Deployment,
-        options: Options,
-        tell: Callable[[str], None],
+        options: Options = DEFAULT,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> Evidence:
         hub = deployment.hub
         containers = Containers(clients, deployment.resource_group)
