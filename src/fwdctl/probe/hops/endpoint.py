@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, entries, value
 from fwdctl.errors import FwdctlError
+from fwdctl.output import visible
 from fwdctl.probe.hops import link_service
 from fwdctl.probe.hops.commands import az, azd, lines, provision
-from fwdctl.output import visible
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
