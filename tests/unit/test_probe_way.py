@@ -234,4 +234,4 @@ def test_what_azure_does_not_show_is_no_good_evidence() -> None:
     own = network("vnet-spoke", "10.1.0.0/19", subnet("jump", "10.1.16.0/24", **under(hidden)), subnet("linked", "10.1.17.0/24"))  # fmt: skip
     facts = evidence(Azure(own))
     assert route.box_refused(facts, FAILED) is None
-    assert facts.unread == [f"nsg-hidden ({hidden['id']} may not be read)"]
+    assert facts.hidden == [f"nsg-hidden ({hidden['id']} may not be read)"]
