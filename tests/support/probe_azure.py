@@ -167,7 +167,7 @@ def evidence(azure: Azure, tests: Sequence[PathResult] = (), options: tuple[str,
     def container(name: str) -> SimpleNamespace:
         address, place = ADDRESSES[name]
         base = azure.more.get("hub", NET) if name == "ci-hub" else NET
-        return SimpleNamespace(running=True, address=address, subnet_id=f"{base}/virtualNetworks/{place}")
+        return SimpleNamespace(running=False, address=address, subnet_id=f"{base}/virtualNetworks/{place}")
 
     boxes = SimpleNamespace(starts=lambda _: False, test=azure.more.get("test"), ask=lambda *_: "")
     hub = Hub(Box("hub", "ci-hub", "jump"), "lbi", "10.0.1.5")
