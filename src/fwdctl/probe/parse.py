@@ -87,7 +87,7 @@ def sample(rest: str) -> Sample:
         alive, seen = connected, ""
     elif tool in {"curl", "openssl"}:
         alive, seen = (
-            secured > 0 or (tool == "openssl" and (status == 0 or "Verification" in text)),
+            secured > 0 or (tool == "openssl" and (status == 0 or "Verification error" in text)),
             "a TLS handshake",
         )
     else:

@@ -161,7 +161,7 @@ sample() {
       *HTTP/[12]*) [ -n "$w" ] || w="@${l##*HTTP/}" ;;
       *'... connected.'*) e="${e}connected. " ;;
       *refused*|*imed' out'*|*imeout*|*unreachable*|*route*|*eset*|*losed*) e="$e$l " ;;
-      *resol*|curl:*|*rror*|*CONNECTED*|*OpenSSL*|*alert*|*ession*|*erification*) e="$e$l " ;;
+      *resol*|curl:*|*rror*|*CONNECTED*|*OpenSSL*|*alert*|*ession*) e="$e$l " ;;
     esac
   done <<EOF
 $o
