@@ -29,7 +29,6 @@ FAULTS: dict[str, tuple[Sequence[str], str, str, int]] = {
     "another backend port": ((*RULE, "--backend-port", "8001"), "load balancer", "LB_WRONG_PORT", 4),
     "no pool": ((*RULE, "--set", "backendAddressPools=[]"), "load balancer", "LB_NO_POOL", 4),
     "another path": ((*PROBE, "--path", "/nothing"), "load balancer", "LB_WRONG_PROBE", 4),
-    "another port": ((*PROBE, "--port", "18098"), "load balancer", "LB_WRONG_PROBE", 4),
     "no instance": (
         ("vmss", "scale", "-n", "{scale_set}", "--new-capacity", "0"),
         "forwarder",
