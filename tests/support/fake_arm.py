@@ -34,6 +34,7 @@ class FakeArm:
     tokens: list[str] = field(default_factory=list)
     agents: list[str] = field(default_factory=list)
     unexpected: list[tuple[str, str]] = field(default_factory=list)
+    any_call: bool = False
     token: Callable[[str | None], tuple[str, float]] = lambda _: ("secret-token", 9e9)
 
     def on(self, method: str, path: str, *replies: Reply | Any) -> None:
@@ -107,7 +108,7 @@ def fake_arm(name: str = "127.0.0.1") -> Iterator[FakeArm]:
         server.shutdown()
         server.server_close()
         thread.join(5)
-    assert fake.unexpected == []
+    assert fake.any_call or fake.unexpected == []
 
 
 def container_group(name: str, state: str = "Running", **properties: Any) -> dict[str, Any]:
