@@ -51,7 +51,7 @@ def healed(operator: Operator, told: dict[str, str], which: str = "spoke") -> No
     for suggestion in dict.fromkeys(told.values()):
         operator.follow(suggestion)
     operator.lab.lab("heal")
-    operator.probe(which, exit_code=0)
+    operator.until_healed(which)
 
 
 def test_a_rule_before_the_stand_in(operator: Operator) -> None:

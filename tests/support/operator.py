@@ -96,6 +96,12 @@ class Operator:
         while self.lab.fwdctl("probe", which, "--timeout", "2", expect=None).returncode != ExitCode.BROKEN:
             assert time.monotonic() < deadline, "nothing broke"
 
+    def until_healed(self, which: str = "spoke") -> None:
+        """Wait until agents and health probes have found out that all is well again."""
+        deadline = time.monotonic() + 90
+        while (done := self.lab.fwdctl("probe", which, "--timeout", "2", expect=None)).returncode:
+            assert time.monotonic() < deadline, done.stdout
+
     def follow(self, suggestion: str) -> None:
         """Type the commands of a suggestion, as they stand."""
         for line in suggestion.splitlines():
