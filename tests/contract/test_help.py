@@ -151,6 +151,23 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "words", [["probe", "spoke"], ["jump", "exec", "spoke", "--", "id", "-u"], ["jump", "status"]]
+)
+def test_values_that_need_no_conversion_load_no_library_for_it(tmp_path: Path, words: list[str]) -> None:
+    """A release of Typer that converts in another way would cost a warm probe 40 ms, unnoticed."""
+    program = (
+        "import sys\nfrom fwdctl.main import main\n"
+        f"code = main({words!r})\n"
+        "sys.exit('loaded pydantic' if 'pydantic' in sys.modules else code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path
+    )
+    assert "No azd project" in done.stderr
+    assert "loaded" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--samples", "x"], "valid integer"),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from azure.core import PipelineClient
     from azure.core.pipeline import Pipeline
+    from azure.core.polling import LROPoller
     from azure.core.rest import HttpRequest
     from azure.mgmt.containerinstance import ContainerInstanceManagementClient
     from azure.mgmt.network import NetworkManagementClient
@@ -73,6 +74,18 @@ class Clients:
 
         url = self.login.endpoint + path
         return self._send(HttpRequest(method, url, params={"api-version": api_version}, json=body))
+
+    def operation(self, method: str, path: str, api_version: str, interval: float) -> LROPoller[Any]:
+        """A long operation for which there is no client, asked for its end every `interval` seconds."""
+        from azure.core.polling import LROPoller
+        from azure.core.rest import HttpRequest
+        from azure.mgmt.core.polling.arm_polling import ARMPolling
+
+        request = HttpRequest(method, self.login.endpoint + path, params={"api-version": api_version})
+        begun: Any = self._pipeline.run(request, stream=False)
+        begun.http_response.raise_for_status()
+        polling = ARMPolling(interval, lro_options={"final-state-via": "location"})
+        return LROPoller(self._arm, begun, lambda ended: ended.http_response.json(), polling)
 
     def list(self, path: str, api_version: str) -> Iterator[dict[str, Any]]:
         """Every element of a collection for which there is no client, all pages."""

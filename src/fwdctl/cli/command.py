@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from fwdctl.cli.conversion import QuickCommand
 from fwdctl.cli.group import epilog
 from fwdctl.cli.options import GENERAL, OUTPUT
 from fwdctl.errors import ExitCode, FwdctlError
@@ -97,7 +98,7 @@ def command(
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         name = [word for word in words.split() if not word.startswith("{")][-1]
-        app.command(name, epilog=epilog(examples) if examples else None)(run)
+        app.command(name, cls=QuickCommand, epilog=epilog(examples) if examples else None)(run)
         return function
 
     return register

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
+from fwdctl.cli.conversion import QuickGroup
 from fwdctl.errors import ExitCode
 
 
-class HelpfulGroup(TyperGroup):
+class HelpfulGroup(QuickGroup):
     """A group that answers a missing subcommand with its help, on stderr, and exit code 2."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
