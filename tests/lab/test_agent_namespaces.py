@@ -255,6 +255,7 @@ def test_a_changed_configuration_keeps_connections_and_counters(network: Network
 
 
 def test_a_refused_configuration_changes_nothing(network: Network) -> None:
+    until(lambda: len(network.answering(2)) == len(SERVERS), "both servers are in rotation")
     before = network.forwarder.run("iptables-save")
     network.reconfigure(hash="bad", forwards=[{"name": "web", "port": 8000, "targets": [f"{FORWARDER}:80"]}])
     assert "own network" in network.status()["refused"]

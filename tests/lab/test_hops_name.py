@@ -129,6 +129,7 @@ def test_an_endpoint_that_is_gone(operator: Operator) -> None:
 
 
 def test_azure_wins_over_a_remembered_address(operator: Operator) -> None:
+    operator.keep(f"{ZONE}/A/{RECORD}")
     made_anew(operator, "10.1.17.23")
     path = operator.probe(exit_code=4)["spoke/web"]
     broken = told({"spoke/web": path}, "DNS_WRONG_ADDRESS")

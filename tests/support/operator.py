@@ -38,13 +38,13 @@ class Operator:
         return dict(found)
 
     def put(self, path: str, properties: Document, **top: Any) -> Document:
-        self._keep(path)
+        self.keep(path)
         body = {"location": "westeurope", **top, "properties": properties}
         made: Document = self.lab.arm("PUT", f"{self.base}/{path}", body)
         return made
 
     def delete(self, path: str) -> None:
-        self._keep(path)
+        self.keep(path)
         self.lab.arm("DELETE", f"{self.base}/{path}")
 
     def change_subnet(self, network: str, subnet: str, **properties: Any) -> None:
@@ -67,7 +67,8 @@ class Operator:
         }
         self.put(f"networkSecurityGroups/{group}/securityRules/{name}", {**rule, **more})
 
-    def _keep(self, path: str) -> None:
+    def keep(self, path: str) -> None:
+        """Remember a document, for `undo`; needed where a command of a suggestion changes it."""
         path = path.partition("/securityRules/")[0]  # a group is restored as a whole, with what healed it
         if path not in self._before:
             self._before[path] = None
