@@ -53,9 +53,12 @@ def test_what_if_looks_into_the_modules(az: Az, tmp_path: Path) -> None:
     balancer = f"Microsoft.Network/loadBalancers/{az.topology['hub']['loadBalancer']['name']}"
     changed = {one for one, delta in after.items() if delta != before[one]}
     assert {one.rsplit("/", 1)[0] for one in changed} == {
+        "Microsoft.Compute/virtualMachineScaleSets",  # its tag names what is forwarded
         "Microsoft.Network/loadBalancers",
         "Microsoft.Network/networkSecurityGroups",
     }
+    (scale_set,) = (one for one in changed if "/virtualMachineScaleSets/" in one)
+    assert {entry["path"] for entry in after[scale_set]} == {"tags.fwdctl-forwards-hash"}
     delta = {entry["path"]: entry for entry in after[balancer]}
     assert set(delta) == {"properties.loadBalancingRules", "properties.probes"}
     (rule,) = delta["properties.loadBalancingRules"]["children"]
