@@ -67,6 +67,17 @@ async def test_scaling_takes_the_youngest_and_never_reuses_a_number(api: ArmApi)
     assert (await api.get(VMSS))["sku"]["capacity"] == 1
 
 
+async def test_what_a_put_leaves_out_stays(api: ArmApi) -> None:
+    """`az vmss scale` sends location and sku alone; tags would else be gone, and every instance out of date."""
+    await api.patch(VMSS, {"tags": {"team": "network"}, "properties": {"overprovision": False}})
+    await api.action(VMSS, "manualupgrade", {"instanceIds": ["*"]})
+    before = await api.get(VMSS)
+    more = {**before["sku"], "capacity": 4}
+    await api.put(VMSS, {"location": "westeurope", "sku": more})
+    assert await api.get(VMSS) == {**before, "sku": more}
+    assert await latest(api) == [True] * 4
+
+
 async def test_new_custom_data_needs_an_upgrade_and_a_reimage(api: ArmApi) -> None:
     before = machines(api)
     await api.put(VMSS, changed(customData=text("#cloud-config\n#2\n")))

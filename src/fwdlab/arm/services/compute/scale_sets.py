@@ -56,8 +56,6 @@ class ScaleSets(Provider):
     """
 
     type = VMSS
-    # `az vmss scale` PUTs the sku alone
-    carry = ("virtualMachineProfile", "upgradePolicy", "orchestrationMode")
     shape = body(
         {"sku": optional(name=text(), capacity=_CAPACITY), "zones": items(text())},
         automaticRepairsPolicy=Shape(dict, ignored="automaticRepairsPolicy has no effect in the lab"),
@@ -115,6 +113,16 @@ class ScaleSets(Provider):
             check_user_data(profile)
             _check_interfaces(profile["networkProfile"]["networkInterfaceConfigurations"], resource_id)
 
+    def draft(self, resource_id: ResourceId, sent: dict[str, Any], old: Resource | None) -> dict[str, Any]:
+        """What a PUT leaves out stays as it is: `az vmss scale` sends location and sku alone."""
+        if old is not None:
+            kept = {name: old.document[name] for name in _KEPT if name in old.document}
+            properties = sent.get("properties") or {}
+            if isinstance(properties, dict):
+                properties = {**old.properties, **properties}
+            sent = copy.deepcopy({**kept, **sent, "properties": properties})
+        return super().draft(resource_id, sent, old)
+
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
         """Keep the secrets, count the model's versions, bring the instances to the capacity."""
         properties = document["properties"]
@@ -127,9 +135,6 @@ class ScaleSets(Provider):
         profile.pop("adminPassword", None)
         profile.setdefault("computerNamePrefix", document["name"][:9])
         properties["uniqueId"] = old.properties["uniqueId"] if old is not None else str(uuid.uuid4())
-        for name in ("zones", "sku"):
-            if old is not None and name in old.document:
-                document.setdefault(name, copy.deepcopy(old.document[name]))
         document.setdefault("sku", {}).setdefault("capacity", 1)
         fresh: dict[str, Any] = {"next": 0, "model": 0, "customData": "", "userData": ""}
         secrets = dict(old.secrets) if old is not None else fresh
@@ -198,6 +203,7 @@ class ScaleSets(Provider):
         }
 
 
+_KEPT = ("tags", "zones", "sku")
 _CHOSEN = record(instanceIds=items(text(), default=[]))
 
 
