@@ -137,6 +137,8 @@ def test_a_reset_connection_delivers_what_it_said(certificates: Certificates) ->
 
         def serve_once() -> None:
             connection = certificates.server_context().wrap_socket(listening.accept()[0], server_side=True)
+            # Else they may wait for the acknowledgement of the session tickets, and go with the reset.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(b"last words")
             connection.recv(1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
