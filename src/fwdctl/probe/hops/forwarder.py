@@ -119,8 +119,9 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     if not evidence.targets(forward) or route.refusal_of_hub(evidence, forward) is not None:
         return None  # the hub's box does not run, or is refused: it cannot ask them
     health = evidence.members(forward)
-    told = reported(evidence.reports_now(forward), forward, health)
-    return told or observed(evidence.through_each_forwarder(forward), health)
+    reports = evidence.reports_now(forward)
+    told = reported(reports, forward, health)
+    return told or observed(evidence.through_each_forwarder(forward), health, reports)
 
 
 def reported(reports: Mapping[str, Report | None], forward: Forward, health: Health) -> Broken | None:
@@ -140,21 +141,28 @@ def reported(reports: Mapping[str, Report | None], forward: Forward, health: Hea
     dead = agents.down_everywhere(answered.values(), forward)
     if len(dead) == len(forward.targets) > 0:
         said = "; ".join(f"{address}: {error}" for address, error in sorted(dead.items()))
-        return Broken(
-            "target",
-            "TARGET_DOWN",
-            f"the targets answer the hub's jump box, but the forwarders reach none: {said}",
-            "Check what is between the forwarders and the targets: does a firewall admit them, "
-            "does a route lead there and back?",
-        )
+        return _unreached(f"the forwarders reach none: {said}")
     return None
 
 
-def observed(results: Sequence[PathResult], health: Health) -> Broken | None:
+def _unreached(said: str) -> Broken:
+    return Broken(
+        "target",
+        "TARGET_DOWN",
+        f"the targets answer the hub's jump box, but {said}",
+        "Check what is between the forwarders and the targets: does a firewall admit them, "
+        "does a route lead there and back?",
+    )
+
+
+def observed(
+    results: Sequence[PathResult], health: Health, reports: Mapping[str, Report | None]
+) -> Broken | None:
     """What forwarders do with a connection while the targets are known to answer.
 
     A forwarder has no service of its own on the port: refused means that no rule takes the packets, silence
-    that they are taken and do not come back.
+    that they are taken and do not come back. Where the agents say that they are passed on, and checks of the
+    targets have not failed often enough yet, what lies behind the forwarders loses them.
     """
     for failure, code, text in (
         ("refused", "FWD_RULES_MISSING", "refused, so no rule takes it, by"),
@@ -164,6 +172,8 @@ def observed(results: Sequence[PathResult], health: Health) -> Broken | None:
         if found:
             hosts = [path.host for path in found]
             port = f"port {found[0].port} (forward '{found[0].forward.name}')"
+            if failure == "timeout" and all((reports.get(host) or {}).get("forwarding") for host in hosts):
+                return _unreached(f"{port} is silent through {', '.join(hosts)}, which do pass it on")
             return Broken("forwarder", code, f"{port} is {text} {', '.join(hosts)}", reimage(health, hosts))
     return None
 
