@@ -24,8 +24,9 @@ TABLE = {
 # In ARM's reference and not in the lab: neither the template here nor Azure Verified Modules call them.
 LACKING = frozenset(
     (
-        "buildUri dataUri dataUriToString distinct float like managementGroup managementGroupResourceId "
-        "parseUri providers roleDefinitions toLogicalZone toLogicalZones toPhysicalZone toPhysicalZones "
+        "base64ToJson buildUri dataUri dataUriToString dateTimeFromEpoch dateTimeToEpoch distinct float "
+        "groupBy intersection like managementGroup managementGroupResourceId mapValues parseUri providers "
+        "roleDefinitions toLogicalZone toLogicalZones toPhysicalZone toPhysicalZones uriComponent "
         "uriComponentToString"
     )
     .lower()

@@ -110,18 +110,6 @@ def _deep(before: Any, value: Any) -> Any:
     return _merged("union", [before, value], _deep) if both else value
 
 
-def _intersection(*values: Any) -> Any:
-    if isinstance(values[0], list):
-        others = [check("intersection", "array", value) for value in values[1:]]
-        return _distinct(item for item in values[0] if all(_among(item, other) for other in others))
-    first, *rest = (check("intersection", "object", value) for value in values)
-    return {
-        key: value
-        for key, value in first.items()
-        if all(key in other and equal(other[key], value) for other in rest)
-    }
-
-
 def _object_keys(value: dict[str, Any]) -> list[str]:
     return sorted(value, key=lambda key: (key.lower(), key))
 
@@ -157,14 +145,6 @@ def _to_object(values: list[Any], key: Lambda, pick: Lambda | None = None) -> di
     return {check("toObject", "string", key(item)): pick(item) if pick else item for item in values}
 
 
-def _group_by(values: list[Any], key: Lambda, pick: Lambda | None = None) -> dict[str, Any]:
-    groups: dict[str, Any] = {}
-    for item in values:
-        name = check("groupBy", "string", key(item))
-        groups.setdefault(name, []).append(pick(item) if pick else item)
-    return groups
-
-
 FUNCTIONS = (
     Function("array", "any", lambda value: value if isinstance(value, list) else [value]),
     Function("createArray", "any*", lambda *values: list(values)),
@@ -185,7 +165,6 @@ FUNCTIONS = (
     Function("range", "int int", _range),
     Function("flatten", "array", _flatten),
     Function("union", "array|object any any*", _union),
-    Function("intersection", "array|object any any*", _intersection),
     Function("shallowMerge", "array", lambda values: _merged("shallowMerge", values, lambda _, item: item)),
     Function("objectKeys", "object", _object_keys),
     Function("items", "object", _items),
@@ -194,6 +173,4 @@ FUNCTIONS = (
     Function("reduce", "array any lambda:2,3", _reduce),
     Function("sort", "array lambda:2", _sort),
     Function("toObject", "array lambda:1 lambda:1?", _to_object),
-    Function("groupBy", "array lambda:1 lambda:1?", _group_by),
-    Function("mapValues", "object lambda:1", lambda value, each: {k: each(v) for k, v in value.items()}),
 )

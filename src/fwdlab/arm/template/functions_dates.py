@@ -70,14 +70,14 @@ def format_date(moment: datetime, pattern: str) -> str:
     return _CUSTOM.sub(part, _STANDARD.get(pattern, pattern))
 
 
-def _parsed(name: str, text: str) -> datetime:
+def _parsed(text: str) -> datetime:
     """An ISO 8601 moment, or the form that utcNow() gives by default; UTC where it names no zone."""
     iso = re.sub(r"^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)", r"\1-\2-\3T\4:\5:\6", text)
     try:
         moment = datetime.fromisoformat(iso)
     except ValueError as error:
         raise ExpressionError(
-            f"The template language function '{name}' expects a date time in ISO 8601, not '{text}'."
+            f"The template language function 'dateTimeAdd' expects a date time in ISO 8601, not '{text}'."
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
@@ -99,16 +99,8 @@ def _date_time_add(base: str, duration: str, pattern: str = _RESULT_FORMAT) -> s
     sign = -1 if match["sign"] else 1
     part = {key: float(value or 0) for key, value in match.groupdict().items() if key != "sign"}
     months = int(part.pop("years") * _MONTHS_A_YEAR + part.pop("months"))
-    moment = _shift_months(_parsed("dateTimeAdd", base), sign * months) + sign * timedelta(**part)
+    moment = _shift_months(_parsed(base), sign * months) + sign * timedelta(**part)
     return format_date(moment, pattern)
 
 
-def _from_epoch(seconds: int) -> str:
-    return format_date(datetime.fromtimestamp(seconds, UTC), _RESULT_FORMAT)
-
-
-FUNCTIONS = (
-    Function("dateTimeAdd", "string string string?", _date_time_add),
-    Function("dateTimeToEpoch", "string", lambda text: int(_parsed("dateTimeToEpoch", text).timestamp())),
-    Function("dateTimeFromEpoch", "int", _from_epoch),
-)
+FUNCTIONS = (Function("dateTimeAdd", "string string string?", _date_time_add),)

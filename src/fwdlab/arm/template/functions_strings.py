@@ -7,7 +7,7 @@ import json
 import re
 import uuid
 from typing import Any, NoReturn
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
 from fwdlab.arm.template.registry import Function, check
 from fwdlab.arm.template.uniquestring import unique_string
@@ -114,7 +114,6 @@ def _fail(message: str) -> NoReturn:
 FUNCTIONS = (
     Function("base64", "string", lambda text: base64.b64encode(text.encode()).decode()),
     Function("base64ToString", "string", _base64_to_string),
-    Function("base64ToJson", "string", lambda text: _json(_base64_to_string(text))),
     Function("json", "string", _json),
     Function("concat", "any any*", _concat),
     Function("format", "string any*", _format),
@@ -131,6 +130,5 @@ FUNCTIONS = (
     Function("uniqueString", "string string*", lambda *parts: unique_string("-".join(parts))),
     Function("guid", "string string*", lambda *parts: str(uuid.uuid5(_GUID_NAMESPACE, "-".join(parts)))),
     Function("uri", "string string", urljoin),
-    Function("uriComponent", "string", lambda text: quote(text, safe="-_.~")),
     Function("fail", "string", _fail),
 )
