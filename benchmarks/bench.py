@@ -220,8 +220,8 @@ def _deploying(environ: dict[str, str]) -> float:
 
 
 def bench_demo() -> list[Row]:
-    """The whole demonstration."""
-    return [lone("lab demo", [seconds([*FWDCTL, "lab", "demo", *LAB])], "< 30000 ms")]
+    """The whole demonstration: 15 s are time limits of what is broken, 5 to 12 s two probes that heal."""
+    return [lone("lab demo", [seconds([*FWDCTL, "lab", "demo", *LAB])], "< 45000 ms")]
 
 
 BENCHMARKS = {
