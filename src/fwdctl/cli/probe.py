@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +11,12 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP
 from fwdctl.errors import ExitCode
-from fwdctl.output import OutputFormat, Progress, Result, encodable, grid, printable, say
+from fwdctl.output import OutputFormat, Progress, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from rich.console import Console
-
-    from fwdctl.probe.model import Cause, Path, PathResult
+    from fwdctl.probe.model import PathResult
     from fwdctl.runtime import Runtime
 
 EXAMPLES = """
@@ -28,27 +25,6 @@ fwdctl probe hub                        each target, and the load balancer
 fwdctl probe all -o junit > probe.xml   for a pipeline
 fwdctl probe spoke --samples 20         which servers answer
 """
-
-NEXT = "  Next: "
-
-SIGNS = {
-    "pass": ("\u2713", "+"),
-    "warn": ("!", "!"),
-    "fail": ("\u2717", "x"),
-    "skip": ("-", "-"),
-    "untested": ("?", "?"),
-}
-"""By a path's word: the sign, and what stands for it where the terminal does not know it."""
-COLOURS = {"pass": "32", "warn": "33", "fail": "31", "skip": "90", "untested": "33"}
-LEAST_FOR_OTHERS = 42
-"""What the columns besides path and address need: the verdict, gaps, and enough for the reason."""
-_BEHIND = ("load balancer", "forwarder", "target")
-WAYS = {
-    "spoke": ("box", "name", "endpoint", "link service", *_BEHIND),
-    "balancer": ("box", *_BEHIND),
-    "target": ("box", "target"),
-}
-"""The segments of a path by its origin, the longest first."""
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -61,67 +37,76 @@ class HubUse(StrEnum):
     always = "always"
 
 
+Which = Annotated[
+    str,
+    typer.Argument(metavar="hub|spoke|all|NAME", autocompletion=complete_boxes, help="From where to test."),
+]
+KeepRunning = Annotated[
+    bool, typer.Option("--keep-running", help="Do not stop boxes that were started for this.")
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        metavar="N",
+        min=1,
+        max=200,
+        show_default=False,
+        help="Fresh connections for each path; by default twice the number of targets.",
+    ),
+]
+Ports = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--port",
+        metavar="N",
+        min=1,
+        max=65535,
+        show_default=False,
+        help="Test this port only; may be repeated. Needed where a load balancer takes every port.",
+    ),
+]
+Timeout = Annotated[
+    float,
+    typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
+]
+Retries = Annotated[
+    int,
+    typer.Option(
+        "--retries",
+        metavar="N",
+        min=0,
+        max=10,
+        help="Times that a path which fails is asked again, after two seconds.",
+    ),
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit code 4 for warnings too.")]
+Explain = Annotated[
+    bool, typer.Option("--explain/--no-explain", help="Ask Azure and the hub why a path fails.")
+]
+Hub = Annotated[
+    HubUse,
+    typer.Option(
+        "--hub",
+        metavar="never|auto|always",
+        help="Start the hub's box to explain: never, when nothing else tells, or always.",
+    ),
+]
+
+
 @command(app, "probe {which}", ENVIRONMENT, RESOURCE_GROUP, PROBE_OUTPUT, examples=EXAMPLES)
 def probe_command(
     call: Call,
-    which: Annotated[
-        str,
-        typer.Argument(
-            metavar="hub|spoke|all|NAME", autocompletion=complete_boxes, help="From where to test."
-        ),
-    ],
+    which: Which,
     *,
-    keep_running: Annotated[
-        bool, typer.Option("--keep-running", help="Do not stop boxes that were started for this.")
-    ] = False,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples",
-            metavar="N",
-            min=1,
-            max=200,
-            show_default=False,
-            help="Fresh connections for each path; by default twice the number of targets.",
-        ),
-    ] = None,
-    port: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--port",
-            metavar="N",
-            min=1,
-            max=65535,
-            show_default=False,
-            help="Test this port only; may be repeated. Needed where a load balancer takes every port.",
-        ),
-    ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
-    ] = 5.0,
-    retries: Annotated[
-        int,
-        typer.Option(
-            "--retries",
-            metavar="N",
-            min=0,
-            max=10,
-            help="Times that a path which fails is asked again, after two seconds.",
-        ),
-    ] = 1,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 4 for warnings too.")] = False,
-    explain: Annotated[
-        bool, typer.Option("--explain/--no-explain", help="Ask Azure and the hub why a path fails.")
-    ] = True,
-    hub: Annotated[
-        HubUse,
-        typer.Option(
-            "--hub",
-            metavar="never|auto|always",
-            help="Start the hub's box to explain: never, when nothing else tells, or always.",
-        ),
-    ] = HubUse.auto,
+    keep_running: KeepRunning = False,
+    samples: Samples = None,
+    port: Ports = None,
+    timeout: Timeout = 5.0,
+    retries: Retries = 1,
+    strict: Strict = False,
+    explain: Explain = True,
+    hub: Hub = HubUse.auto,
 ) -> Result:
     """Test every path with real packets, say which segment is broken and what to do.
 
@@ -155,6 +140,7 @@ def _prepare(runtime: Runtime, *, table: bool) -> None:
 
 
 def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult], *, strict: bool) -> Result:
+    from fwdctl.cli.probe_table import print_results
     from fwdctl.probe.junit import junit
     from fwdctl.probe.model import causes
     from fwdctl.probe.run import exit_code
@@ -170,7 +156,7 @@ def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult]
         },
         status=words.get(code, "inconclusive"),
         exit_code=code,
-        table=lambda console: _table(runtime, console, results),
+        table=lambda console: print_results(runtime, console, results),
         junit=lambda: junit(results, strict=strict),
     )
 
@@ -181,119 +167,3 @@ def _checks(results: Sequence[PathResult]) -> list[dict[str, Any]]:
         for r in results
         for f in r.findings
     ]
-
-
-def _table(runtime: Runtime, console: Console, results: Sequence[PathResult]) -> None:
-    from fwdctl.probe.model import causes
-
-    colours = COLOURS if runtime.colour(runtime.stdout) else {}
-    rows = [(r.path.label, _to(r.path), _marked(console, r.word), _summary(r)) for r in results]
-    headings = ["path", "to", "verdict", "why"]
-    if max(len(label) + len(to) for label, to, _, _ in rows) + LEAST_FOR_OTHERS > console.width:
-        headings.remove("to")
-        rows = [(label, verdict, why) for label, _, verdict, why in rows]  # type: ignore[misc]
-    grid(console, headings, rows, {_marked(console, word): code for word, code in colours.items()})
-    for cause in causes(results):
-        _explain(console, cause, colours)
-    runtime.stdout.flush()
-
-
-def _marked(console: Console, word: str) -> str:
-    """A verdict as the table shows it: with a sign where somebody looks at it."""
-    return f"{_sign(console, *SIGNS[word])} {word.upper()}" if console.file.isatty() else word.upper()
-
-
-def _sign(console: Console, sign: str, plain: str) -> str:
-    return sign if encodable(sign, console.file) == sign else plain  # type: ignore[arg-type]
-
-
-def _to(path: Path) -> str:
-    return f"{path.host}:{path.port}" if path.host else ""
-
-
-def _summary(result: PathResult) -> str:
-    """Why a path has its verdict, with what was not asked."""
-    last = result.findings[-1]
-    if result.verdict == "pass" and last.verdict == "skip":
-        return f"{result.reason}; {last.reason}"
-    if result.verdict == "pass" and result.servers:
-        counts = ", ".join(f"{name} x{count}" for name, count in result.servers.items())
-        said, _, lost = result.reason.partition(";")
-        head = f"{said.partition(':')[0]}: " if ":" in said else ""
-        return f"{head}{counts}{';' if lost else ''}{lost}"
-    return result.reason
-
-
-def _explain(console: Console, cause: Cause, colours: Mapping[str, str]) -> None:
-    from fwdctl.probe.hops.commands import COMMANDS
-
-    broken = cause.broken
-    word, colour = "WARNING", "warn"
-    if any(result.verdict == "fail" and not result.is_evidence for result in cause.results):
-        word, colour = "BROKEN", "fail"
-    elif any(result.verdict == "inconclusive" for result in cause.results):
-        word = "UNTESTED"
-    place = "a segment that is not known" if broken.segment == "unknown" else f"the {broken.segment}"
-    several = len(cause.paths) > 1
-    what = f"{len(cause.paths)} paths" if several else cause.paths[0]
-    text = f"{word}: {what} at {place} ({broken.code})"
-    lines = [_drawn(console, cause), *(f"  {line}" for line in cause.evidence)]
-    if several:
-        lines.append(f"  Paths: {', '.join(cause.paths)}")
-    say(console, "")
-    for part in _fitted(console, text):
-        _say_in_colour(console, part, colours.get(colour))
-    for line in filter(None, lines):
-        for part in _fitted(console, line):
-            say(console, part)
-    for number, advice in enumerate(broken.suggestion.split("\n")):
-        line = f"{' ' * len(NEXT) if number else NEXT}{advice}"
-        for part in _fitted(console, line, command=advice.startswith(COMMANDS)):
-            say(console, part)
-
-
-def _say_in_colour(console: Console, text: str, code: str | None) -> None:
-    if code is None:
-        say(console, text)
-    else:
-        console.file.write(f"\x1b[{code}m{printable(text, console.file)}\x1b[0m\n")  # type: ignore[arg-type]
-
-
-def _drawn(console: Console, cause: Cause) -> str:
-    """The way of the longest path with a mark before the segment; empty where that is not known."""
-    segment = cause.broken.segment
-    origins = {result.path.origin for result in cause.results}
-    way = list(next(WAYS[origin] for origin in WAYS if origin in origins))
-    if segment == "route":
-        # Security rules stand before the forwarders, other routes behind them.
-        before = "forwarder" if cause.broken.code.startswith("NSG") else "target"
-        way.insert(way.index(before if before in way else "target"), segment)
-    if segment not in way:
-        return ""
-    line, cross = _sign(console, "\u2500", "-"), _sign(console, *SIGNS["fail"])
-    marked = (f"{cross} {each}" if each == segment else each for each in way)
-    return "  " + f" {line} ".join(marked).replace("load balancer", "balancer")
-
-
-def _fitted(console: Console, line: str, *, command: bool = False) -> list[str]:
-    """A line wrapped at words to the terminal's width; whole where there is no terminal.
-
-    A command's lines end in a backslash, so that it can be copied; not on Windows, whose shells know others.
-    """
-    import re
-    from textwrap import wrap
-
-    if not console.file.isatty() or (command and os.name == "nt"):
-        return [line]
-    margin = "    " if line.startswith(" ") else "  "
-    if command:  # no blank between quotes is a place to wrap
-        line = re.sub("'[^']*'", lambda found: found[0].replace(" ", "\0"), line)
-    lines = wrap(
-        line,
-        max(20, console.width - (2 if command else 0)),
-        subsequent_indent=margin,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    lines = [part.replace("\0", " ") for part in lines]
-    return [f"{part} \\" for part in lines[:-1]] + lines[-1:] if command else lines
