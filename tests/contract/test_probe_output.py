@@ -5,16 +5,14 @@ The box is a real shell behind the exec protocol; its curl and getent are told w
 
 from __future__ import annotations
 
-import io
 import os
-import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from support.aci_exec_server import Damage
 from support.fake_arm import CONTAINERS, NETWORK, SUBSCRIPTION, container_group
-from support.probe_world import POOL, forwarders
+from support.probe_world import broken, forwarders, hub_stopped, without_header
 
 if TYPE_CHECKING:
     from support.probe_world import World
@@ -65,109 +63,6 @@ def test_all_boxes_and_samples(world: World) -> None:
     assert list(paths) == ["hub/web/192.168.42.65:8000", "hub/web/192.168.42.66:8000", "hub/web", "spoke/web"]
     assert paths["hub/web"]["samples"]["made"] == paths["spoke/web"]["samples"]["made"] == 6
     assert world.shells.connections == 3  # and what the forwarders' agents report
-
-
-def without_header(world: World, check: str) -> None:
-    """Servers that do not say who they are; TCP is tested with curl, which is told what to say."""
-    (world.cwd / "tools" / "bash").unlink()
-    (forward,) = world.topology["forwards"]
-    forward.update(check=check, identityHeader="")
-
-
-def hub_stopped(world: World) -> None:
-    world.arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Stopped"))
-
-
-def test_one_missing_server_is_a_warning_that_names_it(world: World) -> None:
-    world.shells.environ["SERVERS"] = "1"
-    forwarders(world)
-    assert world.run("probe", "spoke", "-o", "json") == 0
-    (path,) = world.envelope["data"]["paths"]
-    assert path["verdict"] == "pass"
-    assert path["samples"]["made"] == 4 + 12
-    assert [(warning["code"], warning["evidence"]) for warning in path["warnings"]] == [
-        (
-            "TARGET_DOWN",
-            "1 of 2 servers answer; target 192.168.42.66:8000 takes no connection",
-        )
-    ]
-
-
-def test_only_the_hub_can_name_a_missing_server(world: World) -> None:
-    world.shells.environ["SERVERS"] = "1"
-    hub_stopped(world)
-    assert world.run("probe", "spoke", "-o", "json") == 0
-    (path,) = world.envelope["data"]["paths"]
-    (warning,) = path["warnings"]
-    assert (warning["code"], warning["next"]) == ("TARGET_DOWN", "fwdctl probe hub")
-    assert warning["evidence"].endswith("only the hub can tell which is missing")
-
-
-@pytest.mark.parametrize("check", ["tcp", "http", "tls"])
-@pytest.mark.parametrize("which", ["spoke", "hub"])
-def test_counters_tell_which_targets_answer_whatever_the_protocol(
-    world: World, check: str, which: str
-) -> None:
-    without_header(world, check)
-    forwarders(world)
-    assert world.run("probe", which, "-o", "json") == 0
-    path = world.envelope["data"]["paths"][-1]
-    assert (path["path"], path["servers"], path["serversExpected"]) == (f"{which}/web", {}, 2)
-    assert path["checks"][-1] == {
-        "check": "targets",
-        "verdict": "pass",
-        "reason": "2 of 2 targets took connections: 192.168.42.65:8000, 192.168.42.66:8000",
-    }
-
-
-def test_a_target_without_connections_is_a_warning(world: World) -> None:
-    world.shells.environ["SERVERS"] = "1"
-    without_header(world, "tcp")
-    forwarders(world)
-    assert world.run("probe", "spoke", "-o", "json") == 0
-    (path,) = world.envelope["data"]["paths"]
-    assert path["reason"] == "1 of 2 targets took connections: 192.168.42.65:8000"
-    assert path["samples"]["made"] == 4 + 12
-    (warning,) = path["warnings"]
-    assert warning["code"] == "TARGET_DOWN"
-    assert "192.168.42.66:8000" in warning["evidence"]
-
-
-def test_what_was_not_asked_is_said_and_is_no_pass(world: World) -> None:
-    without_header(world, "tcp")
-    hub_stopped(world)
-    assert world.run("probe", "spoke", "-o", "json") == 0
-    (path,) = world.envelope["data"]["paths"]
-    assert path["checks"][-1] == {
-        "check": "targets",
-        "verdict": "skip",
-        "reason": "which servers answer was not asked: the hub's jump box does not run",
-    }
-    assert (path["verdict"], path["warnings"]) == ("pass", [])
-    assert world.run("probe", "spoke") == 0
-    assert "which servers answer was not asked: the hub's jump box does not run" in world.stdout.decode()
-
-
-def test_counters_that_cannot_be_read_are_no_pass(world: World) -> None:
-    without_header(world, "tcp")
-    world.arm.fail("GET", f"{NETWORK}/loadBalancers/lbi", 403, "AuthorizationFailed")
-    assert world.run("probe", "spoke", "-o", "json") == 0
-    (path,) = world.envelope["data"]["paths"]
-    assert path["checks"][-1]["verdict"] == "skip"
-    assert path["checks"][-1]["reason"].startswith("which servers answer was not asked: ")
-
-
-def broken(world: World) -> None:
-    world.shells.environ["MODE"] = "refused"
-    approved = {"privateLinkServiceConnectionState": {"status": "Approved"}}
-    endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": approved}]}}
-    world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
-    world.arm.on("GET", f"{NETWORK}/virtualNetworks", {"value": []})
-    world.arm.on("GET", f"{NETWORK}/networkSecurityGroups", {"value": []})
-    world.arm.on("GET", f"{NETWORK}/privateLinkServices", {"value": []})
-    rule = {"name": "web", "properties": {"frontendPort": 8000, "backendAddressPool": {"id": "/p/all"}}}
-    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule], "backendAddressPools": [POOL]}}
-    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", document)
 
 
 def test_a_broken_path_is_4_and_names_one_segment(world: World) -> None:
@@ -284,57 +179,6 @@ def test_silent_servers_are_to_be_looked_at_and_not_probed_again(world: World) -
     assert cause["paths"] == list(told)
 
 
-class Terminal(io.TextIOWrapper):
-    """A stream that says it is one."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def told_on(world: World, stream: type[io.TextIOWrapper], columns: str) -> str:
-    """What is printed after the table."""
-    world.stream = stream
-    world.environ = {"COLUMNS": columns, "TERM": "dumb", "NO_COLOR": "1"}
-    assert world.run("probe", "spoke") == 4
-    return world.stdout.decode().partition("BROKEN")[2]
-
-
-def test_a_terminal_gets_lines_that_fit_and_a_command_that_can_be_copied(world: World) -> None:
-    broken(world)
-    state = {"privateLinkServiceConnectionState": {"status": "Disconnected"}}
-    endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": state}]}}
-    world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
-    typed = ["az network private-endpoint delete -g rg-dev -n pep", "azd provision --no-state"]
-    text = told_on(world, Terminal, "50")
-    lines = text.splitlines()
-    assert max(map(len, lines)) <= 50
-    command = text.partition("Next: ")[2]
-    assert command.count(" \\\n") == len(command.splitlines()) - len(typed) > 0
-    assert [" ".join(line.split()) for line in command.replace(" \\\n", " ").splitlines()] == typed
-    whole = told_on(world, io.TextIOWrapper, "50")
-    assert whole.endswith(f"\n  Next: {typed[0]}\n        {typed[1]}\n")
-
-
-def test_an_endpoint_that_is_gone_is_named(world: World) -> None:
-    broken(world)
-    world.arm.fail("GET", f"{NETWORK}/privateEndpoints/pep", 404, "ResourceNotFound")
-    assert "spoke/web at the endpoint (PE_MISSING)" in told_on(world, Terminal, "200")
-
-
-def test_what_is_not_known_is_said_in_words(world: World) -> None:
-    broken(world)
-    world.arm.fail("GET", f"{NETWORK}/privateEndpoints/pep", 403, "AuthorizationFailed")
-    assert "spoke/web at a segment that is not known (PATH_UNEXPLAINED)" in told_on(world, Terminal, "200")
-
-
-def test_advice_in_words_has_no_backslashes(world: World) -> None:
-    broken(world)
-    text = told_on(world, Terminal, "50")
-    assert "Check the servers" in text
-    assert "\\" not in text
-    assert max(map(len, text.splitlines())) <= 50
-
-
 def test_the_exit_code_does_not_depend_on_the_format(world: World) -> None:
     broken(world)
     assert [world.run("probe", "spoke", "-o", form) for form in ("table", "json", "junit")] == [4, 4, 4]
@@ -419,40 +263,6 @@ def test_what_others_wrote_is_printed_in_every_encoding(world: World, form: str)
     assert world.run("probe", "spoke", "-o", form, encoding="cp1252") == 4
     assert b"PE_REJECTED" in world.stdout
     assert b"\x1b" not in world.stdout
-
-
-def one_dead_target(world: World) -> None:
-    """192.168.42.66 does not answer the hub; what the load balancer hands out comes from the other one."""
-    world.shells.environ.update(SERVERS="1", DEAD="192.168.42.66")
-    for kind in ("virtualNetworks", "networkSecurityGroups", "privateLinkServices"):
-        world.arm.on("GET", f"{NETWORK}/{kind}", {"value": []})
-
-
-@pytest.mark.parametrize("which", ["hub", "all"])
-def test_a_dead_target_of_a_forward_that_works_is_a_warning_whatever_is_probed(
-    world: World, which: str
-) -> None:
-    one_dead_target(world)
-    assert world.run("probe", which, "-o", "json") == 0
-    data = world.envelope["data"]
-    paths = {path["path"]: path for path in data["paths"]}
-    direct = paths["hub/web/192.168.42.66:8000"]
-    assert (direct["origin"], direct["verdict"]) == ("target", "fail")
-    (cause,) = data["causes"]
-    assert (cause["segment"], cause["code"]) == ("target", "TARGET_REFUSED")
-    assert set(cause["paths"]) == set(paths) - {"hub/web/192.168.42.65:8000"}
-    assert world.run("probe", which, "-o", "junit") == 0
-    assert b"<failure" not in world.stdout
-
-
-def test_strict_makes_warnings_failures(world: World) -> None:
-    one_dead_target(world)
-    assert world.run("probe", "hub", "--strict", "-o", "junit") == 4
-    assert b'type="TARGET_REFUSED"' in world.stdout
-    assert world.run("probe", "hub", "--strict", "-o", "json") == 4
-    assert world.envelope["status"] == "failed"
-    world.shells.environ.update(SERVERS="2", DEAD="-")
-    assert world.run("probe", "hub", "--strict") == 0
 
 
 def test_one_cause_is_printed_once_with_its_paths(world: World) -> None:
@@ -569,18 +379,3 @@ def deployment(
         "tags": {"azd-env-name": environment},
         "properties": {"timestamp": ended, **state},
     }
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
-def test_a_terminal_of_80_columns_keeps_the_header_on_one_line(world: World, encoding: str) -> None:
-    one_dead_target(world)
-    world.stream = Terminal
-    world.environ = {"COLUMNS": "80", "TERM": "xterm"}
-    assert world.run("probe", "all", encoding=encoding) == 0
-    lines = world.stdout.decode(encoding).splitlines()
-    plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in lines]
-    assert plain[0].split() == ["PATH", "VERDICT", "WHY"]
-    assert max(map(len, plain)) <= 80
-    sign = "✓" if encoding == "utf-8" else "+"
-    assert f"\x1b[32m{sign} PASS\x1b[0m" in lines[1]
-    assert "\x1b[33m! WARN\x1b[0m" in "".join(lines)

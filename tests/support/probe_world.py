@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.main import main
 from fwdctl.runtime import Runtime
-from support.fake_arm import NETWORK
+from support.fake_arm import CONTAINERS, NETWORK, container_group
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,3 +140,34 @@ def forwarders(world: World, *health: dict[str, Any], **more: Any) -> None:
         f"{NETWORK}/loadBalancers/lbi/loadBalancingRules/web/health",
         {"loadBalancerBackendAddresses": list(health) or up},
     )
+
+
+def without_header(world: World, check: str) -> None:
+    """Servers that do not say who they are; TCP is tested with curl, which is told what to say."""
+    (world.cwd / "tools" / "bash").unlink()
+    (forward,) = world.topology["forwards"]
+    forward.update(check=check, identityHeader="")
+
+
+def hub_stopped(world: World) -> None:
+    world.arm.on("GET", f"{CONTAINERS}/ci-hub", container_group("ci-hub", "Stopped"))
+
+
+def broken(world: World) -> None:
+    world.shells.environ["MODE"] = "refused"
+    approved = {"privateLinkServiceConnectionState": {"status": "Approved"}}
+    endpoint = {"properties": {"privateLinkServiceConnections": [{"properties": approved}]}}
+    world.arm.on("GET", f"{NETWORK}/privateEndpoints/pep", endpoint)
+    world.arm.on("GET", f"{NETWORK}/virtualNetworks", {"value": []})
+    world.arm.on("GET", f"{NETWORK}/networkSecurityGroups", {"value": []})
+    world.arm.on("GET", f"{NETWORK}/privateLinkServices", {"value": []})
+    rule = {"name": "web", "properties": {"frontendPort": 8000, "backendAddressPool": {"id": "/p/all"}}}
+    document = {"name": "lbi", "properties": {"loadBalancingRules": [rule], "backendAddressPools": [POOL]}}
+    world.arm.on("GET", f"{NETWORK}/loadBalancers/lbi", document)
+
+
+def one_dead_target(world: World) -> None:
+    """192.168.42.66 does not answer the hub; what the load balancer hands out comes from the other one."""
+    world.shells.environ.update(SERVERS="1", DEAD="192.168.42.66")
+    for kind in ("virtualNetworks", "networkSecurityGroups", "privateLinkServices"):
+        world.arm.on("GET", f"{NETWORK}/{kind}", {"value": []})
