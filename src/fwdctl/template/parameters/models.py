@@ -24,6 +24,7 @@ from fwdctl.deployment.topology import Check  # noqa: TC001 - pydantic reads ann
 from fwdctl.template.parameters.problems import did_you_mean, shown, wrong
 
 HIGHEST_PORT = 65_535
+LONGEST_NAME = 253
 HIGHEST_FORWARDED_PORT = 65_534
 """Azure takes 1 to 65534 as a rule's frontend port (azure-mgmt-network, LoadBalancingRule)."""
 UNUSABLE = {
@@ -101,26 +102,34 @@ def _check_usable(shown_value: str, network: IPv4Network) -> None:
 
 
 class Target(NamedTuple):
-    """Where a forward goes; written `ADDRESS:PORT`."""
+    """Where a forward goes; written `HOST:PORT`, with an IPv4 address or a DNS name in lower-case letters."""
 
-    address: IPv4Address
+    host: IPv4Address | str
     port: int
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}"
+        return f"{self.host}:{self.port}"
 
 
 def _target(value: Any) -> Target:
     parts = re.fullmatch(r"(.*):([0-9]{1,9})", value) if isinstance(value, str) else None
     if parts is None:
-        raise wrong(f"{shown(value)} is not ADDRESS:PORT", "Write it such as 192.168.42.65:8000.")
-    host, port = parts[1], int(parts[2])
-    if re.search("[A-Za-z]", host) and ":" not in host:
-        problem = f"'{host}' is a host name; the forwarder's kernel rules know addresses only"
-        raise wrong(problem, "Write the server's IPv4 address.")
-    address = _address(host)
-    _check_usable(host, IPv4Network(address))
-    return Target(address, _check_range(port, 1, HIGHEST_PORT))
+        raise wrong(f"{shown(value)} is not HOST:PORT", "Write it such as 192.168.42.65:8000.")
+    return Target(_host(parts[1]), _check_range(int(parts[2]), 1, HIGHEST_PORT))
+
+
+def _host(text: str) -> IPv4Address | str:
+    if re.fullmatch(r"[0-9.]*", text):
+        address = _address(text)
+        _check_usable(text, IPv4Network(address))
+        return address
+    labels = text.lower().split(".")
+    if len(text) > LONGEST_NAME or not all(re.fullmatch(_LABEL, each) and len(each) <= 63 for each in labels):  # noqa: PLR2004 - RFC 1035
+        problem = f"{shown(text)} is neither an IPv4 address nor a host name"
+        raise wrong(problem, "Write one such as 192.168.42.65 or db.example.com, then : and the port.")
+    if labels[-1] == "localhost":
+        raise wrong(f"{text} cannot be used: it is each machine itself", "Write a server's name or address.")
+    return text.lower()
 
 
 _LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
@@ -133,8 +142,8 @@ _FILLED = AfterValidator(_check_filled)
 
 Text = Annotated[str, _text("(?s).+", "text that is not empty")]
 Name = Annotated[str, _NAME, Field(max_length=40)]
-Zone = Annotated[str, _ZONE, Field(max_length=253)]
-HostName = Annotated[str, _HOST_NAME, Field(max_length=253)]
+Zone = Annotated[str, _ZONE, Field(max_length=LONGEST_NAME)]
+HostName = Annotated[str, _HOST_NAME, Field(max_length=LONGEST_NAME)]
 Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
 ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port)]
 Address = Annotated[IPv4Address, PlainValidator(_address)]
