@@ -102,7 +102,7 @@ def _check_usable(shown_value: str, network: IPv4Network) -> None:
 
 
 class Target(NamedTuple):
-    """Where a forward goes; written `HOST:PORT`, with an IPv4 address or a DNS name in lower-case letters."""
+    """Where a forward goes; written `HOST:PORT`, with an IPv4 address or a full DNS name."""
 
     host: IPv4Address | str
     port: int
@@ -123,15 +123,19 @@ def _host(text: str) -> IPv4Address | str:
         address = _address(text)
         _check_usable(text, IPv4Network(address))
         return address
-    labels = text.lower().split(".")
-    if len(text) > LONGEST_NAME or not all(re.fullmatch(_LABEL, each) and len(each) <= 63 for each in labels):  # noqa: PLR2004 - RFC 1035
-        problem = f"{shown(text)} is neither an IPv4 address nor a host name"
+    # The top label begins with a letter: resolvers read 0x7f.1 as an address.
+    if len(text) > LONGEST_NAME or not re.fullmatch(rf"({_TARGET_LABEL}\.)*(?=[a-z]){_TARGET_LABEL}", text):
+        problem = f"{shown(text)} is neither an IPv4 address nor a host name in lower-case letters"
         raise wrong(problem, "Write one such as 192.168.42.65 or db.example.com, then : and the port.")
-    if labels[-1] == "localhost":
+    if text.rpartition(".")[2] == "localhost":
         raise wrong(f"{text} cannot be used: it is each machine itself", "Write a server's name or address.")
-    return text.lower()
+    if "." not in text:
+        problem = f"{text} is a name without a domain: what it means depends on each machine's settings"
+        raise wrong(problem, f"Write the full name, such as {text}.example.com.")
+    return text
 
 
+_TARGET_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 _LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _NAME = _text("[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name of lower-case letters, digits and hyphens")
 _ZONE = _text(rf"{_LABEL}(\.{_LABEL})+", "a DNS zone of at least two labels")
@@ -241,11 +245,13 @@ class Forwarder(Part):
     health_port: Annotated[StrictInt, _between(1024, HIGHEST_PORT)]
     allow_ssh: StrictBool
     automatic_os_upgrade: StrictBool = False
+    encryption_at_host: StrictBool = False
 
 
 class Jump(Part):
     image: Text
     lifetime_seconds: Annotated[StrictInt, _between(60, 2_147_483_647)]
+    unattended_seconds: Annotated[StrictInt, _between(300, 2_147_483_647)] = 600
 
 
 class Parameters(Part):

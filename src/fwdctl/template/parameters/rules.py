@@ -49,6 +49,10 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
     yield from _unique("forwards", "port", [forward.port for forward in forwards])
     for index, forward in enumerate(forwards):
         yield from _forward(f"forwards[{index}]", forward, parameters)
+    image = parameters.forwarder.image
+    if parameters.forwarder.automatic_os_upgrade and image.version != "latest":
+        text = f'must be "latest" with forwarder.automaticOsUpgrade, not "{image.version}"'
+        yield Problem("forwarder.image.version", text, 'Write "latest", or set automaticOsUpgrade to false.')
     size = len(json.dumps([forward.model_dump(mode="json", by_alias=True) for forward in forwards]))
     if size > USER_DATA:
         text = f"{len(forwards)} forwards make {size:,} bytes; {USER_DATA:,} reach a machine at most"
