@@ -85,9 +85,10 @@ param hostName string = 'onprem-server'
 param forwarder forwarderType = {
   instanceCount: 3
   vmSize: 'Standard_B2ats_v2'
-  image: { publisher: 'Canonical', offer: 'ubuntu-24_04-lts', sku: 'server', version: 'latest' }
+  image: { publisher: 'MicrosoftCBLMariner', offer: 'azure-linux-3', sku: 'azure-linux-3-gen2', version: 'latest' }
   healthPort: 18099
   allowSsh: false
+  automaticOsUpgrade: true
 }
 
 @description('The jump boxes.')
@@ -96,8 +97,8 @@ param jump jumpType = {
   lifetimeSeconds: 28800
 }
 
-@description('Availability zones of the forwarders and of the load balancer\'s frontend; empty in a region without zones.')
-param availabilityZones string[] = ['1', '2', '3']
+@description('Availability zones of the forwarders and of the load balancer\'s frontend, which keeps those that it was made with. Default: three, none in a region without zones.')
+param availabilityZones string[] = pickZones('Microsoft.Compute', 'virtualMachineScaleSets', location, 3)
 
 @description('Subscriptions that may see the private link service and whose endpoints are approved without asking.')
 param linkServiceSubscriptions string[] = [subscription().subscriptionId]

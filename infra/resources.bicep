@@ -101,6 +101,7 @@ module onPremise 'modules/on-premise.bicep' = if (deployOnPremServers) {
     hubAddressPrefix: hub.addressPrefix
     vmSize: forwarder.vmSize
     image: forwarder.image
+    encryptionAtHost: forwarder.?encryptionAtHost ?? false
     adminUsername: adminUsername
     sshPublicKey: sshPublicKey
     cloudInit: cloudInitOnPrem

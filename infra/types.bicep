@@ -84,12 +84,12 @@ type forwardType = {
   @maxLength(40)
   name: string
 
-  @description('The port that clients connect to, unique among the forwards.')
+  @description('The port that clients connect to, unique among the forwards. A load balancing rule takes 1 to 65534.')
   @minValue(1)
-  @maxValue(65535)
+  @maxValue(65534)
   port: int
 
-  @description('Where connections go, each ADDRESS:PORT. The target port may differ from the listening one.')
+  @description('Where connections go, each HOST:PORT: an IPv4 address, or a full name that the forwarders resolve in the hub network. The target port may differ from the listening one.')
   @minLength(1)
   targets: string[]
 
@@ -115,10 +115,10 @@ type forwardType = {
 @sealed()
 @description('A marketplace image.')
 type imageType = {
-  @description('Publisher, e.g. Canonical.')
+  @description('Publisher, e.g. MicrosoftCBLMariner.')
   publisher: string
 
-  @description('Offer, e.g. ubuntu-24_04-lts.')
+  @description('Offer, e.g. azure-linux-3.')
   offer: string
 
   @description('SKU; it must be a generation 2 image.')
@@ -151,8 +151,11 @@ type forwarderType = {
   @description('Whether the hub jump box subnet may open SSH to the forwarders.')
   allowSsh: bool
 
-  @description('Whether Azure replaces OS disks when a newer image is published. Default false: the image must be on the list of images that support it.')
+  @description('Whether Azure replaces OS disks, one instance after the other, when a newer image is published. Default false: the image must be on the list of images that support it, and its version latest.')
   automaticOsUpgrade: bool?
+
+  @description('Whether the host encrypts disks and caches, of the stand-in servers too. Default false: the subscription must have registered the feature EncryptionAtHost of Microsoft.Compute.')
+  encryptionAtHost: bool?
 }
 
 @export()
@@ -239,7 +242,7 @@ type forwardTopologyType = {
   @description('The port that clients connect to.')
   port: int
 
-  @description('Where connections go, each ADDRESS:PORT.')
+  @description('Where connections go, each HOST:PORT.')
   targets: string[]
 
   @description('How connections spread over live targets.')

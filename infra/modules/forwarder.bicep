@@ -175,14 +175,15 @@ resource scaleSet 'Microsoft.Compute/virtualMachineScaleSets@2025-04-01' = {
     overprovision: false
     singlePlacementGroup: true
     // Manual: a new cloud-init reaches an instance only by a reimage, which no upgrade mode does, and new user data
-    // by an update of the instance, which fwdctl's hook does after each deployment.
+    // by an update of the instance, which fwdctl's hook does after each deployment. The rolling policy is for the
+    // automatic OS upgrades: one instance at a time (up to nine), and only while all others are healthy.
     upgradePolicy: {
       mode: 'Manual'
       rollingUpgradePolicy: {
-        maxBatchInstancePercent: 34
-        maxUnhealthyInstancePercent: 34
-        maxUnhealthyUpgradedInstancePercent: 34
-        pauseTimeBetweenBatches: 'PT30S'
+        maxBatchInstancePercent: 20
+        maxUnhealthyInstancePercent: 20
+        maxUnhealthyUpgradedInstancePercent: 20
+        pauseTimeBetweenBatches: 'PT1M'
         prioritizeUnhealthyInstances: true
       }
       automaticOSUpgradePolicy: {
@@ -214,13 +215,16 @@ resource scaleSet 'Microsoft.Compute/virtualMachineScaleSets@2025-04-01' = {
           }
         }
       }
-      securityProfile: {
-        securityType: 'TrustedLaunch'
-        uefiSettings: {
-          secureBootEnabled: true
-          vTpmEnabled: true
-        }
-      }
+      securityProfile: union(
+        {
+          securityType: 'TrustedLaunch'
+          uefiSettings: {
+            secureBootEnabled: true
+            vTpmEnabled: true
+          }
+        },
+        forwarder.?encryptionAtHost ?? false ? { encryptionAtHost: true } : {}
+      )
       diagnosticsProfile: {
         bootDiagnostics: {
           enabled: true

@@ -30,6 +30,9 @@ param vmSize string
 @description('Image of a server.')
 param image imageType
 
+@description('Whether the host encrypts disks and caches.')
+param encryptionAtHost bool
+
 @description('Name of the administrator.')
 param adminUsername string
 
@@ -156,6 +159,7 @@ module servers 'onprem-server.bicep' = [
       subnetId: network::serverSubnet.id
       vmSize: vmSize
       image: image
+      encryptionAtHost: encryptionAtHost
       adminUsername: adminUsername
       sshPublicKey: sshPublicKey
       cloudInit: cloudInit

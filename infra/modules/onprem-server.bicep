@@ -24,6 +24,9 @@ param vmSize string
 @description('Image of the machine.')
 param image imageType
 
+@description('Whether the host encrypts disks and caches.')
+param encryptionAtHost bool
+
 @description('Name of the administrator.')
 param adminUsername string
 
@@ -82,13 +85,16 @@ resource machine 'Microsoft.Compute/virtualMachines@2025-04-01' = {
         }
       }
     }
-    securityProfile: {
-      securityType: 'TrustedLaunch'
-      uefiSettings: {
-        secureBootEnabled: true
-        vTpmEnabled: true
-      }
-    }
+    securityProfile: union(
+      {
+        securityType: 'TrustedLaunch'
+        uefiSettings: {
+          secureBootEnabled: true
+          vTpmEnabled: true
+        }
+      },
+      encryptionAtHost ? { encryptionAtHost: true } : {}
+    )
     diagnosticsProfile: {
       bootDiagnostics: {
         enabled: true

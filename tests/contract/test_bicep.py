@@ -222,13 +222,30 @@ def test_the_scale_set() -> None:
     [scale_set] = of_type("Microsoft.Compute/virtualMachineScaleSets")
     profile = scale_set["properties"]["virtualMachineProfile"]
     assert len(profile["osProfile"]["computerNamePrefix"]) + 6 <= 15
-    assert profile["securityProfile"]["securityType"] == "TrustedLaunch"
     assert "fwdctl-config-hash" in scale_set["tags"]
     assert "fwdctl-forwards-hash" in scale_set["tags"]
     [health] = profile["extensionProfile"]["extensions"]
     assert health["properties"]["settings"]["requestPath"] == "/live"
     assert PARAMETERS["forwarder"]["instanceCount"] == 3
-    assert TEMPLATE["parameters"]["availabilityZones"]["defaultValue"] == ["1", "2", "3"]
+    zones = "[pickZones('Microsoft.Compute', 'virtualMachineScaleSets', parameters('location'), 3)]"
+    assert TEMPLATE["parameters"]["availabilityZones"]["defaultValue"] == zones
+
+
+def test_azure_upgrades_the_os_of_one_forwarder_at_a_time_and_watches_the_agent() -> None:
+    [scale_set] = of_type("Microsoft.Compute/virtualMachineScaleSets")
+    policy = scale_set["properties"]["upgradePolicy"]
+    assert policy["mode"] == "Manual"
+    assert policy["automaticOSUpgradePolicy"]["enableAutomaticOSUpgrade"] == (
+        "[coalesce(tryGet(parameters('forwarder'), 'automaticOsUpgrade'), false())]"
+    )
+    assert policy["automaticOSUpgradePolicy"]["useRollingUpgradePolicy"] is True
+    rolling = policy["rollingUpgradePolicy"]
+    assert rolling["maxBatchInstancePercent"] <= rolling["maxUnhealthyInstancePercent"]
+    assert rolling["maxUnhealthyInstancePercent"] < 100 / PARAMETERS["forwarder"]["instanceCount"]
+    # One source of health only, or Azure upgrades nothing: the extension, not a probe of the load balancer.
+    assert "healthProbe" not in scale_set["properties"]["virtualMachineProfile"]["networkProfile"]
+    assert PARAMETERS["forwarder"]["automaticOsUpgrade"] is True
+    assert PARAMETERS["forwarder"]["image"]["version"] == "latest"
 
 
 def rules_of_shared_group() -> list[dict[str, Any]]:

@@ -328,6 +328,15 @@ def test_env_check_says_what_is_missing_and_which_step_sets_it(folder: Path) -> 
     assert ran.envelope["data"]["missing"] == list(steps)
 
 
+def test_env_check_says_what_is_wrong_in_the_parameters(folder: Path) -> None:
+    edit(folder, "forwards", [{"name": "web", "port": 18099, "targets": ["192.168.42.65:8000"]}])
+    ran = run(runtime_in(folder), "env", "check", "-o", "json")
+    assert ran.code == 2
+    wrong, missing = ran.envelope["errors"]
+    assert (wrong["code"], missing["code"]) == ("parameters_invalid", "not_provisioned")
+    assert "main.parameters.json: forwards[0].port: 18099 is the forwarders' own" in wrong["message"]
+
+
 def test_suggested_commands_repeat_what_chose_the_environment(folder: Path, tmp_path: Path) -> None:
     (folder / ".azure" / "other").mkdir()
     (folder / ".azure" / "other" / ".env").write_text('SSH_PUBLIC_KEY="x"\nCLOUD_INIT_FWD="x"\n')

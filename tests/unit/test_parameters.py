@@ -114,6 +114,12 @@ def test_spokes_may_share_a_zone_with_one_address_in_it(tmp_path: Path) -> None:
     assert len(load(tmp_path, spokes=[*original("spokes"), other_spoke(**shared)]).spokes) == 2
 
 
+@pytest.mark.parametrize("name", ["db.corp.example", "_sql.db_1.corp", "1.2.3.4.example", f"{'a' * 63}.corp"])
+def test_a_target_may_be_a_host_name(tmp_path: Path, name: str) -> None:
+    (target,) = load(tmp_path, forwards=[{**FORWARD, "targets": [f"{name}:1433"]}]).forwards[0].targets
+    assert (str(target), target.port) == (f"{name}:1433", 1433)
+
+
 def test_the_highest_port_may_be_a_targets(tmp_path: Path) -> None:
     forward = {**FORWARD, "port": 65534, "targets": ["192.168.42.65:65535"]}
     assert load(tmp_path, forwards=[forward]).forwards[0].targets[0].port == 65535
@@ -184,14 +190,28 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"forwards": [{**FORWARD, "name": "w" * 41}]}, "forwards[0].name", "is longer than 40 characters"),
     ({"forwards": {"web": 8000}}, "forwards", '{"web": 8000} is not a list'),
     ({"forwards": [{**FORWARD, "port": 80.0}]}, "forwards[0].port", "80.0 is not a whole number"),
-    ({"forwards": [{**FORWARD, "targets": [5]}]}, "forwards[0].targets[0]", "5 is not ADDRESS:PORT"),
-    ({"forwards": [{**FORWARD, "targets": ["192.168.42.65:" + "9" * 5000]}]}, "forwards[0].targets[0]", "is not ADDRESS:PORT"),
+    ({"forwards": [{**FORWARD, "targets": [5]}]}, "forwards[0].targets[0]", "5 is not HOST:PORT"),
+    ({"forwards": [{**FORWARD, "targets": ["192.168.42.65:" + "9" * 5000]}]}, "forwards[0].targets[0]", "is not HOST:PORT"),
     ({"spokes": original("spokes", endpointAddress=167841028)}, "spokes[0].endpointAddress", "is not an IPv4 address"),
     ({"deployOnPremServers": "true"}, "deployOnPremServers", "neither true nor false"),
     ({"forwards": [{**FORWARD, "targets": []}]}, "forwards[0].targets", "is empty"),
-    ({"forwards": [{**FORWARD, "targets": ["192.168.42.65"]}]}, "forwards[0].targets[0]", "is not ADDRESS:PORT"),
-    ({"forwards": [{**FORWARD, "targets": ["db.corp:1433"]}]}, "forwards[0].targets[0]", "'db.corp' is a host name"),
-    ({"forwards": [{**FORWARD, "targets": ["[fd00::1]:80"]}]}, "forwards[0].targets[0]", "is not an IPv4 address"),
+    ({"forwards": [{**FORWARD, "targets": ["192.168.42.65"]}]}, "forwards[0].targets[0]", "is not HOST:PORT"),
+    ({"forwards": [{**FORWARD, "targets": ["db corp:1433"]}]}, "forwards[0].targets[0]", '"db corp" is neither an IPv4 address nor a host name'),
+    ({"forwards": [{**FORWARD, "targets": ["db..corp:1433"]}]}, "forwards[0].targets[0]", "nor a host name"),
+    ({"forwards": [{**FORWARD, "targets": [f"{'a' * 64}.corp:1433"]}]}, "forwards[0].targets[0]", "nor a host name"),
+    ({"forwards": [{**FORWARD, "targets": ["d.c:1", "d.c:1"]}]}, "forwards[0].targets[1]", "listed twice"),
+    ({"forwards": [{**FORWARD, "targets": ["D.C:1"]}]}, "forwards[0].targets[0]", "in lower-case letters"),
+    ({"forwards": [{**FORWARD, "targets": ["db:1433"]}]}, "forwards[0].targets[0]", "is a name without a domain"),
+    ({"forwards": [{**FORWARD, "targets": ["0x7f.1:80"]}]}, "forwards[0].targets[0]", "nor a host name"),
+    ({"forwards": [{**FORWARD, "targets": ["db_.corp:80"]}]}, "forwards[0].targets[0]", "nor a host name"),
+    ({"forwards": [{**FORWARD, "targets": ["db.corp.:80"]}]}, "forwards[0].targets[0]", "nor a host name"),
+    ({"forwards": [{**FORWARD, "targets": [f"{'a.' * 126}aa:80"]}]}, "forwards[0].targets[0]", "nor a host name"),
+    ({"forwards": [{**FORWARD, "targets": ["db.localhost:80"]}]}, "forwards[0].targets[0]", "each machine itself"),
+    ({"forwards": [{**FORWARD, "targets": ["localhost:80"]}]}, "forwards[0].targets[0]", "each machine itself"),
+    ({"forwards": [{**FORWARD, "targets": ["192.168.42.300:80"]}]}, "forwards[0].targets[0]", "is not an IPv4 address"),
+    ({"forwards": [{**FORWARD, "targets": ["192.168.42:80"]}]}, "forwards[0].targets[0]", "is not an IPv4 address"),
+    ({"forwards": [{**FORWARD, "targets": [":80"]}]}, "forwards[0].targets[0]", "is not an IPv4 address"),
+    ({"forwards": [{**FORWARD, "targets": ["[fd00::1]:80"]}]}, "forwards[0].targets[0]", "is neither an IPv4 address"),
     ({"forwards": [{**FORWARD, "targets": ["192.168.42.65:99999"]}]}, "forwards[0].targets[0]", "99999 is not between"),
     ({"forwards": [{**FORWARD, "targets": ["192.168.43.65:80"]}]}, "forwards[0].targets[0]", "outside every network"),
     ({"forwards": [{**FORWARD, "name": f"f{n}", "port": n + 1000, "checkPath": "/" + "x" * 400} for n in range(100)]}, "forwards", "48,000 reach a machine at most"),
@@ -199,6 +219,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"forwards": [{**FORWARD, "port": 22}], "forwarder": original("forwarder", allowSsh=True)}, "forwards[0].port", "own SSH"),
     ({"forwarder": original("forwarder", allowSsh="no")}, "forwarder.allowSsh", "neither true nor false"),
     ({"forwarder": original("forwarder", image={"publisher": "x"})}, "forwarder.image", "lacks offer, sku, version"),
+    ({"forwarder": original("forwarder", image={**original("forwarder")["image"], "version": "3.0.1"})}, "forwarder.image.version", 'must be "latest"'),
+    ({"forwarder": original("forwarder", encryptionAtHost=1)}, "forwarder.encryptionAtHost", "neither true nor false"),
+    ({"jump": original("jump", unattendedSeconds=60)}, "jump.unattendedSeconds", "60 is not between 300"),
     ({"jump": original("jump", lifetimeSeconds=1)}, "jump.lifetimeSeconds", "1 is not between 60"),
     ({"dnsZoneName": "internal"}, "dnsZoneName", "at least two labels"),
     ({"hostName": "a.b"}, "hostName", "is not a name"),
@@ -225,7 +248,7 @@ def test_bad_values_are_named_with_place_and_suggestion(
 
 
 def test_all_problems_are_collected_and_counted(tmp_path: Path) -> None:
-    forwards = [{**FORWARD, "port": 0, "targets": ["x:1"]}, {**FORWARD, "name": "", "check": "y"}]
+    forwards = [{**FORWARD, "port": 0, "targets": ["x y:1"]}, {**FORWARD, "name": "", "check": "y"}]
     with pytest.raises(ParametersError) as caught:
         load(tmp_path, forwards=forwards)
     assert [problem.path for problem in caught.value.problems] == [

@@ -147,7 +147,11 @@ NETWORK = [
             "cidr": 20,
         },
     ),
+    ("pickZones('Microsoft.Compute', 'virtualMachines', 'westeurope')", ["1"]),
     ("pickZones('Microsoft.Compute', 'virtualMachines', 'westeurope', 2)", ["1", "2"]),
+    ("pickZones('Microsoft.Compute', 'virtualMachines', 'westeurope', 2, 1)", ["2", "3"]),
+    ("pickZones('Microsoft.Compute', 'virtualMachines', 'North Central US', 3)", []),
+    ("pickZones('Microsoft.Cdn', 'profiles', 'westus2')", []),
 ]
 
 GROUP = f"/subscriptions/{SUB}/resourceGroups/rg"

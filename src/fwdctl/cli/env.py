@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -37,13 +38,18 @@ def show(call: Call) -> Result:
 
 @command(app, "env check", ENVIRONMENT, OUTPUT, examples="fwdctl env check\nfwdctl env check -e dev -o json")
 def check(call: Call) -> Result:
-    """Say what is missing and which step sets it.
+    """Say what is missing and which step sets it, and what is wrong in the parameters file.
 
-    The exit code is 3 if something is missing.
+    The exit code is 2 if a parameter is wrong, 3 if something is missing.
     """
     from fwdctl.azd import report
+    from fwdctl.template.hooks import wrong_parameters
 
-    return report.check(call.runtime, call.environment)
+    result = report.check(call.runtime, call.environment)
+    error = wrong_parameters(call.runtime, call.environment)
+    if error is None:
+        return result
+    return replace(result, status="failed", exit_code=error.exit_code, errors=(error, *result.errors))
 
 
 RemoveOption = Annotated[bool, typer.Option("--remove", help="Delete them, after showing them and asking.")]

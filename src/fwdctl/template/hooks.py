@@ -71,6 +71,17 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     )
 
 
+def wrong_parameters(runtime: Runtime, wanted: str | None = None) -> FwdctlError | None:
+    """What preprovision would refuse in the parameters file."""
+    environment = azd_environment.load(runtime, wanted)
+    template = find_template(environment.project)
+    try:
+        parameters.load(template.parameters, template.compiled, {**runtime.environ, **environment.values})
+    except FwdctlError as error:
+        return error
+    return None
+
+
 def _size(cloud_init: CloudInit) -> str:
     return f"{len(cloud_init.encoded):,} characters, hash {cloud_init.config_hash}"
 

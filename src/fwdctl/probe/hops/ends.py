@@ -67,8 +67,12 @@ def forwarders(evidence: Evidence, forward: Forward) -> End:
     return _machines("the forwarders", addresses, _hub(evidence), evidence.interfaces(forward))
 
 
-def targets(evidence: Evidence, addresses: Sequence[str]) -> End:
-    """Servers; in the networks that the hub's is peered with, so far as they are in Azure."""
+def targets(evidence: Evidence, hosts: Sequence[str]) -> End:
+    """Servers; in the networks that the hub's is peered with, so far as they are in Azure.
+
+    Where a name leads is not known here: it has no part in this.
+    """
+    addresses = [host for host in hosts if _is_address(host)]
     networks = tuple(
         network
         for network in (*_hub(evidence), *peered(evidence))
@@ -99,9 +103,15 @@ def peered(evidence: Evidence) -> list[Document]:
 
 
 def holds(network: Document, address: str) -> bool:
-    """Whether an address is in a network's address space."""
+    """Whether an address is in a network's address space; where a name leads is not known here."""
+    if not _is_address(address):
+        return False
     whole = {"properties": {"addressPrefixes": value(network, "addressSpace", "addressPrefixes") or ()}}
     return bool(End("", (), ({"properties": {"subnets": [whole]}},)).place(address)[1])
+
+
+def _is_address(host: str) -> bool:
+    return host.rpartition(".")[2].isdigit()
 
 
 def _machines(

@@ -24,6 +24,7 @@ from fwdctl.deployment.topology import Check  # noqa: TC001 - pydantic reads ann
 from fwdctl.template.parameters.problems import did_you_mean, shown, wrong
 
 HIGHEST_PORT = 65_535
+LONGEST_NAME = 253
 HIGHEST_FORWARDED_PORT = 65_534
 """Azure takes 1 to 65534 as a rule's frontend port (azure-mgmt-network, LoadBalancingRule)."""
 UNUSABLE = {
@@ -101,28 +102,40 @@ def _check_usable(shown_value: str, network: IPv4Network) -> None:
 
 
 class Target(NamedTuple):
-    """Where a forward goes; written `ADDRESS:PORT`."""
+    """Where a forward goes; written `HOST:PORT`, with an IPv4 address or a full DNS name."""
 
-    address: IPv4Address
+    host: IPv4Address | str
     port: int
 
     def __str__(self) -> str:
-        return f"{self.address}:{self.port}"
+        return f"{self.host}:{self.port}"
 
 
 def _target(value: Any) -> Target:
     parts = re.fullmatch(r"(.*):([0-9]{1,9})", value) if isinstance(value, str) else None
     if parts is None:
-        raise wrong(f"{shown(value)} is not ADDRESS:PORT", "Write it such as 192.168.42.65:8000.")
-    host, port = parts[1], int(parts[2])
-    if re.search("[A-Za-z]", host) and ":" not in host:
-        problem = f"'{host}' is a host name; the forwarder's kernel rules know addresses only"
-        raise wrong(problem, "Write the server's IPv4 address.")
-    address = _address(host)
-    _check_usable(host, IPv4Network(address))
-    return Target(address, _check_range(port, 1, HIGHEST_PORT))
+        raise wrong(f"{shown(value)} is not HOST:PORT", "Write it such as 192.168.42.65:8000.")
+    return Target(_host(parts[1]), _check_range(int(parts[2]), 1, HIGHEST_PORT))
 
 
+def _host(text: str) -> IPv4Address | str:
+    if re.fullmatch(r"[0-9.]*", text):
+        address = _address(text)
+        _check_usable(text, IPv4Network(address))
+        return address
+    # The top label begins with a letter: resolvers read 0x7f.1 as an address.
+    if len(text) > LONGEST_NAME or not re.fullmatch(rf"({_TARGET_LABEL}\.)*(?=[a-z]){_TARGET_LABEL}", text):
+        problem = f"{shown(text)} is neither an IPv4 address nor a host name in lower-case letters"
+        raise wrong(problem, "Write one such as 192.168.42.65 or db.example.com, then : and the port.")
+    if text.rpartition(".")[2] == "localhost":
+        raise wrong(f"{text} cannot be used: it is each machine itself", "Write a server's name or address.")
+    if "." not in text:
+        problem = f"{text} is a name without a domain: what it means depends on each machine's settings"
+        raise wrong(problem, f"Write the full name, such as {text}.example.com.")
+    return text
+
+
+_TARGET_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 _LABEL = "[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?"
 _NAME = _text("[a-z0-9]([a-z0-9-]*[a-z0-9])?", "a name of lower-case letters, digits and hyphens")
 _ZONE = _text(rf"{_LABEL}(\.{_LABEL})+", "a DNS zone of at least two labels")
@@ -133,8 +146,8 @@ _FILLED = AfterValidator(_check_filled)
 
 Text = Annotated[str, _text("(?s).+", "text that is not empty")]
 Name = Annotated[str, _NAME, Field(max_length=40)]
-Zone = Annotated[str, _ZONE, Field(max_length=253)]
-HostName = Annotated[str, _HOST_NAME, Field(max_length=253)]
+Zone = Annotated[str, _ZONE, Field(max_length=LONGEST_NAME)]
+HostName = Annotated[str, _HOST_NAME, Field(max_length=LONGEST_NAME)]
 Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
 ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port)]
 Address = Annotated[IPv4Address, PlainValidator(_address)]
@@ -232,11 +245,13 @@ class Forwarder(Part):
     health_port: Annotated[StrictInt, _between(1024, HIGHEST_PORT)]
     allow_ssh: StrictBool
     automatic_os_upgrade: StrictBool = False
+    encryption_at_host: StrictBool = False
 
 
 class Jump(Part):
     image: Text
     lifetime_seconds: Annotated[StrictInt, _between(60, 2_147_483_647)]
+    unattended_seconds: Annotated[StrictInt, _between(300, 2_147_483_647)] = 600
 
 
 class Parameters(Part):

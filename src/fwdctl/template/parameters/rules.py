@@ -49,6 +49,10 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
     yield from _unique("forwards", "port", [forward.port for forward in forwards])
     for index, forward in enumerate(forwards):
         yield from _forward(f"forwards[{index}]", forward, parameters)
+    image = parameters.forwarder.image
+    if parameters.forwarder.automatic_os_upgrade and image.version != "latest":
+        text = f'must be "latest" with forwarder.automaticOsUpgrade, not "{image.version}"'
+        yield Problem("forwarder.image.version", text, 'Write "latest", or set automaticOsUpgrade to false.')
     size = len(json.dumps([forward.model_dump(mode="json", by_alias=True) for forward in forwards]))
     if size > USER_DATA:
         text = f"{len(forwards)} forwards make {size:,} bytes; {USER_DATA:,} reach a machine at most"
@@ -116,18 +120,21 @@ def _forward(path: str, forward: Forward, parameters: Parameters) -> Iterator[Pr
     if forward.server_name is not None and forward.check not in {"https", "tls"}:
         text = f'is of use with the checks "https" and "tls" only, and {path}.check is "{forward.check}"'
         yield Problem(f"{path}.serverName", text, 'Delete it, or write "check": "tls".')
-    hub, corp = parameters.hub.address_prefix, parameters.corp.address_prefix
     for index, target in enumerate(forward.targets):
         if target in forward.targets[:index]:
             yield Problem(f"{path}.targets[{index}]", f"{target} is listed twice", "Delete one of them.")
-        for name, subnet in parameters.hub.subnets.items():
-            if target.address in subnet:
-                text = f"{target} lies in hub.{name} {subnet}, where the forwarders and their clients are"
-                yield Problem(
-                    f"{path}.targets[{index}]", text, "Write the address of a server outside Azure."
-                )
-        # Without the stand-in the hub's way to real servers is the user's own; only Azure knows its routes.
-        if parameters.deploy_on_prem_servers and not (target.address in hub or target.address in corp):
-            text = f"{target} lies outside every network that the forwarders reach: hub {hub}, corp {corp}"
-            suggestion = "Correct the address, widen corp.addressPrefix, or set deployOnPremServers to false."
-            yield Problem(f"{path}.targets[{index}]", text, suggestion)
+        if not isinstance(target.host, str):  # where a name leads is known to the forwarders only
+            yield from _reachable(f"{path}.targets[{index}]", target.host, parameters)
+
+
+def _reachable(path: str, address: IPv4Address, parameters: Parameters) -> Iterator[Problem]:
+    hub, corp = parameters.hub.address_prefix, parameters.corp.address_prefix
+    for name, subnet in parameters.hub.subnets.items():
+        if address in subnet:
+            text = f"{address} lies in hub.{name} {subnet}, where the forwarders and their clients are"
+            yield Problem(path, text, "Write the address of a server outside Azure.")
+    # Without the stand-in the hub's way to real servers is the user's own; only Azure knows its routes.
+    if parameters.deploy_on_prem_servers and not (address in hub or address in corp):
+        text = f"{address} lies outside every network that the forwarders reach: hub {hub}, corp {corp}"
+        suggestion = "Correct the address, widen corp.addressPrefix, or set deployOnPremServers to false."
+        yield Problem(path, text, suggestion)

@@ -10,7 +10,11 @@ from fwdlab.arm.template.values import ExpressionError
 
 _Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 _SMALLEST_WITH_BROADCAST = 2
-_ZONES = ["1", "2", "3"]  # every location of the lab has three
+_ZONES = ["1", "2", "3"]
+_ZONELESS = {"northcentralus"}
+"""The region without zones in ARM's own example; every other location of the lab has three."""
+_ZONAL = {"microsoft.compute", "microsoft.network"}
+"""Namespaces whose types have `zones`; of others (zone-redundant ones too) ARM's answer is empty."""
 
 
 def _failed(name: str, reason: str) -> ExpressionError:
@@ -53,7 +57,14 @@ def _cidr_host(value: str, number: int) -> str:
     return str(network.network_address + number + 1)
 
 
-def _pick_zones(_namespace: str, _type: str, _location: str, count: int = 1, offset: int = 0) -> list[str]:
+def _pick_zones(namespace: str, _type: str, location: str, count: int = 1, offset: int = 0) -> list[str]:
+    """Logical zones (learn.microsoft.com, template-functions-resource, pickZones)."""
+    if not 1 <= count <= len(_ZONES):
+        raise _failed("pickZones", f"the number of zones '{count}' is not between 1 and {len(_ZONES)}")
+    if namespace.lower() not in _ZONAL or location.lower().replace(" ", "") in _ZONELESS:
+        return []
+    if not 0 <= offset <= len(_ZONES) - count:
+        raise _failed("pickZones", f"'{location}' has no {count} zones from offset '{offset}' on")
     return _ZONES[offset : offset + count]
 
 

@@ -1,0 +1,79 @@
+"""A target's name, in a private zone that is linked to the hub: forwarded, checked, probed, and changed later."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import ROOT
+from support.operator import Operator
+from support.programs import RunningLab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+
+ZONE, NAME = "privateDnsZones/onprem.example", "db.onprem.example"
+RESOLVED_AFTER = 40.0
+"""Seconds: the agents resolve every 15 s, then the load balancer's probe must pass."""
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Operator]:
+    """A lab whose only target is a name that nobody resolves yet."""
+    folder = tmp_path_factory.mktemp("names")
+    document = json.loads((ROOT / "infra" / "main.parameters.json").read_text("utf-8"))
+    document["parameters"]["forwards"]["value"][0]["targets"] = [f"{NAME}:8000"]
+    file = folder / "main.parameters.json"
+    file.write_text(json.dumps(document))
+    lab = RunningLab.up(folder, f"names-{worker_id}", "--parameters", str(file))
+    try:
+        lab.fwdctl("jump", "start", "all")
+        yield Operator(lab)
+    finally:
+        lab.down()
+
+
+def lead_to(operator: Operator, *addresses: str) -> None:
+    records = [{"ipv4Address": address} for address in addresses]
+    operator.put(f"{ZONE}/A/db", {"ttl": 10, "aRecords": records})
+
+
+def servers_once_there(operator: Operator, wanted: set[str]) -> dict[str, Any]:
+    """The spoke's path, as soon as just these servers answer on it."""
+    deadline = time.monotonic() + RESOLVED_AFTER
+    while True:
+        paths = operator.probe("all", "--samples", "8")
+        path: dict[str, Any] = paths["spoke/web"]
+        if (path["verdict"] == "pass" and set(path["servers"]) == wanted) or time.monotonic() > deadline:
+            assert (path["verdict"], set(path["servers"])) == ("pass", wanted), path
+            return paths
+
+
+def test_a_name_that_nobody_knows_yet_breaks_the_path(operator: Operator) -> None:
+    assert operator.probe(exit_code=4)["spoke/web"]["verdict"] == "fail"
+
+
+def test_a_name_is_forwarded_once_a_zone_of_the_hub_has_it(operator: Operator) -> None:
+    operator.put(ZONE, {}, location="global")
+    network = operator.named("virtualNetworks", "hub")["id"]
+    link = {"registrationEnabled": False, "virtualNetwork": {"id": network}}
+    operator.put(f"{ZONE}/virtualNetworkLinks/hub", link, location="global")
+    lead_to(operator, "192.168.42.65")
+    paths = servers_once_there(operator, {"server65"})
+    assert paths[f"hub/web/{NAME}:8000"]["verdict"] == "pass"
+    assert paths["spoke/web"]["warnings"] == []
+
+
+def test_every_address_of_a_name_gets_its_share(operator: Operator) -> None:
+    lead_to(operator, "192.168.42.65", "192.168.42.66")
+    servers_once_there(operator, {"server65", "server66"})
+
+
+def test_a_changed_record_is_followed(operator: Operator) -> None:
+    lead_to(operator, "192.168.42.66")
+    servers_once_there(operator, {"server66"})
