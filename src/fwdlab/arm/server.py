@@ -10,6 +10,7 @@ import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from aiohttp import web
@@ -189,7 +190,8 @@ class Server:
 
     async def _arm(self, request: web.Request) -> web.Response:
         self.authority.check(request.headers.get("Authorization"))
-        return _response(await self._answer(await _read(request)))
+        read = await _read(request)
+        return _response(await self._answer(replace(read, path=self.api.world.spelling.of(read.path))))
 
     async def _answer(self, request: ArmRequest) -> Answer:
         for answering in (*self.interceptors, *(route.handle for route in self.routes)):

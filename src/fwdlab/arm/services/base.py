@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.ids import ResourceId, same
+from fwdlab.arm.ids import ResourceId, Spelling, same
 from fwdlab.arm.operations import Operation, Operations, Outcome
 from fwdlab.arm.services.shapes import Place, body, normal, without_effect
 from fwdlab.model import Resource
@@ -62,6 +62,13 @@ class World:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     providers: dict[str, Provider] = field(default_factory=dict)
     group_deleted: list[Callable[[str], None]] = field(default_factory=list)
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """The words of all types and of their parts; deployments are no provider's."""
+        types = ["Microsoft.Resources/deployments", *(one.type for one in self.providers.values())]
+        parts = [word for one in self.providers.values() for word in one.shape.collections()]
+        return Spelling([*parts, *(word for kind in types for word in kind.split("/"))])
 
     def perform(self, work: Callable[[], None], operation: Operation, seconds: float) -> None:
         """Do what an operation is about, at once or in the background after some seconds."""
@@ -131,6 +138,11 @@ class Provider:
     def views(self) -> Views:
         """What GET on a word below the resource answers."""
         return {}
+
+    @property
+    def sent_shape(self) -> Shape:
+        """What the bodies that clients send are read by."""
+        return self.shape
 
     def check(self, resource_id: ResourceId, sent: dict[str, Any]) -> None:
         """Refuse what is wrong whatever else exists."""
@@ -262,6 +274,13 @@ class Embedded(Provider):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.parent_type, _, self.collection = self.type.rpartition("/")
+
+    @property
+    def sent_shape(self) -> Shape:
+        """That of the parent's list."""
+        properties = self.world.provider(self.parent_type).shape.fields["properties"]
+        found = properties.fields.get(self.collection)
+        return found.each or self.shape if found is not None else self.shape
 
     def check(self, resource_id: ResourceId, sent: dict[str, Any]) -> None:
         """Nothing: it is checked as part of its parent."""

@@ -47,6 +47,7 @@ class LoadBalancers(Provider):
                 code="InvalidProbeProtocol",
                 message="{place} '{value}' is unknown.",
             ),
+            port=number(within=range(1, 65_536)),
             requestPath=text(),
             intervalInSeconds=number(15),
             numberOfProbes=number(2),

@@ -91,9 +91,15 @@ class RecordSets(Provider):
 
     tracked = False
     shape = body(
-        ttl=number(),
-        TTL=number(),
+        ttl=number(3600),
         aRecords=items(optional(ipv4Address=text(required=True, code="BadRequest"))),
+        aaaaRecords=items(optional(ipv6Address=text(required=True, code="BadRequest"))),
+        cnameRecord=optional(cname=text(required=True, code="BadRequest")),
+        txtRecords=items(optional(value=items(text()))),
+        mxRecords=items(optional(preference=number(), exchange=text())),
+        ptrRecords=items(optional(ptrdname=text())),
+        srvRecords=items(optional(priority=number(), weight=number(), port=number(), target=text())),
+        metadata=optional(),
     )
 
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
@@ -113,7 +119,6 @@ class RecordSets(Provider):
         properties = document["properties"]
         del properties["provisioningState"]
         properties["fqdn"] = f"{zone}." if name == "@" else f"{name}.{zone}."
-        properties.setdefault("ttl", properties.pop("TTL", 3600))
         properties["isAutoRegistered"] = False
         document.pop("location", None)
 

@@ -17,7 +17,7 @@ from fwdlab.arm.services.network.private_link_services import (
     link_state,
     set_connection,
 )
-from fwdlab.arm.services.shapes import Shape, body, items, named, parts, reference, text
+from fwdlab.arm.services.shapes import Shape, body, identifier, items, named, parts, reference, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 PE = "Microsoft.Network/privateEndpoints"
-_CONNECTION = parts(privateLinkServiceId=text(), groupIds=items(text(), default=[]), requestMessage=text())
+_CONNECTION = parts(
+    privateLinkServiceId=identifier(), groupIds=items(text(), default=[]), requestMessage=text()
+)
 
 
 class PrivateEndpoints(Provider):
@@ -34,7 +36,7 @@ class PrivateEndpoints(Provider):
         subnet=reference(),
         privateLinkServiceConnections=_CONNECTION,
         manualPrivateLinkServiceConnections=_CONNECTION,
-        ipConfigurations=named(privateIPAddress=text()),
+        ipConfigurations=named(groupId=text(), memberName=text(), privateIPAddress=text()),
         customNetworkInterfaceName=Shape(str, ""),
     )
 
