@@ -90,14 +90,16 @@ class ArmApi:
         self._check_location(parsed, provider, content)
         provider.check(parsed, content)
 
-    def exists(self, resource_id: str) -> bool:
-        """Whether a resource is there, embedded ones included."""
-        parsed = self._resource_id(resource_id)
+    def found(self, resource_id: str) -> dict[str, Any] | None:
+        """A resource's document, those of embedded ones included; None when there is none."""
+        parsed, provider = self._addressed(resource_id)
         try:
-            self.world.provider(parsed.type).get(parsed)
+            return provider.get(parsed)
         except ArmError:
-            return False
-        return True
+            return None
+
+    def provider_of(self, resource_id: str) -> Provider:
+        return self._addressed(resource_id)[1]
 
     async def patch(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Merge a change into a resource and return its document."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import uuid
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, Spelling, same
 from fwdlab.arm.operations import Operation, Operations, Outcome
-from fwdlab.arm.services.shapes import Place, body, normal, without_effect
+from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, without_effect
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ class LabSettings:
     Attributes:
         start_seconds: how long a container group takes to start.
         start_error: code and message with which starting fails; None lets it succeed.
-        retry_after: seconds of `Retry-After` on long-running answers of ARM itself (deployments, groups).
+        retry_after: most seconds of `Retry-After` on long-running answers.
+        change_seconds: how long a resource shows its transition after a client has written or deleted it.
         delete_seconds: how long the deletion of a resource group takes.
     """
 
     start_seconds: float = 0.0
     start_error: tuple[str, str] | None = None
     retry_after: int = 1
+    change_seconds: float = 0.02
     delete_seconds: float = 0.0
 
 
@@ -117,6 +120,9 @@ class Provider:
         shape: what its body must be, with its defaults.
         carry: properties that stay from the resource as it is when a PUT leaves them out.
         derived: properties that are worked out when they are read; what a client sends is dropped.
+        transition: the provisioning state after a write, empty where the service answers when all is done.
+        etag: how the type's etag is written, empty where it has none.
+        has_guid: whether it has a `resourceGuid`.
     """
 
     type: ClassVar[str] = ""
@@ -124,6 +130,9 @@ class Provider:
     shape: ClassVar[Shape] = body()
     carry: ClassVar[tuple[str, ...]] = ()
     derived: ClassVar[tuple[str, ...]] = ()
+    transition: ClassVar[str] = ""
+    etag: ClassVar[str] = ""
+    has_guid: ClassVar[bool] = False
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -188,7 +197,12 @@ class Provider:
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """A copy of the document with what is derived at reading time."""
-        return copy.deepcopy(resource.document)
+        document = copy.deepcopy(resource.document)
+        if self.etag:
+            etag = self.etag.format(self.store.etag(resource.id))
+            document["etag"] = etag
+            mark_parts(self.shape, document, "etag", etag)
+        return document
 
     def below(self, key: str, kind: str | None = None) -> list[Resource]:
         """What stands below an id, of one type or of all."""
@@ -245,7 +259,18 @@ class Provider:
         if "location" in document:
             document["location"] = normal_location(document["location"])
         document["properties"]["provisioningState"] = "Succeeded"
+        if self.has_guid:
+            former = old.properties if old is not None else {}
+            document["properties"]["resourceGuid"] = former.get("resourceGuid") or str(uuid.uuid4())
         return {"id": known.text, "name": known.name, "type": self.type, **document}
+
+
+class NetworkProvider(Provider):
+    """What most types of `Microsoft.Network` have in common."""
+
+    transition = "Updating"
+    etag = 'W/"{}"'
+    has_guid = True
 
 
 class ReadOnly(Provider):
@@ -270,6 +295,7 @@ class Embedded(Provider):
     """
 
     tracked = False
+    transition = "Updating"
 
     def __init__(self, world: World) -> None:
         super().__init__(world)

@@ -209,6 +209,18 @@ def without_effect(shape: Shape, value: Any, owner: str) -> Iterator[str]:
             yield from without_effect(shape.each, item, owner)
 
 
+def mark_parts(shape: Shape, value: Any, name: str, mark: str) -> None:
+    """Set a member of every part in a document, in place."""
+    if isinstance(value, dict):
+        for inner, wanted in shape.fields.items():
+            mark_parts(wanted, value.get(inner), name, mark)
+    elif isinstance(value, list) and shape.each is not None:
+        for item in value:
+            if shape.parts:
+                item[name] = mark
+            mark_parts(shape.each, item, name, mark)
+
+
 def _converted(shape: Shape, value: Any) -> Any:
     """A number given as a string, a string given as a number, a choice in another casing."""
     if shape.kind in {int, float} and isinstance(value, (str, int, float)) and not isinstance(value, bool):
@@ -255,6 +267,7 @@ def _item(shape: Shape, value: Any, place: Place, position: int) -> Any:
     own = place.part(str(value["name"]))
     made: dict[str, Any] = normal(shape.each, value, own)
     made["id"], made["type"] = own.id, own.type
+    made.pop("etag", None)
     made["properties"]["provisioningState"] = "Succeeded"
     return made
 

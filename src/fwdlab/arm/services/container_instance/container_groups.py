@@ -32,6 +32,7 @@ class ContainerGroups(Provider):
     """
 
     type = GROUP
+    transition = "Pending"
     derived = ("instanceView",)
     shape = body(
         sku=text("Standard"),

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, same
-from fwdlab.arm.services.base import Provider, bad_request, missing_reference
+from fwdlab.arm.services.base import NetworkProvider, bad_request, missing_reference
 from fwdlab.arm.services.network.addresses import allocate, static_or_former
 from fwdlab.arm.services.network.interfaces import put_read_only
 from fwdlab.arm.services.network.private_link_services import (
@@ -30,8 +30,9 @@ _CONNECTION = parts(
 )
 
 
-class PrivateEndpoints(Provider):
+class PrivateEndpoints(NetworkProvider):
     type = PE
+    has_guid = False
     shape = body(
         subnet=reference(),
         privateLinkServiceConnections=_CONNECTION,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers
-from fwdlab.arm.services.base import Embedded, Provider, bad_request, of_type
+from fwdlab.arm.services.base import Embedded, NetworkProvider, bad_request, of_type
 from fwdlab.arm.services.network.virtual_networks import VNET
 from fwdlab.arm.services.shapes import Shape, body, items, number, parts, reference, text
 
@@ -54,7 +54,7 @@ def _choice(*choices: str) -> Shape:
     return text(None, *choices, required=True, code="SecurityRuleInvalid")
 
 
-class SecurityGroups(Provider):
+class SecurityGroups(NetworkProvider):
     type = NSG
     carry = ("securityRules",)
     shape = body(
