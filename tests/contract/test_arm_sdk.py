@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from azure.core.credentials import AccessToken
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.containerinstance import ContainerInstanceManagementClient
 from azure.mgmt.network import NetworkManagementClient
 
 from fwdlab.model import ProbeHealth
-from support.controlplane import Endpoint, seed
+from support.arm_clients import with_client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-
-class Identity:
-    """A credential that az's log-in would give."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
-
-    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
-        token, ends = self.endpoint.server.authority.issue(self.endpoint.server.base_url)
-        return AccessToken(token, ends)
-
-
-def with_client(home: Path, kind: Any, scene: Callable[[Any, Endpoint], None]) -> None:
-    async def main() -> None:
-        endpoint = await Endpoint.start(home)
-        try:
-            await seed(endpoint.api, endpoint.group)
-            base = endpoint.server.base_url
-            client = kind(
-                Identity(endpoint),
-                endpoint.api.subscription_id,
-                base_url=base,
-                credential_scopes=[f"{base}/.default"],
-                connection_verify=str(endpoint.certificates.bundle),
-                polling_interval=0.05,
-            )
-            try:
-                await asyncio.to_thread(scene, client, endpoint)
-            finally:
-                client.close()
-        finally:
-            await endpoint.stop()
-
-    asyncio.run(main())
+    from support.controlplane import Endpoint
 
 
 def test_container_groups(tmp_path: Path) -> None:

@@ -3,89 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import json
-import ssl
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
 from fwdlab.arm.http import Answer
 from fwdlab.errors import LabError
 from fwdlab.model import ProbeHealth
-from support.controlplane import Endpoint, seed
+from support.arm_clients import Client, served
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from fwdlab.arm.http import ArmRequest
 
 
 _TOO_MUCH = 16 * 1024 * 1024 + 1
-
-
-@dataclass
-class Reply:
-    status: int
-    body: Any
-    headers: dict[str, str]
-
-
-@dataclass
-class Client:
-    """Speaks to the endpoint as ARM's clients do."""
-
-    endpoint: Endpoint
-    session: aiohttp.ClientSession
-
-    async def __call__(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        token: str | None = None,
-        host: str = "",
-        data: Any = None,
-    ) -> Reply:
-        bearer = (
-            token
-            if token is not None
-            else self.endpoint.server.authority.issue(self.endpoint.server.base_url)[0]
-        )
-        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
-        if host:
-            headers["Host"] = host
-        url = path if path.startswith("https:") else self.endpoint.server.base_url + path
-        options = {"data": data} if data is not None else {"json": body} if body is not None else {}
-        async with self.session.request(method, url, headers=headers, **options) as response:
-            raw = await response.read()
-            is_json = response.content_type == "application/json"
-            return Reply(response.status, json.loads(raw) if raw and is_json else raw, dict(response.headers))
-
-
-@contextlib.asynccontextmanager
-async def serving(home: Path) -> AsyncIterator[Client]:
-    endpoint = await Endpoint.start(home)
-    tls = ssl.create_default_context(cafile=str(endpoint.certificates.bundle))
-    try:
-        await seed(endpoint.api, endpoint.group)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls)) as session:
-            yield Client(endpoint, session)
-    finally:
-        await endpoint.stop()
-
-
-def served(home: Path, scene: Callable[[Client], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with serving(home) as client:
-            await scene(client)
-
-    asyncio.run(main())
 
 
 def test_every_arm_path_needs_a_token(tmp_path: Path) -> None:
@@ -151,6 +86,7 @@ def test_put_get_patch_delete(tmp_path: Path) -> None:
         assert patched.body["tags"] == {"a": "b"}
         assert (await client("GET", path)).body["tags"] == {"a": "b"}
         assert client.endpoint.plane.settled_at[-1] == client.endpoint.api.store.revision
+        client.endpoint.api.settings.change_seconds = 0.0
         assert (await client("DELETE", path)).status == 200
         assert (await client("DELETE", path)).status == 204
         missing = await client("GET", path)

@@ -116,7 +116,7 @@ async def test_a_group_deleted_while_it_starts_stays_away(api: ArmApi) -> None:
     await asyncio.gather(*api.world.tasks)
     assert operation is not None
     assert operation.status == "Failed"
-    assert not api.exists(BOX)
+    assert not api.found(BOX)
 
 
 @pytest.mark.parametrize(

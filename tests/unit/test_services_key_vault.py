@@ -113,7 +113,7 @@ async def test_a_deleted_vault_waits_for_its_purge(
 ) -> None:
     await empty_api.put(VAULT, body(softDeleteRetentionInDays=7))
     await delete(empty_api)
-    assert not empty_api.exists(VAULT)
+    assert not empty_api.found(VAULT)
     deleted = await empty_api.get(DELETED)
     assert deleted["type"] == "Microsoft.KeyVault/deletedVaults"
     properties = deleted["properties"]
@@ -157,7 +157,7 @@ async def test_a_deleted_vault_is_recovered_with_its_secrets(empty_api: ArmApi) 
     made = await empty_api.put(VAULT, body(softDeleteRetentionInDays=7))
     await empty_api.put(f"{VAULT}/secrets/s", {"properties": {"value": "hidden"}})
     await empty_api.delete(VAULT)
-    assert not empty_api.exists(f"{VAULT}/secrets/s")
+    assert not empty_api.found(f"{VAULT}/secrets/s")
     assert await empty_api.put(VAULT, body(createMode="recover")) == made
     assert empty_api.store.require(f"{VAULT}/secrets/s").secrets == {"value": "hidden"}
     assert await empty_api.list(f"{KEY_VAULT}/deletedVaults") == []

@@ -150,7 +150,7 @@ async def test_a_static_address_beside_dynamic_ones_is_not_given_twice(api: ArmA
 async def test_static_addresses_that_cannot_be(api: ArmApi, address: str, code: str) -> None:
     error = await refused(api.put(f"{NETWORK}/networkInterfaces/n", nic(address)))
     assert (error.status, error.code) == (400, code)
-    assert not api.exists(f"{NETWORK}/networkInterfaces/n")
+    assert not api.found(f"{NETWORK}/networkInterfaces/n")
 
 
 async def test_a_full_subnet_is_full(api: ArmApi) -> None:
@@ -261,7 +261,7 @@ async def test_zones_count_their_records_and_links(api: ArmApi) -> None:
     assert names == ["onprem-server", "@"]
     await api.delete(link)
     assert (await api.delete(zone)).status == 200
-    assert not api.exists(f"{zone}/A/onprem-server")
+    assert not api.found(f"{zone}/A/onprem-server")
 
 
 async def test_records_are_checked(api: ArmApi) -> None:

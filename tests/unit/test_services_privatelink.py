@@ -112,7 +112,7 @@ async def test_deleting_an_endpoint_takes_connection_and_interface_along(api: Ar
     assert (await refused(api.delete(PLS))).code == "LabPrivateLinkServiceInUse"
     await api.delete(PE)
     assert await connections(api) == []
-    assert not api.exists(nic)
+    assert not api.found(nic)
     await api.delete(PLS)
     kinds = {r.type for r in api.store.list()}
     assert "Microsoft.Network/networkInterfaces" not in kinds
@@ -180,7 +180,7 @@ async def test_a_zone_group_fills_the_zone_of_a_key_vault(api: ArmApi) -> None:
     record = await api.get(f"{zone}/A/kv1")
     assert record["properties"]["aRecords"] == [{"ipv4Address": "10.1.17.5"}]
     await api.delete(group)
-    assert not api.exists(f"{zone}/A/kv1")
+    assert not api.found(f"{zone}/A/kv1")
 
 
 async def test_a_group_that_goes_takes_its_endpoints_connections_along(api: ArmApi) -> None:

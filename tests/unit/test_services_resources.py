@@ -42,7 +42,7 @@ async def test_a_slow_deletion_can_be_watched(empty_api: ArmApi) -> None:
     await asyncio.gather(*empty_api.world.tasks)
     assert operation is not None
     assert operation.done
-    assert not empty_api.exists(GROUP)
+    assert not empty_api.found(GROUP)
 
 
 async def test_locations_are_normalised_known_and_final() -> None:

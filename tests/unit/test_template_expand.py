@@ -225,3 +225,31 @@ def test_templates_that_are_refused(resources: Any, message: str) -> None:
 def test_the_error_names_the_resource() -> None:
     assert "for resource '" + f"{NET}" not in refused([net("bad", tags={"x": "[unheard()]"})])
     assert "resource 'bad'" in refused([net("bad", tags={"x": "[unheard()]"})])
+
+
+def test_sections_and_members_are_taken_in_any_case() -> None:
+    body = {"Type": NET, "ApiVersion": "2024-05-01", "Name": "[parameters('n')]", "DependsOn": ["w"]}
+    found = expanded(
+        [body, {**net("w"), "COPY": {"Name": "c", "Count": 1}}],
+        values={"n": "v"},
+        Parameters={"n": {"TYPE": "string"}},
+    )
+    assert {one.name: len(found.depends_on[key]) for key, one in found.resources.items()} == {"v": 1, "w": 0}
+
+
+def test_what_is_not_read_need_not_be_known() -> None:
+    """Published modules read an existing resource only if its name is given; null has no name."""
+    found = expanded(
+        {
+            "old": net(
+                "[last(split(parameters('id'), '/'))]",
+                existing=True,
+                condition="[not(empty(parameters('id')))]",
+                resourceGroup="[split(parameters('id'), '/')[4]]",
+            ),
+            "new": net("v", tags={"old": "[if(empty(parameters('id')), 'none', reference('old').x)]"}),
+        },
+        languageVersion="2.0",
+        parameters={"id": {"type": "string", "nullable": True}},
+    )
+    assert [one.written for one in found.resources.values()] == [False, True]

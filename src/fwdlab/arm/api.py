@@ -14,6 +14,7 @@ from fwdlab.arm.locations import LOCATIONS
 from fwdlab.arm.services.base import World, normal_location
 from fwdlab.arm.services.container_instance.container_groups import GROUP as CONTAINER_GROUP
 from fwdlab.arm.services.container_instance.container_groups import ContainerGroups
+from fwdlab.arm.services.shapes import spelled
 from fwdlab.arm.store import group_not_found, not_found, subscription_not_found
 from fwdlab.errors import LabError
 
@@ -73,7 +74,7 @@ class ArmApi:
     async def put(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Create or replace a resource and return its document."""
         parsed, provider = self._addressed(resource_id)
-        content = without_nulls(_object(body))
+        content = without_nulls(self._sent(provider, body))
         self._check_scope(parsed)
         self._check_location(parsed, provider, content)
         self._check_unmoved(parsed, content)
@@ -85,24 +86,26 @@ class ArmApi:
     async def check(self, resource_id: str, body: Any) -> None:
         """Refuse what `put` would refuse whatever else exists; change nothing."""
         parsed, provider = self._addressed(resource_id)
-        content = without_nulls(_object(body))
+        content = without_nulls(self._sent(provider, body))
         self._check_location(parsed, provider, content)
         provider.check(parsed, content)
 
-    def exists(self, resource_id: str) -> bool:
-        """Whether a resource is there, embedded ones included."""
-        parsed = self._resource_id(resource_id)
+    def found(self, resource_id: str) -> dict[str, Any] | None:
+        """A resource's document, those of embedded ones included; None when there is none."""
+        parsed, provider = self._addressed(resource_id)
         try:
-            self.world.provider(parsed.type).get(parsed)
+            return provider.get(parsed)
         except ArmError:
-            return False
-        return True
+            return None
+
+    def provider_of(self, resource_id: str) -> Provider:
+        return self._addressed(resource_id)[1]
 
     async def patch(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Merge a change into a resource and return its document."""
         parsed, provider = self._addressed(resource_id)
         with self.store.batch():
-            provider.patch(parsed, _object(body))
+            provider.patch(parsed, self._sent(provider, body))
         await self._settle_nodes(parsed)
         return provider.get(parsed)
 
@@ -202,7 +205,7 @@ class ArmApi:
         return provider.list(path.resource)
 
     def _path(self, text: str) -> ArmPath:
-        found = parse_path(text)
+        found = parse_path(self.world.spelling.of(text))
         if found is None:
             raise ArmError(404, "NotFound", f"The path '{text}' was not found.")
         self._check_subscription(found.resource)
@@ -217,6 +220,11 @@ class ArmApi:
     def _addressed(self, text: str) -> tuple[ResourceId, Provider]:
         parsed = self._resource_id(text)
         return parsed, self.world.provider(parsed.type)
+
+    def _sent(self, provider: Provider, body: Any) -> dict[str, Any]:
+        """A body with names and ids as Azure writes them: everything behind this door compares exactly."""
+        content: dict[str, Any] = spelled(provider.sent_shape, _object(body), self.world.spelling.of)
+        return content
 
     def _check_subscription(self, parsed: ResourceId) -> None:
         if parsed.subscription and parsed.subscription.lower() != self.subscription_id.lower():

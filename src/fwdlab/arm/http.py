@@ -16,6 +16,7 @@ class ArmRequest:
     Attributes:
         query: decoded, names in lower case.
         body: decoded JSON, None when there was none.
+        headers: names in lower case.
         base_url: scheme and host that the client used, e.g. `https://127.0.0.1:4043` or
             `https://management.azure.com`; polling addresses must be on it.
     """
@@ -25,6 +26,7 @@ class ArmRequest:
     query: Mapping[str, str]
     body: Any
     base_url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

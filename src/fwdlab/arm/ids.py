@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SUBSCRIPTION_TYPE = "Microsoft.Resources/subscriptions"
 GROUP_TYPE = "Microsoft.Resources/resourceGroups"
@@ -87,6 +90,28 @@ class ResourceId:
 
     def __str__(self) -> str:
         return self.text
+
+
+class Spelling:
+    """How Azure writes the words of ids: `resourceGroups`, namespaces, types and collections; names stay."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        known = ("subscriptions", "resourceGroups", "providers", *words)
+        self._words = {word.lower(): word for word in known}
+
+    def of(self, text: str) -> str:
+        """An id or path with its words in Azure's casing and single slashes; anything else as it is."""
+        parts = [part for part in text.split("/") if part]
+        if not parts or parts[0].lower() not in {"subscriptions", "providers"}:
+            return text
+        spelled, words_ahead = [""], 1
+        for part in parts:
+            spelled.append(self._words.get(part.lower(), part) if words_ahead else part)
+            if words_ahead and part.lower() == "providers":
+                words_ahead = 2  # the namespace, and the first word of the type
+            else:
+                words_ahead = words_ahead - 1 if words_ahead else 1
+        return "/".join(spelled)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Operation:
 
     kind: Literal["async", "location"]
     path: str
-    retry_after: int | None = None
+    retry_after: float | None = None
     status: str = "InProgress"
     error: ArmError | None = None
     document: dict[str, Any] = field(default_factory=dict)

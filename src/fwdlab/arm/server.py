@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import socket
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
@@ -22,6 +24,7 @@ from fwdlab.arm.exec import ExecSessions
 from fwdlab.arm.http import Answer, ArmRequest
 from fwdlab.arm.ids import parse_path
 from fwdlab.arm.operations import Operation, Outcome, status_document
+from fwdlab.arm.writes import Writes
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -73,6 +76,7 @@ class Server:
         self.routes: list[Routes] = []
         self.port = 0
         self._certificates = certificates
+        self.writes = Writes(api)
         self._directory = Directory(api)
         self._control: dict[tuple[str, str], ControlHandler] = {}
         self._runner: web.AppRunner | None = None
@@ -189,7 +193,8 @@ class Server:
 
     async def _arm(self, request: web.Request) -> web.Response:
         self.authority.check(request.headers.get("Authorization"))
-        return _response(await self._answer(await _read(request)))
+        read = await _read(request)
+        return _response(await self._answer(replace(read, path=self.api.world.spelling.of(read.path))))
 
     async def _answer(self, request: ArmRequest) -> Answer:
         for answering in (*self.interceptors, *(route.handle for route in self.routes)):
@@ -211,8 +216,8 @@ class Server:
         method, path = request.method, request.path.rstrip("/")
         named = parse_path(path)
         if method in {"GET", "HEAD"}:
-            body = await self.api.read(path, request.query.get("$expand", ""))
-            return Answer(200, body) if method == "GET" else Answer(204)
+            body = self.writes.deleting(path) or await self.api.read(path, request.query.get("$expand", ""))
+            return _with_etag(200, self.writes.shown(body)) if method == "GET" else Answer(204)
         if named is None:
             raise ArmError(404, "NotFound", f"The path '{path}' was not found.")
         if method == "POST" and named.kind == "below":
@@ -221,13 +226,9 @@ class Server:
             outcome = await self.api.post(named.resource.text, named.word, request.body)
             return _outcome_answer(outcome, request)
         if named.kind == "resource":
-            if method == "PUT":
-                existed = self.api.exists(path)
-                return Answer(200 if existed else 201, await self.api.put(path, request.body))
-            if method == "PATCH":
-                return Answer(200, await self.api.patch(path, request.body))
-            if method == "DELETE":
-                return _outcome_answer(await self.api.delete(path), request)
+            writes = {"PUT": self.writes.put, "PATCH": self.writes.patch, "DELETE": self.writes.delete}
+            if method in writes:
+                return _outcome_answer(await writes[method](request), request)
         raise ArmError(405, "MethodNotAllowed", f"The lab has no {method} on '{path}'.")
 
 
@@ -267,15 +268,22 @@ async def _read(request: web.Request) -> ArmRequest:
         query={name.lower(): value for name, value in request.query.items()},
         body=body,
         base_url=f"https://{request.host}",
+        headers={name.lower(): value for name, value in request.headers.items()},
     )
 
 
 def _outcome_answer(outcome: Outcome, request: ArmRequest) -> Answer:
-    operation = outcome.operation
+    operation, answer = outcome.operation, _with_etag(outcome.status, outcome.body)
     if operation is None:
-        return Answer(outcome.status, outcome.body)
+        return answer
     name = "Azure-AsyncOperation" if operation.kind == "async" else "Location"
-    return Answer(outcome.status, outcome.body, {name: _poll_url(operation, request), **_retry(operation)})
+    polling = {name: _poll_url(operation, request), **_retry(operation)}
+    return replace(answer, headers={**answer.headers, **polling})
+
+
+def _with_etag(status: int, body: Any) -> Answer:
+    etag = body.get("etag") if isinstance(body, dict) else None
+    return Answer(status, body, {"ETag": etag} if isinstance(etag, str) else {})
 
 
 def _poll_answer(operation: Operation, request: ArmRequest) -> Answer:
@@ -295,9 +303,12 @@ def _poll_url(operation: Operation, request: ArmRequest) -> str:
 
 def _retry(operation: Operation) -> dict[str, str]:
     """`Retry-After` only while there is something to wait for: clients ask for a finished one at once."""
-    if operation.done or operation.retry_after is None:
+    seconds = operation.retry_after
+    if operation.done or seconds is None:
         return {}
-    return {"Retry-After": str(operation.retry_after)}
+    if seconds < 1:  # the header has whole seconds only; Azure's clients know this one too
+        return {"x-ms-retry-after-ms": str(math.ceil(seconds * 1000))}
+    return {"Retry-After": str(math.ceil(seconds))}
 
 
 def _answer(error: ArmError) -> Answer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import uuid
 from typing import TYPE_CHECKING
 
 from fwdlab.arm.errors import ArmError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 class Store:
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
+        self._etags: dict[str, str] = {}
         self._revision = 0
         self._in_batch = False
         self._dirty = False
@@ -45,9 +47,14 @@ class Store:
     def put(self, resource: Resource) -> None:
         """Add or replace; a replaced one keeps its place in listings and the casing of its id."""
         key = resource.id.lower()
+        self._etags[key] = str(uuid.uuid4())
         if self._resources.get(key) != resource:
             self._resources[key] = resource
             self._touch()
+
+    def etag(self, resource_id: str) -> str:
+        """Another one after each write."""
+        return self._etags[resource_id.lower()]
 
     def delete(self, resource_id: str) -> bool:
         """Remove a resource and all below it; False when there was none."""

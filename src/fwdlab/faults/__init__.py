@@ -72,6 +72,11 @@ FAULTS = {
             "a deployment takes 3 s for each resource",
             service.switch("deployments", write_seconds=3.0),
         ),
+        Fault(
+            "writes-slow",
+            "networks and containers go on for 3 s after a write",
+            service.switch("settings", change_seconds=3.0),
+        ),
         Fault("arm-slow", "every request takes a second longer", service.slow),
     )
 }

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import uuid
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.ids import ResourceId, same
+from fwdlab.arm.ids import ResourceId, Spelling, same
 from fwdlab.arm.operations import Operation, Operations, Outcome
-from fwdlab.arm.services.shapes import Place, body, normal, without_effect
+from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, without_effect
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ class LabSettings:
     Attributes:
         start_seconds: how long a container group takes to start.
         start_error: code and message with which starting fails; None lets it succeed.
-        retry_after: seconds of `Retry-After` on long-running answers of ARM itself (deployments, groups).
+        retry_after: most seconds of `Retry-After` on long-running answers.
+        change_seconds: how long a resource shows its transition after a client has written or deleted it.
         delete_seconds: how long the deletion of a resource group takes.
     """
 
     start_seconds: float = 0.0
     start_error: tuple[str, str] | None = None
     retry_after: int = 1
+    change_seconds: float = 0.02
     delete_seconds: float = 0.0
 
 
@@ -62,6 +65,13 @@ class World:
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     providers: dict[str, Provider] = field(default_factory=dict)
     group_deleted: list[Callable[[str], None]] = field(default_factory=list)
+
+    @cached_property
+    def spelling(self) -> Spelling:
+        """The words of all types and of their parts; deployments are no provider's."""
+        types = ["Microsoft.Resources/deployments", *(one.type for one in self.providers.values())]
+        parts = [word for one in self.providers.values() for word in one.shape.collections()]
+        return Spelling([*parts, *(word for kind in types for word in kind.split("/"))])
 
     def perform(self, work: Callable[[], None], operation: Operation, seconds: float) -> None:
         """Do what an operation is about, at once or in the background after some seconds."""
@@ -110,6 +120,9 @@ class Provider:
         shape: what its body must be, with its defaults.
         carry: properties that stay from the resource as it is when a PUT leaves them out.
         derived: properties that are worked out when they are read; what a client sends is dropped.
+        transition: the provisioning state after a write, empty where the service answers when all is done.
+        etag: how the type's etag is written, empty where it has none.
+        has_guid: whether it has a `resourceGuid`.
     """
 
     type: ClassVar[str] = ""
@@ -117,6 +130,9 @@ class Provider:
     shape: ClassVar[Shape] = body()
     carry: ClassVar[tuple[str, ...]] = ()
     derived: ClassVar[tuple[str, ...]] = ()
+    transition: ClassVar[str] = ""
+    etag: ClassVar[str] = ""
+    has_guid: ClassVar[bool] = False
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -131,6 +147,11 @@ class Provider:
     def views(self) -> Views:
         """What GET on a word below the resource answers."""
         return {}
+
+    @property
+    def sent_shape(self) -> Shape:
+        """What the bodies that clients send are read by."""
+        return self.shape
 
     def check(self, resource_id: ResourceId, sent: dict[str, Any]) -> None:
         """Refuse what is wrong whatever else exists."""
@@ -176,7 +197,12 @@ class Provider:
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """A copy of the document with what is derived at reading time."""
-        return copy.deepcopy(resource.document)
+        document = copy.deepcopy(resource.document)
+        if self.etag:
+            etag = self.etag.format(self.store.etag(resource.id))
+            document["etag"] = etag
+            mark_parts(self.shape, document, "etag", etag)
+        return document
 
     def below(self, key: str, kind: str | None = None) -> list[Resource]:
         """What stands below an id, of one type or of all."""
@@ -233,7 +259,18 @@ class Provider:
         if "location" in document:
             document["location"] = normal_location(document["location"])
         document["properties"]["provisioningState"] = "Succeeded"
+        if self.has_guid:
+            former = old.properties if old is not None else {}
+            document["properties"]["resourceGuid"] = former.get("resourceGuid") or str(uuid.uuid4())
         return {"id": known.text, "name": known.name, "type": self.type, **document}
+
+
+class NetworkProvider(Provider):
+    """What most types of `Microsoft.Network` have in common."""
+
+    transition = "Updating"
+    etag = 'W/"{}"'
+    has_guid = True
 
 
 class ReadOnly(Provider):
@@ -258,10 +295,18 @@ class Embedded(Provider):
     """
 
     tracked = False
+    transition = "Updating"
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self.parent_type, _, self.collection = self.type.rpartition("/")
+
+    @property
+    def sent_shape(self) -> Shape:
+        """That of the parent's list."""
+        properties = self.world.provider(self.parent_type).shape.fields["properties"]
+        found = properties.fields.get(self.collection)
+        return found.each or self.shape if found is not None else self.shape
 
     def check(self, resource_id: ResourceId, sent: dict[str, Any]) -> None:
         """Nothing: it is checked as part of its parent."""

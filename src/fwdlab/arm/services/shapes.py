@@ -1,7 +1,8 @@
 """The shapes of ARM bodies as data: what a property must be, and what it is when it is left out.
 
-`normal` reads a body by its shape. It refuses a value of the wrong kind, out of range or missing, puts in the
-defaults, writes choices and numbers as the service answers them, and gives the parts of a resource that have
+`spelled` is the door: it writes the names that a shape knows, and ids, as Azure does. `normal` then reads a
+body by its shape. It refuses a value of the wrong kind, out of range or missing, puts in the defaults, writes
+choices and numbers as the service answers them, and gives the parts of a resource that have
 an id of their own (a subnet, a probe) id, type and state. Properties that a shape does not name pass as they
 are: ARM documents are larger than what the lab looks at.
 """
@@ -9,18 +10,21 @@ are: ARM documents are larger than what the lab looks at.
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fwdlab.arm.errors import ArmError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _KINDS: dict[type, str] = {
     str: "a string",
     bool: "true or false",
     int: "a whole number",
+    float: "a number",
     dict: "an object",
     list: "an array",
 }
@@ -42,6 +46,7 @@ class Shape:
         each: of an array's items.
         ignored: what is said of a value that has no effect in the lab.
         parts: whether the items are resources below this one, with id, type and provisioning state.
+        is_id: whether a text is the id of a resource.
     """
 
     kind: type
@@ -54,7 +59,22 @@ class Shape:
     fields: Mapping[str, Shape] = field(default_factory=dict)
     each: Shape | None = None
     parts: bool = False
+    is_id: bool = False
     ignored: str = ""
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The names of its fields by their lower case."""
+        return {name.lower(): name for name in self.fields}
+
+    def collections(self) -> Iterator[str]:
+        """The names of all arrays of parts in it, which are words of ids."""
+        for name, inner in self.fields.items():
+            if inner.parts:
+                yield name
+            yield from inner.collections()
+        if self.each is not None:
+            yield from self.each.collections()
 
 
 @dataclass(frozen=True)
@@ -84,6 +104,10 @@ def number(default: int | None = None, within: range | None = None, **more: Any)
     return Shape(int, default, within=within, **more)
 
 
+def decimal() -> Shape:
+    return Shape(float)
+
+
 def flag(*, default: bool | None = None, **more: Any) -> Shape:
     return Shape(bool, default, **more)
 
@@ -100,7 +124,11 @@ def record(**fields: Shape) -> Shape:
 
 def reference() -> Shape:
     """`{"id": …}`, which may be left out; whether it leads anywhere is the provider's to say."""
-    return optional(id=text())
+    return optional(id=identifier())
+
+
+def identifier(default: str | None = None) -> Shape:
+    return text(default, is_id=True)
 
 
 def items(each: Shape, *, default: list[Any] | None = None, **more: Any) -> Shape:
@@ -120,8 +148,34 @@ def parts(**properties: Shape) -> Shape:
 
 def body(top: Mapping[str, Shape] | None = None, /, **properties: Shape) -> Shape:
     """A resource's whole body: properties, and what a type has beside them, e.g. its sku."""
-    common = {"location": text(), "tags": optional(), "properties": record(**properties)}
+    common = {
+        "name": text(),
+        "location": text(),
+        "tags": optional(),
+        "zones": items(text()),
+        "properties": record(**properties),
+        "sku": optional(name=text(), tier=text(), family=text()),
+        "identity": optional(type=text(), userAssignedIdentities=optional()),
+    }
     return Shape(dict, {}, fields={**common, **(top or {})})
+
+
+def spelled(shape: Shape, value: Any, id_of: Callable[[str], str]) -> Any:
+    """A copy with the names that the shape knows in its casing, and ids as `id_of` writes them.
+
+    Of two names that differ in case alone the last one counts, as in ARM's JSON reader.
+    """
+    if isinstance(value, dict):
+        known: dict[str, Any] = {
+            shape.names.get(str(name).lower(), str(name)): item for name, item in value.items()
+        }
+        return {
+            name: spelled(shape.fields[name], item, id_of) if name in shape.fields else item
+            for name, item in known.items()
+        }
+    if isinstance(value, list) and shape.each is not None:
+        return [spelled(shape.each, item, id_of) for item in value]
+    return id_of(value) if shape.is_id and isinstance(value, str) else value
 
 
 def normal(shape: Shape, value: Any, place: Place) -> Any:
@@ -131,7 +185,7 @@ def normal(shape: Shape, value: Any, place: Place) -> Any:
         ArmError: 400, with the shape's code or `InvalidRequestFormat`.
     """
     value = _converted(shape, value)
-    if not isinstance(value, shape.kind) or (shape.kind is int and isinstance(value, bool)):
+    if not isinstance(value, shape.kind) or (shape.kind in {int, float} and isinstance(value, bool)):
         refusal = f"Cannot parse the request. {place} must be {_KINDS[shape.kind]}."
         raise ArmError(400, "InvalidRequestFormat", refusal, target=place.path or None)
     if isinstance(value, dict):
@@ -155,15 +209,40 @@ def without_effect(shape: Shape, value: Any, owner: str) -> Iterator[str]:
             yield from without_effect(shape.each, item, owner)
 
 
+def mark_parts(shape: Shape, value: Any, name: str, mark: str) -> None:
+    """Set a member of every part in a document, in place."""
+    if isinstance(value, dict):
+        for inner, wanted in shape.fields.items():
+            mark_parts(wanted, value.get(inner), name, mark)
+    elif isinstance(value, list) and shape.each is not None:
+        for item in value:
+            if shape.parts:
+                item[name] = mark
+            mark_parts(shape.each, item, name, mark)
+
+
 def _converted(shape: Shape, value: Any) -> Any:
     """A number given as a string, a string given as a number, a choice in another casing."""
-    if shape.kind is int and isinstance(value, str) and value.isdecimal():
-        return int(value)
+    if shape.kind in {int, float} and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return _number(shape, value)
     if shape.kind is str and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str):
         return next((one for one in shape.choices if one.lower() == value.lower()), value)
     return value
+
+
+def _number(shape: Shape, value: str | float) -> Any:
+    """The number that a text or number stands for, None where it is none of the kind."""
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    if not math.isfinite(found):
+        return None
+    if shape.kind is float:
+        return found
+    return int(found) if found.is_integer() else None
 
 
 def _object(shape: Shape, value: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -188,6 +267,7 @@ def _item(shape: Shape, value: Any, place: Place, position: int) -> Any:
     own = place.part(str(value["name"]))
     made: dict[str, Any] = normal(shape.each, value, own)
     made["id"], made["type"] = own.id, own.type
+    made.pop("etag", None)
     made["properties"]["provisioningState"] = "Succeeded"
     return made
 

@@ -174,6 +174,22 @@ class _Expander(Names):
         active = self._evaluator.value(raw.get("condition", True), frame)
         if not isinstance(active, bool):
             raise ExpressionError("The property 'condition' must evaluate to a boolean")
+        if raw.get("existing") and not active:
+            # Nobody may read it: its name and group need not even be known.
+            return ExpandedResource(
+                key,
+                declared.symbol,
+                loop,
+                "",
+                text("type"),
+                raw["name"],
+                "",
+                self._scope,
+                raw,
+                frame,
+                existing=True,
+                active=False,
+            )
         name, kind = text("name"), text("type")
         if parent is not None and not kind.lower().startswith(parent.type.lower() + "/"):
             name, kind = f"{parent.name}/{name}", f"{parent.type}/{kind}"

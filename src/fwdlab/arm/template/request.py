@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.template.failures import invalid_content, invalid_template
 from fwdlab.arm.template.scopes import DEPLOYMENTS
-from fwdlab.arm.template.shape import check_shape
+from fwdlab.arm.template.shape import check_shape, spelled
 from fwdlab.arm.template.values import get
 
 if TYPE_CHECKING:
@@ -132,7 +132,8 @@ def _parameter_values(given: Any) -> dict[str, Any]:
 
 
 def _checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
-    """The template, when it is one that this engine runs in this scope."""
+    """The template in ARM's own spelling, when it is one that this engine runs in this scope."""
+    template = spelled(template)
     schema = str(template.get("$schema", "")).rstrip("#").rsplit("/", 1)[-1].lower()
     kind = _SCHEMAS.get(schema)
     if kind is None:

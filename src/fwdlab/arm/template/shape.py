@@ -16,6 +16,10 @@ _KINDS: dict[str, tuple[str, type[Any]]] = {
     "list": ("an array", list),
 }
 _TYPE = {
+    "$ref": "any",
+    "defaultValue": "any",
+    "nullable": "any",
+    "metadata": "any",
     "type": "string",
     "allowedValues": "array",
     "minLength": "integer",
@@ -29,9 +33,10 @@ _TYPE = {
     "discriminator": "discriminator",
 }
 # Objects by name: their members, `!` for required ones. A member is a kind, an object of this table,
-# `list of …`, `map of …`, or several of them.
+# `list of …`, `map of …`, `any` for what is only spelled as here, or several of them.
 _OBJECTS = {
     "template": {
+        **dict.fromkeys(("$schema", "contentVersion", "languageVersion", "imports", "extensions"), "any"),
         "parameters": "map of type",
         "definitions": "map of type",
         "variables": "object",
@@ -41,13 +46,17 @@ _OBJECTS = {
     },
     "type": _TYPE,
     "discriminator": {"propertyName!": "string", "mapping!": "map of type"},
-    "output": {**_TYPE, "copy": "outputLoop"},
+    "output": {**_TYPE, "value": "any", "condition": "any", "copy": "outputLoop"},
     "outputLoop": {"count!": "any", "input!": "any"},
     "namespace": {"namespace!": "string", "members!": "map of function"},
     "function": {"output!": "functionOutput", "parameters": "list of functionParameter"},
     "functionOutput": {"value!": "any"},
     "functionParameter": {"name!": "string", "type": "string"},
     "resource": {
+        **dict.fromkeys(
+            ("apiVersion", "condition", "existing", "scope", "subscriptionId", "resourceGroup", "location"),
+            "any",
+        ),
         "type!": "string",
         "name!": "string",
         "dependsOn": "string|list of string",
@@ -57,8 +66,35 @@ _OBJECTS = {
     },
     "resourceLoop": {"count!": "any", "name": "string", "mode": "string", "batchSize": "integer"},
     "deployment": {"properties!": "deploymentProperties"},
-    "deploymentProperties": {"expressionEvaluationOptions": "object"},
+    "deploymentProperties": {
+        **dict.fromkeys(("template", "parameters", "mode"), "any"),
+        "expressionEvaluationOptions": "evaluationOptions",
+    },
+    "evaluationOptions": {"scope": "any"},
 }
+
+
+def spelled(template: Any, shapes: str = "template") -> Any:
+    """A copy whose sections and members are written as in the table: ARM takes them in any case."""
+    *others, last = shapes.split("|")
+    shape = next((one for one in others if isinstance(template, _kind(one)[1])), last)
+    outer, _, inner = shape.partition(" of ")
+    if outer == "list" and isinstance(template, list):
+        return [spelled(item, inner) for item in template]
+    if not isinstance(template, dict):
+        return template
+    if outer == "map":
+        return {name: spelled(item, inner) for name, item in template.items()}
+    members = {member.rstrip("!"): kind for member, kind in _OBJECTS.get(shape, {}).items()}
+    names = {name.lower(): name for name in members}
+    known = {names.get(name.lower(), name): item for name, item in template.items()}
+    if shape == "resource" and is_deployment_type(known.get("type")):
+        members["properties"] = "deploymentProperties"
+    return {name: spelled(item, members[name]) if name in members else item for name, item in known.items()}
+
+
+def is_deployment_type(kind: Any) -> bool:
+    return isinstance(kind, str) and kind.lower().rstrip("/") == DEPLOYMENTS.lower()
 
 
 def check_shape(template: dict[str, Any]) -> None:
@@ -103,7 +139,7 @@ def _check_members(shape: str, path: str, value: Any) -> None:
             raise invalid_template(f"The template property '{path}' has no property '{name}'")
         if member != name or value.get(name) is not None:
             _check(inner, _below(path, name), value[name])
-    if shape == "resource" and value["type"].lower().rstrip("/") == DEPLOYMENTS.lower():
+    if shape == "resource" and is_deployment_type(value["type"]):
         _check("deployment", path, value)
 
 

@@ -57,7 +57,7 @@ class ScaleSets(Provider):
 
     type = VMSS
     shape = body(
-        {"sku": optional(name=text(), capacity=_CAPACITY), "zones": items(text())},
+        {"sku": optional(name=text(), tier=text(), capacity=_CAPACITY), "zones": items(text())},
         automaticRepairsPolicy=Shape(dict, ignored="automaticRepairsPolicy has no effect in the lab"),
         scaleInPolicy=Shape(dict, ignored="scaleInPolicy has no effect in the lab"),
         orchestrationMode=text("Uniform"),

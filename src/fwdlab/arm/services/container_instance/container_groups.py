@@ -13,11 +13,13 @@ from fwdlab.arm.operations import Operation, Outcome, timestamp
 from fwdlab.arm.services.base import Actions, Embedded, Provider, Views, bad_request, index_of, part_of
 from fwdlab.arm.services.compute.machines import new_boot_id, node_name
 from fwdlab.arm.services.network.addresses import allocate
-from fwdlab.arm.services.shapes import body, items, named, optional, reference, text
+from fwdlab.arm.services.shapes import body, decimal, items, named, number, optional, reference, text
 from fwdlab.errors import LabError
 from fwdlab.model import NodeSpec, Resource
 
 GROUP = "Microsoft.ContainerInstance/containerGroups"
+_PORT = optional(port=number(), protocol=text(None, "TCP", "UDP"))
+_AMOUNT = optional(cpu=decimal(), memoryInGB=decimal())
 _POLICIES = ("Always", "OnFailure", "Never")
 
 
@@ -30,6 +32,7 @@ class ContainerGroups(Provider):
     """
 
     type = GROUP
+    transition = "Pending"
     derived = ("instanceView",)
     shape = body(
         sku=text("Standard"),
@@ -43,7 +46,8 @@ class ContainerGroups(Provider):
         containers=named(
             image=text(required=True, code="InvalidRequestContent"),
             command=items(text()),
-            ports=items(optional(), default=[]),
+            ports=items(_PORT, default=[]),
+            resources=optional(requests=_AMOUNT, limits=_AMOUNT),
             environmentVariables=items(
                 optional(name=text(required=True), value=text(), secureValue=text()), default=[]
             ),
@@ -51,7 +55,7 @@ class ContainerGroups(Provider):
         initContainers=items(optional(), default=[], ignored="init containers have no effect in the lab"),
         volumes=items(optional(), ignored="volumes have no effect in the lab"),
         subnetIds=items(reference(), default=[]),
-        ipAddress=optional(ports=items(optional())),
+        ipAddress=optional(type=text(), ports=items(_PORT)),
         diagnostics=optional(logAnalytics=optional(workspaceKey=text())),
     )
 

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id
-from fwdlab.arm.services.base import Provider, bad_request, part_of
+from fwdlab.arm.services.base import NetworkProvider, bad_request, part_of
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.shapes import Shape, body, flag, parts, reference
 from fwdlab.model import Resource
@@ -23,7 +23,7 @@ _USERS = ("virtualMachine", "privateEndpoint", "privateLinkService")
 _DNS: dict[str, list[str]] = {"dnsServers": [], "appliedDnsServers": []}
 
 
-class NetworkInterfaces(Provider):
+class NetworkInterfaces(NetworkProvider):
     type = NIC
     carry = (*_USERS, "macAddress")
     shape = body(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, reference_key, refers, same
 from fwdlab.arm.operations import Operation, Outcome
-from fwdlab.arm.services.base import Actions, Embedded, Provider, bad_request, missing_reference, of_type
+from fwdlab.arm.services.base import (
+    Actions,
+    Embedded,
+    NetworkProvider,
+    bad_request,
+    missing_reference,
+    of_type,
+)
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.network.interfaces import configurations
 from fwdlab.arm.services.shapes import body, flag, items, named, number, parts, record, reference, text
@@ -27,7 +34,7 @@ _REFERRED = {
 }
 
 
-class LoadBalancers(Provider):
+class LoadBalancers(NetworkProvider):
     type = LB
     carry = (*_REFERRED, "loadBalancingRules", "inboundNatRules", "outboundRules", "inboundNatPools")
     shape = body(
@@ -47,6 +54,7 @@ class LoadBalancers(Provider):
                 code="InvalidProbeProtocol",
                 message="{place} '{value}' is unknown.",
             ),
+            port=number(within=range(1, 65_536)),
             requestPath=text(),
             intervalInSeconds=number(15),
             numberOfProbes=number(2),

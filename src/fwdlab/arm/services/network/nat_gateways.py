@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers
-from fwdlab.arm.services.base import Provider
+from fwdlab.arm.services.base import NetworkProvider
 from fwdlab.arm.services.network.virtual_networks import VNET
 
 if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 
-class NatGateways(Provider):
+class NatGateways(NetworkProvider):
     type = "Microsoft.Network/natGateways"
     derived = ("subnets",)
 

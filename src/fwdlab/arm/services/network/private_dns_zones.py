@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, refers, same
-from fwdlab.arm.services.base import Provider, Views, bad_request, missing_reference, of_type
+from fwdlab.arm.services.base import NetworkProvider, Views, bad_request, missing_reference, of_type
 from fwdlab.arm.services.shapes import body, flag, items, number, optional, reference, text
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ _FIRST_SOA = {
 }
 
 
-class Zones(Provider):
+class Zones(NetworkProvider):
     type = ZONE
+    etag = "{}"
+    has_guid = False
 
     @cached_property
     def views(self) -> Views:
@@ -86,14 +88,23 @@ class Zones(Provider):
             )
 
 
-class RecordSets(Provider):
+class RecordSets(NetworkProvider):
     """The record sets of one record type."""
 
     tracked = False
+    transition = ""
+    etag = "{}"
+    has_guid = False
     shape = body(
-        ttl=number(),
-        TTL=number(),
+        ttl=number(3600),
         aRecords=items(optional(ipv4Address=text(required=True, code="BadRequest"))),
+        aaaaRecords=items(optional(ipv6Address=text(required=True, code="BadRequest"))),
+        cnameRecord=optional(cname=text(required=True, code="BadRequest")),
+        txtRecords=items(optional(value=items(text()))),
+        mxRecords=items(optional(preference=number(), exchange=text())),
+        ptrRecords=items(optional(ptrdname=text())),
+        srvRecords=items(optional(priority=number(), weight=number(), port=number(), target=text())),
+        metadata=optional(),
     )
 
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
@@ -113,7 +124,6 @@ class RecordSets(Provider):
         properties = document["properties"]
         del properties["provisioningState"]
         properties["fqdn"] = f"{zone}." if name == "@" else f"{name}.{zone}."
-        properties.setdefault("ttl", properties.pop("TTL", 3600))
         properties["isAutoRegistered"] = False
         document.pop("location", None)
 
@@ -123,8 +133,10 @@ class RecordSets(Provider):
             raise bad_request("BadRequest", f"The record set {resource_id} cannot be deleted.")
 
 
-class Links(Provider):
+class Links(NetworkProvider):
     type = LINK
+    etag = "{}"
+    has_guid = False
     shape = body(
         virtualNetwork=reference(),
         registrationEnabled=flag(

@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, same
-from fwdlab.arm.services.base import Provider, bad_request, missing_reference
+from fwdlab.arm.services.base import NetworkProvider, bad_request, missing_reference
 from fwdlab.arm.services.network.addresses import allocate, static_or_former
 from fwdlab.arm.services.network.interfaces import put_read_only
 from fwdlab.arm.services.network.private_link_services import (
@@ -17,7 +17,7 @@ from fwdlab.arm.services.network.private_link_services import (
     link_state,
     set_connection,
 )
-from fwdlab.arm.services.shapes import Shape, body, items, named, parts, reference, text
+from fwdlab.arm.services.shapes import Shape, body, identifier, items, named, parts, reference, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,16 +25,19 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 PE = "Microsoft.Network/privateEndpoints"
-_CONNECTION = parts(privateLinkServiceId=text(), groupIds=items(text(), default=[]), requestMessage=text())
+_CONNECTION = parts(
+    privateLinkServiceId=identifier(), groupIds=items(text(), default=[]), requestMessage=text()
+)
 
 
-class PrivateEndpoints(Provider):
+class PrivateEndpoints(NetworkProvider):
     type = PE
+    has_guid = False
     shape = body(
         subnet=reference(),
         privateLinkServiceConnections=_CONNECTION,
         manualPrivateLinkServiceConnections=_CONNECTION,
-        ipConfigurations=named(privateIPAddress=text()),
+        ipConfigurations=named(groupId=text(), memberName=text(), privateIPAddress=text()),
         customNetworkInterfaceName=Shape(str, ""),
     )
 

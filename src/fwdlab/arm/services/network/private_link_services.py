@@ -10,7 +10,7 @@ from fwdlab.arm.ids import ResourceId, reference_id, refers
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import (
     Embedded,
-    Provider,
+    NetworkProvider,
     bad_request,
     index_of,
     merge,
@@ -32,8 +32,9 @@ CONNECTION_LISTS = ("privateLinkServiceConnections", "manualPrivateLinkServiceCo
 _STATES = ("Approved", "Pending", "Rejected", "Disconnected")
 
 
-class PrivateLinkServices(Provider):
+class PrivateLinkServices(NetworkProvider):
     type = PLS
+    has_guid = False
     derived = ("alias", "privateEndpointConnections", "networkInterfaces")
     shape = body(
         loadBalancerFrontendIpConfigurations=items(reference(), default=[]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.services.base import Provider, bad_request
+from fwdlab.arm.services.base import NetworkProvider, bad_request
 from fwdlab.arm.services.shapes import Shape, body, number, text
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _RANGE = IPv4Network("203.0.113.0/24")  # RFC 5737
 
 
-class PublicAddresses(Provider):
+class PublicAddresses(NetworkProvider):
     type = "Microsoft.Network/publicIPAddresses"
     shape = body(
         {"sku": Shape(dict, {"name": "Standard", "tier": "Regional"})},

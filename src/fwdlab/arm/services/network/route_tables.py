@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from fwdlab.arm.services.base import Embedded, Provider, of_type
+from fwdlab.arm.services.base import Embedded, NetworkProvider, of_type
 from fwdlab.arm.services.shapes import body, parts, text
 
 TABLE = "Microsoft.Network/routeTables"
 _HOPS = ("VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None")
 
 
-class RouteTables(Provider):
+class RouteTables(NetworkProvider):
     type = TABLE
     carry = ("routes",)
     shape = body(

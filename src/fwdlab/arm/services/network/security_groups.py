@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers
-from fwdlab.arm.services.base import Embedded, Provider, bad_request, of_type
+from fwdlab.arm.services.base import Embedded, NetworkProvider, bad_request, of_type
 from fwdlab.arm.services.network.virtual_networks import VNET
-from fwdlab.arm.services.shapes import Shape, body, items, number, parts, text
+from fwdlab.arm.services.shapes import Shape, body, items, number, parts, reference, text
 
 if TYPE_CHECKING:
     from fwdlab.arm.ids import ResourceId
@@ -54,7 +54,7 @@ def _choice(*choices: str) -> Shape:
     return text(None, *choices, required=True, code="SecurityRuleInvalid")
 
 
-class SecurityGroups(Provider):
+class SecurityGroups(NetworkProvider):
     type = NSG
     carry = ("securityRules",)
     shape = body(
@@ -68,10 +68,18 @@ class SecurityGroups(Provider):
                 code="SecurityRuleInvalidPriority",
                 message="Security rule has invalid Priority. Value provided: {value} Allowed range 100-4096.",
             ),
-            sourceAddressPrefixes=items(text()),
-            destinationAddressPrefixes=items(text()),
-            sourcePortRanges=items(text()),
-            destinationPortRanges=items(text()),
+            description=text(),
+            **{
+                f"{end}{name}": shape
+                for end in ("source", "destination")
+                for name, shape in (
+                    ("AddressPrefix", text()),
+                    ("AddressPrefixes", items(text())),
+                    ("PortRange", text()),
+                    ("PortRanges", items(text())),
+                    ("ApplicationSecurityGroups", items(reference())),
+                )
+            },
         )
     )
 

@@ -9,7 +9,14 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, refers, same
-from fwdlab.arm.services.base import Embedded, Provider, bad_request, index_of, missing_reference, of_type
+from fwdlab.arm.services.base import (
+    Embedded,
+    NetworkProvider,
+    bad_request,
+    index_of,
+    missing_reference,
+    of_type,
+)
 from fwdlab.arm.services.network.addresses import prefix_of, used_addresses
 from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
 
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 VNET = "Microsoft.Network/virtualNetworks"
 
 
-class VirtualNetworks(Provider):
+class VirtualNetworks(NetworkProvider):
     type = VNET
     # Since 2023 a PUT without `subnets` leaves the subnets as they are
     # (learn.microsoft.com, virtual-network/update-virtual-network-subnet).

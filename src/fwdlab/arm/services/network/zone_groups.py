@@ -9,19 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId
-from fwdlab.arm.services.base import Provider, missing_reference
+from fwdlab.arm.services.base import NetworkProvider, missing_reference
 from fwdlab.arm.services.network.private_dns_zones import ZONE
 from fwdlab.arm.services.network.private_endpoints import PE, connections
-from fwdlab.arm.services.shapes import Shape, body, parts
+from fwdlab.arm.services.shapes import body, identifier, parts
 
 if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 
-class ZoneGroups(Provider):
+class ZoneGroups(NetworkProvider):
     type = f"{PE}/privateDnsZoneGroups"
     tracked = False
-    shape = body(privateDnsZoneConfigs=parts(privateDnsZoneId=Shape(str, "")))
+    has_guid = False
+    shape = body(privateDnsZoneConfigs=parts(privateDnsZoneId=identifier("")))
 
     def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         """Write the records of a Key Vault's endpoint into its zone."""
