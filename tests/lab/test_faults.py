@@ -54,6 +54,7 @@ EXPECTED = {
     "token-expired": MINDS_NOT,
     "arm-forbidden": Expected("not_authorized", "", 3),
     "resources-slow": MINDS_NOT,
+    "newer-image": MINDS_NOT,
     "arm-slow": MINDS_NOT,
 }
 

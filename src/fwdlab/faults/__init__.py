@@ -72,6 +72,11 @@ FAULTS = {
             "a deployment takes 3 s for each resource",
             service.switch("deployments", write_seconds=3.0),
         ),
+        Fault(
+            "newer-image",
+            "a newer version of every image is published",
+            service.switch("settings", newest_image="1.0.1"),
+        ),
         Fault("arm-slow", "every request takes a second longer", service.slow),
     )
 }

@@ -41,12 +41,14 @@ class LabSettings:
         start_error: code and message with which starting fails; None lets it succeed.
         retry_after: seconds of `Retry-After` on long-running answers of ARM itself (deployments, groups).
         delete_seconds: how long the deletion of a resource group takes.
+        newest_image: the version of every image that `latest` means; the lab has no catalogue of images.
     """
 
     start_seconds: float = 0.0
     start_error: tuple[str, str] | None = None
     retry_after: int = 1
     delete_seconds: float = 0.0
+    newest_image: str = "1.0.0"
 
 
 @dataclass
