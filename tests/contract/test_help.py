@@ -101,7 +101,7 @@ def test_a_registered_group_is_listed_without_being_imported(tmp_path: Path) -> 
     environ = register(tmp_path, "vendor/extra.py", EXTRA)
     done = fwdctl("--help", **environ)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "  extra  Say hello.\n" in done.stdout
+    assert "  extra      Say hello.\n" in done.stdout
     assert complete(tmp_path, "fwdctl ext", **environ) == ["extra"]
     assert "Did you mean 'extra'?" in fwdctl("extr", **environ).stderr
 

@@ -55,6 +55,7 @@ EXPECTED = {
     "arm-forbidden": Expected("not_authorized", "", 3),
     "resources-slow": MINDS_NOT,
     "writes-slow": MINDS_NOT,
+    "newer-image": MINDS_NOT,
     "arm-slow": MINDS_NOT,
 }
 

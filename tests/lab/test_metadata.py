@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from dataclasses import replace
@@ -73,6 +74,16 @@ async def each_machine_reads_its_own(directory: Path) -> None:
         assert await bench.ok("ci-spoke1", f"{status} -H Metadata:true") == "404"  # a container
 
 
+async def who_asks_too_often_is_refused_for_a_while(directory: Path) -> None:
+    async with seed_bench(directory) as bench:
+        url = f"'{ADDRESS}?api-version=2021-02-01'"
+        codes = f"for i in 1 2 3 4 5 6 7 8; do curl -s -m 3 -o /dev/null -w '%{{http_code}} ' {url}; done"
+        told = (await bench.ok("onprem65", codes.replace("curl", "curl -H Metadata:true"))).split()
+        assert (told[0], told[-1], set(told)) == ("200", "429", {"200", "429"})
+        await asyncio.sleep(1)
+        assert json.loads(await bench.ok("onprem65", ASK % "?api-version=2021-02-01"))["compute"]
+
+
 async def no_security_group_closes_it(directory: Path) -> None:
     async with seed_bench(directory) as bench:
         group = {"id": GROUP, "type": "Microsoft.Network/networkSecurityGroups", "properties": DENY_ALL}
@@ -88,7 +99,7 @@ async def no_security_group_closes_it(directory: Path) -> None:
 
 @pytest.mark.parametrize(
     "scenario",
-    [each_machine_reads_its_own, no_security_group_closes_it],
+    [each_machine_reads_its_own, who_asks_too_often_is_refused_for_a_while, no_security_group_closes_it],
     ids=lambda scenario: scenario.__name__,
 )
 def test_metadata(scenario: Scenario) -> None:

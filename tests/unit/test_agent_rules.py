@@ -229,3 +229,17 @@ def test_programs_on_the_machines_are_python_3_8_and_standard_library(file: Any)
     imports |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     siblings = {sibling.stem for sibling in file.parent.glob("*.py")}
     assert {name.split(".")[0] for name in imports} <= sys.stdlib_module_names | siblings
+
+
+def test_open_connections_are_those_that_are_forwarded() -> None:
+    flow = (
+        "ipv4     2 tcp      6 {} {} src={} dst=10.0.1.5 sport=4 dport={} src={} dst=10.0.1.5 "
+        "sport={} dport=4 [ASSURED] mark=0 zone=0 use=2\n"
+    )
+    lines = (
+        flow.format(899, "ESTABLISHED", "10.0.1.40", 8000, "192.168.42.65", 8000),
+        flow.format(80, "TIME_WAIT", "10.0.1.40", 8000, "192.168.42.65", 8000),
+        flow.format(899, "ESTABLISHED", "10.0.1.68", 18099, "10.0.1.5", 18099),  # a question for /status
+    )
+    assert rules_.established("".join(lines)) == 1
+    assert rules_.established("") == 0

@@ -17,7 +17,7 @@ from fwdctl.azure.containers import Containers
 from fwdctl.azure.credential import Login
 from fwdctl.azure.errors import ArmFailure, connection_failure
 from fwdctl.azure.networks import Networks
-from fwdctl.azure.scale_sets import outdated_instances
+from fwdctl.azure.scale_sets import instances
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, GROUP, NETWORK, FakeArm, container_group, fake_arm
@@ -218,7 +218,7 @@ def test_a_page_elsewhere_is_not_asked_for(arm: FakeArm, foreign: FakeArm) -> No
     for ask in (
         lambda: containers(arm.client()).list(),
         lambda: Networks(arm.client(), "rg-dev").load_balancers(),
-        lambda: outdated_instances(arm.client(), "rg-dev", "vmss"),
+        lambda: instances(arm.client(), "rg-dev", "vmss"),
     ):
         with pytest.raises(FwdctlError, match="localhost") as error:
             ask()
@@ -339,7 +339,7 @@ def test_all_pages(arm: FakeArm) -> None:
     old = {"instanceId": "3", "properties": {"latestModelApplied": False}}
     arm.on("GET", SCALE_SET, {"value": [{"instanceId": "1"}], "nextLink": f"{arm.url}/page3?x=1"})
     arm.on("GET", "/page3", {"value": [old]})
-    assert outdated_instances(arm.client(), "rg-dev", "vmss") == ["3"]
+    assert [each.number for each in instances(arm.client(), "rg-dev", "vmss") if not each.latest] == ["3"]
 
 
 def test_nothing_listens() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fwdlab.fabric.metadata import NEWEST, RefusedError, answer, machines
+from fwdlab.fabric.metadata import NEWEST, Limit, RefusedError, answer, machines
 from fwdlab.fabric.wanted import Interface
 from fwdlab.model import NodeSpec, Snapshot
 
@@ -123,3 +123,15 @@ def test_a_container_is_told_nothing() -> None:
     with pytest.raises(RefusedError) as caught:
         ask("", network=9)
     assert caught.value.status == 404
+
+
+def test_more_than_five_requests_of_a_machine_within_a_second_are_refused() -> None:
+    now = 0.0
+    limit = Limit(lambda: now)
+    here, other = (7, "10.0.1.5"), (8, "10.0.1.5")
+    assert [limit.admits(here) for _ in range(7)] == [True] * 5 + [False] * 2
+    assert limit.admits(other)
+    now = 0.9
+    assert not limit.admits(here)
+    now = 1.0
+    assert [limit.admits(here) for _ in range(6)] == [True] * 5 + [False]

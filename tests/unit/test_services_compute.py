@@ -6,34 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdlab.arm.services.compute.scale_set_instances import host_name
-from support.controlplane import NETWORK, PROVIDERS, refused, scale_set_body
+from support.controlplane import NETWORK, PROVIDERS, refused
+from support.scale_sets import POOL, SHARED, VMSS, changed, latest, machines, text
 
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
-    from fwdlab.model import NodeSpec
-
-VMSS = f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/fwd"
-SHARED = {"id": f"{NETWORK}/virtualNetworks/hub/subnets/shared"}
-POOL = {"id": f"{NETWORK}/loadBalancers/lb/backendAddressPools/forwarders"}
-
-
-def text(content: str) -> str:
-    return base64.b64encode(content.encode()).decode()
-
-
-def machines(api: ArmApi) -> dict[str, NodeSpec]:
-    return {node.name: node for node in api.store.snapshot().nodes if node.kind == "machine"}
-
-
-def changed(**profile: Any) -> dict[str, Any]:
-    body = scale_set_body(SHARED, POOL)
-    body["properties"]["virtualMachineProfile"]["osProfile"] |= profile
-    return body
-
-
-async def latest(api: ArmApi) -> list[bool]:
-    listed = await api.list(f"{VMSS}/virtualMachines")
-    return [instance["properties"]["latestModelApplied"] for instance in listed]
 
 
 @pytest.mark.parametrize(

@@ -217,6 +217,7 @@ class Agent:
         return {
             "version": 1,
             "hash": config.hash if config else None,
+            "programs": os.environ.get("FWDCTL_PROGRAMS"),
             "refused": self.refused or None,
             "host": socket.gethostname(),
             "uptime": round(time.monotonic() - self._started, 1),

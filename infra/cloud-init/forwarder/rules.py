@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ JUMPS = (
     ("filter", "INPUT", "FWDCTL-IN"),
     ("filter", "FORWARD", "FWDCTL-FWD"),
 )
+_ESTABLISHED = re.compile(r" ESTABLISHED src=\S+ dst=(\S+) sport=\d+ dport=\d+ .*?src=(\S+) ")
 _SAVED_RULE = re.compile(r"^\[(\d+):(\d+)\] (-A (\S+) .*)$")
 
 
@@ -129,6 +131,11 @@ def parse_save(text: str) -> tuple[dict[str, Counters], set[str]]:
     return rules, set(re.findall(r"^:(FWDCTL-\S+)", text, re.MULTILINE))
 
 
+def established(text: str) -> int:
+    """Open connections that are forwarded: their answers come from elsewhere than they were opened to."""
+    return sum(to != answers for to, answers in _ESTABLISHED.findall(text))
+
+
 class Kernel:
     """iptables and sysctls; a failure is an OSError or subprocess error with what the program said."""
 
@@ -176,9 +183,13 @@ class Kernel:
         return ""
 
     def conntrack(self) -> dict[str, int]:
-        """How many connections are tracked, and how many can be; empty where the kernel does not say."""
-        try:
-            count, most = (int((CONNTRACK / f"nf_conntrack_{name}").read_text()) for name in ("count", "max"))
-        except (OSError, ValueError):
-            return {}
-        return {"count": count, "max": most}
+        """Connections that are tracked, how many can be, and those of clients to targets that are open.
+
+        What the kernel does not say is left out.
+        """
+        found: dict[str, int] = {}
+        with suppress(OSError, ValueError):
+            for name in ("count", "max"):
+                found[name] = int((CONNTRACK / f"nf_conntrack_{name}").read_text())
+            found["established"] = established(Path("/proc/net/nf_conntrack").read_text())  # if there is one
+        return found

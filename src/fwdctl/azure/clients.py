@@ -75,13 +75,16 @@ class Clients:
         url = self.login.endpoint + path
         return self._send(HttpRequest(method, url, params={"api-version": api_version}, json=body))
 
-    def operation(self, method: str, path: str, api_version: str, interval: float) -> LROPoller[Any]:
+    def operation(
+        self, method: str, path: str, api_version: str, interval: float, body: Any = None
+    ) -> LROPoller[Any]:
         """A long operation for which there is no client, asked for its end every `interval` seconds."""
         from azure.core.polling import LROPoller
         from azure.core.rest import HttpRequest
         from azure.mgmt.core.polling.arm_polling import ARMPolling
 
-        request = HttpRequest(method, self.login.endpoint + path, params={"api-version": api_version})
+        url = self.login.endpoint + path
+        request = HttpRequest(method, url, params={"api-version": api_version}, json=body)
         begun: Any = self._pipeline.run(request, stream=False)
         begun.http_response.raise_for_status()
         polling = ARMPolling(interval, lro_options={"final-state-via": "location"})

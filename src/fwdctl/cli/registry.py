@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OWN: Mapping[str, tuple[str, str]] = {
     "probe": ("fwdctl.cli.probe", "Test the paths to the servers from inside the networks."),
     "jump": ("fwdctl.cli.jump", "Start, stop and use the jump boxes."),
+    "forwarder": ("fwdctl.cli.forwarder", "Show the forwarders and renew them under traffic."),
     "env": ("fwdctl.cli.env", "Show and check the azd environment."),
     "hook": ("fwdctl.cli.hook", "What azd runs before and after provisioning."),
 }

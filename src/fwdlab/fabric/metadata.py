@@ -9,6 +9,8 @@ import asyncio
 import ipaddress
 import re
 import socket
+import time
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from fwdlab.arm.ids import ResourceId
 from fwdlab.model import METADATA_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fwdlab.fabric.wanted import Interface
     from fwdlab.model import NodeSpec, Snapshot
@@ -28,6 +30,8 @@ Document = dict[str, Any]
 Machines = dict[tuple[int, str], Document]
 """What a machine is told, by the number of its network and its address."""
 
+MOST_A_SECOND = 5
+"""Requests of one machine; more are answered 429 (instance-metadata-service, rate limiting)."""
 NEWEST = ("2021-12-13", "2021-11-15", "2021-11-01")
 _OLDEST = "2017-03-01"
 _SINCE = {"userData": "2021-01-01"}
@@ -137,11 +141,28 @@ def _as_text(value: Any) -> str:
     return "\n".join(str(name) for name in names)
 
 
+class Limit:
+    """How often each machine may ask: so many requests within any second."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._answered: dict[tuple[int, str], deque[float]] = {}
+
+    def admits(self, machine: tuple[int, str]) -> bool:
+        """Whether a request of now is answered; one that is not does not count."""
+        now, answered = self._clock(), self._answered.setdefault(machine, deque(maxlen=MOST_A_SECOND))
+        if len(answered) == MOST_A_SECOND and now - answered[0] < 1:
+            return False
+        answered.append(now)
+        return True
+
+
 class MetadataServer:
     """One listener for each network, in the fabric's namespace."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._limit = Limit()
         self._machines: Machines = {}
         self._open: dict[int, asyncio.Server] = {}
 
@@ -165,7 +186,10 @@ class MetadataServer:
     async def _serve(self, number: int, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "GET":
             return web.json_response({"error": "Method not allowed"}, status=405)
-        document = self._machines.get((number, request.remote or ""))
+        machine = (number, request.remote or "")
+        if not self._limit.admits(machine):
+            return web.json_response({"error": "Too many requests"}, status=429, headers={"Retry-After": "1"})
+        document = self._machines.get(machine)
         try:
             found = answer(document, request.path, request.query, request.headers)
         except RefusedError as refusal:

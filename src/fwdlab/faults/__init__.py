@@ -77,6 +77,11 @@ FAULTS = {
             "networks and containers go on for 3 s after a write",
             service.switch("settings", change_seconds=3.0),
         ),
+        Fault(
+            "newer-image",
+            "a newer version of every image is published",
+            service.switch("settings", newest_image="1.0.1"),
+        ),
         Fault("arm-slow", "every request takes a second longer", service.slow),
     )
 }

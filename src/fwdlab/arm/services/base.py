@@ -43,6 +43,7 @@ class LabSettings:
         retry_after: most seconds of `Retry-After` on long-running answers.
         change_seconds: how long a resource shows its transition after a client has written or deleted it.
         delete_seconds: how long the deletion of a resource group takes.
+        newest_image: the version of every image that `latest` means; the lab has no catalogue of images.
     """
 
     start_seconds: float = 0.0
@@ -50,6 +51,7 @@ class LabSettings:
     retry_after: int = 1
     change_seconds: float = 0.02
     delete_seconds: float = 0.0
+    newest_image: str = "1.0.0"
 
 
 @dataclass

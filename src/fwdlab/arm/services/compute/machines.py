@@ -43,7 +43,10 @@ _LABEL = re.compile(r"[^a-z0-9-]+")
 
 
 class Machine(Provider):
-    """Something that boots; the lab keeps no disks, so that every boot runs the customData again."""
+    """Something that boots; the lab keeps no disks, so that every boot runs a customData again.
+
+    That is the one with which the disk was made: an instance of a scale set may have another one since.
+    """
 
     @cached_property
     def actions(self) -> Actions:
@@ -89,7 +92,7 @@ class Machine(Provider):
             address=entry["privateIPAddress"],
             boot_id=boot_id,
             resource_id=machine.id,
-            custom_data=machine.secrets["customData"],
+            custom_data=machine.secrets.get("disk", machine.secrets["customData"]),
             user_data=machine.secrets["userData"],
             backend_pool_ids=tuple(reference_id(pool) for pool in pools),
             security_group_id=reference_id(nic.get("networkSecurityGroup")) or None,

@@ -83,11 +83,22 @@ class Instances(ReadOnly, Machine):
                 "vmId": str(uuid.uuid4()),
                 "provisioningState": "Succeeded",
                 "osProfile": profile,
+                **self._disks(scale_set),
                 "networkProfile": {"networkInterfaces": [nic]},
                 "modelDefinitionApplied": "VirtualMachineScaleSet",
             },
         }
-        self.power(Resource(own_id.text, INSTANCE, document, _model_of(scale_set)), "running")
+        secrets = {**_model_of(scale_set), "disk": scale_set.secrets["customData"]}
+        self.power(Resource(own_id.text, INSTANCE, document, secrets), "running")
+
+    def _disks(self, scale_set: Resource) -> dict[str, Any]:
+        """The model's image with the version that it means now; nothing where the model names none."""
+        storage = copy.deepcopy(scale_set.properties["virtualMachineProfile"].get("storageProfile") or {})
+        image = storage.get("imageReference") or {}
+        if "version" in image:
+            version = image["version"]
+            image["exactVersion"] = self.world.settings.newest_image if version == "latest" else version
+        return {"storageProfile": storage} if storage else {}
 
     def _put_interface(self, scale_set: Resource, own_id: ResourceId) -> str:
         """Make or renew the instance's interface from the scale set's current model."""
@@ -139,22 +150,36 @@ class Instances(ReadOnly, Machine):
         return super().put(resource_id, change)
 
     def reimage(self, instance: Resource) -> None:
-        """Boot a fresh disk, with the model's user data."""
+        """Boot a fresh disk of the same image, with the model's user data."""
         own = self.parent(ResourceId.parse(instance.id)).secrets["userData"]
-        self.power(replace(instance, secrets={**instance.secrets, "userData": own}), "running", fresh=True)
+        secrets = {**instance.secrets, "userData": own, "disk": instance.secrets["customData"]}
+        self.power(replace(instance, secrets=secrets), "running", fresh=True)
 
     def upgrade(self, instance: Resource) -> None:
-        """Apply the scale set's model; customData waits for a reimage."""
+        """Apply the scale set's model; customData waits for a reimage.
+
+        Another image comes with a fresh disk, and so does a newer one where the model says `latest`, which
+        azure-sdk-for-net#28491 reports. Another size comes with a restart.
+        """
         own_id = ResourceId.parse(instance.id)
         scale_set = self.parent(own_id)
         self._put_interface(scale_set, own_id)
-        document = {**instance.document, "tags": dict(scale_set.document.get("tags") or {})}
+        sku = {name: value for name, value in scale_set.document["sku"].items() if name != "capacity"}
+        document = {**instance.document, "tags": dict(scale_set.document.get("tags") or {}), "sku": sku}
+        document["properties"] = {**instance.properties, **self._disks(scale_set)}
         secrets = {**instance.secrets, **_model_of(scale_set)}
         upgraded = replace(instance, document=document, secrets=secrets)
-        if instance.node is not None:
-            before, now = instance.node, self.node(upgraded, instance.node.boot_id)
-            upgraded.node = replace(now, name=before.name, custom_data=before.custom_data)
-        self.store.put(upgraded)
+        before = instance.properties.get("storageProfile", {}).get("imageReference")
+        replaced = before != upgraded.properties.get("storageProfile", {}).get("imageReference")
+        if replaced:
+            secrets["disk"] = secrets["customData"]
+        if instance.node is None:
+            self.store.put(upgraded)
+        elif replaced or sku.get("name") != instance.document["sku"].get("name"):
+            self.power(upgraded, "running", fresh=True)
+        else:
+            upgraded.node = replace(self.node(upgraded, instance.node.boot_id), name=instance.node.name)
+            self.store.put(upgraded)
 
     def remove(self, instance: Resource) -> None:
         self.delete(ResourceId.parse(instance.id))

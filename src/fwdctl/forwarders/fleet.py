@@ -1,0 +1,294 @@
+"""What the forwarders are and do: as Azure says, as the load balancer sees them, as their agents say."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+from fwdctl.azure.documents import value
+from fwdctl.azure.scale_sets import ScaleSet
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.forwarders.user_data import CLOUD_INIT_TAG, FORWARDS_TAG, configuration
+from fwdctl.jump.boxes import side_by_side
+from fwdctl.jump.session import Session
+from fwdctl.probe import agents
+from fwdctl.probe.boxes import BoxClient
+from fwdctl.probe.evidence import INSTANCE, Evidence
+from fwdctl.probe.plan import forwarder_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fwdctl.azure.clients import Clients
+    from fwdctl.azure.documents import Document
+    from fwdctl.deployment import Box, Deployment, Forward
+    from fwdctl.output import Progress
+    from fwdctl.probe.agents import Report
+    from fwdctl.runtime import Runtime
+
+TIMEOUT = 5.0
+"""Seconds for a connection through one forwarder."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a machine is made of; of the scale set, what it would give a new machine. Empty: not told.
+
+    Attributes:
+        user_data: base64.
+        programs: hash of the programs in the cloud-init.
+        forwards: hash of what is forwarded, by the tag, which a machine keeps until its model is applied.
+        image: `publisher:offer:sku:version`, or an id.
+    """
+
+    user_data: str = ""
+    programs: str = ""
+    forwards: str = ""
+    image: str = ""
+    size: str = ""
+
+    @classmethod
+    def of(cls, document: Document, profile: Document) -> Setup:
+        """From a document with tags and size, and what holds user data and disks."""
+        tags = document.get("tags") or {}
+        image = (profile.get("storageProfile") or {}).get("imageReference") or {}
+        words = [str(image.get(key) or "") for key in ("publisher", "offer", "sku", "version")]
+        return cls(
+            str(profile.get("userData") or ""),
+            str(tags.get(CLOUD_INIT_TAG) or ""),
+            str(tags.get(FORWARDS_TAG) or ""),
+            str(image.get("id") or "") or ":".join(filter(None, words)),
+            str((document.get("sku") or {}).get("name") or ""),
+        )
+
+    @property
+    def hash(self) -> str:
+        """Of what is forwarded, as the user data says."""
+        return str(configuration(self.user_data).get("hash") or "")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A forwarder.
+
+    Attributes:
+        number: its instance id.
+        power: `running`, `deallocated`, …; empty where not told.
+        latest: whether Azure says that it has the scale set's model.
+        health: `Up` or `Down` by forward, as the load balancer sees it; without forwards that have no probe.
+        report: what its agent says; None where it was not asked or does not answer.
+    """
+
+    number: str
+    address: str = ""
+    zone: str = ""
+    power: str = ""
+    latest: bool = True
+    setup: Setup = Setup()
+    health: Mapping[str, str] = field(default_factory=dict)
+    report: Report | None = None
+
+    def told(self, *keys: str) -> Any:
+        """What the agent says of something; None where it does not."""
+        found: Any = self.report
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+    @property
+    def programs(self) -> str:
+        """Hash of the programs that run; of the ones that its model has where the agent does not tell."""
+        return str(self.told("programs") or self.setup.programs)
+
+    @property
+    def targets(self) -> list[dict[str, Any]]:
+        return [target for forward in self.told("forwards") or () for target in forward.get("targets") or ()]
+
+    @property
+    def rules_in_place(self) -> bool:
+        return all(forward.get("rulesInPlace") for forward in self.told("forwards") or ())
+
+    @property
+    def open(self) -> int | None:
+        """Established connections through it; None where its kernel does not list them."""
+        found = self.told("conntrack", "established")
+        return int(found) if found is not None else None
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All forwarders at one time; `unasked` says why their agents could not be asked."""
+
+    resource_group: str
+    scale_set: str
+    setup: Setup
+    instances: tuple[Instance, ...]
+    unasked: str = ""
+
+    def at(self, number: str) -> Instance:
+        """One of them.
+
+        Raises:
+            FwdctlError: `unknown_instance` (exit code 2).
+        """
+        for instance in self.instances:
+            if instance.number == number:
+                return instance
+        known = ", ".join(each.number for each in self.instances) or "none"
+        raise FwdctlError(
+            "unknown_instance",
+            f"Scale set {self.scale_set} has no instance '{number}'.",
+            f"Use one of these: {known}.",
+            exit_code=ExitCode.USAGE,
+        )
+
+
+class Watch:
+    """Looks at the forwarders, from outside and through the hub's box, which is left as it was found.
+
+    Use as a context manager.
+
+    Raises:
+        FwdctlError: the deployment has no scale set, or several of them.
+    """
+
+    def __init__(
+        self, runtime: Runtime, clients: Clients, deployment: Deployment, progress: Progress
+    ) -> None:
+        if deployment.others:
+            names = ", ".join(part.hub.link_service or part.hub.label for part in deployment.parts)
+            raise FwdctlError(
+                "several_hubs",
+                f"Resource group '{deployment.resource_group}' has several link services: {names}.",
+                "`fwdctl forwarder` works with one hub in a resource group.",
+                exit_code=ExitCode.NOT_FOUND,
+            )
+        session = partial(Session, runtime, clients, deployment, progress=progress)
+        self._boxes = BoxClient(session, (), TIMEOUT, runtime.sleep)
+        self._clients, self._deployment = clients, deployment
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._boxes)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.__exit__(*error)  # type: ignore[arg-type]
+
+    @property
+    def _evidence(self) -> Evidence:
+        return Evidence.of(self._boxes, self._clients, self._deployment)
+
+    @property
+    def scale_set(self) -> ScaleSet:
+        """The forwarders' scale set.
+
+        Raises:
+            FwdctlError: `no_scale_set` (exit code 3).
+        """
+        evidence, forwards = self._evidence, self._deployment.forwards
+        group, name = evidence.resource_group, self._deployment.hub.scale_set
+        if not name and forwards and self._deployment.hub.load_balancer:
+            group, name = evidence.scale_set(forwards[0])
+        if not name:
+            raise FwdctlError(
+                "no_scale_set",
+                f"No forwarders were found in resource group '{self._deployment.resource_group}': "
+                "nothing names their scale set.",
+                "Run `azd provision`, or check the resource group.",
+                exit_code=ExitCode.NOT_FOUND,
+            )
+        return ScaleSet(evidence.clients or self._clients, group, name)
+
+    def look(self) -> Fleet:
+        """All forwarders as they are now.
+
+        Raises:
+            FwdctlError: Azure does not say.
+        """
+        scale_set, evidence = self.scale_set, self._evidence
+        model = scale_set.model()
+        machines = {str(each["instanceId"]): each for each in scale_set.machines()}
+        held = [(INSTANCE.search(entry_id(each)), each["ipAddress"]) for each in scale_set.members()]
+        addresses = {found[3]: str(address) for found, address in held if found and address}
+        health = _health(evidence, self._deployment.forwards)
+
+        def one(number: str) -> Instance:
+            listed, document = machines[number], scale_set.machine(number)
+            address = addresses.get(number, "")
+            return Instance(
+                number,
+                address,
+                next(iter(listed.get("zones") or ()), ""),
+                scale_set.power_state(number),
+                bool(value(listed, "latestModelApplied")),
+                Setup.of(listed, document["properties"]),
+                {name: states[address] for name, states in health.items() if address in states},
+            )
+
+        found = side_by_side(one, sorted(machines, key=int))
+        setup = Setup.of(model, value(model, "virtualMachineProfile") or {})
+        fleet = Fleet(scale_set.resource_group, scale_set.name, setup, tuple(found))
+        return self._with_reports(evidence, fleet)
+
+    def _with_reports(self, evidence: Evidence, fleet: Fleet) -> Fleet:
+        port = configuration(fleet.setup.user_data).get("healthPort") or self._deployment.hub.health_port
+        forwards = self._deployment.forwards
+        try:
+            port = port or (evidence.health_port(forwards[0]) if forwards else 0)
+            box = self._hub()
+            addresses = [each.address for each in fleet.instances if each.address]
+            if box is None or not port:
+                why = "The hub has no jump box." if box is None else "Their health port is not known."
+                return replace(fleet, unasked=why)
+            reports = agents.parse(self._boxes.ask(box, agents.script(addresses, int(port))))
+        except FwdctlError as error:
+            if error.exit_code is ExitCode.INTERRUPTED:
+                raise
+            return replace(fleet, unasked=error.message)
+        if addresses and not reports:
+            return replace(fleet, unasked="The hub's jump box gave no answer.")
+        told = tuple(replace(each, report=reports.get(each.address)) for each in fleet.instances)
+        return replace(fleet, instances=told)
+
+    def _hub(self) -> Box | None:
+        """The hub's box, which may be asked from now on; it is started when needed.
+
+        Raises:
+            FwdctlError: it does not start.
+        """
+        box = self._deployment.hub.box
+        if box is not None and not self._boxes.starts(box):
+            self._boxes.admit(box)
+        return box
+
+    def refused(self, instance: Instance, forwards: frozenset[str]) -> str:
+        """Why a forwarder does not carry a connection of the hub's box; empty where it carries one of each.
+
+        Raises:
+            FwdctlError: the box cannot be asked.
+        """
+        box = self._deployment.hub.box
+        wanted = [forward for forward in self._deployment.forwards if forward.name in forwards]
+        if box is None or not wanted:
+            return ""
+        paths = [path for each in wanted for path in forwarder_paths(box, each, [instance.address])]
+        failed = [result for result in self._boxes.test(paths) if result.verdict != "pass"]
+        return "; ".join(f"{result.path.forward.name}: {result.seen}" for result in failed)
+
+
+def entry_id(entry: Mapping[str, Any]) -> str:
+    """Id of the interface's configuration in an entry of `ScaleSet.members`."""
+    return str(entry["networkInterfaceIPConfigurationId"]["id"])
+
+
+def _health(evidence: Evidence, forwards: tuple[Forward, ...]) -> dict[str, dict[str, str]]:
+    """State by address, by forward; without forwards that have no probe."""
+
+    def one(forward: Forward) -> dict[str, str]:
+        return {str(each.get("ipAddress")): str(each.get("state")) for each in evidence.health(forward)}
+
+    found = side_by_side(one, forwards)
+    return {forward.name: states for forward, states in zip(forwards, found, strict=True) if states}
