@@ -11,8 +11,9 @@ import pytest
 from fwdctl.azure import scale_sets
 from fwdctl.azure.scale_sets import Instance
 from fwdctl.deployment import Forward
-from fwdctl.probe.hops import balancer, forwarder
+from fwdctl.probe.hops import balancer, forwarder, target
 from fwdctl.probe.judge import judge
+from fwdctl.probe.model import Observation, Path, Sample
 from support.probe_paths import GOOD, PATH, WEB, observed
 
 WELL = judge(PATH, observed(*[GOOD] * 4))
@@ -188,3 +189,46 @@ def test_power_states_and_interfaces_are_read_from_arm() -> None:
     assert scale_sets.members(clients, "rg", "v") == [
         {"ipAddress": "10.0.1.5", "networkInterfaceIPConfigurationId": {"id": "/c"}}
     ]
+
+
+FULL = {"codes": ["FWD_CONNTRACK_FULL"], "conntrack": {"count": 95, "max": 100}}
+
+
+def test_agents_warn_of_full_connection_tracking_and_of_names_that_do_not_resolve() -> None:
+    named = replace(WEB, targets=("db.example:8000", "192.168.42.66:8000"))
+    unknown = {"namesFailed": {"db.example": "no such name", "other.example": "of another forward"}}
+    reports = {"10.0.1.5": {**report(), **FULL}, "10.0.1.6": {**report(), **unknown}, "10.0.1.7": None}
+    facts = evidence([member(0), member(1)], {"0": "running"}, reports=reports)
+    crowded, nameless = forwarder.strained(facts, named)
+    assert (crowded.code, crowded.suggestion) == (
+        "FWD_CONNTRACK_FULL",
+        f"az vmss scale {SET} --new-capacity 3",
+    )
+    assert crowded.evidence == "connection tracking is nearly full on 10.0.1.5 (95 of 100 connections)"
+    assert (nameless.code, nameless.evidence) == (
+        "TARGET_DNS",
+        "the name of a target does not resolve: db.example: no such name",
+    )
+    assert forwarder.strained(evidence([member(0)], {}, reports={"10.0.1.5": report()}), named) == []
+
+
+def test_both_explain_a_path_that_fails() -> None:
+    entry = {"name": "web", "rulesInPlace": True, "targets": [{"address": "192.0.2.1:1", "state": "down"}]}
+    named = replace(WEB, targets=("db.example:8000",))
+    for more, code in (
+        (FULL, "FWD_CONNTRACK_FULL"),
+        ({"namesFailed": {"db.example": "no such name"}}, "TARGET_DNS"),
+        ({}, "TARGET_DOWN"),
+    ):
+        found = forwarder.reported({"10.0.1.5": {"hash": "a", "forwards": [entry], **more}}, named, [])
+        assert found is not None
+        assert found.code == code
+
+
+def test_a_target_whose_name_the_hub_cannot_resolve() -> None:
+    sample = Sample("curl", connected=False, answered=False, failure="name", text="Could not resolve host")
+    path = Path("hub/web/db.example:8000", "target", PATH.box, WEB, "db.example", 8000)
+    facts = SimpleNamespace(targets=lambda _: [])
+    found = target.silent(facts, judge(path, Observation(samples=(sample,))))  # type: ignore[arg-type]
+    assert found is not None
+    assert found.code == "TARGET_DNS"

@@ -56,6 +56,26 @@ def entry(report: Report, forward: Forward) -> Report:
     return next((each for each in found if each.get("name") == forward.name), {})
 
 
+def crowded(report: Report) -> str:
+    """How full connection tracking is, where the agent says that it is nearly full; else empty."""
+    told = report.get("conntrack") or {}
+    full = "FWD_CONNTRACK_FULL" in (report.get("codes") or ())
+    return f"{told.get('count')} of {told.get('max')} connections" if full else ""
+
+
+def unresolved(reports: Iterable[Report], forward: Forward) -> dict[str, str]:
+    """Names of a forward's targets that a forwarder cannot resolve, each with what its resolver said."""
+    hosts = {target.rpartition(":")[0] for target in forward.targets}
+    failed = [report.get("namesFailed") or {} for report in reports]
+    return {host: str(error) for each in failed for host, error in each.items() if host in hosts}
+
+
+def addresses(reports: Iterable[Report], forward: Forward) -> set[str]:
+    """Every address that a forwarder has for the targets of a forward: a name may have several."""
+    listed = (target for report in reports for target in entry(report, forward).get("targets") or ())
+    return {str(target.get("address")) for target in listed}
+
+
 def down_everywhere(reports: Iterable[Report], forward: Forward) -> dict[str, str]:
     """Targets that no forwarder reaches, each with what one of them said."""
     down = [

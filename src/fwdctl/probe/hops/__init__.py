@@ -102,7 +102,7 @@ def _with_warnings(evidence: Evidence, result: PathResult) -> PathResult:
         result = target.missing(evidence, result)
     known = list(result.warnings)
     known += target.silent_ones(evidence, forward)
-    for look in (forwarder.unwell, forwarder.drift):
+    for look in (forwarder.unwell, forwarder.drift, forwarder.strained):
         try:
             known += look(evidence, forward)
         except FwdctlError as error:

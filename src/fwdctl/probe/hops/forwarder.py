@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.probe import agents
 from fwdctl.probe.evidence import INSTANCE
-from fwdctl.probe.hops import route
+from fwdctl.probe.hops import route, target
 from fwdctl.probe.hops.commands import az, lines
 from fwdctl.probe.model import Broken
 
@@ -88,6 +88,29 @@ def drift(evidence: Evidence, forward: Forward) -> list[Broken]:
     return [Broken("forwarder", "FWD_CONFIG_DRIFT", text, reimage(health, here))]
 
 
+def strained(evidence: Evidence, forward: Forward) -> list[Broken]:
+    """What the agents warn of while connections still pass."""
+    reports = evidence.reports_now(forward)
+    found = (crowded(reports, evidence.members(forward)), target.unresolved(reports, forward))
+    return [each for each in found if each is not None]
+
+
+def crowded(reports: Mapping[str, Report | None], health: Health) -> Broken | None:
+    """Forwarders that can hardly track another connection; the kernel drops what it cannot track."""
+    told = {address: agents.crowded(report or {}) for address, report in reports.items()}
+    full = [f"{address} ({text})" for address, text in told.items() if text]
+    if not full:
+        return None
+    machines = [found for found in map(_instance, health) if found]
+    suggestion = "Give the forwarders more memory, or let more of them share the connections."
+    if machines:
+        where = ("-g", machines[0][1], "-n", machines[0][2])
+        more = len({each[3] for each in machines}) + 1
+        suggestion = az("vmss", "scale", *where, "--new-capacity", str(more))
+    text = f"connection tracking is nearly full on {', '.join(full)}"
+    return Broken("forwarder", "FWD_CONNTRACK_FULL", text, suggestion)
+
+
 def drifted(reports: Mapping[str, Report | None], forward: Forward, health: Health) -> Broken | None:
     """Agents whose forward is not the deployed one, or that do not all have the same configuration."""
     answered = {address: report for address, report in reports.items() if report is not None}
@@ -125,7 +148,7 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
 
 
 def reported(reports: Mapping[str, Report | None], forward: Forward, health: Health) -> Broken | None:
-    """The first thing that is wrong on any forwarder: forwarding, configuration, rules, targets on all."""
+    """The first thing that is wrong on any forwarder, or with the targets of all of them."""
     answered = {address: report for address, report in reports.items() if report is not None}
     idle = [address for address, report in answered.items() if report.get("forwarding") is False]
     if idle:
@@ -138,8 +161,11 @@ def reported(reports: Mapping[str, Report | None], forward: Forward, health: Hea
     if bare:
         text = f"the rules of forward '{forward.name}' are not in place on {', '.join(bare)}"
         return Broken("forwarder", "FWD_RULES_MISSING", text, reimage(health, bare))
+    strain = crowded(answered, health) or target.unresolved(answered, forward)
+    if strain is not None:
+        return strain
     dead = agents.down_everywhere(answered.values(), forward)
-    if len(dead) == len(forward.targets) > 0:
+    if dead and dead.keys() == agents.addresses(answered.values(), forward):
         said = "; ".join(f"{address}: {error}" for address, error in sorted(dead.items()))
         return _unreached(f"the forwarders reach none: {said}")
     return None

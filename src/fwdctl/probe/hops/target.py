@@ -6,13 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import FwdctlError
+from fwdctl.probe import agents
 from fwdctl.probe.counters import Count, counted, with_count
 from fwdctl.probe.hops import route
 from fwdctl.probe.judge import judge, lost_in_words
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwdctl.deployment import Forward
+    from fwdctl.probe.agents import Report
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.model import PathResult
 
@@ -48,6 +52,23 @@ def silent_ones(evidence: Evidence, forward: Forward) -> list[Broken]:
     return [_direct(test) for test in evidence.direct.get(forward.name, ()) if test.verdict == "fail"]
 
 
+def unresolved(reports: Mapping[str, Report | None], forward: Forward) -> Broken | None:
+    """Names of targets that forwarders cannot resolve; the last good addresses are used on."""
+    failed = agents.unresolved((report for report in reports.values() if report), forward)
+    if not failed:
+        return None
+    return _nameless("; ".join(f"{host}: {error}" for host, error in sorted(failed.items())))
+
+
+def _nameless(said: str) -> Broken:
+    return Broken(
+        "target",
+        "TARGET_DNS",
+        f"the name of a target does not resolve: {said}",
+        "Check the record of that name, and that the hub network's DNS servers have it.",
+    )
+
+
 def unwell(evidence: Evidence, result: PathResult) -> Broken | None:
     """The way is open, but what answers is not well."""
     if result.failed_check != "protocol":
@@ -61,6 +82,8 @@ def unwell(evidence: Evidence, result: PathResult) -> Broken | None:
 def _direct(result: PathResult) -> Broken:
     """A target that does not answer the hub directly."""
     path = result.path
+    if any(sample.failure == "name" for sample in result.observation.samples):
+        return _nameless(f"{path.host}, asked by the hub's jump box")
     refused = any(sample.failure == "refused" for sample in result.observation.samples)
     code = "TARGET_REFUSED" if refused else "TARGET_DOWN"
     if result.failed_check == "protocol":
