@@ -95,7 +95,7 @@ name() {
       getent)
         r=$(limit getent ahostsv4 "$2" 2>/dev/null); c=$?
         [ $c = 0 ] || [ $c = 2 ] || [ $c = 124 ] || { r=$(limit getent hosts "$2" 2>/dev/null); c=$?; } ;;
-      python3) r=$(L=$((T+9)); limit python3 -c "$names" "$2" 2>/dev/null); c=$? ;;
+      python3) r=$(L=$((T+25)); limit python3 -c "$names" "$2" 2>/dev/null); c=$? ;;
       nslookup)
         r=$(limit nslookup "$2" 2>&1); c=$?
         case $r in
@@ -220,7 +220,7 @@ tls-openssl)
     "python": r"""
 *-python3)
   # Its own limit begins when it runs: many of them at once take long to start.
-  o=$(L=$((T+9)); printf %b "$q" |
+  o=$(L=$((T+25)); printf %b "$q" |
     limit python3 -c "$python" "$1" "$h" "$p" "$u" "$sni" "$key" "$T" 2>&1); c=$?
   [ $c != 0 ] || o=${o%%"$nl"*} ;;
 """,
