@@ -121,8 +121,8 @@ def on_a_terminal(
     if child == 0:
         os.execvpe(argv[0], argv, environ)  # noqa: S606 - an argument list, on the new terminal
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
-    shown, answered, deadline = b"", 0, time.monotonic() + 60
-    while time.monotonic() < deadline and select.select([master], [], [], 10)[0]:
+    shown, answered, deadline = b"", 0, time.monotonic() + 90
+    while select.select([master], [], [], max(0.0, deadline - time.monotonic()))[0]:
         try:
             shown += os.read(master, 65536)
         except OSError:  # everybody has closed it
