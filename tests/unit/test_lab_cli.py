@@ -121,6 +121,19 @@ def test_the_agent_tells_what_contradicts_a_targets_state() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
 @pytest.mark.parametrize(
+    ("options", "meant"), [((), "own"), (("--name", "given"), "given"), (("--name", "lab"), "lab")]
+)
+@pytest.mark.parametrize("words", [("status",), ("env",), ("break", "nsg-deny"), ("heal",), ("down",)])
+def test_a_shell_prepared_for_a_lab_uses_that_lab(
+    tmp_path: Path, words: tuple[str, ...], options: tuple[str, ...], meant: str
+) -> None:
+    runtime = make_runtime(tmp_path, {"HOME": str(tmp_path), "FWDCTL_LAB": "own"})
+    ran = run(runtime, "lab", *words, *options)
+    assert (ran.code, ran.stderr.splitlines()[0]) == (3, f"ERROR: The lab '{meant}' is not running.")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+@pytest.mark.parametrize(
     "words",
     [("up",), ("down",), ("env",), ("status",), ("log",), ("shell", "x"), ("break",), ("heal",), ("demo",)],
 )

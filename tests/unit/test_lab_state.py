@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fwdlab.errors import LabError
+from fwdlab.process import start
 from fwdlab.process.state import LabDirectory, LabState, labs_root
 
 STATE = LabState(name="a", pid=1, base_url="https://127.0.0.1:1", proxy_port=2, control_token="t")
@@ -43,6 +44,24 @@ def test_a_name_that_cannot_be_a_directory_is_refused(name: str, environ: dict[s
 
 def test_a_relative_state_home_is_ignored() -> None:
     assert labs_root({"XDG_STATE_HOME": "here", "HOME": "/home/u"}).is_absolute()
+
+
+def test_what_a_killed_lab_left_is_removed_and_a_running_one_is_named(environ: dict[str, str]) -> None:
+    left, other = LabDirectory("a", environ), LabDirectory("b", environ)
+    os.close(left.hold())
+    left.save(STATE)
+    held = other.hold()
+    try:
+        with pytest.raises(LabError) as caught:
+            left.load()
+        assert "These run: b;" in caught.value.suggestion
+        assert not start.stop(left)
+        assert not left.path.exists()
+        with pytest.raises(LabError) as caught:
+            start.stop(left)
+        assert caught.value.code == "lab_not_running"
+    finally:
+        os.close(held)
 
 
 def test_state_is_private_and_read_back_only_while_the_lab_runs(environ: dict[str, str]) -> None:

@@ -201,6 +201,9 @@ async def test_a_machines_user_data_changes_while_it_runs(api: ArmApi) -> None:
     assert (node.user_data, node.boot_id) == (text("one"), boot)
     assert "userData" not in str(await api.get(machine))
     assert (await api.get(machine, "userData"))["properties"]["userData"] == text("one")
+    view = (await api.get(machine, "instanceView"))["properties"]["instanceView"]
+    assert view["statuses"][1]["displayStatus"] == "VM running"
+    assert "instanceView" not in (await api.get(machine))["properties"]
     await api.patch(machine, {"properties": {"userData": text("two")}})
     assert machines(api)["server65"].user_data == text("two")
     await with_machine(api)

@@ -69,6 +69,10 @@ async def test_stop_and_start_as_recorded_from_the_service(api: ArmApi) -> None:
     stopped = await api.post(BOX, "stop")
     assert (stopped.status, stopped.operation, await state(api)) == (204, None, "Stopped")
     assert node(api) is None
+    view = (await api.get(BOX))["properties"]["containers"][0]["properties"]["instanceView"]
+    assert view["previousState"]["state"] == "Running"
+    assert view["currentState"]["detailStatus"] == "Container stopped per client request"
+    assert "exitCode" not in view["currentState"]
     assert (await refused(api.post(BOX, "restart"))).code == "ContainerGroupStopped"
     started = await api.post(BOX, "start")
     assert started.status == 204

@@ -288,3 +288,26 @@ async def test_what_is_derived_is_not_stored_when_it_comes_back(api: ArmApi) -> 
     await api.put(gateway, shown)
     await api.delete(f"{HUB}/subnets/out")
     assert "subnets" not in (await api.get(gateway))["properties"]
+
+
+async def test_a_label_gives_a_public_address_a_name(empty_api: ArmApi) -> None:
+    path = f"{NETWORK}/publicIPAddresses/p"
+    body = {**PLACE, "properties": {"dnsSettings": {"domainNameLabel": "web"}}}
+    made = await empty_api.put(path, body)
+    assert made["properties"]["dnsSettings"]["fqdn"] == "web.westeurope.cloudapp.azure.com"
+    assert (await refused(empty_api.put(f"{path}2", body))).code == "DnsRecordInUse"
+    assert await empty_api.put(path, body)
+
+
+@pytest.mark.parametrize(("first", "second"), [("A", "CNAME"), ("CNAME", "A"), ("TXT", "CNAME")])
+async def test_an_alias_stands_alone(api: ArmApi, first: str, second: str) -> None:
+    values: dict[str, dict[str, Any]] = {
+        "A": {"aRecords": [{"ipv4Address": "10.0.0.1"}]},
+        "CNAME": {"cnameRecord": {"cname": "other.corp.internal"}},
+        "TXT": {"txtRecords": [{"value": ["x"]}]},
+    }
+    zone = f"{NETWORK}/privateDnsZones/corp.internal"
+    await api.put(f"{zone}/{first}/www", {"properties": values[first]})
+    error = await refused(api.put(f"{zone}/{second}/www", {"properties": values[second]}))
+    assert (error.status, error.code) == (409, "Conflict")
+    await api.put(f"{zone}/{first}/www", {"properties": values[first]})

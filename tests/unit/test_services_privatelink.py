@@ -58,7 +58,7 @@ async def test_manual_connections_wait_unless_the_subscription_is_approved(
     assert await endpoint_status(api, f"{PE}2") == expected
     entry = (await connections(api))[1]["properties"]["privateLinkServiceConnectionState"]
     assert entry["status"] == expected
-    assert entry["description"] == ("please" if expected == "Pending" else "")
+    assert entry["description"] == ("please" if expected == "Pending" else "Auto Approved")
 
 
 async def test_an_alias_finds_the_service(api: ArmApi) -> None:
@@ -161,8 +161,29 @@ async def test_several_nat_addresses_are_different(api: ArmApi) -> None:
         *({"name": f"n{i}", "properties": dict(subnet)} for i in (1, 2)),
     ]
     made = await api.put(PLS, service)
-    taken = [e["properties"]["privateIPAddress"] for e in made["properties"]["ipConfigurations"]]
+    assert not [e for e in made["properties"]["ipConfigurations"] if "privateIPAddress" in e["properties"]]
+    interface = await api.get(made["properties"]["networkInterfaces"][0]["id"])
+    taken = [e["properties"]["privateIPAddress"] for e in interface["properties"]["ipConfigurations"]]
     assert taken == ["10.0.1.8", "10.0.1.9", "10.0.1.10"]
+    await api.patch(PLS, {"tags": {"a": "b"}})
+    interface = await api.get(interface["id"])
+    assert taken == [e["properties"]["privateIPAddress"] for e in interface["properties"]["ipConfigurations"]]
+
+
+async def test_a_static_nat_address_is_shown(api: ArmApi) -> None:
+    service = await api.get(PLS)
+    entry = service["properties"]["ipConfigurations"][0]["properties"]
+    entry |= {"privateIPAllocationMethod": "Static", "privateIPAddress": "10.0.1.20"}
+    made = await api.put(PLS, service)
+    assert made["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"] == "10.0.1.20"
+
+
+async def test_an_endpoints_address_stays(api: ArmApi) -> None:
+    assert (await refused(api.put(PE, endpoint_body(NETWORK, "10.1.17.9")))).code == (
+        "LabPrivateEndpointAddressCannotChange"
+    )
+    await api.put(PE, endpoint_body(NETWORK, "10.1.17.4"))
+    await api.put(PE, endpoint_body(NETWORK))
 
 
 async def test_a_zone_group_fills_the_zone_of_a_key_vault(api: ArmApi) -> None:

@@ -46,7 +46,8 @@ def _status(ctx: typer.Context) -> dict[str, Any]:
     """What the lab says of itself, in one request; empty where it does not."""
     try:
         with labs.lab_errors():
-            client = labs.client_of(str(ctx.params.get("name") or "lab"), Runtime())
+            runtime = Runtime()
+            client = labs.client_of(str(ctx.params.get("name") or labs.name_in(runtime)), runtime)
             answer = client.control("GET", "/lab/status", seconds=ANSWER_SECONDS)
     except (FwdctlError, OSError, ValueError, TypeError):  # the last two: a state file of another version
         return {}

@@ -11,7 +11,7 @@ from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode
 from fwdctl.output import Progress, Result, grid, say
 from fwdlab.cli.complete import complete_fault, complete_fault_in_force
-from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.group import FROM_SHELL, NameOption, lab_command
 from fwdlab.cli.health import wait_until_healthy
 from fwdlab.cli.labs import client_of
 
@@ -39,7 +39,7 @@ def break_(
     target: Annotated[
         str, typer.Option(metavar="SERVER|all", help="Which server, where the fault is about one.")
     ] = "",
-    name: NameOption = "lab",
+    name: NameOption = FROM_SHELL,
 ) -> Result:
     """Cause a fault, to see what it looks like; without a name, list what can be caused."""
     if fault is None:
@@ -70,7 +70,7 @@ def heal(
         ),
     ] = None,
     *,
-    name: NameOption = "lab",
+    name: NameOption = FROM_SHELL,
 ) -> Result:
     """Undo a fault, or all of them, and wait until the load balancer's probes are well again.
 

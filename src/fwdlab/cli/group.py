@@ -11,7 +11,7 @@ from fwdctl.cli.command import Call, Work, command
 from fwdctl.cli.group import group
 from fwdctl.output import Result
 from fwdlab.cli.complete import complete_lab
-from fwdlab.cli.labs import DEFAULT_NAME, lab_errors
+from fwdlab.cli.labs import DEFAULT_NAME, lab_errors, name_in
 
 if TYPE_CHECKING:
     import inspect
@@ -31,9 +31,16 @@ app = group(
 NameOption = Annotated[
     str,
     typer.Option(
-        "--name", metavar="NAME", autocompletion=complete_lab, help="Which lab, if there are several."
+        "--name",
+        metavar="NAME",
+        autocompletion=complete_lab,
+        help="Which lab, if there are several: this one, $FWDCTL_LAB, or 'lab'.",
     ),
 ]
+
+
+FROM_SHELL = ""
+"""Stands for the lab that `fwdctl lab env` has prepared the shell for, or else for the one without a name."""
 
 
 def lab_command(name: str, *shared: inspect.Parameter, examples: str) -> Callable[[Work], Work]:
@@ -42,6 +49,8 @@ def lab_command(name: str, *shared: inspect.Parameter, examples: str) -> Callabl
     def register(function: Work) -> Work:
         @functools.wraps(function)
         def run(call: Call, **values: Any) -> Result:
+            if values.get("name") == FROM_SHELL:
+                values["name"] = name_in(call.runtime)
             with lab_errors(values.get("name", DEFAULT_NAME)):
                 return function(call, **values)
 

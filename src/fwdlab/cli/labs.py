@@ -64,6 +64,11 @@ def lab_errors(name: str = DEFAULT_NAME) -> Iterator[None]:
         raise FwdctlError(error.code, error.message, suggestion, exit_code=code) from error
 
 
+def name_in(runtime: Runtime) -> str:
+    """The lab that a shell was prepared for, or the one without a name."""
+    return runtime.environ.get("FWDCTL_LAB") or DEFAULT_NAME
+
+
 def client_of(name: str, runtime: Runtime) -> LabClient:
     """A client of the running lab of that name."""
     from fwdlab.cli.client import LabClient

@@ -14,9 +14,9 @@ from fwdctl.cli.command import Call
 from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import FwdctlError
 from fwdctl.output import Progress, Result, say
-from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.group import FROM_SHELL, NameOption, lab_command
 from fwdlab.cli.health import wait_until_healthy
-from fwdlab.cli.labs import client_of, lab_errors
+from fwdlab.cli.labs import DEFAULT_NAME, client_of, lab_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def up(
     call: Call,
     *,
-    name: NameOption = "lab",
+    name: NameOption = DEFAULT_NAME,
     template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Compiled template instead of infra/main.json.")
     ] = None,
@@ -151,7 +151,7 @@ def _up_result(client: LabClient, name: str) -> Result:
         fwdctl_lab_off             restore the shell's own settings
         """,
 )
-def env(call: Call, *, name: NameOption = "lab") -> Result:
+def env(call: Call, *, name: NameOption = FROM_SHELL) -> Result:
     """Print what a shell needs so that az, azd and fwdctl in it use the lab."""
     variables = variables_of(client_of(name, call.runtime).state)
     return Result(
@@ -179,10 +179,11 @@ def _print_shell(console: Console, variables: dict[str, str], runtime: Runtime) 
 
 
 @lab_command("down", OUTPUT, examples="fwdctl lab down")
-def down(call: Call, *, name: NameOption = "lab") -> Result:
+def down(call: Call, *, name: NameOption = FROM_SHELL) -> Result:
     """End the lab; nothing of it stays behind."""
     from fwdlab.process import start
     from fwdlab.process.state import LabDirectory
 
-    start.stop(LabDirectory(name, call.runtime.environ))
-    return Result(data={"name": name}, table=lambda console: say(console, f"Done: lab '{name}' is gone"))
+    ended = start.stop(LabDirectory(name, call.runtime.environ))
+    done = "is gone" if ended else "had been killed; its files are gone now"
+    return Result(data={"name": name}, table=lambda console: say(console, f"Done: lab '{name}' {done}"))

@@ -15,7 +15,7 @@ from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Result, encodable, grid, say
 from fwdlab.cli.complete import complete_node
-from fwdlab.cli.group import NameOption, lab_command
+from fwdlab.cli.group import FROM_SHELL, NameOption, lab_command
 from fwdlab.cli.labs import client_of
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @lab_command("status", OUTPUT, examples="fwdctl lab status -o json")
-def status(call: Call, *, name: NameOption = "lab") -> Result:
+def status(call: Call, *, name: NameOption = FROM_SHELL) -> Result:
     """Show each node, its network, address and health, and the faults in force."""
     client = client_of(name, call.runtime)
     data = client.control("GET", "/lab/status")
@@ -58,7 +58,7 @@ def _short(text: str) -> str:
 def log(
     call: Call,
     *,
-    name: NameOption = "lab",
+    name: NameOption = FROM_SHELL,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on printing until Ctrl-C.")] = False,
 ) -> Result:
     """Print the requests that the lab has answered, oldest first; --follow prints JSON line by line."""
@@ -101,7 +101,7 @@ def shell(
     ],
     command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
     *,
-    name: NameOption = "lab",
+    name: NameOption = FROM_SHELL,
 ) -> Result:
     """Open a terminal in a node, or run one command there."""
     client = client_of(name, call.runtime)

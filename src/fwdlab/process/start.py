@@ -62,12 +62,15 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
             process.stdout.close()
 
 
-def stop(directory: LabDirectory) -> None:
-    """End a lab and wait until nothing of it is left.
+def stop(directory: LabDirectory) -> bool:
+    """End a lab and wait until nothing of it is left; False when only a killed one's files were left.
 
     Raises:
         LabError: `lab_not_running`, or `lab_not_ended` when something of it is still there after 10 s.
     """
+    if directory.abandoned():
+        directory.remove()
+        return False
     state = directory.load()
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
@@ -75,9 +78,10 @@ def stop(directory: LabDirectory) -> None:
         except ProcessLookupError:
             break
         if directory.wait_for_end(STOP_SECONDS / 2):
-            return
+            return True
     if not directory.wait_for_end(STOP_SECONDS / 2):
         raise LabError("lab_not_ended", f"{directory.path} is still in use.", f"Look at process {state.pid}.")
+    return True
 
 
 def _await_report(process: subprocess.Popen[bytes]) -> None:

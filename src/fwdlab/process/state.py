@@ -8,6 +8,7 @@ with the process.
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import json
 import os
@@ -192,6 +193,19 @@ class LabDirectory:
             os.close(descriptor)
         return False
 
+    def abandoned(self) -> bool:
+        """Whether its files are there and no process owns them: lab and janitor were killed."""
+        return not self.running() and (self.path / _LOCK).exists()
+
+    def _running_others(self) -> list[str]:
+        others = []
+        for lock in sorted(self.path.parent.glob(f"*/{_LOCK}")):
+            other = copy.copy(self)
+            other.path = lock.parent
+            if other.running():
+                others.append(lock.parent.name)
+        return others
+
     def save(self, state: LabState) -> None:
         """Write the state in one step, readable by the owner only."""
         temporary = self.path / ".lab.json.new"
@@ -207,8 +221,10 @@ class LabDirectory:
             LabError: `lab_not_running`.
         """
         if not self.running():
+            others = ", ".join(self._running_others())
+            hint = f" These run: {others}; choose one with `--name`." if others else ""
             message = f"The lab '{self.name}' is not running."
-            raise LabError("lab_not_running", message, "Start it with `fwdctl lab up`.")
+            raise LabError("lab_not_running", message, f"Start it with `fwdctl lab up`.{hint}")
         try:
             values: dict[str, Any] = json.loads((self.path / "lab.json").read_text())
         except FileNotFoundError as error:

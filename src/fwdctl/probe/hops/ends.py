@@ -44,15 +44,17 @@ def endpoint(evidence: Evidence, spoke: Spoke) -> End:
 def link_service(evidence: Evidence) -> End:
     """The link service's NAT addresses; their own subnet's rules do not apply to them."""
     own = evidence.deployment.hub.link_service
-    configurations = [
-        entry
+    services = [
+        service
         for service in evidence.read(evidence.networks.private_link_services)
         if not own or same(service.get("name", own), own)
-        for entry in entries(service, "ipConfigurations")
-        if value(entry, "privateIPAddress")
     ]
-    addresses = tuple(str(value(entry, "privateIPAddress")) for entry in configurations)
-    subnets = (value(entry, "subnet", "id") for entry in configurations)
+    interfaces = [
+        evidence.resource(one.get("id")) for s in services for one in entries(s, "networkInterfaces")
+    ]
+    # The service itself names none but static addresses.
+    addresses = tuple(dict.fromkeys(a for holder in (*interfaces, *services) for a in addresses_of(holder)))
+    subnets = (value(e, "subnet", "id") for service in services for e in entries(service, "ipConfigurations"))
     networks = next((found for each in subnets if (found := _networks(evidence, each))), _hub(evidence))
     return End("the link service", addresses, networks, guarded=False)
 

@@ -64,8 +64,10 @@ class Machine(Provider):
         return {"instanceview": self._view}
 
     def expanded(self, resource_id: ResourceId, words: Collection[str]) -> dict[str, Any]:
-        """With the user data, where they are asked for."""
+        """With the user data and the instance view, where they are asked for."""
         document = self.get(resource_id)
+        if "instanceview" in words:
+            document["properties"]["instanceView"] = self._view(resource_id)
         if "userdata" in words:
             document["properties"]["userData"] = self.store.require(resource_id.text).secrets["userData"]
         return document

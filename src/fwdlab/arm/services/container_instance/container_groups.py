@@ -277,19 +277,34 @@ def _in_state(document: dict[str, Any], state: str, exit_code: int | None = None
     now = timestamp()
     (container,) = document["properties"]["containers"]
     view = container["properties"].setdefault("instanceView", {"restartCount": 0, "events": []})
+    before = view.get("currentState", {})
+    if before.get("state") in {"Running", "Terminated"}:
+        view["previousState"] = before
     if state == "Pending":
         view["currentState"] = {"state": "Waiting", "detailStatus": "CreatingContainer"}
     elif state == "Running":
         view["currentState"] = {"state": "Running", "startTime": now, "detailStatus": ""}
         _add_event(document, "Started", "Normal", "Started container")
     else:
-        began = {k: v for k, v in view["currentState"].items() if k == "startTime"}
-        detail = "Completed" if exit_code == 0 else "Error"
-        ended = {"finishTime": now, "detailStatus": detail, "exitCode": exit_code or 0}
-        view["currentState"] = {"state": "Terminated", **began, **ended}
+        began = {k: v for k, v in before.items() if k == "startTime"}
+        view["currentState"] = {
+            "state": "Terminated",
+            **began,
+            "finishTime": now,
+            **_ending(state, exit_code),
+        }
     if state == "Stopped":
         _add_event(document, "Killing", "Normal", "Killing container")
     return document
+
+
+def _ending(state: str, exit_code: int | None) -> dict[str, Any]:
+    """How a container ended: by itself, or because it was told to (text seen in the service, 2026)."""
+    if state == "Stopped":
+        return {"detailStatus": "Container stopped per client request"}
+    if exit_code is None:
+        return {"detailStatus": "Error"}
+    return {"detailStatus": "Error" if exit_code else "Completed", "exitCode": exit_code}
 
 
 def _add_event(document: dict[str, Any], name: str, kind: str, message: str) -> None:

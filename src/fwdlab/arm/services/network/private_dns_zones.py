@@ -119,8 +119,18 @@ class RecordSets(NetworkProvider):
                 raise bad_request("BadRequest", message) from None
 
     def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
-        """Add the full name."""
-        zone, name = ResourceId.parse(document["id"]).names
+        """Add the full name; an alias stands alone (RFC 1034, 3.6.2)."""
+        own = ResourceId.parse(document["id"])
+        zone, name = own.names
+        kinds = set(_RECORD_TYPES) - {"CNAME"} if self.type.endswith("/CNAME") else {"CNAME"}
+        for kind in sorted(kinds):
+            if self.store.get(f"{own.parent}/{kind}/{name}") is not None:
+                raise ArmError(
+                    409,
+                    "Conflict",
+                    f"The record could not be created because a {kind} record with the same name already "
+                    "exists in this zone.",
+                )
         properties = document["properties"]
         del properties["provisioningState"]
         properties["fqdn"] = f"{zone}." if name == "@" else f"{name}.{zone}."

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 PE = "Microsoft.Network/privateEndpoints"
+_AUTO_APPROVED = link_state("Approved", "Auto Approved")
 _CONNECTION = parts(
     privateLinkServiceId=identifier(), groupIds=items(text(), default=[]), requestMessage=text()
 )
@@ -55,7 +56,7 @@ class PrivateEndpoints(NetworkProvider):
         connection = next(connections(document))
         service = self._target(connection)
         known = _known_state(old, connection)
-        state = known or link_state("Approved", "")
+        state = known or _AUTO_APPROVED
         if service.type == PLS:
             manual = connection in properties["manualPrivateLinkServiceConnections"]
             state = known or self._first_state(service, connection["properties"], manual=manual)
@@ -87,6 +88,13 @@ class PrivateEndpoints(NetworkProvider):
         if nic is not None:
             former = nic.properties["ipConfigurations"][0]
             entry_name = former["name"]
+            before = former["properties"]["privateIPAddress"]
+            if wanted not in (None, before):
+                raise bad_request(
+                    "LabPrivateEndpointAddressCannotChange",
+                    f"The address of private endpoint {document['id']} is {before} and cannot become "
+                    f"{wanted}. Delete the endpoint and create it again.",
+                )
             wanted = wanted or static_or_former(own, former["properties"])
         address = allocate(self.store, subnet, wanted, document["id"], nic_id)
         own["privateIPAddress"] = address
@@ -109,7 +117,7 @@ class PrivateEndpoints(NetworkProvider):
         """Approved when the caller may approve, or the subscription is in autoApproval (azure-docs, FAQ)."""
         automatic = [one.lower() for one in service.properties["autoApproval"]["subscriptions"]]
         if not manual or "*" in automatic or self.world.subscription_id.lower() in automatic:
-            return link_state("Approved", "")
+            return _AUTO_APPROVED
         return link_state("Pending", properties.get("requestMessage", ""))
 
     def before_delete(self, resource_id: ResourceId) -> None:

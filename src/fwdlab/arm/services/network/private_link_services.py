@@ -80,6 +80,14 @@ class PrivateLinkServices(NetworkProvider):
         nic_id = properties["networkInterfaces"][0]["id"]
         put_read_only(self.store, nic_id, document, properties["ipConfigurations"], "privateLinkService")
 
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """Without the NAT addresses that it has been given: only its interface shows those."""
+        document = super().rendered(resource)
+        for entry in document["properties"]["ipConfigurations"]:
+            if entry["properties"]["privateIPAllocationMethod"] == "Dynamic":
+                del entry["properties"]["privateIPAddress"]
+        return document
+
     def _check_subnet(self, entry: dict[str, Any], owner: str) -> None:
         subnet_id = reference_id(entry["properties"].get("subnet"))
         _, subnet = part_of(self.store, "subnets", subnet_id, entry["id"])

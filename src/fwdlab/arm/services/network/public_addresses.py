@@ -5,8 +5,9 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.ids import same
 from fwdlab.arm.services.base import NetworkProvider, bad_request
-from fwdlab.arm.services.shapes import Shape, body, number, text
+from fwdlab.arm.services.shapes import Shape, body, number, optional, text
 
 if TYPE_CHECKING:
     from fwdlab.model import Resource
@@ -21,11 +22,23 @@ class PublicAddresses(NetworkProvider):
         publicIPAllocationMethod=text("Static"),
         publicIPAddressVersion=text("IPv4"),
         idleTimeoutInMinutes=number(4),
+        dnsSettings=optional(domainNameLabel=text(), fqdn=text()),
     )
 
     def complete(self, document: dict[str, Any], old: Resource | None) -> None:
         before = old.properties["ipAddress"] if old is not None else None
         document["properties"]["ipAddress"] = before or self._free()
+        names = document["properties"].get("dnsSettings", {})
+        if "domainNameLabel" in names:
+            names["fqdn"] = f"{names['domainNameLabel']}.{document['location']}.cloudapp.azure.com"
+            self._check_label(names["fqdn"], document["id"])
+
+    def _check_label(self, name: str, own: str) -> None:
+        for other in self.store.list(type=self.type):
+            if same(other.properties.get("dnsSettings", {}).get("fqdn"), name) and not same(other.id, own):
+                raise bad_request(
+                    "DnsRecordInUse", f"DNS record {name} is already used by another public IP.", target=own
+                )
 
     def _free(self) -> str:
         taken = {one.properties["ipAddress"] for one in self.store.list(type=self.type)}
