@@ -56,7 +56,7 @@ def test_forwards_change_while_a_workload_uses_one(project: Project) -> None:
     file = json.loads((project.folder / "infra" / "main.parameters.json").read_text())
     corp = file["parameters"]["corp"]["value"]
     first, second = corp["servers"]
-    traffic = Traffic(project.lab, project.environ, topology, web["port"], KEPT)
+    traffic = Traffic(project.lab, topology, web["port"], KEPT)
 
     added = {**web, "name": "second", "port": 8001}
     provision(project, forwards=[web, added])

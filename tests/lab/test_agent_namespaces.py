@@ -127,13 +127,25 @@ def link(forwarder: Node, peer: Node, name: str, own: str, address: str) -> None
 
 
 def program(stack: contextlib.ExitStack, node: Node, path: str, config: Path) -> None:
-    process = node.start(sys.executable, str(CLOUD_INIT / path), str(config), stderr=subprocess.DEVNULL)
+    journal = stack.enter_context((config.parent / Path(path).name).with_suffix(".log").open("w"))
+    process = node.start(sys.executable, str(CLOUD_INIT / path), str(config), stderr=journal)
     stack.enter_context(process)
     stack.callback(process.kill)
 
 
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
+    with built(tmp_path) as made:
+        yield made
+
+
+# As the iptables.service of Azure Linux loads them (SPECS/iptables/ip4save), without its rules.
+DROP_ALL = "*filter\n:INPUT DROP\n:FORWARD DROP\n:OUTPUT ACCEPT\nCOMMIT\n"
+
+
+@contextlib.contextmanager
+def built(tmp_path: Path, filter_table: str = "") -> Iterator[Network]:
+    """The network with the agent in it; before it starts the machine has these rules."""
     for tool in ("unshare", "nsenter", "ip", "iptables", "curl"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
@@ -164,13 +176,17 @@ def network(tmp_path: Path) -> Iterator[Network]:
         link(forwarder, first, "first", "192.168.42.1/27", f"{SERVERS[0]}/27")
         link(forwarder, second, "second", "192.168.42.33/27", f"{SERVERS[1]}/27")
         forwarder.run("iptables", "-A", "INPUT", "-p", "tcp", "--dport", "22", "-j", "DROP")
+        if filter_table:
+            (tmp_path / "rules").write_text(filter_table)
+            forwarder.run("iptables-restore", str(tmp_path / "rules"))
         for node in (first, second):
             program(stack, node, "onprem-server/server.py", server)
         program(stack, forwarder, "forwarder/agent.py", agent)
-        built = Network(forwarder, client, (first, second), agent)
+        made = Network(forwarder, client, (first, second), agent)
         until(lambda: client.get("/status", 18099)[0] == 200, "the agent answers")
-        until(lambda: built.states() == ["up", "up"], "both servers are up")
-        yield built
+        until(lambda: made.states() == ["up", "up"], "both servers are up")
+        until(lambda: forwarder.run("iptables-save").count("--to-destination") == 2, "both are in rotation")
+        yield made
 
 
 def test_connections_take_turns_and_come_from_the_forwarder(network: Network) -> None:
@@ -222,6 +238,25 @@ def test_removed_rules_come_back_and_rules_of_others_stay(network: Network) -> N
     assert sorted(rules) == sorted(line for line in before.splitlines() if line.startswith("-A"))
 
 
+def test_an_image_that_drops_what_no_rule_admits(tmp_path: Path) -> None:
+    with built(tmp_path, DROP_ALL) as network:
+        log = (tmp_path / "agent.log").read_text()
+        assert "is up" in log
+        assert "is down" not in log  # the answers to the very first checks came in
+        assert len(network.answering(4)) == 2  # the targets are up: answers to the agent's checks come in
+        assert network.client.get("/forward/web/8000", 18099)[0] == 200
+        assert '"live": true' in network.forwarder.run(
+            "curl", "-sS", "-m", "5", "http://127.0.0.1:18099/live"
+        )
+        network.forwarder.run("iptables-restore", str(tmp_path / "rules"))  # its service loads them again
+        until(lambda: network.forwarder.run("iptables-save").count("-j FWDCTL-") == 5, "the rules are back")
+        until(lambda: network.status()["repairs"] > 0, "that is counted")
+        assert len(network.answering(4)) == 2
+        saved = network.forwarder.run("iptables-save", "-t", "filter")
+        assert ":INPUT DROP" in saved
+        assert ":FORWARD DROP" in saved
+
+
 def test_other_networks_do_not_come_in(network: Network) -> None:
     assert network.client.get("/live", 18099, "--interface", "10.0.1.10")[0] == 200
     assert network.client.get("/live", 18099, "--interface", "10.0.2.10")[0] == 0
@@ -255,7 +290,6 @@ def test_a_changed_configuration_keeps_connections_and_counters(network: Network
 
 
 def test_a_refused_configuration_changes_nothing(network: Network) -> None:
-    until(lambda: len(network.answering(2)) == len(SERVERS), "both servers are in rotation")
     before = network.forwarder.run("iptables-save")
     network.reconfigure(hash="bad", forwards=[{"name": "web", "port": 8000, "targets": [f"{FORWARDER}:80"]}])
     assert "own network" in network.status()["refused"]

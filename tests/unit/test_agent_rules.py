@@ -157,7 +157,8 @@ def test_only_the_inbound_subnets_reach_a_forwarded_port() -> None:
 
 
 def test_the_health_port_is_for_probes_inbound_subnets_and_loopback() -> None:
-    rules = plan()["filter"]["FWDCTL-IN"]
+    known, *rules = plan()["filter"]["FWDCTL-IN"]
+    assert known == "-A FWDCTL-IN -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
     accepted = [rule.split()[2:4] for rule in rules if rule.endswith("ACCEPT")]
     assert accepted == [
         ["-i", "lo"],
@@ -178,13 +179,13 @@ def test_only_translated_flows_are_masqueraded_and_accepted() -> None:
 
 def test_connections_of_a_forward_that_is_gone_are_admitted_until_they_end() -> None:
     admitted = plan()["filter"]["FWDCTL-FWD"][-1]
-    assert admitted == "-A FWDCTL-FWD -p tcp -m conntrack --ctstate ESTABLISHED -j ACCEPT"
+    assert admitted == "-A FWDCTL-FWD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
 
 def test_an_earlier_health_port_stays_open() -> None:
     rules = plan(ports=(18098, 18099))["filter"]["FWDCTL-IN"]
     assert [rule for rule in rules if "--dport 18098" in rule and rule.endswith("DROP")]
-    assert len(rules) == 2 * 5
+    assert len(rules) == 1 + 2 * 5
 
 
 def test_restore_text_keeps_counters_removes_old_chains_and_puts_missing_jumps_first() -> None:
@@ -220,6 +221,26 @@ COMMIT
         "-A FWDCTL-PRE -s 10.0.1.0/26 -p tcp -j FWDCTL-8000": (2, 120),
     }
     assert chains == {"FWDCTL-PRE"}
+
+
+def test_connection_tracking_is_sized_by_memory_and_forgets_idle_connections(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel may refuse one of them, as in a container; the others are set all the same."""
+    monkeypatch.setattr(rules_, "CONNTRACK", tmp_path)
+    monkeypatch.setattr(rules_, "BUCKETS", tmp_path / "missing" / "hashsize")
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": (1 << 30) // 4096}
+    monkeypatch.setattr(rules_.os, "sysconf", lambda name: sizes[name])
+    assert "hashsize" in rules_.Kernel().size_conntrack()
+    most = int((tmp_path / "nf_conntrack_max").read_text())
+    assert most * rules_.BYTES_PER_CONNECTION <= (1 << 30) // 4
+    assert most > 500_000  # of a kernel's own 7,000
+    assert int((tmp_path / "nf_conntrack_tcp_timeout_established").read_text()) > 300  # the private link's
+    monkeypatch.setattr(rules_, "BUCKETS", tmp_path / "hashsize")
+    assert rules_.Kernel().size_conntrack() == ""
+    assert int((tmp_path / "hashsize").read_text()) == most // 4
+    (tmp_path / "nf_conntrack_count").write_text("7\n")
+    assert rules_.Kernel().conntrack() == {"count": 7, "max": most}
 
 
 @pytest.mark.parametrize("file", sorted(CLOUD_INIT.glob("*/*.py")), ids=lambda file: file.name)

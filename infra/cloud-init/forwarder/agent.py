@@ -15,6 +15,7 @@ On `healthPort`: /forward/NAME/PORT (200 or 503), /live (200 while the loop runs
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -25,10 +26,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configuration import USER_DATA, Config, Forward, parse_text, read, remember
+from configuration import USER_DATA, Config, Forward, log, parse_text, read, recall, remember
 from health import HealthServer
-from rules import JUMPS, SYS, Kernel, plan_rules, target_rules
-from targets import CHECK_SECONDS, Target, Targets, log
+from rules import JUMPS, NEARLY_FULL, SYS, Kernel, plan_rules, target_rules
+from targets import CHECK_SECONDS, Target, Targets
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -39,7 +40,9 @@ LOOP_SECONDS = 0.5  # between two looks at the kernel's rules
 OLDEST_SIGHT = 1.0  # seconds: what an answer to the load balancer may rest on
 STUCK_SECONDS = 60.0
 FIRST_CHECKS_SECONDS = CHECK_SECONDS + 0.5  # for the first checks of new targets, before the rules change
-OLD_PORT_SECONDS = 60.0  # an earlier health port is answered until nobody has asked there for so long
+OLD_PORT_SECONDS = 600.0  # an earlier health port is answered until nobody has asked there for so long
+SLOWEST_READ = 30.0  # seconds: the pause doubles up to here while the configuration cannot be read
+CONNTRACK_FULL, DNS = CODES = ("FWD_CONNTRACK_FULL", "TARGET_DNS")  # as `fwdctl probe` calls them
 LAST_GOOD = Path(os.environ.get("STATE_DIRECTORY", "/var/lib/fwdctl")) / "last-good.json"
 
 
@@ -48,15 +51,19 @@ class Agent:
 
     def __init__(self, kernel: Kernel, source: str = USER_DATA, last_good: Path = LAST_GOOD) -> None:
         self.wake = threading.Event()
-        self.targets = Targets(self.wake.set)
+        self.targets = Targets(self.wake.set, last_good.with_name("names.json"))
         self.config: Config | None = None
         self.repairs = 0
-        self.refused = self.last_error = ""
+        self.refused = self.unread = self.last_error = ""
         self._kernel, self._source, self._last_good = kernel, source, last_good
         self._text = ""
         self._next_read = 0.0
+        self._failures = 0
         self._started = self._last_turn = time.monotonic()
-        self._health_ports: dict[int, float] = {}  # when each was last asked
+        self._ports_file = last_good.with_name("health-ports.json")
+        kept = recall(self._ports_file)
+        self._kept_ports = kept if isinstance(kept, list) else []
+        self._health_ports = dict.fromkeys(self._kept_ports, self._started)  # when each was last asked
         self._planned: Plan = {}
         self._written: list[str] = []
         self._served: dict[int, list[str]] = {}  # by port
@@ -83,10 +90,12 @@ class Agent:
         if config is not self._followed:
             self._followed, self._patience = config, time.monotonic() + FIRST_CHECKS_SECONDS
         if self.targets.unchecked() and time.monotonic() < self._patience:
-            # What was served is served on, also by the rules of an agent before this one.
+            # What was served is served on, also by the rules of an agent before this one. Where there are
+            # none the first ones are written: without them some images drop the answers to checks.
             if self._planned:
                 self._apply(self._planned)
-            return
+            if self._planned or self._look():
+                return
         live = self.targets.live(config)
         ports = tuple(sorted(self._health_ports))
         self._apply(plan_rules(config, self.targets.addresses, live, ports))
@@ -98,25 +107,39 @@ class Agent:
         """Read the source when it is time to; a good new configuration replaces the old one."""
         if time.monotonic() < self._next_read:
             return
-        self._next_read = time.monotonic() + (self.config.config_interval if self.config else 1.0)
         try:
             text = read(self._source)
-        except (OSError, ValueError) as error:
-            if self.config is None:
-                self._start_from_last_good(str(error))
-            return
-        if text != self._text:
-            self._text = text
-            self._take(text)
+        except OSError as error:
+            self._not_read(str(error))
+        except ValueError as error:
+            self._text, self._failures = "", 0
+            self._refuse(str(error))
+        else:
+            self.unread, self._failures = "", 0
+            if text != self._text:
+                self._text = text
+                self._take(text)
+        if self.config is None:
+            self._start_from_last_good()
+        interval = self.config.config_interval if self.config else 1.0
+        longest = max(interval, SLOWEST_READ)
+        self._next_read = time.monotonic() + min(interval * 2.0 ** min(self._failures, 9), longest)
 
-    def _start_from_last_good(self, why: str) -> None:
-        """Forward what was forwarded before the start, where the metadata service does not answer."""
+    def _not_read(self, why: str) -> None:
+        """Ask less and less often: the metadata service refuses who asks too much (429)."""
+        if why != self.unread:
+            log(f"the configuration cannot be read: {why}")
+        self.unread, self._failures = why, self._failures + 1
+
+    def _start_from_last_good(self) -> None:
+        """Forward what was forwarded before the start, where there is nothing good to read."""
         try:
             self.config = parse_text(self._last_good.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self._refuse(f"no configuration: {why}")
+            if self.unread:
+                self._refuse(f"no configuration: {self.unread}")
         else:
-            log(f"the last good configuration is used: {why}")
+            log(f"the last good configuration is used: {self.unread or self.refused}")
 
     def _take(self, text: str) -> None:
         """Check a configuration and make it the present one, or refuse it."""
@@ -143,6 +166,9 @@ class Agent:
         for port, asked in list(self._health_ports.items()):
             if port != config.health_port and now - asked > OLD_PORT_SECONDS:
                 del self._health_ports[port]
+        if self._kept_ports != list(self._health_ports):
+            self._kept_ports = list(self._health_ports)
+            remember(self._ports_file, json.dumps(self._kept_ports))
 
     # -- the kernel
 
@@ -212,21 +238,25 @@ class Agent:
 
     def _status(self) -> dict[str, Any]:
         """The agent's whole state; rules and counters are read from the kernel now."""
-        config, rules = self.config, self._look()
+        config, rules, tracked = self.config, self._look(), self._kernel.conntrack()
+        full = tracked.get("count", 0) > NEARLY_FULL * tracked.get("max", 1 << 62)
+        failed = dict(self.targets.names.failed)
         intact = bool(self._planned) and list(rules) == self._written
         return {
             "version": 1,
             "hash": config.hash if config else None,
             "programs": os.environ.get("FWDCTL_PROGRAMS"),
             "refused": self.refused or None,
+            "unread": self.unread or None,
             "host": socket.gethostname(),
             "uptime": round(time.monotonic() - self._started, 1),
             "forwarding": (SYS / "ipv4/ip_forward").read_text().strip() == "1",
             "draining": bool(config and config.drain),
             "repairs": self.repairs,
             "lastError": self.last_error or None,
-            "namesFailed": dict(self.targets.names_failed),
-            "conntrack": self._kernel.conntrack(),
+            "codes": [code for code, holds in ((CONNTRACK_FULL, full), (DNS, failed)) if holds],
+            "namesFailed": failed,
+            "conntrack": tracked,
             "forwards": [
                 {
                     "name": forward.name,
@@ -272,6 +302,7 @@ def _metrics(status: dict[str, Any]) -> str:
         f"fwdctl_config_refused {int(bool(status['refused']))}",
         f"fwdctl_repairs_total {status['repairs']}",
         f"fwdctl_draining {int(status['draining'])}",
+        *(f'fwdctl_problem{{code="{code}"}} {int(code in status["codes"])}' for code in CODES),
         *(f"fwdctl_conntrack_{name} {value}" for name, value in status["conntrack"].items()),
     ]
     for forward in status["forwards"]:

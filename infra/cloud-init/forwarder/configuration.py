@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import re
+import sys
 import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 # Microsoft Learn, virtual-machines/user-data: the machine's own, base64, at most 64 KiB.
 USER_DATA = "http://169.254.169.254/metadata/instance/compute/userData?api-version=2021-01-01&format=text"
 LARGEST = 65_536
+LONGEST = 3600.0  # seconds
 VERSION = 1
 CHECKS = ("tcp", "http", "https", "tls", "mssql", "postgres", "banner", "none")
 _HOST = re.compile(
@@ -55,7 +58,7 @@ def _target(value: str, inbound: tuple[IPv4Network, ...]) -> str:
     except AddressValueError:
         if not _HOST.fullmatch(host) or re.fullmatch(r"[0-9.]+", host):
             raise ValueError(f"target {value!r} is not HOST:PORT") from None
-    return f"{host}:{_port(port)}"
+    return f"{host}:{_port(int(port))}"
 
 
 def refuse_address(address: IPv4Address, inbound: tuple[IPv4Network, ...]) -> None:
@@ -67,10 +70,15 @@ def refuse_address(address: IPv4Address, inbound: tuple[IPv4Network, ...]) -> No
 
 
 def _port(value: Any) -> int:
-    port = int(value)
-    if not 0 < port < 65536:  # noqa: PLR2004 - TCP's own range
-        raise ValueError(f"port {port} is not between 1 and 65535")
-    return port
+    if type(value) is not int or not 0 < value < 65536:  # noqa: PLR2004 - TCP's own range
+        raise ValueError(f"port {value!r} is not between 1 and 65535")
+    return value
+
+
+def _seconds(value: Any, least: float) -> float:
+    if not least <= float(value) <= LONGEST:
+        raise ValueError(f"an interval of {value} s is not between {least} s and {LONGEST} s")
+    return float(value)
 
 
 def _forward(item: dict[str, Any], inbound: tuple[IPv4Network, ...]) -> Forward:
@@ -78,10 +86,7 @@ def _forward(item: dict[str, Any], inbound: tuple[IPv4Network, ...]) -> Forward:
     if balance not in {"roundRobin", "sourceHash"} or check not in CHECKS:
         raise ValueError(f"forward {item['name']}: balance {balance} or check {check} is unknown")
     targets = tuple(dict.fromkeys(_target(target, inbound) for target in item["targets"]))
-    texts = [str(item[key]) for key in ("name",)] + [
-        str(item.get("checkPath") or "/"),
-        str(item.get("serverName") or ""),
-    ]
+    texts = [str(item["name"]), str(item.get("checkPath") or "/"), str(item.get("serverName") or "")]
     if not targets or any(re.search(r"[^!-~]", text) for text in texts):
         raise ValueError(f"forward {item['name']!r} has no targets, or blanks in a name or path")
     return Forward(texts[0], _port(item["port"]), targets, balance, check, texts[1], texts[2])
@@ -100,16 +105,14 @@ def parse_config(document: dict[str, Any]) -> Config:
         _port(document["healthPort"]),
         tuple(map(str, inbound)),
         forwards,
-        float(document.get("checkInterval", 5)),
-        float(document.get("configInterval", 5)),
+        _seconds(document.get("checkInterval", 5), 0.1),
+        _seconds(document.get("configInterval", 5), 1.0),
         document.get("drain") is True,
     )
     ports = [config.health_port, *(forward.port for forward in forwards)]
     names = [forward.name for forward in forwards]
     if len(set(ports)) < len(ports) or len(set(names)) < len(names):
         raise ValueError(f"two of the ports {ports} or of the names {names} are the same")
-    if config.interval <= 0 or config.config_interval < 1:
-        raise ValueError("an interval is too short")
     return config
 
 
@@ -119,8 +122,11 @@ def read(source: str, seconds: float = 3.0) -> str:
         return Path(source).read_text(encoding="utf-8")
     request = urllib.request.Request(source, headers={"Metadata": "true"})  # noqa: S310 - http only, see above
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=seconds) as answer:
-        encoded = answer.read(2 * LARGEST)
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            encoded = answer.read(2 * LARGEST)
+    except http.client.HTTPException as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
     if not encoded.strip():
         raise ValueError("the machine has no user data")
     return base64.b64decode(encoded, validate=True).decode("utf-8")
@@ -135,13 +141,26 @@ def parse_text(text: str) -> Config:
         return parse_config(document)
     except KeyError as error:
         raise ValueError(f"{error} is missing") from error
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"the configuration has another shape: {error}") from error
 
 
+def log(message: str) -> None:
+    """One line to the journal."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
+
+
 def remember(file: Path, text: str) -> None:
-    """Keep a good configuration; a disk that takes nothing costs a start without a network, nothing else."""
+    """Keep a text for the next start, which goes without it where the disk takes nothing."""
     with suppress(OSError):
         new = file.with_suffix(".new")
         new.write_text(text, encoding="utf-8")
         new.replace(file)
+
+
+def recall(file: Path) -> Any:
+    """What was remembered as JSON, None where there is none."""
+    with suppress(OSError, ValueError):
+        return json.loads(file.read_text(encoding="utf-8"))
+    return None

@@ -7,13 +7,15 @@ import json
 import subprocess
 from typing import TYPE_CHECKING, Any, Protocol
 
-from targets import log
+from configuration import log
+from rules import PROBE_SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 SLOW_CLIENT_SECONDS = 5.0
 MOST_CLIENTS = 256
+NEVER_REFUSED = (PROBE_SOURCE, "127.0.0.1")  # the load balancer's probe and the health extension
 # Before Python 3.11 asyncio has a TimeoutError of its own.
 BROKEN = (OSError, EOFError, ValueError, IndexError, asyncio.TimeoutError, asyncio.LimitOverrunError)
 PORTS_SECONDS = 0.25  # between two looks at which ports are wanted
@@ -61,11 +63,12 @@ class HealthServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client. What goes wrong with it is one line in the journal at most."""
         self._clients += 1
+        peer = writer.get_extra_info("peername") or ("?", 0)
         try:
-            if self._clients <= MOST_CLIENTS:
+            if self._clients <= MOST_CLIENTS or peer[0] in NEVER_REFUSED:
                 await asyncio.wait_for(self._exchange(reader, writer), SLOW_CLIENT_SECONDS)
         except BROKEN as error:
-            log(f"health connection of {writer.get_extra_info('peername')}: {type(error).__name__}")
+            log(f"health connection of {peer[0]}: {type(error).__name__}")
             writer.transport.abort()
         finally:
             self._clients -= 1

@@ -19,8 +19,10 @@ PROBE_SOURCE = "168.63.129.16"  # Azure's load balancer probes come from here
 SOURCE_BUCKETS = 16
 SYS = Path("/proc/sys/net")
 CONNTRACK = SYS / "netfilter"
+BUCKETS = Path("/sys/module/nf_conntrack/parameters/hashsize")
 ESTABLISHED_SECONDS = 900  # well above the 5 minutes after which the private link forgets an idle connection
 BYTES_PER_CONNECTION = 320
+NEARLY_FULL = 0.9
 JUMPS = (
     ("nat", "PREROUTING", "FWDCTL-PRE"),
     ("nat", "POSTROUTING", "FWDCTL-POST"),
@@ -87,13 +89,12 @@ def plan_rules(
         for prefix in config.inbound
     ]
     nat["FWDCTL-POST"] = [masquerade for masquerade, _ in pairs]
-    # The last one is for replies, and for connections of a forward that is not configured any more.
-    forwarded = [
-        *(accept for _, accept in pairs),
-        "-A FWDCTL-FWD -p tcp -m conntrack --ctstate ESTABLISHED -j ACCEPT",
-    ]
+    # For replies, and for connections of a forward that is not configured any more. An image may bring rules
+    # of its own and drop all else, which would be the answers to the agent's own checks as well.
+    known = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+    forwarded = [*(accept for _, accept in pairs), f"-A FWDCTL-FWD {known}"]
     sources = ["-i lo", *(f"-s {source}" for source in (f"{PROBE_SOURCE}/32", *config.inbound))]
-    inbound = []
+    inbound = [f"-A FWDCTL-IN {known}"]
     for port in health_ports:
         health = f"-p tcp -m tcp --dport {port}"
         inbound += [f"-A FWDCTL-IN {source} {health} -j ACCEPT" for source in sources]
@@ -172,15 +173,20 @@ class Kernel:
 
         The kernel's default is about 7,000 connections on a machine of 1 GiB, and five days for idle ones.
         """
-        try:
-            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-            most = max(65_536, memory // 4 // BYTES_PER_CONNECTION)
-            (CONNTRACK / "nf_conntrack_max").write_text(f"{most}\n")
-            Path("/sys/module/nf_conntrack/parameters/hashsize").write_text(f"{most // 4}\n")
-            (CONNTRACK / "nf_conntrack_tcp_timeout_established").write_text(f"{ESTABLISHED_SECONDS}\n")
-        except OSError as error:
-            return str(error)
-        return ""
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        most = max(65_536, memory // 4 // BYTES_PER_CONNECTION)
+        wanted = (
+            (CONNTRACK / "nf_conntrack_max", most),
+            (BUCKETS, most // 4),
+            (CONNTRACK / "nf_conntrack_tcp_timeout_established", ESTABLISHED_SECONDS),
+        )
+        refused = []
+        for file, value in wanted:
+            try:
+                file.write_text(f"{value}\n")
+            except OSError as error:
+                refused.append(str(error))
+        return "; ".join(refused)
 
     def conntrack(self) -> dict[str, int]:
         """Connections that are tracked, how many can be, and those of clients to targets that are open.

@@ -1,9 +1,7 @@
-"""The targets of all forwards: their names resolved, each address checked in a thread of its own."""
+"""The targets of all forwards: each address checked in a thread of its own; names are in names.py."""
 
 from __future__ import annotations
 
-import socket
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -11,23 +9,18 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
 
 from checks import check_target
-from configuration import refuse_address
+from configuration import log
+from names import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from configuration import Config, Forward
 
 CHECK_SECONDS = 2.0  # for a whole check, however slowly the target answers
 IN_A_ROW = 2  # checks that must agree before a target changes its state
 RECHECK_SECONDS = 1.0  # to the next check while one has not agreed yet
-RESOLVE_SECONDS = 15.0  # for a name, whatever its time to live: the standard library does not tell it
-
-
-def log(message: str) -> None:
-    """One line to the journal."""
-    sys.stderr.write(message + "\n")
-    sys.stderr.flush()
 
 
 @dataclass
@@ -60,67 +53,51 @@ class Targets:
     """All targets of one configuration; states outlive a change of it: of names, of checks, of other targets.
 
     Args:
-        changed: called by a checking thread when a target's state has changed.
+        changed: called by a thread when a target's state, or what a name means, has changed.
+        names_file: where the addresses of names are kept.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self.names_failed: dict[str, str] = {}
+    def __init__(self, changed: Callable[[], None], names_file: Path) -> None:
+        self.names = Names(self._renamed, names_file)
         self.addresses: dict[str, list[str]] = {}  # ADDRESS:PORT by a forward's name, in order
         self._changed = changed
         self._interval = RECHECK_SECONDS
-        self._resolved: dict[str, list[str]] = {}
         self._targets: dict[tuple[int, str], Target] = {}  # by port and ADDRESS:PORT
         self._config: Config | None = None
-        self._next_resolve = 0.0
+
+    def _renamed(self) -> None:
+        self._config = None
+        self._changed()
 
     def follow(self, config: Config) -> None:
-        """Resolve names when it is time; check the addresses that are wanted and no others."""
-        if config is not self._config or time.monotonic() >= self._next_resolve:
+        """Check the addresses that are wanted now and no others."""
+        if config is not self._config:
             self._config, self._interval = config, config.interval
-            self._next_resolve = time.monotonic() + RESOLVE_SECONDS
-            self._check_only(self._resolve(config))
+            self._check_only(self._addresses(config))
 
     def of(self, forward: Forward) -> list[Target]:
         """A forward's targets, in order."""
-        return [self._targets[forward.port, address] for address in self.addresses.get(forward.name, ())]
+        known = (self._targets.get((forward.port, each)) for each in self.addresses.get(forward.name, ()))
+        return [target for target in known if target]  # who asks from another thread may see half a change
 
     def unchecked(self) -> bool:
-        """Whether a target waits for its first check."""
-        return any(target.state == "unknown" for target in self._targets.values())
+        """Whether a target waits for its first check, or a name for its first look-up."""
+        return self.names.unasked() or any(target.state == "unknown" for target in self._targets.values())
 
     def live(self, config: Config) -> dict[str, list[str]]:
         """Addresses that may get new connections, by a forward's name."""
         return {f.name: [each.address for each in self.of(f) if each.state == "up"] for f in config.forwards}
 
-    def _resolve(self, config: Config) -> dict[tuple[Forward, str], str]:
-        """The name by (forward, address)."""
-        inbound = tuple(map(IPv4Network, config.inbound))
+    def _addresses(self, config: Config) -> dict[tuple[Forward, str], str]:
+        """The host by (forward, ADDRESS:PORT)."""
+        wanted = [(f, *target.rpartition(":")[::2]) for f in config.forwards for target in f.targets]
+        named = {host for _, host, _ in wanted if not _is_address(host)}
+        self.names.follow(named, tuple(map(IPv4Network, config.inbound)))
         hosts: dict[tuple[Forward, str], str] = {}
-        for forward, target in ((f, target) for f in config.forwards for target in f.targets):
-            host, _, port = target.rpartition(":")
-            for address in self._look_up(host, inbound):
+        for forward, host, port in wanted:
+            for address in self.names.addresses(host) if host in named else [host]:
                 hosts.setdefault((forward, f"{address}:{port}"), host)
         return hosts
-
-    def _look_up(self, host: str, inbound: tuple[IPv4Network, ...]) -> list[str]:
-        """The addresses of a host; the last good ones while its name cannot be resolved."""
-        try:
-            return [str(IPv4Address(host))]
-        except ValueError:
-            pass
-        try:
-            answers = socket.getaddrinfo(host, None, socket.AF_INET, socket.SOCK_STREAM)
-            addresses = sorted({str(answer[4][0]) for answer in answers})
-            for address in addresses:
-                refuse_address(IPv4Address(address), inbound)
-        except (OSError, ValueError) as error:
-            if self.names_failed.get(host) != str(error):
-                log(f"target name {host}: {error}; last addresses: {self._resolved.get(host, [])}")
-            self.names_failed[host] = str(error)
-        else:
-            self.names_failed.pop(host, None)
-            self._resolved[host] = addresses
-        return self._resolved.get(host, [])
 
     def _check_only(self, wanted: dict[tuple[Forward, str], str]) -> None:
         new: dict[tuple[int, str], Target] = {}
@@ -145,3 +122,11 @@ class Targets:
             if target.state != before:
                 self._changed()
             target.gone.wait(min(RECHECK_SECONDS, self._interval) if target.against else self._interval)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
