@@ -55,3 +55,22 @@ def _spokes(ctx: typer.Context) -> list[str]:
     except (FwdctlError, OSError, ValueError):
         return []
     return [spoke.name for spoke in found.spokes if spoke.box is not None]
+
+
+def complete_instances(ctx: typer.Context) -> list[str]:
+    """Ids of the forwarders that a command here would mean; Azure is asked, which takes a second."""
+    from fwdctl import deployment
+    from fwdctl.azure.scale_sets import instances
+    from fwdctl.runtime import Runtime
+
+    group, environment = ctx.params.get("resource_group"), ctx.params.get("environment")
+    runtime = Runtime(cwd=_folder(ctx))
+    try:
+        with redirect_stderr(StringIO()):
+            found, clients = deployment.load(
+                runtime, environment=environment, resource_group=group, announce=False
+            )
+            group = found.hub.resource_group or found.resource_group
+            return [each.number for each in instances(clients, group, found.hub.scale_set)]
+    except (FwdctlError, OSError, ValueError):
+        return []

@@ -107,6 +107,10 @@ class Instance:
         return [target for forward in self.told("forwards") or () for target in forward.get("targets") or ()]
 
     @property
+    def targets_up(self) -> int:
+        return sum(target.get("state") == "up" for target in self.targets)
+
+    @property
     def rules_in_place(self) -> bool:
         return all(forward.get("rulesInPlace") for forward in self.told("forwards") or ())
 

@@ -1,0 +1,212 @@
+"""What was seen of the forwarders, and done to them, as results: JSON and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.forwarders.drift import SCALE_SET, differences, unknown
+from fwdctl.output import Result, grid, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from fwdctl.forwarders.drift import Difference
+    from fwdctl.forwarders.fleet import Fleet, Instance
+    from fwdctl.forwarders.plan import Ended, Step, Turn
+
+STATUS = {ExitCode.OK: "succeeded", ExitCode.INCONCLUSIVE: "inconclusive"}
+COLUMNS = (
+    *("id", "address", "zone", "power", "model", "health", "configuration"),
+    *("rules", "forwarding", "targets", "conntrack"),
+)
+COLOURS = {"up": "32", "down": "31", "no answer": "31", "unknown": "33"}
+
+
+def _place(fleet: Fleet) -> dict[str, Any]:
+    return {
+        "resourceGroup": fleet.resource_group,
+        "scaleSet": fleet.scale_set,
+        "wanted": {"hash": fleet.setup.hash or None, "programs": fleet.setup.programs or None},
+        "agentsAsked": not fleet.unasked,
+    }
+
+
+def unasked(fleet: Fleet) -> tuple[FwdctlError, ...]:
+    """That the agents could not be asked; nothing where they were."""
+    if not fleet.unasked:
+        return ()
+    text = f"What the agents do is not known: {fleet.unasked}"
+    advice = "See `fwdctl jump status hub`; the agents are asked from there."
+    return (FwdctlError("agents_not_asked", text, advice, exit_code=ExitCode.INCONCLUSIVE),)
+
+
+# -- status
+
+
+def status(fleet: Fleet) -> Result:
+    """Exit code 4 where a forwarder takes no connections, 5 where the agents could not be asked."""
+    unwell = [each.number for each in fleet.instances if not _is_well(fleet, each)]
+    code = ExitCode.BROKEN if unwell else ExitCode.INCONCLUSIVE if fleet.unasked else ExitCode.OK
+    return Result(
+        {**_place(fleet), "instances": [_instance(fleet, each) for each in fleet.instances]},
+        status=STATUS.get(code, "failed"),
+        exit_code=code,
+        table=lambda console: _status_table(console, fleet),
+        errors=unasked(fleet),
+    )
+
+
+def _is_well(fleet: Fleet, instance: Instance) -> bool:
+    """Whether it takes connections, as far as that is known."""
+    if instance.power not in {"", "running"} or "Down" in instance.health.values():
+        return False
+    return bool(fleet.unasked or (instance.told("forwarding") and instance.rules_in_place))
+
+
+def _instance(fleet: Fleet, instance: Instance) -> dict[str, Any]:
+    """For JSON; what the agent did not tell is null."""
+    answers = instance.report is not None
+    return {
+        "instance": instance.number,
+        "address": instance.address,
+        "zone": instance.zone,
+        "power": instance.power,
+        "latestModel": instance.latest,
+        "health": dict(instance.health),
+        "answers": None if fleet.unasked else answers,
+        "hash": instance.told("hash"),
+        "wantedHash": fleet.setup.hash or None,
+        "refused": instance.told("refused"),
+        "programs": instance.programs or None,
+        "draining": instance.told("draining"),
+        "forwarding": instance.told("forwarding"),
+        "rulesInPlace": instance.rules_in_place if answers else None,
+        "targets": {"up": instance.targets_up, "total": len(instance.targets)} if answers else None,
+        "conntrack": instance.told("conntrack") or None,
+        "uptime": instance.told("uptime"),
+    }
+
+
+def _status_table(console: Console, fleet: Fleet) -> None:
+    wanted = fleet.setup.hash or "not known"
+    say(console, f"Scale set {fleet.scale_set} in {fleet.resource_group}; wanted configuration: {wanted}")
+    rows = [_row(fleet, each) for each in fleet.instances]
+    grid(console, COLUMNS, rows, None if console.no_color else COLOURS)
+
+
+def _row(fleet: Fleet, instance: Instance) -> Sequence[object]:
+    down = [name for name, state in instance.health.items() if state != "Up"]
+    health = "up" if instance.health else ""
+    if down:
+        health = "down" if len(down) == len(instance.health) else f"down: {', '.join(down)}"
+    model = "latest" if instance.latest else "earlier"
+    known = (instance.number, instance.address, instance.zone, instance.power, model, health)
+    if instance.report is None:
+        return (*known, "unknown" if fleet.unasked else "no answer", "", "", "", "")
+    running = str(instance.told("hash") or "none")
+    running += "" if running == fleet.setup.hash else ", differs"
+    return (
+        *known,
+        f"{running}, drained" if instance.told("draining") else running,
+        "in place" if instance.rules_in_place else "missing",
+        "on" if instance.told("forwarding") else "off",
+        f"{instance.targets_up}/{len(instance.targets)}",
+        _fill(instance.told("conntrack") or {}),
+    )
+
+
+def _fill(conntrack: dict[str, int]) -> str:
+    count, most = conntrack.get("count"), conntrack.get("max")
+    return f"{count} ({100 * count // most} %)" if count is not None and most else ""
+
+
+# -- drift
+
+
+def drift(fleet: Fleet, again: str) -> Result:
+    """Exit code 4 where something differs, 5 where only what an agent runs is not known.
+
+    `again` are the options that mean the same deployment.
+    """
+    found, silent = differences(fleet), unknown(fleet)
+    code = ExitCode.BROKEN if found else ExitCode.INCONCLUSIVE if silent else ExitCode.OK
+    return Result(
+        {
+            **_place(fleet),
+            "differences": [vars(each) for each in found],
+            "unknown": [{"instance": number, "reason": why} for number, why in silent.items()],
+        },
+        status=STATUS.get(code, "failed"),
+        exit_code=code,
+        table=lambda console: _drift_table(console, found, silent),
+        errors=_differ(found, again) if found else (),
+    )
+
+
+def _drift_table(console: Console, found: Sequence[Difference], silent: dict[str, str]) -> None:
+    if found:
+        grid(console, ("id", "differs", "has", "wanted"), [tuple(vars(each).values()) for each in found])
+    elif not silent:
+        say(console, "Every forwarder is as the scale set asks for.")
+    for number, why in silent.items():
+        say(console, f"What forwarder {number} runs is not known: {why.rstrip('.')}.")
+
+
+def _differ(found: Sequence[Difference], again: str) -> tuple[FwdctlError, ...]:
+    own = list(dict.fromkeys(each.instance for each in found if each.instance != SCALE_SET))
+    advice = f"`fwdctl forwarder rollout{again}` brings them to it; `--dry-run` says how."
+    if not own:
+        advice = f"Run `azd provision --no-state{again}`: the scale set was changed by hand."
+    elif all(each.what == "running" for each in found):
+        advice = f"Restart them, one at a time: `fwdctl forwarder restart --instance {own[0]}{again}`."
+    text = f"Not as deployed: {', '.join(f'forwarder {number}' for number in own) or 'the scale set'}."
+    return (FwdctlError("forwarders_differ", text, advice, exit_code=ExitCode.BROKEN),)
+
+
+# -- rollout and restart
+
+
+def rollout(
+    fleet: Fleet, turns: Sequence[Turn], ended: Sequence[Ended], error: FwdctlError | None, *, dry_run: bool
+) -> Result:
+    """The plan, and what was done of it until the end or an error."""
+    plan = [
+        {"instance": turn.instance, "why": list(turn.why), "steps": [_step(step) for step in turn.steps]}
+        for turn in turns
+    ]
+    done = [{"instance": each.turn.instance, "brokenConnections": each.broken} for each in ended]
+    code = error.exit_code if error else ExitCode.OK
+    return Result(
+        {**_place(fleet), "dryRun": dry_run, "plan": plan, "done": done},
+        status=STATUS.get(code, "failed"),
+        exit_code=code,
+        table=lambda console: _plan_table(console, turns, ended, dry_run=dry_run),
+        errors=(error,) if error else (),
+    )
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"step": step.words, **vars(step)}
+
+
+def _plan_table(console: Console, turns: Sequence[Turn], ended: Sequence[Ended], *, dry_run: bool) -> None:
+    why = [", ".join(turn.why) for turn in turns]
+    if not turns:
+        say(console, "Nothing to do: every forwarder is as the scale set asks for.")
+    elif dry_run:
+        steps = [", ".join(map(_told, turn.steps)) for turn in turns]
+        rows = [(turn.instance, *both) for turn, *both in zip(turns, why, steps, strict=True)]
+        grid(console, ("id", "why", "steps"), rows)
+    else:
+        broken = [each.broken for each in ended] + [None] * (len(turns) - len(ended))
+        words = ["done"] * len(ended) + ["not done"] * (len(turns) - len(ended))
+        outcomes = [(turn.instance, *rest) for turn, *rest in zip(turns, why, words, broken, strict=True)]
+        grid(console, ("id", "why", "outcome", "broken connections"), outcomes)
+
+
+def _told(step: Step) -> str:
+    seconds = getattr(step, "seconds", None)
+    return f"{step.words} (at most {seconds:.0f} s)" if seconds is not None else step.words
