@@ -103,12 +103,15 @@ param availabilityZones string[] = pickZones('Microsoft.Compute', 'virtualMachin
 @description('Subscriptions that may see the private link service and whose endpoints are approved without asking.')
 param linkServiceSubscriptions string[] = [subscription().subscriptionId]
 
+@description('Tags of all resources, besides azd-env-name.')
+param tags { *: string } = {}
+
 @description('Name of the administrator on the virtual machines.')
 param adminUsername string = 'fwdadmin'
 
 var abbreviations = loadJsonContent('abbreviations.json')
 var resourceToken = toLower(uniqueString(subscription().id, environmentName, location))
-var tags = { 'azd-env-name': environmentName }
+var allTags = union(tags, { 'azd-env-name': environmentName })
 
 // azd asks for parameters without a default before its preprovision hook has run, so the three values that the hook
 // sets default to ''; an empty one is refused here, before anything is created from it.
@@ -124,14 +127,14 @@ var checkedCloudInitOnPrem = deployOnPremServers && empty(cloudInitOnPrem)
 resource resourceGroup 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: '${abbreviations.resourcesResourceGroups}${environmentName}'
   location: location
-  tags: tags
+  tags: allTags
 }
 
 module resources 'resources.bicep' = {
   scope: resourceGroup
   params: {
     location: location
-    tags: tags
+    tags: allTags
     resourceToken: resourceToken
     sshPublicKey: checkedSshPublicKey
     cloudInitForwarder: checkedCloudInitForwarder

@@ -142,6 +142,7 @@ module hubJump 'modules/jump-box.bicep' = {
     location: location
     tags: tags
     subnetId: network.outputs.jumpSubnetId
+    dnsServers: hub.?dnsServers ?? []
     jump: jump
   }
 }
@@ -167,6 +168,7 @@ module spokeJumps 'modules/jump-box.bicep' = [
       location: location
       tags: tags
       subnetId: spokeNetworks[index].outputs.jumpSubnetId
+      dnsServers: spoke.?dnsServers ?? []
       jump: jump
     }
   }

@@ -2,6 +2,41 @@ metadata name = 'Types'
 metadata description = 'What a user edits in main.parameters.json, and what the template hands over to fwdctl.'
 
 @export()
+@description('A subnet as the module for subnets makes it.')
+type subnetType = {
+  @description('Name of the subnet.')
+  name: string
+
+  @description('Its address range, in CIDR notation.')
+  addressPrefix: string
+
+  @description('The service that it is delegated to. Default none.')
+  delegation: string?
+
+  @description('Resource id of its NAT gateway. Default none.')
+  natGatewayId: string?
+
+  @description('Policies for link services; a link service takes its NAT addresses from a subnet without them only. Default Enabled.')
+  linkServicePolicies: ('Enabled' | 'Disabled')?
+}
+
+@export()
+@sealed()
+@description('A subnet for what you add to a network yourself.')
+type extraSubnetType = {
+  @description('Name of the subnet, unique in its network.')
+  @minLength(1)
+  @maxLength(80)
+  name: string
+
+  @description('Its address range, in CIDR notation.')
+  addressPrefix: string
+
+  @description('The service that it is delegated to, such as Microsoft.Web/serverFarms. Default none.')
+  delegation: string?
+}
+
+@export()
 @sealed()
 @description('The hub network: the forwarders, their load balancer and the hub jump box.')
 type hubType = {
@@ -13,6 +48,15 @@ type hubType = {
 
   @description('Subnet of the hub jump box, delegated to Azure Container Instances.')
   jumpSubnetPrefix: string
+
+  @description('More subnets, for what you add to the network.')
+  extraSubnets: extraSubnetType[]?
+
+  @description('DNS servers of the network, of its jump box too. Default: Azure\'s own.')
+  dnsServers: string[]?
+
+  @description('Resource id of a route table for every subnet. Default none.')
+  routeTableId: string?
 }
 
 @export()
@@ -62,6 +106,9 @@ type spokeType = {
   @description('Subnet for workloads.')
   appsSubnetPrefix: string
 
+  @description('The service that the subnet for workloads is delegated to, such as Microsoft.App/environments. Default none.')
+  appsDelegation: string?
+
   @description('Subnet of the spoke jump box, delegated to Azure Container Instances.')
   jumpSubnetPrefix: string
 
@@ -70,6 +117,15 @@ type spokeType = {
 
   @description('Fixed address of the private endpoint in the linked subnet; the A record points to it.')
   endpointAddress: string
+
+  @description('More subnets, for what you add to the network.')
+  extraSubnets: extraSubnetType[]?
+
+  @description('DNS servers of the network, of its jump box too. Default: Azure\'s own.')
+  dnsServers: string[]?
+
+  @description('Resource id of a route table for every subnet. Default none.')
+  routeTableId: string?
 
   @description('Private DNS zone of this spoke. Default: dnsZoneName for the first spoke, NAME.dnsZoneName for every other one, because a resource group holds a zone name only once.')
   dnsZoneName: string?

@@ -15,6 +15,9 @@ param tags { *: string }
 @description('Resource id of a subnet that is delegated to Azure Container Instances.')
 param subnetId string
 
+@description('DNS servers of the network, which a container does not inherit; empty for Azure\'s own.')
+param dnsServers string[]
+
 @description('Image and lifetime.')
 param jump jumpType
 
@@ -59,6 +62,7 @@ resource containerGroup 'Microsoft.ContainerInstance/containerGroups@2025-09-01'
         id: subnetId
       }
     ]
+    dnsConfig: empty(dnsServers) ? null : { nameServers: dnsServers }
     ipAddress: {
       type: 'Private'
       ports: [

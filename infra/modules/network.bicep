@@ -116,6 +116,30 @@ resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
+resource jumpSecurityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
+  name: '${abbreviations.networkNetworkSecurityGroups}hub-jump-${resourceToken}'
+  location: location
+  tags: tags
+  properties: {
+    securityRules: [
+      {
+        name: 'allow-exec'
+        properties: {
+          description: 'exec into the jump box: Azure Container Instances connects to this port.'
+          priority: 100
+          direction: 'Inbound'
+          access: 'Allow'
+          protocol: 'Tcp'
+          sourceAddressPrefix: 'AzureCloud'
+          sourcePortRange: '*'
+          destinationAddressPrefix: hub.jumpSubnetPrefix
+          destinationPortRange: '19390'
+        }
+      }
+    ]
+  }
+}
+
 resource natAddress 'Microsoft.Network/publicIPAddresses@2025-05-01' = {
   name: '${abbreviations.networkPublicIPAddresses}nat-${resourceToken}'
   location: location
@@ -153,46 +177,45 @@ resource hubNetwork 'Microsoft.Network/virtualNetworks@2025-05-01' = {
     addressSpace: {
       addressPrefixes: [hub.addressPrefix]
     }
+    dhcpOptions: {
+      dnsServers: hub.?dnsServers ?? []
+    }
+  }
+}
+
+module sharedSubnet 'subnets.bicep' = {
+  params: {
+    networkName: hubNetwork.name
     subnets: [
       {
         name: 'shared'
-        properties: {
-          addressPrefix: hub.sharedSubnetPrefix
-          defaultOutboundAccess: false
-          // A link service cannot take its NAT addresses from a subnet with these policies on.
-          privateLinkServiceNetworkPolicies: 'Disabled'
-          natGateway: {
-            id: natGateway.id
-          }
-          networkSecurityGroup: {
-            id: securityGroup.id
-          }
-        }
-      }
-      {
-        name: 'jump'
-        properties: {
-          addressPrefix: hub.jumpSubnetPrefix
-          defaultOutboundAccess: false
-          delegations: [
-            {
-              name: 'containers'
-              properties: {
-                serviceName: 'Microsoft.ContainerInstance/containerGroups'
-              }
-            }
-          ]
-        }
+        addressPrefix: hub.sharedSubnetPrefix
+        natGatewayId: natGateway.id
+        linkServicePolicies: 'Disabled'
       }
     ]
+    securityGroupId: securityGroup.id
+    routeTableId: hub.?routeTableId ?? ''
   }
+}
 
-  resource sharedSubnet 'subnets' existing = {
-    name: 'shared'
-  }
-
-  resource jumpSubnet 'subnets' existing = {
-    name: 'jump'
+module otherSubnets 'subnets.bicep' = {
+  // Azure takes one change of a network at a time.
+  dependsOn: [sharedSubnet]
+  params: {
+    networkName: hubNetwork.name
+    subnets: concat(
+      [
+        {
+          name: 'jump'
+          addressPrefix: hub.jumpSubnetPrefix
+          delegation: 'Microsoft.ContainerInstance/containerGroups'
+        }
+      ],
+      hub.?extraSubnets ?? []
+    )
+    securityGroupId: jumpSecurityGroup.id
+    routeTableId: hub.?routeTableId ?? ''
   }
 }
 
@@ -220,7 +243,7 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 output name string = hubNetwork.name
 
 @description('Resource id of the shared subnet.')
-output sharedSubnetId string = hubNetwork::sharedSubnet.id
+output sharedSubnetId string = '${sharedSubnet.outputs.networkId}/subnets/shared'
 
 @description('Resource id of the jump box subnet.')
-output jumpSubnetId string = hubNetwork::jumpSubnet.id
+output jumpSubnetId string = '${otherSubnets.outputs.networkId}/subnets/jump'

@@ -100,26 +100,11 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
     addressSpace: {
       addressPrefixes: [corp.addressPrefix]
     }
-    subnets: [
-      {
-        name: 'servers'
-        properties: {
-          addressPrefix: corp.addressPrefix
-          defaultOutboundAccess: false
-          networkSecurityGroup: {
-            id: securityGroup.id
-          }
-        }
-      }
-    ]
-  }
-
-  resource serverSubnet 'subnets' existing = {
-    name: 'servers'
   }
 
   resource toHub 'virtualNetworkPeerings' = {
     name: '${peeringPrefix}corp-hub'
+    dependsOn: [subnets]
     properties: {
       remoteVirtualNetwork: {
         id: hubNetwork.id
@@ -129,6 +114,20 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
       allowGatewayTransit: false
       useRemoteGateways: false
     }
+  }
+}
+
+module subnets 'subnets.bicep' = {
+  params: {
+    networkName: network.name
+    subnets: [
+      {
+        name: 'servers'
+        addressPrefix: corp.addressPrefix
+      }
+    ]
+    securityGroupId: securityGroup.id
+    routeTableId: ''
   }
 }
 
@@ -156,7 +155,7 @@ module servers 'onprem-server.bicep' = [
       tags: tags
       resourceToken: resourceToken
       server: server
-      subnetId: network::serverSubnet.id
+      subnetId: '${subnets.outputs.networkId}/subnets/servers'
       vmSize: vmSize
       image: image
       encryptionAtHost: encryptionAtHost

@@ -26,6 +26,30 @@ param linkServiceId string
 
 var abbreviations = loadJsonContent('../abbreviations.json')
 
+resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
+  name: '${abbreviations.networkNetworkSecurityGroups}${abbreviations.networkVirtualNetworks}${spoke.name}-${resourceToken}'
+  location: location
+  tags: tags
+  properties: {
+    securityRules: [
+      {
+        name: 'allow-exec'
+        properties: {
+          description: 'exec into the jump box: Azure Container Instances connects to this port.'
+          priority: 100
+          direction: 'Inbound'
+          access: 'Allow'
+          protocol: 'Tcp'
+          sourceAddressPrefix: 'AzureCloud'
+          sourcePortRange: '*'
+          destinationAddressPrefix: spoke.jumpSubnetPrefix
+          destinationPortRange: '19390'
+        }
+      }
+    ]
+  }
+}
+
 resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   name: '${abbreviations.networkVirtualNetworks}${spoke.name}-${resourceToken}'
   location: location
@@ -34,53 +58,40 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
     addressSpace: {
       addressPrefixes: [spoke.addressPrefix]
     }
-    subnets: [
-      {
-        name: 'cp'
-        properties: {
+    dhcpOptions: {
+      dnsServers: spoke.?dnsServers ?? []
+    }
+  }
+}
+
+module subnets 'subnets.bicep' = {
+  params: {
+    networkName: network.name
+    subnets: concat(
+      [
+        {
+          name: 'cp'
           addressPrefix: spoke.cpSubnetPrefix
-          defaultOutboundAccess: false
         }
-      }
-      {
-        name: 'apps'
-        properties: {
+        {
+          name: 'apps'
           addressPrefix: spoke.appsSubnetPrefix
-          defaultOutboundAccess: false
+          delegation: spoke.?appsDelegation
         }
-      }
-      {
-        name: 'jump'
-        properties: {
+        {
+          name: 'jump'
           addressPrefix: spoke.jumpSubnetPrefix
-          defaultOutboundAccess: false
-          delegations: [
-            {
-              name: 'containers'
-              properties: {
-                serviceName: 'Microsoft.ContainerInstance/containerGroups'
-              }
-            }
-          ]
+          delegation: 'Microsoft.ContainerInstance/containerGroups'
         }
-      }
-      {
-        name: 'linked'
-        properties: {
+        {
+          name: 'linked'
           addressPrefix: spoke.linkedSubnetPrefix
-          defaultOutboundAccess: false
-          privateEndpointNetworkPolicies: 'Disabled'
         }
-      }
-    ]
-  }
-
-  resource jumpSubnet 'subnets' existing = {
-    name: 'jump'
-  }
-
-  resource linkedSubnet 'subnets' existing = {
-    name: 'linked'
+      ],
+      spoke.?extraSubnets ?? []
+    )
+    securityGroupId: securityGroup.id
+    routeTableId: spoke.?routeTableId ?? ''
   }
 }
 
@@ -90,7 +101,7 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = {
   tags: tags
   properties: {
     subnet: {
-      id: network::linkedSubnet.id
+      id: '${subnets.outputs.networkId}/subnets/linked'
     }
     customNetworkInterfaceName: '${abbreviations.networkNetworkInterfaces}${abbreviations.networkPrivateEndpoints}${spoke.name}-${resourceToken}'
     // A fixed address can be given at creation only. A link service has no groups or members: the names stay empty.
@@ -149,7 +160,7 @@ resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
 }
 
 @description('Resource id of the jump box subnet.')
-output jumpSubnetId string = network::jumpSubnet.id
+output jumpSubnetId string = '${subnets.outputs.networkId}/subnets/jump'
 
 @description('Name of the private endpoint.')
 output endpointName string = endpoint.name

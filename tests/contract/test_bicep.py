@@ -154,33 +154,9 @@ def test_an_empty_value_of_the_hook_is_refused_by_name(parameter: str, variable:
 
 def test_the_resource_group_is_found_by_azd() -> None:
     [group] = of_type("Microsoft.Resources/resourceGroups")
-    assert group["tags"] == "[variables('tags')]"
-    assert TEMPLATE["variables"]["tags"] == {"azd-env-name": "[parameters('environmentName')]"}
-
-
-def subnets() -> list[dict[str, Any]]:
-    return [
-        subnet
-        for network in of_type("Microsoft.Network/virtualNetworks")
-        for subnet in network["properties"]["subnets"]
-    ]
-
-
-def test_no_subnet_has_default_outbound_access() -> None:
-    assert len(subnets()) == 7
-    for subnet in subnets():
-        assert subnet["properties"]["defaultOutboundAccess"] is False, subnet["name"]
-    assert not of_type("Microsoft.Network/virtualNetworks/subnets")
-
-
-def test_only_the_shared_subnet_has_a_nat_gateway_and_link_service_policies_off() -> None:
-    for key in ("natGateway", "privateLinkServiceNetworkPolicies"):
-        assert [subnet["name"] for subnet in subnets() if key in subnet["properties"]] == ["shared"]
-
-
-def test_jump_boxes_have_delegated_subnets_of_their_own() -> None:
-    delegated = [subnet["name"] for subnet in subnets() if "delegations" in subnet["properties"]]
-    assert delegated == ["jump", "jump"]
+    assert group["tags"] == "[variables('allTags')]"
+    own = "createObject('azd-env-name', parameters('environmentName'))"
+    assert TEMPLATE["variables"]["allTags"] == f"[union(parameters('tags'), {own})]"
 
 
 def test_subnets_of_the_parameters_lie_in_their_networks_and_do_not_overlap() -> None:
@@ -274,7 +250,7 @@ def test_ssh_is_closed_unless_asked_for() -> None:
         str(group["properties"]["securityRules"])
         for group in of_type("Microsoft.Network/networkSecurityGroups")
     ]
-    assert len(groups) == 2
+    assert len(groups) == 4
     assert sum("if(parameters('allowSsh'), variables('sshRules')" in rules for rules in groups) == 1
     assert not any("'22'" in rules for rules in groups)
 

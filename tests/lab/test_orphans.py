@@ -14,6 +14,7 @@ from fwdctl.runtime import Runtime
 from fwdlab.cli.deploy import azure_of, deploy
 from fwdlab.cli.labs import client_of
 from fwdlab.cli.setup import environment_of, prepare
+from support.operator import Operator
 from support.programs import RunningLab
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ LEFT = [
     ("zone link", "linked", "costs nothing"),
     ("DNS zone", "2 record sets", "costs by the month"),
     ("network", "4 subnets", "costs nothing"),
+    ("security group", "1 rules", "costs nothing"),
 ]
 
 
@@ -46,15 +48,19 @@ def provision(lab: RunningLab, home: Path, spokes: list[dict[str, Any]], number:
     lab.environ |= environment_of(outputs)
 
 
-@pytest.fixture
-def removed(tmp_path: Path, worker_id: str) -> Iterator[RunningLab]:
+@pytest.fixture(scope="module")
+def removed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[RunningLab]:
     """Two spokes were deployed, then one only; all boxes run."""
+    tmp_path = tmp_path_factory.mktemp("orphans")
     document = json.loads((ROOT / "infra" / "main.parameters.json").read_text("utf-8"))
     (first,) = document["parameters"]["spokes"]["value"]
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNCQ3uC2frP8VY9VlLtFzfWjTTuPDVPzWQlpInPBeni"
     lab = RunningLab.up(tmp_path, f"orphans-{worker_id}", "--empty")
     try:
         provision(lab, tmp_path, [first, {**first, "name": "old"}], 1, key)
+        operator = Operator(lab)
+        hub = operator.named("virtualNetworks", "vnet-hub")["name"]
+        operator.put(f"virtualNetworks/{hub}/subnets/mine", {"addressPrefix": "10.0.1.128/27"})
         provision(lab, tmp_path, [first], 2, key)
         yield lab
     finally:
@@ -87,6 +93,11 @@ def test_what_a_removed_spoke_leaves_is_listed_stopped_and_removed(removed: Runn
     assert removed.fwdctl("env", "orphans").stdout == "Nothing was left behind.\n"
     assert "orphans" not in removed.fwdctl("jump", "status").stderr
     assert removed.fwdctl("probe", "all").returncode == 0
+
+
+def test_a_provision_leaves_what_somebody_else_has_added(removed: RunningLab) -> None:
+    subnets = Operator(removed).named("virtualNetworks", "vnet-hub")["properties"]["subnets"]
+    assert sorted(each["name"] for each in subnets) == ["jump", "mine", "shared"]
 
 
 def orphans(lab: RunningLab) -> list[dict[str, Any]]:

@@ -32,8 +32,9 @@ BOX = f"{CONTAINERS}/ci-old-{TOKEN}"
 ZONE = f"{NETWORK}/privateDnsZones/old.corp.internal"
 LINK = f"{ZONE}/virtualNetworkLinks/vnet-old-{TOKEN}"
 VNET = f"{NETWORK}/virtualNetworks/vnet-old-{TOKEN}"
+RULES = f"{NETWORK}/networkSecurityGroups/nsg-vnet-old-{TOKEN}"
 CONNECTION = f"{SERVICE}/privateEndpointConnections/pep-old.1"
-ALL = (CONNECTION, ENDPOINT, BOX, LINK, ZONE, VNET)
+ALL = (CONNECTION, ENDPOINT, BOX, LINK, ZONE, VNET, RULES)
 """In the order in which they may be deleted."""
 
 
@@ -46,6 +47,11 @@ def entry(resource_id: str, tags: Mapping[str, str] | None = TAGS) -> dict[str, 
 
 def vnet(*subnets: str, **more: Any) -> dict[str, Any]:
     return {"properties": {"subnets": [{"name": name} for name in subnets], **more}}
+
+
+def security_group(network: str, **more: Any) -> dict[str, Any]:
+    used = [{"id": f"{network}/subnets/{name}"} for name in ("cp", "apps", "jump", "linked")]
+    return {"properties": {"securityRules": [{"name": "allow-exec"}], "subnets": used, **more}}
 
 
 def endpoint(service: str = SERVICE, network: str = VNET) -> dict[str, Any]:
@@ -66,6 +72,7 @@ def documents() -> dict[str, dict[str, Any]]:
         LINK: {"properties": {"virtualNetwork": {"id": VNET}}},
         ZONE: {"properties": {"numberOfRecordSets": 2}},
         VNET: vnet("cp", "apps", "jump", "linked"),
+        RULES: security_group(VNET),
     }
 
 

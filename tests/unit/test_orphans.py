@@ -14,6 +14,7 @@ from support.left_behind import (
     ENDPOINT,
     ENVIRON,
     LINK,
+    RULES,
     SERVICE,
     TOKEN,
     VNET,
@@ -23,6 +24,7 @@ from support.left_behind import (
     endpoint,
     entry,
     left_behind,
+    security_group,
     vnet,
 )
 
@@ -58,6 +60,7 @@ def test_orphans_are_listed_in_the_order_in_which_they_may_go(runtime: Runtime, 
         "zone link",
         "DNS zone",
         "network",
+        "security group",
     ]
     assert f"old.corp.internal/vnet-old-{TOKEN}" in ran.stdout
     assert not [call for call in arm.calls if call[0] != "GET"]
@@ -91,6 +94,14 @@ OWN = {
         entry(theirs("virtualNetworks", f"vnet-mine-{TOKEN}")),
         vnet("cp", "apps", "jump", "linked", virtualNetworkPeerings=[{"name": "to-hub"}]),
     ),
+    "security-group-of-another-network": (
+        entry(theirs("networkSecurityGroups", f"nsg-vnet-mine-{TOKEN}")),
+        security_group(VNET),
+    ),
+    "security-group-of-a-machine": (
+        entry(theirs("networkSecurityGroups", f"nsg-vnet-mine-{TOKEN}")),
+        security_group(VNET.replace("old", "mine"), networkInterfaces=[{"id": "nic"}]),
+    ),
     "zone-without-links": (entry(theirs("privateDnsZones", "mine.internal")), None),
     "another-type": (entry(f"{GROUP}/providers/Microsoft.Web/sites/ci-mine-{TOKEN}"), None),
 }
@@ -114,13 +125,13 @@ def test_a_renamed_spokes_link_in_a_zone_that_is_kept_is_one(runtime: Runtime, a
     link = theirs("privateDnsZones", f"corp.internal/virtualNetworkLinks/vnet-old-{TOKEN}")
     left_behind(arm, entry(link), without=(LINK, ZONE))
     arm.on("GET", link, {"properties": {"virtualNetwork": {"id": VNET}}})
-    assert found(runtime) == [CONNECTION, ENDPOINT, BOX, link, VNET]
+    assert found(runtime) == [CONNECTION, ENDPOINT, BOX, link, VNET, RULES]
 
 
 def test_what_ended_meanwhile_is_left_out(runtime: Runtime, arm: FakeArm) -> None:
     left_behind(arm)
     arm.fail("GET", BOX, 404, "ResourceNotFound")
-    assert found(runtime) == [CONNECTION, ENDPOINT, LINK, ZONE, VNET]
+    assert found(runtime) == [CONNECTION, ENDPOINT, LINK, ZONE, VNET, RULES]
 
 
 def test_without_a_topology_nothing_is_an_orphan(runtime: Runtime, arm: FakeArm) -> None:
@@ -153,7 +164,7 @@ def test_no_is_no(tmp_path: Path, runtime: Runtime, arm: FakeArm, answer: str) -
     terminal = make_runtime(tmp_path, ENVIRON, terminal=True, answer=answer)
     ran = run(terminal, "env", "orphans", "--remove")
     assert ran.code == 1
-    assert "Delete these 6 resources? [y/N] " in ran.stderr
+    assert "Delete these 7 resources? [y/N] " in ran.stderr
     assert "Nothing was deleted." in ran.stderr
 
 
@@ -182,8 +193,8 @@ def test_after_a_refusal_nothing_more_of_that_spoke_is_deleted(runtime: Runtime,
     ran = run(runtime, "env", "orphans", "--remove", "--yes", "-o", "json")
     assert ran.code == 1
     assert gone == [CONNECTION, ENDPOINT]
-    assert [error["code"] for error in ran.envelope["errors"]] == ["not_authorized", *["orphan_skipped"] * 3]
-    assert [each["deleted"] for each in ran.envelope["data"]["orphans"]] == [True] * 2 + [False] * 4
+    assert [error["code"] for error in ran.envelope["errors"]] == ["not_authorized", *["orphan_skipped"] * 4]
+    assert [each["deleted"] for each in ran.envelope["data"]["orphans"]] == [True] * 2 + [False] * 5
 
 
 def test_a_network_that_azure_still_takes_for_used_is_asked_for_again(runtime: Runtime, arm: FakeArm) -> None:
@@ -302,4 +313,4 @@ def test_a_terminal_obeys_no_resource_group(runtime: Runtime, arm: FakeArm) -> N
 def test_the_services_connections_are_read_from_the_service(runtime: Runtime, arm: FakeArm) -> None:
     left_behind(arm)
     arm.fail("GET", SERVICE, 404, "ResourceNotFound")
-    assert found(runtime) == [ENDPOINT, BOX, LINK, ZONE, VNET]
+    assert found(runtime) == [ENDPOINT, BOX, LINK, ZONE, VNET, RULES]

@@ -27,23 +27,25 @@ TAG = "azd-env-name"
 NO_SPOKES = frozenset({"hub", "corp"})
 SPOKE_SUBNETS = frozenset({"cp", "apps", "jump", "linked"})
 
-CONNECTION, ENDPOINT, BOX, LINK, ZONE, NETWORK = (
+CONNECTION, ENDPOINT, BOX, LINK, ZONE, NETWORK, SECURITY_GROUP = (
     "endpoint connection",
     "private endpoint",
     "jump box",
     "zone link",
     "DNS zone",
     "network",
+    "security group",
 )
-ORDER = (CONNECTION, ENDPOINT, BOX, LINK, ZONE, NETWORK)
-"""What must go first: a network has to be empty before it can be deleted, a zone without links."""
-PREFIXES = {BOX: "ci-", ENDPOINT: "pep-", NETWORK: "vnet-", LINK: "vnet-"}
+ORDER = (CONNECTION, ENDPOINT, BOX, LINK, ZONE, NETWORK, SECURITY_GROUP)
+"""What must go first: a network must be empty before it is deleted, a zone without links, a group unused."""
+PREFIXES = {BOX: "ci-", ENDPOINT: "pep-", NETWORK: "vnet-", LINK: "vnet-", SECURITY_GROUP: "nsg-vnet-"}
 TYPES = {
     "microsoft.containerinstance/containergroups": BOX,
     "microsoft.network/privateendpoints": ENDPOINT,
     "microsoft.network/privatednszones/virtualnetworklinks": LINK,
     "microsoft.network/privatednszones": ZONE,
     "microsoft.network/virtualnetworks": NETWORK,
+    "microsoft.network/networksecuritygroups": SECURITY_GROUP,
 }
 RESOURCES = "2021-04-01"
 API_VERSIONS = {BOX: "2025-09-01", LINK: "2024-06-01", ZONE: "2024-06-01"}
@@ -170,6 +172,10 @@ class _Search:
             return "linked" if properties["virtualNetwork"]["id"].lower().endswith(network) else None
         if kind == ZONE:
             return f"{properties.get('numberOfRecordSets', 0)} record sets"
+        if kind == SECURITY_GROUP:
+            users = [subnet["id"].lower() for subnet in properties.get("subnets") or ()]
+            own = all(f"{network}/" in user for user in users) and not properties.get("networkInterfaces")
+            return f"{len(properties.get('securityRules') or ())} rules" if own else None
         names = {subnet["name"] for subnet in properties.get("subnets") or ()}
         alone = names >= SPOKE_SUBNETS and not properties.get("virtualNetworkPeerings")
         return f"{len(names)} subnets" if alone else None

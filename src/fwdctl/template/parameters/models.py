@@ -142,6 +142,12 @@ _ZONE = _text(rf"{_LABEL}(\.{_LABEL})+", "a DNS zone of at least two labels")
 _HOST_NAME = _text(rf"{_LABEL}(\.{_LABEL})*", "a host name in lower-case letters")
 _PATH = _text("/[!-~]*", "a path such as /health, without blanks")
 _HEADER = _text("[A-Za-z0-9-]+", "a header name of letters, digits and hyphens")
+_SUBNET_NAME = _text("[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_])?", "a name such as data")
+_TYPE = _text(r"[A-Za-z]+(\.[A-Za-z]+)+/[A-Za-z]+", "a service such as Microsoft.Web/serverFarms")
+_ROUTE_TABLE = _text(
+    "(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Network/routeTables/[^/]+",
+    "the resource id of a route table",
+)
 _FILLED = AfterValidator(_check_filled)
 
 Text = Annotated[str, _text("(?s).+", "text that is not empty")]
@@ -175,16 +181,34 @@ class Part(BaseModel):
         return value
 
 
+class ExtraSubnet(Part):
+    name: Annotated[str, _SUBNET_NAME, Field(max_length=80)]
+    address_prefix: Network
+    delegation: Annotated[str, _TYPE] | None = None
+
+
 class NetworkPart(Part):
     """A network with its subnets."""
 
     address_prefix: Network
+    extra_subnets: tuple[ExtraSubnet, ...] = ()
+    dns_servers: tuple[Address, ...] = ()
+    route_table_id: Annotated[str, _ROUTE_TABLE] | None = None
+
+    @property
+    def own_subnets(self) -> dict[str, IPv4Network]:
+        """The template's, by their key in the parameters file."""
+        names = [name for name in type(self).model_fields if name.endswith("_subnet_prefix")]
+        return {to_camel(name): getattr(self, name) for name in names}
 
     @property
     def subnets(self) -> dict[str, IPv4Network]:
-        """By their key in the parameters file."""
-        names = [name for name in type(self).model_fields if name.endswith("_subnet_prefix")]
-        return {to_camel(name): getattr(self, name) for name in names}
+        """All of them, by their key."""
+        more = {
+            f"extraSubnets[{index}].addressPrefix": each.address_prefix
+            for index, each in enumerate(self.extra_subnets)
+        }
+        return self.own_subnets | more
 
 
 class Hub(NetworkPart):
@@ -196,6 +220,7 @@ class Spoke(NetworkPart):
     name: Annotated[str, _NAME, Field(max_length=20)]
     cp_subnet_prefix: Network
     apps_subnet_prefix: Network
+    apps_delegation: Annotated[str, _TYPE] | None = None
     jump_subnet_prefix: Network
     linked_subnet_prefix: Network
     endpoint_address: Address

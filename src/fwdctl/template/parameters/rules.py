@@ -72,6 +72,12 @@ def _subnets(path: str, network: NetworkPart) -> Iterator[Problem]:
                 text = f"{subnet} overlaps with {path}.{other} {taken}"
                 yield Problem(f"{path}.{name}", text, "Give each subnet a range of its own.")
         earlier[name] = subnet
+    own = [name.removesuffix("SubnetPrefix") for name in network.own_subnets]
+    names = [*own, *(each.name.lower() for each in network.extra_subnets)]
+    for index, extra in enumerate(network.extra_subnets):
+        if extra.name.lower() in names[: len(own) + index]:
+            text = f"there is a subnet '{extra.name}' already"
+            yield Problem(f"{path}.extraSubnets[{index}].name", text, "Give each subnet a name of its own.")
 
 
 def _inside(path: str, address: IPv4Address, name: str, subnet: IPv4Network) -> Iterator[Problem]:
@@ -129,7 +135,7 @@ def _forward(path: str, forward: Forward, parameters: Parameters) -> Iterator[Pr
 
 def _reachable(path: str, address: IPv4Address, parameters: Parameters) -> Iterator[Problem]:
     hub, corp = parameters.hub.address_prefix, parameters.corp.address_prefix
-    for name, subnet in parameters.hub.subnets.items():
+    for name, subnet in parameters.hub.own_subnets.items():
         if address in subnet:
             text = f"{address} lies in hub.{name} {subnet}, where the forwarders and their clients are"
             yield Problem(path, text, "Write the address of a server outside Azure.")
