@@ -287,3 +287,21 @@ def test_a_failure_of_the_lab_is_a_500_that_does_not_end_it(tmp_path: Path) -> N
         assert (await client("GET", "/subscriptions")).status == 200
 
     served(tmp_path, scene)
+
+
+def test_regions_are_azures(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        base = f"/subscriptions/{client.endpoint.api.subscription_id}"
+        found = {one["name"]: one for one in (await client("GET", f"{base}/locations")).body["value"]}
+        assert len(found) > 50
+        assert found["brazilsouth"]["displayName"] == "Brazil South"
+        assert found["westeurope"]["metadata"]["pairedRegion"][0]["name"] == "northeurope"
+        zones = [one["logicalZone"] for one in found["norwayeast"]["availabilityZoneMappings"]]
+        assert zones == ["1", "2", "3"]
+        assert "availabilityZoneMappings" not in found["ukwest"]
+        made = await client("PUT", f"{base}/resourceGroups/far", {"location": "Chile Central"})
+        assert (made.status, made.body["location"]) == (201, "chilecentral")
+        refused = await client("PUT", f"{base}/resourceGroups/no", {"location": "atlantis"})
+        assert refused.body["error"]["code"] == "LocationNotAvailableForResourceGroup"
+
+    served(tmp_path, scene)

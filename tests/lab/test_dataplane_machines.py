@@ -53,6 +53,51 @@ runcmd:
   - echo done >> /run/order
 """
 
+# A forwarder as people write it by hand, without an agent.
+BY_HAND = """#cloud-config
+packages: [iptables-persistent]
+write_files:
+  - path: /etc/sysctl.conf
+    append: true
+    content: |
+      # added by cloud init
+      net.ipv4.ip_forward=1
+      net.ipv4.conf.all.route_localnet=1
+  - {path: /etc/default/forward, content: "PORT=8000\\nTARGET=192.168.42.65\\n"}
+  - path: /usr/local/sbin/forward
+    permissions: "0755"
+    content: |
+      #!/bin/sh -e
+      iptables --flush
+      iptables -P INPUT DROP
+      iptables -A INPUT -i lo -j ACCEPT
+      iptables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+      iptables -t nat -A PREROUTING -p tcp -m tcp --dport $PORT -j DNAT --to-destination $TARGET:$PORT
+      iptables -t nat -A POSTROUTING -d 192.168.42.0/24 -j MASQUERADE
+      mkdir -p /etc/iptables && iptables-save > /etc/iptables/rules.v4
+      iptables -t nat --flush
+      iptables-restore < /etc/iptables/rules.v4
+  - path: /etc/systemd/system/forward.service
+    content: |
+      [Service]
+      Type=oneshot
+      RemainAfterExit=yes
+      EnvironmentFile=/etc/default/forward
+      ExecStartPre=/bin/sh -c 'echo before >> /run/order'
+      ExecStart=/usr/local/sbin/forward
+      ExecStartPost=/bin/sh -c 'echo after >> /run/order'
+      ExecStop=/bin/sh -c 'echo stopped >> /run/order; iptables -t nat --flush'
+  - path: /etc/systemd/system/daemon.service
+    content: |
+      [Service]
+      Type=forking
+      PIDFile=/run/daemon.pid
+      ExecStart=/bin/sh -c 'sleep 600 & echo $$! > /run/daemon.pid'
+runcmd:
+  - sysctl -p
+  - systemctl enable --now forward daemon
+"""
+
 
 async def _alone(directory: Path, *specs: NodeSpec) -> Bench:
     source = Source(Snapshot(1, documents(()), specs))
@@ -89,6 +134,25 @@ async def cloud_init(directory: Path) -> None:
     before = await bench.ok("m", "cat /run/starts")
     await asyncio.sleep(0.5)
     assert await bench.ok("m", "cat /run/starts") == before
+    await bench.plane.close()
+
+
+async def forwarder_by_hand(directory: Path) -> None:
+    spec = node("m", f"{CORP}/subnets/servers", "192.168.42.9", custom_data=encoded(BY_HAND))
+    bench = await _alone(directory, spec)
+    (status,) = bench.plane.status()
+    assert (status.cloud_init, status.error) == ("done", ""), await bench.plane.logs("m")
+    assert dict(status.units) == {"forward.service": "active", "daemon.service": "active"}
+    assert await bench.ok("m", "cat /proc/sys/net/ipv4/ip_forward") == "1\n"
+    assert await bench.ok("m", "cat /proc/sys/net/ipv4/conf/all/route_localnet") == "1\n"
+    rules = await bench.ok("m", "iptables-save")
+    assert "-A PREROUTING -p tcp -m tcp --dport 8000 -j DNAT --to-destination 192.168.42.65:8000" in rules
+    assert ":INPUT DROP" in rules
+    assert (await bench.sh("m", "kill -0 $(cat /run/daemon.pid)")).returncode == 0
+    await bench.ok("m", "systemctl stop forward daemon")
+    assert await bench.ok("m", "cat /run/order") == "before\nafter\nstopped\n"
+    assert "DNAT" not in await bench.ok("m", "iptables-save")
+    assert (await bench.sh("m", "sleep 0.1; kill -0 $(cat /run/daemon.pid)")).returncode != 0
     await bench.plane.close()
 
 
@@ -226,7 +290,15 @@ async def dying_node_is_reported(directory: Path) -> None:
 
 @pytest.mark.parametrize(
     "scenario",
-    [cloud_init, broken_custom_data, containers, terminals, files_stay_inside, dying_node_is_reported],
+    [
+        cloud_init,
+        forwarder_by_hand,
+        broken_custom_data,
+        containers,
+        terminals,
+        files_stay_inside,
+        dying_node_is_reported,
+    ],
     ids=lambda scenario: scenario.__name__,
 )
 def test_machines(scenario: Scenario) -> None:

@@ -34,6 +34,19 @@ def test_a_lab_is_shown_in_every_encoding(tmp_path: Path) -> None:
     assert stdout.read().count("\\u6f22") == 3
 
 
+def test_what_cloud_init_did_not_do_is_said_by_node(tmp_path: Path) -> None:
+    runtime = make_runtime(tmp_path)
+    state = SimpleNamespace(name="lab", base_url="https://x")
+    row = {"network": "n", "address": "a", "state": "running", "health": "-", "error": ""}
+    nodes = [{**row, "name": name, "warnings": ["packages are not installed: nginx"]} for name in ("a", "b")]
+    nodes.append({**row, "name": "c", "error": "runcmd ended with 1", "warnings": []})
+    data = {"nodes": nodes, "faults": [], "warnings": []}
+    watch._print_status(console(runtime, runtime.stdout), state, data)  # type: ignore[arg-type]
+    said = runtime.stdout.getvalue()  # type: ignore[attr-defined]
+    assert "Cloud-init of a, b: packages are not installed: nginx" in said
+    assert "Cloud-init of c: runcmd ended with 1" in said
+
+
 @pytest.mark.parametrize("shell", ["sh", "bash --posix", "bash", "zsh"])
 def test_a_shell_uses_the_lab_and_gets_its_own_settings_back(tmp_path: Path, shell: str) -> None:
     argv = shell.split()

@@ -34,7 +34,7 @@ def test_empty_assignment_takes_back() -> None:
     ("text", "reason"),
     [
         ("[Service]\n", "no ExecStart"),
-        ("[Service]\nType=forking\nExecStart=/bin/a\n", "Type=forking"),
+        ("[Service]\nType=dbus\nExecStart=/bin/a\n", "Type=dbus"),
         ("[Service]\nExecStart=/bin/a 'b\n", "quotation"),
         ("[Service]\nExecStart=@/bin/a b\n", "prefix @"),
     ],

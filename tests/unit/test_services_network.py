@@ -311,3 +311,14 @@ async def test_an_alias_stands_alone(api: ArmApi, first: str, second: str) -> No
     error = await refused(api.put(f"{zone}/{second}/www", {"properties": values[second]}))
     assert (error.status, error.code) == (409, "Conflict")
     await api.put(f"{zone}/{first}/www", {"properties": values[first]})
+
+
+@pytest.mark.parametrize("ports", ["http", "1-2-3", "70000", "-1", "", "1 - 2"])
+async def test_ports_of_rules_are_numbers(empty_api: ArmApi, ports: str) -> None:
+    rule = {"access": "Allow", "direction": "Inbound", "protocol": "*", "priority": 100}
+    for name, value in (("destinationPortRange", ports), ("sourcePortRanges", ["80", ports])):
+        body = {"name": "r", "properties": {**rule, name: value}}
+        put = empty_api.put(
+            f"{NETWORK}/networkSecurityGroups/g", {**PLACE, "properties": {"securityRules": [body]}}
+        )
+        assert (await refused(put)).code == "SecurityRuleInvalidPortRange"

@@ -10,7 +10,7 @@ from fwdlab.arm import services
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, parse_path
 from fwdlab.arm.jsonc import without_nulls
-from fwdlab.arm.locations import LOCATIONS
+from fwdlab.arm.locations import regions
 from fwdlab.arm.services.base import World, normal_location
 from fwdlab.arm.services.container_instance.container_groups import GROUP as CONTAINER_GROUP
 from fwdlab.arm.services.container_instance.container_groups import ContainerGroups
@@ -246,14 +246,14 @@ class ArmApi:
         location = normal_location(body.get("location"))
         if location is None and provider.tracked:
             raise ArmError(400, "LocationRequired", "The location property is required for this definition.")
-        if location in (None, "global") or location in LOCATIONS:
+        if location in (None, "global") or location in regions():
             return
         kind = "ResourceGroup" if parsed.is_type(GROUP_TYPE) else "ResourceType"
         raise ArmError(
             400,
             f"LocationNotAvailableFor{kind}",
             f"The provided location '{body['location']}' is not available for resource type "
-            f"'{provider.type}'. List of available regions for the resource type is '{','.join(LOCATIONS)}'.",
+            f"'{provider.type}'. List of available regions for the resource type is '{','.join(regions())}'.",
         )
 
     def _check_unmoved(self, parsed: ResourceId, body: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import Answer
 from fwdlab.arm.ids import GROUP_TYPE
-from fwdlab.arm.locations import LOCATIONS, location_documents
+from fwdlab.arm.locations import location_documents, regions
 from fwdlab.arm.services.resources.filters import matches, parse_filter
 from fwdlab.arm.store import group_not_found, subscription_not_found
 
@@ -137,7 +137,7 @@ class Directory:
         return Answer(200, known)
 
     def _provider_document(self, namespace: str, kinds: list[str]) -> dict[str, Any]:
-        regions = [document["displayName"] for document in location_documents(self.api.subscription_id)]
+        places = [row["displayName"] for row in regions().values()]
         return {
             "id": f"{self._subscription}/providers/{namespace}",
             "namespace": namespace,
@@ -146,7 +146,7 @@ class Directory:
             "resourceTypes": [
                 {
                     "resourceType": kind,
-                    "locations": ["global"] if "DnsZones" in kind else regions[: len(LOCATIONS)],
+                    "locations": ["global"] if "DnsZones" in kind else places,
                     "apiVersions": [_API_VERSION],
                     "defaultApiVersion": _API_VERSION,
                     "capabilities": "SupportsTags, SupportsLocation",

@@ -1,28 +1,21 @@
-"""Regions that the lab offers; they differ in nothing."""
+"""Azure's public regions; in the lab they differ in nothing but what Azure's list says of them."""
 
 from __future__ import annotations
 
+import json
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
-# name: (display name, geography group, physical location) - a selection of Azure's public regions
-_TABLE = {
-    "westeurope": ("West Europe", "Europe", "Netherlands"),
-    "northeurope": ("North Europe", "Europe", "Ireland"),
-    "germanywestcentral": ("Germany West Central", "Europe", "Frankfurt"),
-    "swedencentral": ("Sweden Central", "Europe", "Gävle"),
-    "switzerlandnorth": ("Switzerland North", "Europe", "Zurich"),
-    "francecentral": ("France Central", "Europe", "Paris"),
-    "uksouth": ("UK South", "Europe", "London"),
-    "eastus": ("East US", "US", "Virginia"),
-    "eastus2": ("East US 2", "US", "Virginia"),
-    "centralus": ("Central US", "US", "Iowa"),
-    "westus2": ("West US 2", "US", "Washington"),
-    "westus3": ("West US 3", "US", "Phoenix"),
-    "southeastasia": ("Southeast Asia", "Asia Pacific", "Singapore"),
-    "japaneast": ("Japan East", "Asia Pacific", "Tokyo, Saitama"),
-    "australiaeast": ("Australia East", "Asia Pacific", "New South Wales"),
-}
-LOCATIONS: tuple[str, ...] = tuple(_TABLE)
+_FILE = "regions.json"
+
+
+@cache
+def regions() -> dict[str, dict[str, Any]]:
+    """The rows of the list by name; the file says when it was taken."""
+    document = json.loads(files("fwdlab.arm").joinpath(_FILE).read_text("utf-8"))
+    rows = (dict(zip(document["columns"], row, strict=True)) for row in document["regions"])
+    return {row["name"]: row for row in rows}
 
 
 def plain_location(text: str) -> str:
@@ -32,23 +25,25 @@ def plain_location(text: str) -> str:
 
 def location_documents(subscription_id: str) -> list[dict[str, Any]]:
     """What `/subscriptions/ID/locations` lists; azd needs `metadata` (regionType, physicalLocation)."""
-    return [
-        {
-            "id": f"/subscriptions/{subscription_id}/locations/{name}",
-            "name": name,
-            "type": "Region",
-            "displayName": display,
-            "regionalDisplayName": f"({group}) {display}",
-            "metadata": {
-                "regionType": "Physical",
-                "regionCategory": "Recommended",
-                "geography": group,
-                "geographyGroup": group,
-                "longitude": "0",
-                "latitude": "0",
-                "physicalLocation": place,
-                "pairedRegion": [],
-            },
-        }
-        for name, (display, group, place) in _TABLE.items()
+    return [_document(f"/subscriptions/{subscription_id}/locations/", row) for row in regions().values()]
+
+
+def _document(base: str, row: dict[str, Any]) -> dict[str, Any]:
+    name, pair = row["name"], row["pairedRegion"]
+    kept = ("regionCategory", "geography", "geographyGroup", "longitude", "latitude", "physicalLocation")
+    zones = [
+        {"logicalZone": str(zone), "physicalZone": f"{name}-az{zone}"} for zone in range(1, row["zones"] + 1)
     ]
+    return {
+        "id": f"{base}{name}",
+        "name": name,
+        "type": "Region",
+        "displayName": row["displayName"],
+        "regionalDisplayName": f"({row['geographyGroup']}) {row['displayName']}",
+        "metadata": {
+            "regionType": "Physical",
+            **{key: row[key] for key in kept},
+            "pairedRegion": [{"name": pair, "id": f"{base}{pair}"}] if pair else [],
+        },
+        **({"availabilityZoneMappings": zones} if zones else {}),
+    }

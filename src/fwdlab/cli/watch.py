@@ -43,10 +43,21 @@ def _print_status(console: Console, state: LabState, data: dict[str, Any]) -> No
         for node in data["nodes"]
     ]
     grid(console, ["node", "network", "address", "state", "health"], rows)
+    for text, names in _not_done(data["nodes"]).items():
+        say(console, f"\nCloud-init of {', '.join(names)}: {text}")
     for text in data["faults"]:
         say(console, f"\nFault in force: {text}")
     for text in data["warnings"]:
         say(console, f"\nWarning: {_short(text)}")
+
+
+def _not_done(nodes: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """What cloud-init could not do, each with the nodes that it is about."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        for text in filter(None, (node.get("error"), *node.get("warnings", ()))):
+            found.setdefault(text, []).append(node["name"])
+    return found
 
 
 def _short(text: str) -> str:

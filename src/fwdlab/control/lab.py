@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from fwdlab.arm.api import ArmApi
-from fwdlab.arm.locations import LOCATIONS
+from fwdlab.arm.locations import regions
 from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
@@ -47,7 +47,7 @@ class Lab:
             tenant_id=self.credentials.tenant_id,
         )
         self.data_plane.on_container_end = self.api.container_ended
-        self.deployments = DeploymentRoutes(self.api, locations=LOCATIONS)
+        self.deployments = DeploymentRoutes(self.api, locations=regions())
         self.server = Server(self.api, self.credentials, self.certificates, self.requests)
         self.server.routes.append(self.deployments)
         self.api.group_deleted.append(self.deployments.forget)

@@ -1,6 +1,7 @@
 """A small systemd for each machine: it keeps the services of its units running and answers `systemctl`.
 
-Units are read when they are started, so `daemon-reload` has nothing to do. Dependencies between units are not
+Units are read when they are started, so `daemon-reload` has nothing to do. A service of Type=forking counts as
+running from the end of its command until it is stopped. Dependencies between units are not
 followed; User, DynamicUser and sandboxing are not honoured: everything runs as the node's root.
 """
 
@@ -170,16 +171,20 @@ class UnitManager:
             service.task.cancel()
             await asyncio.gather(service.task, return_exceptions=True)
             service.task = None
-        process = service.process
-        if process is not None and not process.ended.done():
+        process = service.process if service.process and not service.process.ended.done() else None
+        if process is not None:
             service.environment["MAINPID"] = str(process.pid)
+        if process is not None or (service.unit.ends and service.state == "active"):
             for command in service.unit.stop:
                 with contextlib.suppress(OSError):
                     await self._once(service, command)
+        if process is not None:
             await self._machine.kill(process, signal.SIGTERM)
             done, _ended = await asyncio.wait([process.ended], timeout=service.unit.stop_seconds)
             if not done:
                 await self._machine.kill(process, signal.SIGKILL)
+        elif service.unit.pid_file:
+            await self._machine.run(["/bin/sh", "-c", 'kill $(cat "$0")', service.unit.pid_file])
         service.state, service.result, service.process = "inactive", "", None
         return Reply()
 
@@ -201,7 +206,7 @@ class UnitManager:
                 await asyncio.sleep(service.unit.restart_seconds)
             if code is None or code:
                 service.state = "failed"
-            elif not (service.unit.kind == "oneshot" and service.unit.remain):
+            elif not service.unit.stays:
                 service.state = "inactive"
         except OSError as error:
             service.state, service.result = "failed", str(error)
@@ -223,11 +228,11 @@ class UnitManager:
         if unit.directories:
             async with asyncio.timeout(_ONESHOT_SECONDS):
                 await self._machine.run(["mkdir", "-p", *unit.directories])
-        first = [*unit.before, *unit.start] if unit.kind == "oneshot" else unit.before
+        first = [*unit.before, *unit.start, *unit.after] if unit.ends else unit.before
         for command in first:
             if not await self._once(service, command):
                 return None
-        if unit.kind == "oneshot":
+        if unit.ends:
             service.state = "active"
             return 0
         service.process = await self._spawn(service, unit.start[0])

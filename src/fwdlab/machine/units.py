@@ -35,6 +35,7 @@ class Unit:
         name: with `.service`.
         stop_seconds: patience after SIGTERM.
         remain: RemainAfterExit.
+        pid_file: where a forking service writes its process number.
         environment_files: paths and whether they may be missing.
         directories: to make before the start (StateDirectory and its kin).
         ignored: settings that the lab does not know.
@@ -51,11 +52,22 @@ class Unit:
     restart_seconds: float = 0.1
     stop_seconds: float = 10.0
     remain: bool = False
+    pid_file: str = ""
     directory: str = "/"
     environment: Mapping[str, str] = field(default_factory=dict)
     environment_files: tuple[tuple[str, bool], ...] = ()
     directories: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+
+    @property
+    def ends(self) -> bool:
+        """Whether its command ends before it counts as started."""
+        return self.kind in {"oneshot", "forking"}
+
+    @property
+    def stays(self) -> bool:
+        """Whether it counts as running after that."""
+        return self.kind == "forking" or (self.kind == "oneshot" and self.remain)
 
 
 _DIRECTORIES = {
@@ -68,7 +80,7 @@ _DIRECTORIES = {
 _KNOWN = {
     "Type", "ExecStart", "ExecStartPre", "ExecStartPost", "ExecReload", "ExecStop", "Restart", "RestartSec",
     "TimeoutStopSec", "TimeoutSec", "TimeoutStartSec", "RemainAfterExit", "WorkingDirectory", "Environment",
-    "EnvironmentFile", "StandardOutput", "StandardError", "SyslogIdentifier", *_DIRECTORIES,
+    "EnvironmentFile", "PIDFile", "StandardOutput", "StandardError", "SyslogIdentifier", *_DIRECTORIES,
 }  # fmt: skip
 # Known, and without effect: everything runs as the node's root.
 _SANDBOX = {
@@ -79,7 +91,7 @@ _SANDBOX = {
     "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID", "SystemCallArchitectures",
     "SystemCallErrorNumber", "SystemCallFilter", "UMask",
 }  # fmt: skip
-_TYPES = {"simple", "exec", "oneshot", "notify", "idle"}
+_TYPES = {"simple", "exec", "oneshot", "forking", "notify", "idle"}
 
 
 def parse(name: str, text: str) -> Unit:
@@ -117,6 +129,7 @@ def parse(name: str, text: str) -> Unit:
         restart_seconds=seconds(last("RestartSec", "0.1")),
         stop_seconds=seconds(last("TimeoutStopSec", last("TimeoutSec", "10"))) or 10.0,
         remain=last("RemainAfterExit", "no").lower() in {"yes", "true", "1", "on"},
+        pid_file=last("PIDFile", ""),
         directory=last("WorkingDirectory", "/").lstrip("-").replace("~", "/root") or "/",
         environment=_environment(service.get("Environment", [])),
         environment_files=tuple(

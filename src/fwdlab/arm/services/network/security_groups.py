@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 NSG = "Microsoft.Network/networkSecurityGroups"
+_PORTS = 65_536
 _PROTOCOLS = ("Tcp", "Udp", "Icmp", "Esp", "Ah", "*")
 # name, priority, direction, source, destination, access: the rules that every group ends with
 # (learn.microsoft.com, network-security-groups-overview).
@@ -87,6 +88,7 @@ class SecurityGroups(NetworkProvider):
         """No two rules of a direction have one priority."""
         taken: dict[tuple[str, int], str] = {}
         for rule in document["properties"]["securityRules"]:
+            _check_ports(rule["properties"])
             key = (rule["properties"]["direction"], rule["properties"]["priority"])
             if key in taken:
                 raise bad_request(
@@ -109,6 +111,20 @@ class SecurityGroups(NetworkProvider):
                         f"Network security group {resource_id} cannot be deleted because it is in use by the "
                         f"following resources: {subnet['id']}.",
                     )
+
+
+def _check_ports(rule: dict[str, Any]) -> None:
+    """Ports are `*`, a number or a range of numbers."""
+    for name in ("sourcePortRange", "destinationPortRange"):
+        for value in (rule.get(name), *rule.get(f"{name}s", [])):
+            ends = str(value).split("-")
+            known = all(end.isdecimal() and int(end) < _PORTS for end in ends) and len(ends) <= 2  # noqa: PLR2004
+            if value not in (None, "*") and not known:
+                raise bad_request(
+                    "SecurityRuleInvalidPortRange",
+                    f"Security rule has invalid Port range. Value provided: {value}. Value should be an "
+                    "integer OR integer range with '-' delimiter. Valid range 0-65535.",
+                )
 
 
 PROVIDERS = (SecurityGroups, of_type(Embedded, f"{NSG}/securityRules"))
