@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -68,6 +69,7 @@ class Network:
     client: Node
     servers: tuple[Node, Node]
     config: Path
+    agent: subprocess.Popen[str]
 
     def reconfigure(self, **changes: Any) -> None:
         """Give the agent another configuration and wait until it is used, or refused."""
@@ -126,11 +128,12 @@ def link(forwarder: Node, peer: Node, name: str, own: str, address: str) -> None
         peer.run("ip", "link", "set", device, "up")
 
 
-def program(stack: contextlib.ExitStack, node: Node, path: str, config: Path) -> None:
+def program(stack: contextlib.ExitStack, node: Node, path: str, config: Path) -> subprocess.Popen[str]:
     journal = stack.enter_context((config.parent / Path(path).name).with_suffix(".log").open("w"))
     process = node.start(sys.executable, str(CLOUD_INIT / path), str(config), stderr=journal)
     stack.enter_context(process)
     stack.callback(process.kill)
+    return process
 
 
 @pytest.fixture
@@ -181,8 +184,8 @@ def built(tmp_path: Path, filter_table: str = "") -> Iterator[Network]:
             forwarder.run("iptables-restore", str(tmp_path / "rules"))
         for node in (first, second):
             program(stack, node, "onprem-server/server.py", server)
-        program(stack, forwarder, "forwarder/agent.py", agent)
-        made = Network(forwarder, client, (first, second), agent)
+        running = program(stack, forwarder, "forwarder/agent.py", agent)
+        made = Network(forwarder, client, (first, second), agent, running)
         until(lambda: client.get("/status", 18099)[0] == 200, "the agent answers")
         until(lambda: made.states() == ["up", "up"], "both servers are up")
         until(lambda: forwarder.run("iptables-save").count("--to-destination") == 2, "both are in rotation")
@@ -255,6 +258,25 @@ def test_an_image_that_drops_what_no_rule_admits(tmp_path: Path) -> None:
         saved = network.forwarder.run("iptables-save", "-t", "filter")
         assert ":INPUT DROP" in saved
         assert ":FORWARD DROP" in saved
+
+
+def test_an_open_connection_outlives_a_flush_of_nat_and_filter(network: Network) -> None:
+    """Without rules the kernel would stop to track connections, were there not one in another table."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with network.client.start(sys.executable, "-c", KEEP_ALIVE, **pipes) as kept:
+        assert kept.stdout is not None
+        assert kept.stdin is not None
+        via = json.loads(kept.stdout.readline())["client"]
+        network.agent.send_signal(signal.SIGSTOP)
+        network.forwarder.run("iptables", "-t", "nat", "-F")
+        network.forwarder.run("iptables", "-F")
+        assert network.client.get("/")[0] == 0  # nothing new
+        kept.stdin.write("\n")
+        kept.stdin.flush()
+        assert json.loads(kept.stdout.readline())["client"] == via
+        network.agent.send_signal(signal.SIGCONT)
+        kept.stdin.close()
+    until(lambda: network.client.get("/")[0] == 200, "the rules are back")
 
 
 def test_other_networks_do_not_come_in(network: Network) -> None:

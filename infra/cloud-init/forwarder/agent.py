@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +33,13 @@ from rules import JUMPS, NEARLY_FULL, SYS, Kernel, plan_rules, target_rules
 from targets import CHECK_SECONDS, Target, Targets
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from rules import Counters, Plan
 
-LOOP_SECONDS = 0.5  # between two looks at the kernel's rules
+LOOP_SECONDS = 0.5  # between two looks at the kernel's rules, unless somebody changes some
+LEAST_SECONDS = 0.05  # between two of those changes
+NETFILTER, RULES_CHANGED = 12, 1 << 6  # of netlink: the protocol, and the group of nf_tables
 OLDEST_SIGHT = 1.0  # seconds: what an answer to the load balancer may rest on
 STUCK_SECONDS = 60.0
 FIRST_CHECKS_SECONDS = CHECK_SECONDS + 0.5  # for the first checks of new targets, before the rules change
@@ -176,7 +179,7 @@ class Agent:
         """Write the plan where it is new or where somebody changed the agent's rules."""
         if not self._kernel.ensure_forwarding() and self._planned:
             self._repaired("IPv4 forwarding was off and is on again")
-        if self._planned and not self._intact(LOOP_SECONDS / 2):
+        if self._planned and not self._intact(0.0):
             self._planned = {}
             self._repaired("rules in the kernel were not the agent's and are written anew")
         if plan != self._planned:
@@ -316,6 +319,17 @@ def _metrics(status: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def watch(changed: Callable[[], None]) -> None:
+    """Tell when somebody changes rules, so that lost ones are back at once; legacy iptables does not tell."""
+    with suppress(OSError), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETFILTER) as changes:
+        changes.bind((0, RULES_CHANGED))
+        while True:
+            with suppress(OSError):  # more changes than fit
+                changes.recv(65_536)
+            changed()
+            time.sleep(LEAST_SECONDS)
+
+
 def main(arguments: list[str]) -> int:
     """Forward until killed; rules stay when the agent ends, as the load balancer then sends nothing new."""
     kernel = Kernel()
@@ -326,6 +340,7 @@ def main(arguments: list[str]) -> int:
     agent.turn()
     server = HealthServer(agent)
     threading.Thread(target=lambda: asyncio.run(server.run()), daemon=True).start()
+    threading.Thread(target=watch, args=(agent.wake.set,), daemon=True).start()
     while True:
         agent.wake.wait(LOOP_SECONDS)
         agent.wake.clear()

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from configuration import Config, Forward
 
     Plan = dict[str, dict[str, list[str]]]  # table -> chain -> rules
@@ -19,6 +21,7 @@ PROBE_SOURCE = "168.63.129.16"  # Azure's load balancer probes come from here
 SOURCE_BUCKETS = 16
 SYS = Path("/proc/sys/net")
 CONNTRACK = SYS / "netfilter"
+TRACKED = Path("/proc/net/nf_conntrack")
 BUCKETS = Path("/sys/module/nf_conntrack/parameters/hashsize")
 ESTABLISHED_SECONDS = 900  # well above the 5 minutes after which the private link forgets an idle connection
 BYTES_PER_CONNECTION = 320
@@ -99,7 +102,13 @@ def plan_rules(
         health = f"-p tcp -m tcp --dport {port}"
         inbound += [f"-A FWDCTL-IN {source} {health} -j ACCEPT" for source in sources]
         inbound.append(f"-A FWDCTL-IN {health} -j DROP")
-    return {"nat": nat, "filter": {"FWDCTL-IN": inbound, "FWDCTL-FWD": forwarded}}
+    return {
+        "nat": nat,
+        "filter": {"FWDCTL-IN": inbound, "FWDCTL-FWD": forwarded},
+        # Nothing jumps there. The kernel tracks connections while a rule of any table needs that: without
+        # this one, flushing nat and filter would cut every open connection.
+        "mangle": {"FWDCTL-TRACK": ["-A FWDCTL-TRACK -m conntrack --ctstate INVALID"]},
+    }
 
 
 def restore_text(plan: Plan, present: dict[str, Counters], chains: set[str]) -> str:
@@ -132,9 +141,13 @@ def parse_save(text: str) -> tuple[dict[str, Counters], set[str]]:
     return rules, set(re.findall(r"^:(FWDCTL-\S+)", text, re.MULTILINE))
 
 
-def established(text: str) -> int:
-    """Open connections that are forwarded: their answers come from elsewhere than they were opened to."""
-    return sum(to != answers for to, answers in _ESTABLISHED.findall(text))
+def established(lines: Iterable[str]) -> int:
+    """Open connections that are forwarded: their answers come from elsewhere than they were opened to.
+
+    Line by line: there may be hundreds of thousands, and other threads have to go on meanwhile.
+    """
+    found = (_ESTABLISHED.search(line) for line in lines if " ESTABLISHED " in line)
+    return sum(match[1] != match[2] for match in found if match)
 
 
 class Kernel:
@@ -147,10 +160,8 @@ class Kernel:
         return done.stdout
 
     def read(self) -> tuple[dict[str, Counters], set[str]]:
-        """The agent's rules in both tables with their counters, and its chains."""
-        return parse_save(
-            "".join(self._run("iptables-save", "-c", "-t", table) for table in ("nat", "filter"))
-        )
+        """The agent's rules in all tables with their counters, and its chains."""
+        return parse_save(self._run("iptables-save", "-c"))
 
     def write(self, plan: Plan) -> None:
         """Put the chains of the plan, and the jumps, in place."""
@@ -197,5 +208,6 @@ class Kernel:
         with suppress(OSError, ValueError):
             for name in ("count", "max"):
                 found[name] = int((CONNTRACK / f"nf_conntrack_{name}").read_text())
-            found["established"] = established(Path("/proc/net/nf_conntrack").read_text())  # if there is one
+            with TRACKED.open() as lines:  # if there is one
+                found["established"] = established(lines)
         return found
