@@ -227,7 +227,7 @@ class Watch:
                 address,
                 next(iter(listed.get("zones") or ()), ""),
                 scale_set.power_state(number),
-                bool(value(listed, "latestModelApplied")),
+                value(listed, "latestModelApplied") is not False,
                 Setup.of(listed, document["properties"]),
                 {name: states[address] for name, states in health.items() if address in states},
             )
