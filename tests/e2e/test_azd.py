@@ -47,7 +47,7 @@ def test_the_whole_life(project: Project) -> None:
     done = project.azd("provision", "--no-prompt")
     changed = json.loads(project.values()["FWD_TOPOLOGY"])
     assert [forward["port"] for forward in changed["forwards"]] == [8000, port]
-    assert "az vmss" not in done.stdout + done.stderr  # nothing is left to do by hand
+    assert "forwarder rollout" not in done.stdout + done.stderr  # nothing is left to do by hand
     deadline = time.monotonic() + 30
     while (last := project.fwdctl("probe", "all", expect=None)).returncode != 0:
         assert time.monotonic() < deadline, last.stdout

@@ -40,7 +40,7 @@ def provision(project: Project, **parameters: Any) -> float:
         project.edit_parameters(name, value)
     done = project.azd("provision", "--no-prompt", seconds=240)
     began = time.monotonic()
-    assert "az vmss" not in done.stdout + done.stderr
+    assert "forwarder rollout" not in done.stdout + done.stderr
     hub = json.loads(project.values()["FWD_TOPOLOGY"])["hub"]
     while (said := hashes(project, hub["healthPort"])) != {hub["forwardsHash"]}:
         assert time.monotonic() - began < LIVE_SECONDS, f"{said} is not {hub['forwardsHash']}: {done}"

@@ -7,7 +7,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from fwdctl.forwarders.fleet import Fleet, Instance, Setup
+from fwdctl.forwarders.fleet import Fleet, Instance
+from fwdctl.forwarders.setup import Setup
 
 
 def user_data(name: str = "new", **more: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fwdctl.forwarders.drift import differences, unknown
-from fwdctl.forwarders.fleet import Setup
+from fwdctl.forwarders.setup import Setup
 from support.fleets import SETUP, fleet, instance, outdated, report, user_data
 
 

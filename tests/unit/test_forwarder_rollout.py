@@ -12,7 +12,7 @@ from fwdctl.errors import FwdctlError
 from fwdctl.forwarders.drift import differences
 from fwdctl.forwarders.plan import plan_restart, plan_rollout
 from fwdctl.forwarders.rollout import Rollout
-from fwdctl.forwarders.user_data import configuration
+from fwdctl.forwarders.setup import configuration
 from fwdctl.output import Progress
 from support.fleets import SETUP, fleet, instance, outdated, report
 from support.frame import make_runtime

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,14 +13,15 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_instances
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP
-from fwdctl.output import Progress, Result
+from fwdctl.output import Progress, Result, grid, say
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fwdctl.forwarders.fleet import Fleet, Watch
     from fwdctl.forwarders.plan import Turn
+    from fwdctl.template.render import Rendering
 
 app = group(
     "Show the forwarders, and renew them while they carry traffic.",
@@ -27,6 +31,8 @@ app = group(
     fwdctl forwarder rollout --dry-run      what a new agent or image takes
     fwdctl forwarder rollout
     fwdctl forwarder restart --instance 0
+    fwdctl forwarder check                  is the parameters file good
+    fwdctl forwarder render --part rules    what it leads to
     """,
 )
 SHARED = (ENVIRONMENT, RESOURCE_GROUP, OUTPUT)
@@ -65,6 +71,21 @@ InstanceOption = Annotated[
         help="This one only; may be repeated.",
     ),
 ]
+
+ParametersOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--parameters", metavar="FILE", show_default=False, help="Instead of infra/main.parameters.json."
+    ),
+]
+
+
+class RenderedPart(StrEnum):
+    """What can be rendered."""
+
+    configuration = "configuration"
+    rules = "rules"
+    cloud_init = "cloud-init"
 
 
 def _watch(call: Call, progress: Progress) -> Watch:
@@ -210,3 +231,96 @@ def _carry_out(
         rollout = Rollout(call.runtime, watch, fleet, progress, again, patience)
         error = rollout.carry_out(turns, alone=alone)
     return views.rollout(fleet, turns, rollout.ended, error, dry_run=False)
+
+
+def _rendering(call: Call, file: Path | None) -> Rendering:
+    """From the azd project here, with the values of its environment where there is one."""
+    from fwdctl.azd import environment as azd_environment
+    from fwdctl.errors import FwdctlError
+    from fwdctl.template.files import find_template
+    from fwdctl.template.render import Rendering
+
+    runtime, project = call.runtime, None
+    values: Mapping[str, str] = {}
+    try:
+        project = azd_environment.find_project(runtime.cwd)
+        values = azd_environment.load(runtime, call.environment).values
+    except FwdctlError:
+        if call.environment:
+            raise
+    template = find_template(project)
+    return Rendering(template, runtime.cwd / (file or template.parameters), {**runtime.environ, **values})
+
+
+@command(
+    app,
+    "forwarder render",
+    ENVIRONMENT,
+    OUTPUT,
+    examples="""
+    fwdctl forwarder render
+    fwdctl forwarder render --part rules
+    fwdctl forwarder render --parameters my.parameters.json -o json
+    """,
+)
+def render_command(
+    call: Call,
+    *,
+    file: ParametersOption = None,
+    part: Annotated[
+        RenderedPart | None,
+        typer.Option("--part", metavar="configuration|rules|cloud-init", help="This part alone."),
+    ] = None,
+) -> Result:
+    """Print what forwarders would get from a parameters file.
+
+    The configuration is their user data, whose hash the deployment makes. The rules are those of an agent
+    whose targets are all up; a name stands where it puts the addresses. The cloud-init carries the agent.
+    """
+    rendering = _rendering(call, file)
+    forwarder = rendering.cloud_inits.forwarder
+    parts = {
+        "configuration": json.dumps(rendering.configuration, indent=2),
+        "rules": rendering.rules,
+        "cloud-init": forwarder.text,
+    }
+    told = {"text": forwarder.text, "hash": forwarder.config_hash, "characters": len(forwarder.encoded)}
+    data = {"configuration": rendering.configuration, "rules": rendering.rules, "cloudInit": told}
+    shown = [f"# {name}\n{text.rstrip()}\n" for name, text in parts.items()]
+    text = parts[part].rstrip() if part else "\n".join(shown).rstrip()
+    return Result(data, table=lambda console: say(console, text))
+
+
+@command(
+    app,
+    "forwarder check",
+    ENVIRONMENT,
+    OUTPUT,
+    examples="fwdctl forwarder check\nfwdctl forwarder check --parameters my.parameters.json",
+)
+def check_command(call: Call, *, file: ParametersOption = None) -> Result:
+    """Check what a deployment would give the forwarders, as far as it can be checked without Azure.
+
+    The parameters and cloud-inits as the preprovision hook does; the configuration by the agent's own rules;
+    with cloud-init and iptables where they are installed. What was not checked is said.
+
+    Exit code 2: something is wrong.
+    """
+    from fwdctl.errors import ExitCode, FwdctlError
+    from fwdctl.template.render import checks
+
+    found = list(checks(_rendering(call, file)))
+    errors = tuple(
+        FwdctlError("check_failed", f"{check.name}: {check.detail}", check.suggestion)
+        for check in found
+        if check.outcome == "failed"
+    )
+    return Result(
+        {"checks": [vars(check) for check in found]},
+        status="failed" if errors else "succeeded",
+        exit_code=ExitCode.USAGE if errors else ExitCode.OK,
+        table=lambda console: grid(
+            console, ("check", "outcome", "detail"), [(c.name, c.outcome, c.detail) for c in found]
+        ),
+        errors=errors,
+    )

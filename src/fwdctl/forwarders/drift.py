@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from fwdctl.forwarders.user_data import configuration
+from fwdctl.forwarders.setup import configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fwdctl.forwarders.fleet import Fleet, Instance, Setup
+    from fwdctl.forwarders.fleet import Fleet, Instance
+    from fwdctl.forwarders.setup import Setup, What
 
-What = Literal["tag", "user data", "agent", "image", "size", "model", "running"]
 RENEWAL: frozenset[str] = frozenset({"agent", "image", "size", "model"})
 """What only the scale set's model, applied to the machine, mends."""
 SCALE_SET = "scale set"
@@ -56,13 +56,8 @@ def _of(instance: Instance, setup: Setup) -> Iterator[Difference]:
     own, number = instance.setup, instance.number
     if own.user_data != setup.user_data:
         yield Difference(number, "user data", _called(own.user_data), _called(setup.user_data))
-    pairs: tuple[tuple[What, str, str], ...] = (
-        ("agent", instance.programs, setup.programs),
-        ("image", own.image, setup.image),
-        ("size", own.size, setup.size),
-    )
-    changed = [pair for pair in pairs if pair[1] and pair[2] and pair[1] != pair[2]]
-    for what, has, wanted in changed:
+    changed = replace(own, programs=instance.programs).older_than(setup)
+    for what, (has, wanted) in changed.items():
         yield Difference(number, what, has, wanted)
     if not instance.latest and not changed and own.forwards == setup.forwards:
         # Other forwards make the model newer too; they reach the instance as its own user data (decision 8).

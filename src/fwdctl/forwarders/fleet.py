@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fwdctl.azure.documents import value
 from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.forwarders.user_data import CLOUD_INIT_TAG, FORWARDS_TAG, configuration
+from fwdctl.forwarders.setup import Setup, configuration
 from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
 from fwdctl.probe import agents
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.documents import Document
     from fwdctl.deployment import Box, Deployment, Forward
     from fwdctl.output import Progress
     from fwdctl.probe.agents import Report
@@ -30,43 +29,6 @@ if TYPE_CHECKING:
 
 TIMEOUT = 5.0
 """Seconds for a connection through one forwarder."""
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a machine is made of; of the scale set, what it would give a new machine. Empty: not told.
-
-    Attributes:
-        user_data: base64.
-        programs: hash of the programs in the cloud-init.
-        forwards: hash of what is forwarded, by the tag, which a machine keeps until its model is applied.
-        image: `publisher:offer:sku:version`, or an id.
-    """
-
-    user_data: str = ""
-    programs: str = ""
-    forwards: str = ""
-    image: str = ""
-    size: str = ""
-
-    @classmethod
-    def of(cls, document: Document, profile: Document) -> Setup:
-        """From a document with tags and size, and what holds user data and disks."""
-        tags = document.get("tags") or {}
-        image = (profile.get("storageProfile") or {}).get("imageReference") or {}
-        words = [str(image.get(key) or "") for key in ("publisher", "offer", "sku", "version")]
-        return cls(
-            str(profile.get("userData") or ""),
-            str(tags.get(CLOUD_INIT_TAG) or ""),
-            str(tags.get(FORWARDS_TAG) or ""),
-            str(image.get("id") or "") or ":".join(filter(None, words)),
-            str((document.get("sku") or {}).get("name") or ""),
-        )
-
-    @property
-    def hash(self) -> str:
-        """Of what is forwarded, as the user data says."""
-        return str(configuration(self.user_data).get("hash") or "")
 
 
 @dataclass(frozen=True)
@@ -86,7 +48,7 @@ class Instance:
     zone: str = ""
     power: str = ""
     latest: bool = True
-    setup: Setup = Setup()
+    setup: Setup = field(default_factory=Setup)
     health: Mapping[str, str] = field(default_factory=dict)
     report: Report | None = None
 
@@ -227,7 +189,7 @@ class Watch:
                 address,
                 next(iter(listed.get("zones") or ()), ""),
                 scale_set.power_state(number),
-                bool(value(listed, "latestModelApplied")),
+                value(listed, "latestModelApplied") is not False,
                 Setup.of(listed, document["properties"]),
                 {name: states[address] for name, states in health.items() if address in states},
             )

@@ -10,8 +10,9 @@ from fwdctl.forwarders.drift import RENEWAL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fwdctl.forwarders.drift import Difference, What
+    from fwdctl.forwarders.drift import Difference
     from fwdctl.forwarders.fleet import Fleet, Instance
+    from fwdctl.forwarders.setup import What
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from fwdctl.forwarders.plan import (
     open_to,
     served,
 )
+from fwdctl.forwarders.setup import draining
 from fwdctl.forwarders.views import unasked
 from fwdctl.jump.boxes import NOT_NOW
 
@@ -166,7 +167,7 @@ class Rollout:
 
     def _drain(self, seconds: float) -> None:
         self._is_drained, self._idle_looks = True, 0
-        wanted = user_data.draining(self._setup.user_data)
+        wanted = draining(self._setup.user_data)
         user_data.give(self._scale_set, self._number, wanted)
         still = self._wait("the load balancer notices the drain", self._taken, DRAINED)
         if still:

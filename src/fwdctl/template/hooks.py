@@ -10,6 +10,7 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.forwarders import user_data
 from fwdctl.jump import boxes
 from fwdctl.output import Progress, Result, printable
+from fwdctl.shell import quoted
 from fwdctl.template import cloudinit, parameters, sshkey
 from fwdctl.template.files import find_template
 
@@ -118,9 +119,8 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     # What is not written down is not searched for: azd installs no azure-mgmt-network for a hook.
     deployment, clients = load(runtime, environment=wanted, discover=False)
     with Progress(runtime) as progress:
-        handed = _hand_on(
-            clients, deployment, progress
-        )  # first: the load balancer knows the forwards already
+        # First: the load balancer knows the forwards already.
+        handed = _hand_on(clients, deployment, progress)
         progress.step("Stopping the jump boxes")
         left = _orphans(clients, deployment, progress)
         former = tuple(orphan.box for orphan in left if orphan.kind == orphans.BOX)
@@ -131,7 +131,7 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
         if left:
             suggestion = "`fwdctl env orphans --remove` deletes it, after asking."
             progress.warning(f"{orphans.summary(left)} {suggestion}")
-    old = [each.instance for each in handed if each.outdated]
+    old = [each for each in handed if each.outdated]
     if old:
         runtime.stderr.write(printable(_renewal(deployment, old), runtime.stderr))
     runtime.stderr.write("\nNext:  fwdctl probe spoke     test the way from each spoke to the servers\n")
@@ -141,7 +141,7 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
             "boxes": [_change_json(change) for change in changes],
             "orphans": [{"kind": orphan.kind, "name": orphan.name} for orphan in left],
             "forwarders": [_handed_json(each) for each in handed],
-            "outdatedForwarders": old,
+            "outdatedForwarders": [each.instance for each in old],
         },
         status="failed" if failed else "succeeded",
         exit_code=ExitCode.UNEXPECTED if failed else ExitCode.OK,
@@ -207,16 +207,16 @@ def _handed_json(handed: Handed) -> dict[str, Any]:
         "instance": handed.instance,
         "outcome": handed.outcome,
         "detail": handed.detail,
-        "outdated": handed.outdated,
+        "outdated": bool(handed.outdated),
     }
 
 
-def _renewal(deployment: Deployment, instances: Sequence[str]) -> str:
-    """What to run, for people: a new agent comes with a new cloud-init, which runs at a reimage only."""
-    where = f"-g {deployment.resource_group} -n {deployment.hub.scale_set} --instance-ids"
-    ids = " ".join(instances)
-    reimage = "".join(f"       az vmss reimage {where} {one}\n" for one in instances)
+def _renewal(deployment: Deployment, handed: Sequence[Handed]) -> str:
+    """What to run, for people: programs come with a cloud-init, which runs at a reimage only."""
+    ids = " ".join(each.instance for each in handed)
+    what = ", ".join(dict.fromkeys(word for each in handed for word in each.outdated))
+    command = " ".join(["fwdctl forwarder rollout", *map(quoted, deployment.options)])
     return (
-        f"\nNext:  forwarders {ids} run the agent of before. Renew them, one by one:\n"
-        f"       az vmss update-instances {where} {ids}\n{reimage}"
+        f"\nNext:  {command}     forwarders {ids} have the {what} of before; renews them, one at a time,\n"
+        "       while they carry traffic (`--dry-run` prints the steps)\n"
     )
