@@ -1,4 +1,4 @@
-"""Records what azd asks of ARM: `PYTHONPATH=tests python tests/support/record.py [CHAIN …]`.
+"""Records what azd asks of ARM: `PYTHONPATH=tests python -m support.record [CHAIN …]`.
 
 Runs the real azd against a lab and turns `fwdctl lab log -o json` into tests/contract/recordings/azd/NAME.json:
 which requests came in which order and how they were answered. No token and no body is recorded; ids, names and times
@@ -113,7 +113,7 @@ def chains() -> dict[str, tuple[Scene, ...]]:
             Scene("down-again", down),
         ),
         (Scene("preview-fresh", preview),),
-        (Scene("validate-failed", up, {"spokes": [{**spoke, "jumpSubnetPrefix": "10.9.0.0/24"}]}, exit=1),),
+        (Scene("validate-failed", up, {"spokes": [{**spoke, "addressPrefix": "10.1.0.1/19"}]}, exit=1),),
         (
             Scene(
                 "deployment-failed",
