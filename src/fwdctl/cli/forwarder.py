@@ -43,7 +43,7 @@ DrainOption = Annotated[
         metavar="SECONDS",
         min=0,
         max=3600,
-        help="Wait so long for open connections to end; those that are open then break, and are counted.",
+        help="Wait at most so long for open connections to end; the rest breaks and is counted.",
     ),
 ]
 TimeoutOption = Annotated[

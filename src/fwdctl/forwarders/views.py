@@ -9,7 +9,7 @@ from fwdctl.forwarders.drift import SCALE_SET, differences, unknown
 from fwdctl.output import Result, grid, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from fwdctl.forwarders.plan import Ended, Step, Turn
 
 STATUS = {ExitCode.OK: "succeeded", ExitCode.INCONCLUSIVE: "inconclusive"}
-COLUMNS = (
-    *("id", "address", "zone", "power", "model", "health", "configuration"),
-    *("rules", "forwarding", "targets", "conntrack"),
-)
+COLUMNS = ("id", "address", "zone", "power", "model", "health", "what the agent says")
 COLOURS = {"up": "32", "down": "31", "no answer": "31", "unknown": "33"}
 
 
@@ -105,22 +102,19 @@ def _row(fleet: Fleet, instance: Instance) -> Sequence[object]:
     model = "latest" if instance.latest else "earlier"
     known = (instance.number, instance.address, instance.zone, instance.power, model, health)
     if instance.report is None:
-        return (*known, "unknown" if fleet.unasked else "no answer", "", "", "", "")
-    running = str(instance.told("hash") or "none")
-    running += "" if running == fleet.setup.hash else ", differs"
-    return (
-        *known,
-        f"{running}, drained" if instance.told("draining") else running,
-        "in place" if instance.rules_in_place else "missing",
-        "on" if instance.told("forwarding") else "off",
-        f"{instance.targets_up}/{len(instance.targets)}",
-        _fill(instance.told("conntrack") or {}),
-    )
+        return (*known, "unknown" if fleet.unasked else "no answer")
+    return (*known, ", ".join(filter(None, _says(instance, fleet.setup.hash))))
 
 
-def _fill(conntrack: dict[str, int]) -> str:
-    count, most = conntrack.get("count"), conntrack.get("max")
-    return f"{count} ({100 * count // most} %)" if count is not None and most else ""
+def _says(instance: Instance, wanted: str) -> Iterator[str]:
+    running, tracked = instance.told("hash"), instance.told("conntrack") or {}
+    yield str(running) if running == wanted else f"{running or 'nothing'} instead of {wanted or 'nothing'}"
+    yield "drained" if instance.told("draining") else ""
+    yield "rules in place" if instance.rules_in_place else "rules missing"
+    yield "forwarding on" if instance.told("forwarding") else "forwarding off"
+    yield f"targets {instance.targets_up}/{len(instance.targets)}"
+    if tracked.get("max"):
+        yield f"conntrack {tracked['count']} ({100 * tracked['count'] // tracked['max']} %)"
 
 
 # -- drift
