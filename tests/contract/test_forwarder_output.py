@@ -94,9 +94,9 @@ def test_status_of_forwarders_that_are_well(world: World) -> None:
     }
     assert world.run("forwarder", "status") == 0
     lines = world.stdout.decode().splitlines()
-    headings = "ID ADDRESS ZONE POWER MODEL HEALTH CONFIGURATION RULES FORWARDING TARGETS CONNTRACK"
-    assert " ".join(lines[1].split()) == headings
-    assert "10 (10 %)" in lines[2]
+    assert " ".join(lines[1].split()) == "ID ADDRESS ZONE POWER MODEL HEALTH WHAT THE AGENT SAYS"
+    said = "new, rules in place, forwarding on, targets 1/1, conntrack 10 (10 %)"
+    assert " ".join(lines[2].split()) == f"0 10.0.1.6 1 running latest up {said}"
 
 
 def test_a_forwarder_that_takes_no_connections_is_4(world: World) -> None:
@@ -153,7 +153,7 @@ def test_no_drift_is_0_and_drift_is_4_by_instance(world: World) -> None:
     ]
     [error] = world.envelope["errors"]
     assert error["code"] == "forwarders_differ"
-    assert error["suggestion"].endswith("`fwdctl forwarder restart --instance 1`.")
+    assert error["suggestion"].endswith("`fwdctl forwarder restart --instance 1` starts it anew.")
 
 
 def test_a_rollout_plans_and_hands_user_data_on(world: World) -> None:
@@ -163,6 +163,7 @@ def test_a_rollout_plans_and_hands_user_data_on(world: World) -> None:
 
     def take(body: Any) -> tuple[int, Any, dict[str, str]]:
         given.append(body["properties"]["userData"])
+        world.arm.on("GET", f"{SET}/virtualMachines/1", body)
         return 200, body, {}
 
     assert world.run("forwarder", "rollout", "--dry-run", "-o", "json") == 0
@@ -174,6 +175,15 @@ def test_a_rollout_plans_and_hands_user_data_on(world: World) -> None:
     assert world.envelope["data"]["done"] == [{"instance": "1", "brokenConnections": None}]
     assert given == [NEW]
     assert "(✓) Done: Forwarder 1 has the scale set's user data" in world.stderr
+
+
+def test_a_rollout_does_not_end_well_while_an_agent_runs_something_else(world: World) -> None:
+    deploy(world)
+    tell(world, "10.0.1.7", hash="old", refused="two ports are the same")
+    assert world.run("forwarder", "rollout", "-o", "json") == 4
+    assert world.envelope["errors"][0]["code"] == "forwarders_differ"
+    assert world.run("forwarder", "rollout") == 4
+    assert "Nothing to do: no forwarder lacks user data" in world.stdout.decode()
 
 
 def test_a_rollout_that_cannot_begin_tells_its_plan(world: World) -> None:

@@ -43,7 +43,7 @@ DrainOption = Annotated[
         metavar="SECONDS",
         min=0,
         max=3600,
-        help="Wait so long for open connections to end; those that are open then break, and are counted.",
+        help="Wait at most so long for open connections to end; the rest breaks and is counted.",
     ),
 ]
 TimeoutOption = Annotated[
@@ -129,14 +129,9 @@ def drift_command(call: Call) -> Result:
     Exit code 4: something differs; 5: nothing is known to differ, but an agent could not be asked.
     """
     from fwdctl.forwarders import views
-    from fwdctl.forwarders.drift import AGENT_SECONDS, differences
 
     with Progress(call.runtime) as progress, _watch(call, progress) as watch:
-        fleet = watch.look()
-        if any(each.what == "running" for each in differences(fleet)):
-            call.runtime.sleep(AGENT_SECONDS)  # for agents to read what they were just handed
-            fleet = watch.look()
-    return views.drift(fleet, call.again)
+        return views.drift(watch.settled(), call.again)
 
 
 @command(
@@ -166,7 +161,7 @@ def rollout_command(
     It stops when health falls. What is left to do is read from Azure, so running it again goes on where it
     stopped. Ctrl-C gives a drained forwarder its own user data back.
 
-    Exit code 4: stopped; 5: the forwarders could not be watched.
+    Exit code 4: stopped, or something differs still; 5: the forwarders could not be watched.
     """
     from fwdctl.forwarders.drift import differences
     from fwdctl.forwarders.plan import plan_rollout
@@ -226,11 +221,14 @@ def _carry_out(
         fleet = watch.look()
         turns = plan(fleet)
         if dry_run:
-            return views.rollout(fleet, turns, (), None, dry_run=True)
+            return views.plan(fleet, turns)
         again = f"fwdctl forwarder {words}{call.again}"
         rollout = Rollout(call.runtime, watch, fleet, progress, again, patience)
         error = rollout.carry_out(turns, alone=alone)
-    return views.rollout(fleet, turns, rollout.ended, error, dry_run=False)
+        errors = (error,) if error else ()
+        if not error and words == "rollout":  # which promises that nothing differs any more
+            errors = views.left_over(watch.settled(), call.again)
+    return views.rollout(fleet, turns, rollout.ended, errors)
 
 
 def _rendering(call: Call, file: Path | None) -> Rendering:

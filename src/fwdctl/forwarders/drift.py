@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 RENEWAL: frozenset[str] = frozenset({"agent", "image", "size", "model"})
 """What only the scale set's model, applied to the machine, mends."""
 SCALE_SET = "scale set"
-AGENT_SECONDS = 7.0
-"""After which an agent has read its user data (every 5 s) and applied it."""
 
 
 @dataclass(frozen=True)

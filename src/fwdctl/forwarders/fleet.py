@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fwdctl.probe.agents import Report
     from fwdctl.runtime import Runtime
 
+AGENT_SECONDS = 7.0
+"""After which an agent has read its user data (every 5 s) and applied it."""
 TIMEOUT = 5.0
 """Seconds for a connection through one forwarder."""
 
@@ -133,7 +135,7 @@ class Watch:
             )
         session = partial(Session, runtime, clients, deployment, progress=progress)
         self._boxes = BoxClient(session, (), TIMEOUT, runtime.sleep)
-        self._clients, self._deployment = clients, deployment
+        self._clients, self._deployment, self._sleep = clients, deployment, runtime.sleep
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -198,6 +200,14 @@ class Watch:
         setup = Setup.of(model, value(model, "virtualMachineProfile") or {})
         fleet = Fleet(scale_set.resource_group, scale_set.name, setup, tuple(found))
         return self._with_reports(evidence, fleet)
+
+    def settled(self) -> Fleet:
+        """As `look`; where an agent forwards something else, once more after the time that it needs to read."""
+        fleet = self.look()
+        if any(each.report and each.told("hash") != fleet.setup.hash for each in fleet.instances):
+            self._sleep(AGENT_SECONDS)
+            fleet = self.look()
+        return fleet
 
     def _with_reports(self, evidence: Evidence, fleet: Fleet) -> Fleet:
         port = configuration(fleet.setup.user_data).get("healthPort") or self._deployment.hub.health_port

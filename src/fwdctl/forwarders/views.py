@@ -9,7 +9,7 @@ from fwdctl.forwarders.drift import SCALE_SET, differences, unknown
 from fwdctl.output import Result, grid, say
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import Console
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from fwdctl.forwarders.plan import Ended, Step, Turn
 
 STATUS = {ExitCode.OK: "succeeded", ExitCode.INCONCLUSIVE: "inconclusive"}
-COLUMNS = (
-    *("id", "address", "zone", "power", "model", "health", "configuration"),
-    *("rules", "forwarding", "targets", "conntrack"),
-)
+COLUMNS = ("id", "address", "zone", "power", "model", "health", "what the agent says")
 COLOURS = {"up": "32", "down": "31", "no answer": "31", "unknown": "33"}
 
 
@@ -105,22 +102,19 @@ def _row(fleet: Fleet, instance: Instance) -> Sequence[object]:
     model = "latest" if instance.latest else "earlier"
     known = (instance.number, instance.address, instance.zone, instance.power, model, health)
     if instance.report is None:
-        return (*known, "unknown" if fleet.unasked else "no answer", "", "", "", "")
-    running = str(instance.told("hash") or "none")
-    running += "" if running == fleet.setup.hash else ", differs"
-    return (
-        *known,
-        f"{running}, drained" if instance.told("draining") else running,
-        "in place" if instance.rules_in_place else "missing",
-        "on" if instance.told("forwarding") else "off",
-        f"{instance.targets_up}/{len(instance.targets)}",
-        _fill(instance.told("conntrack") or {}),
-    )
+        return (*known, "unknown" if fleet.unasked else "no answer")
+    return (*known, ", ".join(filter(None, _says(instance, fleet.setup.hash))))
 
 
-def _fill(conntrack: dict[str, int]) -> str:
-    count, most = conntrack.get("count"), conntrack.get("max")
-    return f"{count} ({100 * count // most} %)" if count is not None and most else ""
+def _says(instance: Instance, wanted: str) -> Iterator[str]:
+    running, tracked = instance.told("hash"), instance.told("conntrack") or {}
+    yield str(running) if running == wanted else f"{running or 'nothing'} instead of {wanted or 'nothing'}"
+    yield "drained" if instance.told("draining") else ""
+    yield "rules in place" if instance.rules_in_place else "rules missing"
+    yield "forwarding on" if instance.told("forwarding") else "forwarding off"
+    yield f"targets {instance.targets_up}/{len(instance.targets)}"
+    if tracked.get("max"):
+        yield f"conntrack {tracked['count']} ({100 * tracked['count'] // tracked['max']} %)"
 
 
 # -- drift
@@ -161,7 +155,10 @@ def _differ(found: Sequence[Difference], again: str) -> tuple[FwdctlError, ...]:
     if not own:
         advice = f"Run `azd provision --no-state{again}`: the scale set was changed by hand."
     elif all(each.what == "running" for each in found):
-        advice = f"Restart them, one at a time: `fwdctl forwarder restart --instance {own[0]}{again}`."
+        advice = (
+            f"`fwdctl forwarder status{again}` says whether the agent runs; "
+            f"`fwdctl forwarder restart --instance {own[0]}{again}` starts it anew."
+        )
     text = f"Not as deployed: {', '.join(f'forwarder {number}' for number in own) or 'the scale set'}."
     return (FwdctlError("forwarders_differ", text, advice, exit_code=ExitCode.BROKEN),)
 
@@ -169,42 +166,58 @@ def _differ(found: Sequence[Difference], again: str) -> tuple[FwdctlError, ...]:
 # -- rollout and restart
 
 
+def left_over(fleet: Fleet, again: str) -> tuple[FwdctlError, ...]:
+    """What is wrong still after all turns; `again` as in `drift`."""
+    found = differences(fleet)
+    return _differ(found, again) if found else unasked(fleet)
+
+
+def plan(fleet: Fleet, turns: Sequence[Turn]) -> Result:
+    """What would be done."""
+    rows = [(turn.instance, ", ".join(turn.why), ", ".join(map(_told, turn.steps))) for turn in turns]
+    return Result(
+        _rollout_data(fleet, turns, (), dry_run=True),
+        table=lambda console: _listed(console, ("id", "why", "steps"), rows),
+    )
+
+
 def rollout(
-    fleet: Fleet, turns: Sequence[Turn], ended: Sequence[Ended], error: FwdctlError | None, *, dry_run: bool
+    fleet: Fleet, turns: Sequence[Turn], ended: Sequence[Ended], errors: tuple[FwdctlError, ...]
 ) -> Result:
     """The plan, and what was done of it until the end or an error."""
+    code = errors[0].exit_code if errors else ExitCode.OK
+    not_done = turns[len(ended) :]
+    rows = [(each.turn.instance, ", ".join(each.turn.why), "done", each.broken) for each in ended]
+    rows += [(turn.instance, ", ".join(turn.why), "not done", None) for turn in not_done]
+    return Result(
+        _rollout_data(fleet, turns, ended, dry_run=False),
+        status=STATUS.get(code, "failed"),
+        exit_code=code,
+        table=lambda console: _listed(console, ("id", "why", "outcome", "broken connections"), rows),
+        errors=errors,
+    )
+
+
+def _rollout_data(
+    fleet: Fleet, turns: Sequence[Turn], ended: Sequence[Ended], *, dry_run: bool
+) -> dict[str, Any]:
     plan = [
         {"instance": turn.instance, "why": list(turn.why), "steps": [_step(step) for step in turn.steps]}
         for turn in turns
     ]
     done = [{"instance": each.turn.instance, "brokenConnections": each.broken} for each in ended]
-    code = error.exit_code if error else ExitCode.OK
-    return Result(
-        {**_place(fleet), "dryRun": dry_run, "plan": plan, "done": done},
-        status=STATUS.get(code, "failed"),
-        exit_code=code,
-        table=lambda console: _plan_table(console, turns, ended, dry_run=dry_run),
-        errors=(error,) if error else (),
-    )
+    return {**_place(fleet), "dryRun": dry_run, "plan": plan, "done": done}
 
 
 def _step(step: Step) -> dict[str, Any]:
     return {"step": step.words, **vars(step)}
 
 
-def _plan_table(console: Console, turns: Sequence[Turn], ended: Sequence[Ended], *, dry_run: bool) -> None:
-    why = [", ".join(turn.why) for turn in turns]
-    if not turns:
-        say(console, "Nothing to do: every forwarder is as the scale set asks for.")
-    elif dry_run:
-        steps = [", ".join(map(_told, turn.steps)) for turn in turns]
-        rows = [(turn.instance, *both) for turn, *both in zip(turns, why, steps, strict=True)]
-        grid(console, ("id", "why", "steps"), rows)
+def _listed(console: Console, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    if rows:
+        grid(console, headings, rows)
     else:
-        broken = [each.broken for each in ended] + [None] * (len(turns) - len(ended))
-        words = ["done"] * len(ended) + ["not done"] * (len(turns) - len(ended))
-        outcomes = [(turn.instance, *rest) for turn, *rest in zip(turns, why, words, broken, strict=True)]
-        grid(console, ("id", "why", "outcome", "broken connections"), outcomes)
+        say(console, "Nothing to do: no forwarder lacks user data, an agent, an image or a size.")
 
 
 def _told(step: Step) -> str:
