@@ -3,7 +3,7 @@ targetScope = 'subscription'
 metadata name = 'Private link port forwarding'
 metadata description = 'Forwards TCP ports from isolated spoke networks to servers outside Azure: private endpoint, private link service, internal load balancer, forwarders with iptables.'
 
-import { corpType, forwarderType, forwardType, hubType, jumpType, spokeType, topologyType } from 'types.bicep'
+import { corpType, forwarderType, forwardType, hubType, jumpType, linkServiceType, spokeType, topologyType } from 'types.bicep'
 
 @description('Name of the azd environment; the resource group is rg-NAME.')
 @minLength(1)
@@ -47,8 +47,7 @@ param corp corpType = {
 @description('Whether to create the stand-in for the on-premise network. Set it to false where the hub already has a way to real servers.')
 param deployOnPremServers bool = true
 
-@description('The spoke networks.')
-@minLength(1)
+@description('The spoke networks; none where only others connect to the link service.')
 param spokes spokeType[] = [
   {
     name: 'spoke'
@@ -100,8 +99,8 @@ param jump jumpType = {
 @description('Availability zones of the forwarders and of the load balancer\'s frontend, which keeps those that it was made with. Default: three, none in a region without zones.')
 param availabilityZones string[] = pickZones('Microsoft.Compute', 'virtualMachineScaleSets', location, 3)
 
-@description('Subscriptions that may see the private link service and whose endpoints are approved without asking.')
-param linkServiceSubscriptions string[] = [subscription().subscriptionId]
+@description('Who may use the private link service.')
+param linkService linkServiceType = {}
 
 @description('Tags of all resources, besides azd-env-name.')
 param tags { *: string } = {}
@@ -149,7 +148,7 @@ module resources 'resources.bicep' = {
     forwarder: forwarder
     jump: jump
     availabilityZones: availabilityZones
-    linkServiceSubscriptions: linkServiceSubscriptions
+    linkService: linkService
     adminUsername: adminUsername
   }
 }
@@ -163,8 +162,14 @@ output RESOURCE_TOKEN string = resourceToken
 @description('Name of the hub jump box.')
 output HUB_JUMP_NAME string = resources.outputs.hub.jump
 
-@description('Name of the first spoke\'s jump box.')
-output SPOKE_JUMP_NAME string = resources.outputs.spokes[0].jump
+@description('Name of the first spoke\'s jump box; empty without a spoke.')
+output SPOKE_JUMP_NAME string = empty(spokes) ? '' : resources.outputs.spokes[0].jump
+
+@description('Resource id of the private link service, by which others of this tenant connect.')
+output LINK_SERVICE_ID string = resources.outputs.linkServiceId
+
+@description('Alias of the private link service, by which anybody asks for a connection who may see it.')
+output LINK_SERVICE_ALIAS string = resources.outputs.linkServiceAlias
 
 @description('Everything that a probe needs to know of this deployment.')
 output FWD_TOPOLOGY topologyType = {

@@ -9,6 +9,7 @@ import {
   hubTopologyType
   hubType
   jumpType
+  linkServiceType
   spokeTopologyType
   spokeType
 } from 'types.bicep'
@@ -61,8 +62,8 @@ param jump jumpType
 @description('Availability zones of the forwarders and of the load balancer\'s frontend.')
 param availabilityZones string[]
 
-@description('Subscriptions that may see the private link service and whose endpoints are approved without asking.')
-param linkServiceSubscriptions string[]
+@description('Who may use the private link service.')
+param linkService linkServiceType
 
 @description('Name of the administrator on the virtual machines.')
 param adminUsername string
@@ -125,14 +126,14 @@ module forwarders 'modules/forwarder.bicep' = {
   }
 }
 
-module linkService 'modules/private-link-service.bicep' = {
+module privateLinkService 'modules/private-link-service.bicep' = {
   params: {
     name: '${abbreviations.networkPrivateLinkServices}${resourceToken}'
     location: location
     tags: tags
     subnetId: network.outputs.sharedSubnetId
     frontendId: forwarders.outputs.frontendId
-    subscriptions: linkServiceSubscriptions
+    linkService: linkService
   }
 }
 
@@ -156,7 +157,7 @@ module spokeNetworks 'modules/spoke.bicep' = [
       spoke: spoke
       dnsZoneName: spoke.?dnsZoneName ?? (index == 0 ? dnsZoneName : '${spoke.name}.${dnsZoneName}')
       hostName: hostName
-      linkServiceId: linkService.outputs.resourceId
+      linkServiceId: privateLinkService.outputs.resourceId
     }
   }
 ]
@@ -183,10 +184,16 @@ output hub hubTopologyType = {
     address: forwarders.outputs.frontendAddress
   }
   scaleSet: forwarders.outputs.scaleSetName
-  privateLinkService: linkService.outputs.name
+  privateLinkService: privateLinkService.outputs.name
   healthPort: forwarder.healthPort
   forwardsHash: forwarders.outputs.forwardsHash
 }
+
+@description('Resource id of the private link service.')
+output linkServiceId string = privateLinkService.outputs.resourceId
+
+@description('Alias of the private link service.')
+output linkServiceAlias string = privateLinkService.outputs.alias
 
 @description('Where the spokes\' parts are.')
 output spokes spokeTopologyType[] = [

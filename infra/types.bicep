@@ -216,6 +216,28 @@ type forwarderType = {
 
 @export()
 @sealed()
+@description('Who may use the private link service, and how much fits through it.')
+type linkServiceType = {
+  @description('Who finds the service: rbac those who may read it, subscriptions those that are listed, anyone everybody who has its alias. Default subscriptions.')
+  visibility: ('rbac' | 'subscriptions' | 'anyone')?
+
+  @description('The subscriptions that find the service, with visibility subscriptions. Default the deployment\'s own.')
+  subscriptions: string[]?
+
+  @description('Subscriptions whose endpoints are approved without asking, out of those that find the service. Default the deployment\'s own, if it finds the service.')
+  autoApproval: string[]?
+
+  @description('Number of NAT addresses; each one carries 64,000 connections to each forwarder. It can grow, and never shrink. Default 1.')
+  @minValue(1)
+  @maxValue(8)
+  natAddresses: int?
+
+  @description('Names that consumers are shown for the service; managed private endpoints of some services take only these. Default none.')
+  fqdns: string[]?
+}
+
+@export()
+@sealed()
 @description('The jump boxes, one in the hub and one in each spoke.')
 type jumpType = {
   @description('Container image. It needs sh, and python3, curl or wget for probing.')

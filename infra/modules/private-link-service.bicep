@@ -1,6 +1,8 @@
 metadata name = 'Private link service'
 metadata description = 'Offers the load balancer\'s frontend to private endpoints in other networks.'
 
+import { linkServiceType } from '../types.bicep'
+
 @description('Name of the private link service.')
 param name string
 
@@ -16,10 +18,15 @@ param subnetId string
 @description('Resource id of the load balancer\'s frontend.')
 param frontendId string
 
-@description('Subscriptions that may see the service and whose endpoints are approved without asking.')
-param subscriptions string[]
+@description('Who may use it.')
+param linkService linkServiceType
 
-resource linkService 'Microsoft.Network/privateLinkServices@2025-05-01' = {
+var own = subscription().subscriptionId
+var visibility = linkService.?visibility ?? 'subscriptions'
+var listed = visibility == 'subscriptions' ? linkService.?subscriptions ?? [own] : []
+var found = visibility == 'anyone' ? ['*'] : listed
+
+resource service 'Microsoft.Network/privateLinkServices@2025-05-01' = {
   name: name
   location: location
   tags: tags
@@ -32,10 +39,10 @@ resource linkService 'Microsoft.Network/privateLinkServices@2025-05-01' = {
       }
     ]
     ipConfigurations: [
-      {
-        name: 'nat'
+      for number in range(0, linkService.?natAddresses ?? 1): {
+        name: number == 0 ? 'nat' : 'nat${number}'
         properties: {
-          primary: true
+          primary: number == 0
           privateIPAllocationMethod: 'Dynamic'
           privateIPAddressVersion: 'IPv4'
           subnet: {
@@ -45,16 +52,20 @@ resource linkService 'Microsoft.Network/privateLinkServices@2025-05-01' = {
       }
     ]
     visibility: {
-      subscriptions: subscriptions
+      subscriptions: found
     }
     autoApproval: {
-      subscriptions: subscriptions
+      subscriptions: linkService.?autoApproval ?? (visibility == 'anyone' || contains(listed, own) ? [own] : [])
     }
+    fqdns: linkService.?fqdns ?? []
   }
 }
 
 @description('Name of the private link service.')
-output name string = linkService.name
+output name string = service.name
 
 @description('Resource id of the private link service.')
-output resourceId string = linkService.id
+output resourceId string = service.id
+
+@description('Alias of the private link service, by which others ask for a connection.')
+output alias string = service.properties.alias

@@ -128,7 +128,7 @@ def test_the_defaults_are_those_of_the_parameters_file() -> None:
 
 def test_outputs_are_the_names_of_the_azd_environment() -> None:
     outputs = {"RESOURCE_GROUP_NAME", "RESOURCE_TOKEN", "HUB_JUMP_NAME", "SPOKE_JUMP_NAME", "FWD_TOPOLOGY"}
-    assert set(TEMPLATE["outputs"]) == outputs
+    assert set(TEMPLATE["outputs"]) == outputs | {"LINK_SERVICE_ID", "LINK_SERVICE_ALIAS"}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from support.deployed_template import (
     topology,
     user_data,
 )
-from support.deployment_target import SUBSCRIPTION
 
 
 def test_outputs_of_the_defaults() -> None:
@@ -57,7 +56,8 @@ def test_outputs_of_the_defaults() -> None:
         "forwards": [{**WEB, "serverName": ""}],
     }
     [service] = of_type(target, "privateLinkServices")
-    assert service["properties"]["autoApproval"]["subscriptions"] == [SUBSCRIPTION]
+    assert outputs["LINK_SERVICE_ID"] == service["id"]
+    assert outputs["LINK_SERVICE_ALIAS"] == service["properties"]["alias"]
 
 
 def test_every_resource_carries_the_environment_and_host_names_are_short() -> None:
@@ -219,7 +219,8 @@ def test_an_empty_value_of_the_hook_is_refused_before_anything_is_created(
         {"forwards": [{**WEB, "port": 65535}]},
         {"forwards": [{**WEB, "balance": "random"}]},
         {"forwards": []},
-        {"spokes": []},
+        {"linkService": {"natAddresses": 9}},
+        {"linkService": {"visibility": "public"}},
         {"spokes": [{**SPOKE, "endpoint": "10.1.17.5"}]},
         {"jump": {"image": "i", "lifetimeSeconds": 5}},
     ],

@@ -82,6 +82,8 @@ class MemoryTarget:
         document = {**_with_child_ids(copy.deepcopy(body), resource_id), "id": resource_id, "name": name}
         document.setdefault("properties", {})["provisioningState"] = "Succeeded"
         document["properties"].setdefault("principalId", f"principal-of-{name}")
+        if "/privateLinkServices/" in resource_id:
+            document["properties"]["alias"] = f"{name}.guid.westeurope.azure.privatelinkservice"
         self.documents[resource_id.lower()] = document
         self.order.append(resource_id)
         return document

@@ -124,6 +124,16 @@ def test_only_approved_endpoints_pass(state: str) -> None:
     assert len(plan(snapshot(), {}).connections) == 1
 
 
+def test_an_endpoint_that_asked_by_alias_passes_too() -> None:
+    def change(changed: dict[str, Any]) -> None:
+        alias = "PL.guid.westeurope.azure.privatelinkservice"
+        changed[f"{NETWORK}/privateLinkServices/pl".lower()]["properties"]["alias"] = alias
+        endpoint = changed[f"{NETWORK}/privateEndpoints/pep1".lower()]["properties"]
+        endpoint["privateLinkServiceConnections"][0]["properties"]["privateLinkServiceId"] = alias.lower()
+
+    assert with_change(change).connections == with_change(lambda _: None).connections != ()
+
+
 def test_endpoint_is_seen_from_peers_of_its_network() -> None:
     spoke = f"{NETWORK}/virtualNetworks/vnet-spoke1"
 

@@ -234,6 +234,24 @@ def test_boxes_that_need_no_stop_are_reported_and_no_failure(provisioned: Runtim
     assert ran.envelope["data"]["outdatedForwarders"] == []
 
 
+def test_without_spokes_the_hook_says_how_others_connect(provisioned: Runtime, arm: FakeArm) -> None:
+    hub = {**TOPOLOGY["hub"], "privateLinkService": "pl"}  # type: ignore[dict-item]
+    provisioned.environ["FWD_TOPOLOGY"] = json.dumps({**TOPOLOGY, "hub": hub, "spokes": []})  # type: ignore[index]
+    service = f"{GROUP}/providers/Microsoft.Network/privateLinkServices/pl"
+    arm.on("GET", f"{GROUP}/resources", {"value": []})
+    arm.on("GET", service, {"properties": {"alias": "pl.guid.westeurope.azure.privatelinkservice"}})
+    ran = run(provisioned, "hook", "postprovision")
+    assert ran.code == 0
+    assert "fwdctl probe hub" in ran.stderr
+    assert "fwdctl probe spoke" not in ran.stderr
+    assert f"       {service}\n" in ran.stderr
+    assert ran.stderr.endswith("       pl.guid.westeurope.azure.privatelinkservice\n")
+    arm.fail("GET", service, 403, "AuthorizationFailed")
+    ran = run(provisioned, "hook", "postprovision")
+    assert ran.code == 0
+    assert "       unknown: " in ran.stderr
+
+
 def test_a_box_that_could_not_be_stopped_is_a_failure(provisioned: Runtime, arm: FakeArm) -> None:
     arm.fail("GET", f"{CONTAINERS}/ci-two", 403, "AuthorizationFailed", "why")
     ran = run(provisioned, "hook", "postprovision", "-o", "json")
@@ -353,7 +371,8 @@ def test_env_check_is_content_with_a_provisioned_environment(folder: Path) -> No
     run(runtime_in(folder), "hook", "preprovision")
     with (folder / ".azure" / "dev" / ".env").open("a") as stream:
         names = ("RESOURCE_GROUP_NAME", "RESOURCE_TOKEN", "HUB_JUMP_NAME", "SPOKE_JUMP_NAME", "FWD_TOPOLOGY")
-        stream.writelines(f'{name}="x"\n' for name in names)
+        stream.writelines(f'{name}="x"\n' for name in names if name != "SPOKE_JUMP_NAME")
+        stream.write('SPOKE_JUMP_NAME=""\n')  # a hub without spokes
     environ = {"AZURE_SUBSCRIPTION_ID": "s", "AZURE_LOCATION": "l"}
     ran = run(runtime_in(folder, **environ), "env", "check")
     assert ran.code == 0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 FILE = ROOT / "infra" / "main.parameters.json"
 COMPILED = ROOT / "infra" / "main.json"
 ORIGINAL: dict[str, Any] = json.loads(FILE.read_text("utf-8"))
+OTHER = "11111111-1111-1111-1111-111111111111"
 FORWARD = {"name": "web", "port": 8000, "targets": ["192.168.42.65:8000"]}
 
 
@@ -120,6 +121,17 @@ def test_a_target_may_be_a_host_name(tmp_path: Path, name: str) -> None:
     assert (str(target), target.port) == (f"{name}:1433", 1433)
 
 
+def test_there_may_be_no_spoke_and_everybody_may_see_the_service(tmp_path: Path) -> None:
+    service = {
+        "visibility": "anyone",
+        "autoApproval": [OTHER],
+        "natAddresses": 8,
+        "fqdns": ["db.example.com"],
+    }
+    read = load(tmp_path, spokes=[], linkService=service)
+    assert (read.spokes, read.link_service.auto_approval) == ((), (OTHER,))
+
+
 def test_the_highest_port_may_be_a_targets(tmp_path: Path) -> None:
     forward = {**FORWARD, "port": 65534, "targets": ["192.168.42.65:65535"]}
     assert load(tmp_path, forwards=[forward]).forwards[0].targets[0].port == 65535
@@ -158,7 +170,14 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"spokes": original("spokes", linkedSubnetPrefix="10.9.0.0/24")}, "spokes[0].linkedSubnetPrefix", "outside spokes[0]"),
     ({"spokes": original("spokes", endpointAddress="10.99.0.4")}, "spokes[0].endpointAddress", "10.99.0.4 lies outside"),
     ({"spokes": original("spokes") * 2}, "spokes[1].name", "already taken by spokes[0]"),
-    ({"spokes": []}, "spokes", "is empty"),
+    ({"linkService": {"natAddresses": 9}}, "linkService.natAddresses", "9 is not between 1 and 8"),
+    ({"linkService": {"subscriptions": ["prod"]}}, "linkService.subscriptions[0]", "is not the id of a subscription"),
+    ({"linkService": {"visibility": "public"}}, "linkService.visibility", '"public" is unknown'),
+    ({"linkService": {"visibility": "anyone", "subscriptions": [OTHER]}}, "linkService.subscriptions", 'not with "anyone"'),
+    ({"linkService": {"visibility": "rbac", "autoApproval": [OTHER]}}, "linkService.autoApproval[0]", "does not see the link service"),
+    ({"linkService": {"subscriptions": [OTHER], "autoApproval": [OTHER.replace("1", "2")]}}, "linkService.autoApproval[0]", "does not list it"),
+    ({"linkService": {"fqdns": ["localhost"]}}, "linkService.fqdns[0]", "at least two labels"),
+    ({"hub": original("hub", sharedSubnetPrefix="10.0.1.0/29")}, "hub.sharedSubnetPrefix", "need 5"),
     ({"forwards": [FORWARD, {**FORWARD, "port": 1}]}, "forwards[1].name", "already taken by forwards[0]"),
     ({"forwards": [FORWARD, {**FORWARD, "name": "b"}]}, "forwards[1].port", "8000 is already taken by forwards[0]"),
     ({"forwards": [{**FORWARD, "port": 0}]}, "forwards[0].port", "0 is not between 1 and 65534"),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
     from fwdctl.template.cloudinit import CloudInit
 
+NETWORK_API = "2025-05-01"
 WINDOWS_LIMIT = 32_767
 """Characters of one environment variable on Windows; azd hands every value to its hooks as one."""
 
@@ -134,7 +135,7 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     old = [each for each in handed if each.outdated]
     if old:
         runtime.stderr.write(printable(_renewal(deployment, old), runtime.stderr))
-    runtime.stderr.write("\nNext:  fwdctl probe spoke     test the way from each spoke to the servers\n")
+    runtime.stderr.write(printable(_next_step(clients, deployment), runtime.stderr))
     failed = any(errors)
     return Result(
         data={
@@ -209,6 +210,25 @@ def _handed_json(handed: Handed) -> dict[str, Any]:
         "detail": handed.detail,
         "outdated": bool(handed.outdated),
     }
+
+
+def _next_step(clients: Clients, deployment: Deployment) -> str:
+    """What to do now, for people; where there is no spoke, how others connect."""
+    if deployment.spokes or not deployment.hub.link_service:
+        return "\nNext:  fwdctl probe spoke     test the way from each spoke to the servers\n"
+    group = f"/subscriptions/{clients.subscription_id}/resourceGroups/{deployment.resource_group}"
+    service = f"{group}/providers/Microsoft.Network/privateLinkServices/{deployment.hub.link_service}"
+    try:
+        alias = clients.request("GET", service, NETWORK_API)["properties"]["alias"]
+    except FwdctlError as error:
+        alias = f"unknown: {error.message}"
+    return (
+        "\nNext:  fwdctl probe hub     test the way from the hub to the servers\n"
+        "       Others connect to the link service (docs/consumers.md), in this tenant by its id:\n"
+        f"       {service}\n"
+        "       and from anywhere by its alias, waiting for approval:\n"
+        f"       {alias}\n"
+    )
 
 
 def _renewal(deployment: Deployment, handed: Sequence[Handed]) -> str:

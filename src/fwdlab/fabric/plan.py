@@ -299,9 +299,14 @@ class _Planner:
     def _connections(self, services: dict[str, LinkService]) -> tuple[Connection, ...]:
         found: dict[str, tuple[Document, str, Network, str]] = {}
         inbound: dict[str, tuple[str, ...]] = {}
+        aliases = {
+            alias.lower(): key
+            for key, document in self.of_type("privateLinkServices")
+            if (alias := document.get("properties", {}).get("alias"))
+        }
         for key, document in self.of_type("privateEndpoints"):
             properties = document.get("properties", {})
-            service = _approved(properties)
+            service = aliases.get(asked := _approved(properties), asked)
             address = self._endpoint_address(properties)
             network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
             if service in services and address and network:
@@ -368,7 +373,7 @@ def _subnet_prefix(subnet: Document) -> str:
 
 
 def _approved(endpoint: Document) -> str:
-    """Id of the link service that an endpoint is connected to, empty unless approved."""
+    """Id or alias of the link service that an endpoint is connected to, empty unless approved."""
     for part in ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections"):
         for entry in endpoint.get(part) or []:
             properties = entry.get("properties", {})

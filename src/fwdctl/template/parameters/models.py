@@ -148,6 +148,7 @@ _ROUTE_TABLE = _text(
     "(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Network/routeTables/[^/]+",
     "the resource id of a route table",
 )
+_GUID = _text("(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "the id of a subscription")
 _FILLED = AfterValidator(_check_filled)
 
 Text = Annotated[str, _text("(?s).+", "text that is not empty")]
@@ -273,6 +274,16 @@ class Forwarder(Part):
     encryption_at_host: StrictBool = False
 
 
+class LinkService(Part):
+    """Who may use the link service; without `subscriptions` the deployment's own one."""
+
+    visibility: Literal["rbac", "subscriptions", "anyone"] = "subscriptions"
+    subscriptions: tuple[Annotated[str, _GUID], ...] | None = None
+    auto_approval: tuple[Annotated[str, _GUID], ...] | None = None
+    nat_addresses: Annotated[StrictInt, _between(1, 8)] = 1
+    fqdns: tuple[Zone, ...] = ()
+
+
 class Jump(Part):
     image: Text
     lifetime_seconds: Annotated[StrictInt, _between(60, 2_147_483_647)]
@@ -285,9 +296,10 @@ class Parameters(Part):
     hub: Hub
     corp: Corp
     deploy_on_prem_servers: StrictBool
-    spokes: Annotated[tuple[Spoke, ...], _FILLED]
+    spokes: tuple[Spoke, ...]
     forwards: Annotated[tuple[Forward, ...], _FILLED]
     dns_zone_name: Zone
     host_name: Annotated[str, _NAME, Field(max_length=63)]
+    link_service: LinkService
     forwarder: Forwarder
     jump: Jump

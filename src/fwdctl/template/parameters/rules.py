@@ -45,6 +45,7 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
             yield Problem(f"{path}.name", text, "Choose another name.")
     yield from _unique("spokes", "name", [spoke.name for spoke in spokes])
     yield from _zones(parameters)
+    yield from _link_service(parameters)
     yield from _unique("forwards", "name", [forward.name for forward in forwards])
     yield from _unique("forwards", "port", [forward.port for forward in forwards])
     for index, forward in enumerate(forwards):
@@ -103,6 +104,26 @@ def _zones(parameters: Parameters) -> Iterator[Problem]:
                 f"cannot be both {address} and {spoke.endpoint_address}"
             )
             yield Problem(f"spokes[{index}].dnsZoneName", text, "Give each spoke a zone of its own.")
+
+
+def _link_service(parameters: Parameters) -> Iterator[Problem]:
+    """Who is approved must be among those who see the service; its addresses need room."""
+    service, listed = parameters.link_service, set(parameters.link_service.subscriptions or ())
+    if service.subscriptions is not None and service.visibility != "subscriptions":
+        text = f'is of use with "visibility": "subscriptions" only, not with "{service.visibility}"'
+        yield Problem("linkService.subscriptions", text, 'Delete it, or write "visibility": "subscriptions".')
+    for index, each in enumerate(service.auto_approval or ()):
+        if service.visibility != "anyone" and each not in listed:
+            text = f"{each} does not see the link service: linkService.subscriptions does not list it"
+            yield Problem(f"linkService.autoApproval[{index}]", text, "List it there too, or delete it here.")
+    subnet, instances = parameters.hub.shared_subnet_prefix, parameters.forwarder.instance_count
+    needed = 1 + instances + service.nat_addresses
+    if needed > (room := subnet.num_addresses - RESERVED_AT_START - 1):
+        text = (
+            f"{subnet} has {room} addresses; the frontend, {instances} forwarders and "
+            f"{service.nat_addresses} NAT addresses need {needed}"
+        )
+        yield Problem("hub.sharedSubnetPrefix", text, "Choose a larger range.")
 
 
 def _unique(path: str, key: str, values: Sequence[object]) -> Iterator[Problem]:
