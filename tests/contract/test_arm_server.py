@@ -184,7 +184,7 @@ def test_a_body_beyond_the_limit_is_told_as_such(tmp_path: Path, path: str) -> N
         server.add_control_route("POST", "/lab/echo", nothing)
         token = control if path.startswith("/lab/") else None
         reply = await client("POST", path, data=io.BytesIO(bytes(_TOO_MUCH)), token=token)
-        assert reply.status == 413
+        assert (reply.status, reply.body["error"]["code"]) == (413, "RequestContentTooLarge")
         assert client.endpoint.log.tail()[-1]["status"] == 413
 
     async def nothing(_request: ArmRequest) -> Answer:
@@ -285,6 +285,19 @@ def test_a_failure_of_the_lab_is_a_500_that_does_not_end_it(tmp_path: Path) -> N
         reply = await client("GET", "/tenants")
         assert (reply.status, reply.body["error"]["code"]) == (500, "InternalServerError")
         assert (await client("GET", "/subscriptions")).status == 200
+
+    served(tmp_path, scene)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"location": "westeurope", "tags": {"a": "\\ud800"}}', b'{"a":' * 990 + b"1" + b"}" * 990, b"\xff"],
+)
+def test_what_could_not_be_answered_is_not_stored(tmp_path: Path, data: bytes) -> None:
+    async def scene(client: Client) -> None:
+        reply = await client("PUT", f"{client.endpoint.group}-other", data=data)
+        assert (reply.status, reply.body["error"]["code"]) == (400, "InvalidRequestContent")
+        assert (await client("GET", client.endpoint.group.rpartition("/")[0])).status == 200
 
     served(tmp_path, scene)
 

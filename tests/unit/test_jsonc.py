@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -51,3 +52,35 @@ _json = st.recursive(
 @given(_json)
 def test_every_text_survives_beside_something_lenient(value: Any) -> None:
     assert loads("{ /* c */ template: " + json.dumps(value) + ", }") == {"template": value}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[" * 129 + "]" * 129, "MaxDepth of 128"),
+        ("[" * 100_000, "MaxDepth of 128"),
+        ("/**/" + "[" * 100_000, "MaxDepth of 128"),
+        ('{"a": "\\ud800"}', "surrogates not allowed"),
+        ('{"a": NaN}', "NaN is no JSON"),
+        ("[1e999, -Infinity]", "-Infinity is no JSON"),
+    ],
+)
+def test_refuses_what_could_not_be_answered(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        loads(text)
+
+
+def test_takes_what_can_be_answered() -> None:
+    assert loads('{"a": "\\ud83d\\ude00"}') == {"a": "😀"}
+    assert loads("[" * 128 + "]" * 128)
+
+
+@pytest.mark.parametrize(
+    "part", ["/*", "//", "a", "'", '"', '"\\', '\\"', ",  ", ", /*x*/", "{a:", "a \n", "'\\'"]
+)
+def test_no_text_takes_long(part: str) -> None:
+    begin = time.monotonic()
+    for text in (part * 100_000, '{"' + part * 100_000, "{x: " + part * 100_000):
+        with pytest.raises(ValueError, match=r"line|MaxDepth"):
+            loads(text)
+    assert time.monotonic() - begin < 3

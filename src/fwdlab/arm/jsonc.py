@@ -11,26 +11,57 @@ import json
 import re
 from typing import Any
 
+# No text makes them try a place twice: a body of megabytes must not hold the lab up.
+_STRING = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
 _TOKEN = re.compile(
-    r"""(?P<string>"(?:[^"\\]|\\.)*")
-      | (?P<single>'(?:[^'\\]|\\.)*')
-      | (?P<comment>//[^\n]*|/\*.*?\*/)
-      | (?P<name>[A-Za-z_$][\w$]*(?=\s*:))
-      | (?P<comma>,(?=(?:\s|//[^\n]*\n|/\*.*?\*/)*[\]}]))""",
+    rf"""(?P<string>{_STRING})
+      | (?P<single>'(?:[^'\\]|\\.)*+(?:'|\\?\Z))
+      | (?P<comment>//[^\n]*+|/\*(?:.*?\*/|.*+))
+      | (?P<name>(?<![\w$])[A-Za-z_$][\w$]*+(?=\s*+:))""",
     re.VERBOSE | re.DOTALL,
 )
+_LAST_COMMA = re.compile(rf"{_STRING}|,(?=\s*+[\]}}])", re.DOTALL)
+DEEPEST = 128
+"""Levels of a body: as many as ARM's own reader takes."""
+_TOO_DEEP = f"The reader's MaxDepth of {DEEPEST} has been exceeded."
 
 
 def loads(text: str) -> Any:
     """Read a request body.
 
     Raises:
-        ValueError: it is not JSON in ARM's sense either; the text says where.
+        ValueError: it is not JSON in ARM's sense either, or cannot be answered; the text says where or why.
     """
     try:
-        return json.loads(text)
+        value = _value(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    _refuse_depth(value)
+    if "\\ud" in text.lower():
+        json.dumps(value, ensure_ascii=False).encode()  # half a character cannot be sent back
+    return value
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
     except ValueError:
-        return json.loads(_TOKEN.sub(_plain, text), strict=False)
+        plain = _LAST_COMMA.sub(lambda match: "" if match[0] == "," else match[0], _TOKEN.sub(_plain, text))
+        return json.loads(plain, strict=False, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON.")
+
+
+def _refuse_depth(value: Any) -> None:
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEEPEST):
+        inner = (item for one in level for item in (one.values() if isinstance(one, dict) else one))
+        level = [item for item in inner if isinstance(item, (dict, list))]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 def _plain(match: re.Match[str]) -> str:

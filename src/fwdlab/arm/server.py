@@ -238,6 +238,9 @@ def _answering_errors(handler: Handler) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
+        except web.HTTPRequestEntityTooLarge:
+            refusal = f"The request content is larger than the maximum of {_BODY_LIMIT} bytes."
+            return _response(_answer(ArmError(413, "RequestContentTooLarge", refusal)))
         except web.HTTPException:
             raise
         except ArmError as error:

@@ -1,8 +1,8 @@
 """A small systemd for each machine: it keeps the services of its units running and answers `systemctl`.
 
-Units are read when they are started, so `daemon-reload` has nothing to do. A service of Type=forking counts as
-running from the end of its command until it is stopped. Dependencies between units are not
-followed; User, DynamicUser and sandboxing are not honoured: everything runs as the node's root.
+Units are read when they are started, so `daemon-reload` has nothing to do. A service of Type=forking counts
+as running from the end of its command until it is stopped. Dependencies between units are not followed; User,
+DynamicUser and sandboxing are not honoured: everything runs as the node's root.
 """
 
 from __future__ import annotations

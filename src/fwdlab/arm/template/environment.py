@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.template.budget import Budget
 from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ class Environment:
         functions: user-defined functions by lower-case `namespace.name`.
         names: the template's resources, once they are known.
         now: the moment that `utcNow()` gives.
+        budget: what all of its evaluation may cost.
     """
 
     scope: Scope
@@ -128,3 +130,4 @@ class Environment:
     names: Names = field(default_factory=Names)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     new_guid: Callable[[], str] = random_guid
+    budget: Budget = field(default_factory=Budget)

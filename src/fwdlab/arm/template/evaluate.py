@@ -65,9 +65,9 @@ class Evaluator:
         if isinstance(value, str):
             return self._text(value, frame)
         if isinstance(value, list):
-            return self._all(value, lambda item: self.value(item, frame))
+            return self.environment.budget.made(self._all(value, lambda item: self.value(item, frame)))
         if isinstance(value, dict):
-            return self._object(value, frame)
+            return self.environment.budget.made(self._object(value, frame))
         return value
 
     def _text(self, text: str, frame: Frame) -> Any:
@@ -122,6 +122,7 @@ class Evaluator:
         return None if found is _ABSENT else found
 
     def _node(self, node: Node, frame: Frame) -> Any:
+        self.environment.budget.step()
         if isinstance(node, Literal):
             return node.value
         if isinstance(node, Call):
@@ -133,6 +134,9 @@ class Evaluator:
         return element_of(target, key) if not node.safe or has(target, key) else _ABSENT
 
     def _call(self, call: Call, frame: Frame) -> Any:
+        return self.environment.budget.made(self._called(call, frame))
+
+    def _called(self, call: Call, frame: Frame) -> Any:
         name = call.name.lower().removeprefix("sys.")
         if name in self._special:
             least, most, apply = self._special[name]
@@ -143,7 +147,9 @@ class Evaluator:
         if name in functions_deployment.TABLE:
             return functions_deployment.TABLE[name](self._arguments(call, frame), self.environment)
         if name in functions.TABLE:
-            return functions.TABLE[name](self._arguments(call, frame))
+            arguments = self._arguments(call, frame)
+            self.environment.budget.step(arguments)
+            return functions.TABLE[name](arguments)
         if name.startswith("list"):
             return self._list(call, frame)
         reason = "is not supported by the lab" if name in functions.LACKING else "is not valid"

@@ -9,9 +9,9 @@ from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE
 from fwdlab.arm.template.dependencies import dependencies
 from fwdlab.arm.template.environment import Environment, Frame, Names, not_defined, random_guid
-from fwdlab.arm.template.evaluate import Evaluator, copy_count
+from fwdlab.arm.template.evaluate import COPY_LIMIT, Evaluator, copy_count
 from fwdlab.arm.template.expansion import ExpandedResource, Expansion, ResourceNames
-from fwdlab.arm.template.failures import invalid_expression, invalid_template
+from fwdlab.arm.template.failures import invalid_expression, invalid_template, limit_exceeded
 from fwdlab.arm.template.request import MODE
 from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope, absolute_id, join_id
 from fwdlab.arm.template.symbols import Symbols
@@ -129,6 +129,9 @@ class _Expander(Names):
             if resource.written:
                 ids.add(resource.id.lower())
             found[resource.key] = resource
+            count = sum(not one.existing for one in found.values()) if len(found) > COPY_LIMIT else 0
+            if count > COPY_LIMIT:
+                raise limit_exceeded("resources", COPY_LIMIT, count)
         return found
 
     def _below(self, parent: ExpandedResource | None, resources: Any) -> Iterator[ExpandedResource]:

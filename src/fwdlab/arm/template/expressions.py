@@ -24,6 +24,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _DEEPEST = 200
+_LONGEST = 24_576  # azure-resource-manager/templates/best-practices, template limits
+_INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,12 @@ def parse(text: str) -> Node:
     """Parse an expression with its enclosing brackets.
 
     Raises:
-        ExpressionError: it is not well formed.
+        ExpressionError: it is not well formed, or longer than ARM allows.
     """
+    if len(text) > _LONGEST:
+        raise ExpressionError(
+            f"The language expression length limit exceeded. Limit: '{_LONGEST}' and actual: '{len(text)}'."
+        )
     return _Parser(text[1:-1], text).parse()
 
 
@@ -140,6 +146,8 @@ class _Parser:
         if kind == "string":
             return Literal(text[1:-1].replace("''", "'"))
         if kind == "number":
+            if len(text) > len(str(_INT64.start)) or int(text) not in _INT64:
+                raise self._error(f"{text[:20]} is not in the range of a 64-bit integer")
             return Literal(int(text))
         if kind != "name":
             raise self._error(f"unexpected token '{text}'")

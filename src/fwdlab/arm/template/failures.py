@@ -25,6 +25,13 @@ def invalid_expression(resource: str, detail: str) -> ArmError:
     )
 
 
+def limit_exceeded(what: str, most: int, count: int) -> ArmError:
+    return invalid_template(
+        f"The number of template {what} limit exceeded. Limit: '{most}' and actual: '{count}'. "
+        f"Please see https://aka.ms/arm-syntax-{what} for usage details."
+    )
+
+
 def invalid_deployment(name: str, details: list[dict[str, Any]]) -> ArmError:
     return ArmError(
         400,

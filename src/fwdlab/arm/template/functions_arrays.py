@@ -6,7 +6,7 @@ from functools import cmp_to_key
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.template.registry import Function, check
-from fwdlab.arm.template.values import ExpressionError, element_of, equal, find_key, has, text_of
+from fwdlab.arm.template.values import ExpressionError, element_of, equal, find_key, has, key_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -83,11 +83,10 @@ def _flatten(values: list[Any]) -> list[Any]:
 
 
 def _distinct(values: Iterable[Any]) -> list[Any]:
-    found: list[Any] = []
+    found: dict[Any, Any] = {}
     for item in values:
-        if not _among(item, found):
-            found.append(item)
-    return found
+        found.setdefault(key_of(item), item)
+    return list(found.values())
 
 
 def _union(*values: Any) -> Any:

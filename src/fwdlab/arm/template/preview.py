@@ -81,16 +81,16 @@ class Preview:
             return [replace(found, problem=error)]
         below = dict(known) if request.outer is not None else {}
         seen = await self.look(inner, below)
-        known[Need(found.resource.id)] = {"properties": {"outputs": self._foreseen(inner, below)}}
+        known[Need(found.resource.id)] = {"properties": {"outputs": await self._foreseen(inner, below)}}
         return seen
 
-    def _foreseen(self, expansion: Expansion, known: dict[Need, Any]) -> dict[str, Any]:
+    async def _foreseen(self, expansion: Expansion, known: dict[Need, Any]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name, output in (expansion.request.template.get("outputs") or {}).items():
             needs: set[Need] = set()
             frame = replace(expansion.base, known=known, pending=needs)
             try:
-                value = output_value(expansion, output, frame)
+                value = await self._engine.evaluate(output_value, expansion, output, frame)
             except ExpressionError:
                 continue
             found[name] = {"value": value}
@@ -114,7 +114,7 @@ class Preview:
             needs: set[Need] = set()
             frame = replace(resource.frame, known=known, pending=needs)
             try:
-                body = expansion.evaluator.value(resource.body, frame)
+                body = await self._engine.evaluate(expansion.evaluator.value, resource.body, frame)
             except ExpressionError as error:
                 problem = invalid_expression(resource.id, str(error))
                 return ResourcePreview(resource, {}, not known, waits, problem)

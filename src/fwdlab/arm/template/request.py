@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.template.failures import invalid_content, invalid_template
+from fwdlab.arm.template.budget import LARGEST
+from fwdlab.arm.template.failures import invalid_content, invalid_template, limit_exceeded
 from fwdlab.arm.template.scopes import DEPLOYMENTS
 from fwdlab.arm.template.shape import check_shape, spelled
-from fwdlab.arm.template.values import get
+from fwdlab.arm.template.values import compact, get
 
 if TYPE_CHECKING:
     from fwdlab.arm.template.environment import Environment, Frame
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[\w().-]+")
 _LONGEST_NAME = 64
 MODE = "Incremental"  # the only one of the lab
+_MOST = {"parameters": 256, "variables": 512, "outputs": 64}
 _SCHEMAS = {
     "deploymenttemplate.json": "resourceGroup",
     "subscriptiondeploymenttemplate.json": "subscription",
@@ -131,6 +133,16 @@ def _parameter_values(given: Any) -> dict[str, Any]:
     return values
 
 
+def _check_limits(template: dict[str, Any]) -> None:
+    """ARM's own (azure-resource-manager/templates/best-practices); resources are counted with their loops."""
+    if len(compact(template)) > LARGEST:
+        raise invalid_content(f"The template is larger than the limit of {LARGEST} bytes.")
+    for section, most in _MOST.items():
+        count = len(template.get(section) or ())
+        if count > most:
+            raise limit_exceeded(section, most, count)
+
+
 def _checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
     """The template in ARM's own spelling, when it is one that this engine runs in this scope."""
     template = spelled(template)
@@ -149,6 +161,7 @@ def _checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
     if not template.get("contentVersion"):
         raise invalid_template("The template has no property 'contentVersion'")
     check_shape(template)
+    _check_limits(template)
     for feature in ("imports", "extensions"):
         if template.get(feature):
             raise ArmError(400, "LabTemplateFeatureNotSupported", f"The lab does not support '{feature}'.")

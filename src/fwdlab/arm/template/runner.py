@@ -6,8 +6,9 @@ import asyncio
 import json
 import logging
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.jsonc import without_nulls
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.template.target import Target
 
 Documents: TypeAlias = "Mapping[str, dict[str, Any]]"
+T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 64
 _ROUNDS = 100
@@ -48,6 +50,7 @@ class Engine:
         self.target = target
         self.records = Records()
         self.write_seconds = 0.0
+        self._evaluation = ThreadPoolExecutor(1, "template")
         self._runs: dict[str, Run] = {}
         """Those under way, by the operation id of their record."""
         self._gate = asyncio.Semaphore(_AT_ONCE)
@@ -64,7 +67,19 @@ class Engine:
         Raises:
             ArmError: InvalidTemplate; the scope does not exist.
         """
-        return expand(request, Host(self.target.tenant_id, await self.scope(request.scope, groups)))
+        host = Host(self.target.tenant_id, await self.scope(request.scope, groups))
+        return await self.evaluate(expand, request, host)
+
+    async def evaluate(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Evaluate expressions beside the event loop; one evaluation at a time, as they share their symbols.
+
+        Raises:
+            ArmError: InvalidTemplate; and what the work raises.
+        """
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._evaluation, work, *arguments)
+        except RecursionError:
+            raise failures.invalid_template("It is nested too deeply") from None
 
     async def scope(self, scope: Scope, groups: Documents | None = None) -> dict[str, Any] | None:
         """The document of a scope's resource group, None for a subscription.
@@ -166,6 +181,7 @@ class Engine:
         for write in list(self._writes):
             write.cancel()
         await asyncio.gather(*self._tops, *self._writes, return_exceptions=True)
+        self._evaluation.shutdown(wait=False, cancel_futures=True)
 
 
 class Run:
@@ -311,7 +327,7 @@ class Run:
         known: dict[Need, Any] = {}
         for _ in range(_ROUNDS):
             try:
-                return evaluate(replace(frame, known=known))
+                return await self.engine.evaluate(evaluate, replace(frame, known=known))
             except Unresolved as unresolved:
                 needs = sorted(unresolved.needs, key=lambda need: (need.id, need.action, need.payload))
                 answers = await asyncio.gather(*(self._answer(need, key) for need in needs))

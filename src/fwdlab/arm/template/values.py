@@ -71,6 +71,15 @@ def equal(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
+def key_of(value: Any) -> Any:
+    """Something hashable that two values share exactly where `equal` finds them equal."""
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, dict):
+        return frozenset((name.lower(), key_of(item)) for name, item in value.items())
+    return tuple(map(key_of, value)) if isinstance(value, list) else value
+
+
 def property_of(target: Any, name: str) -> Any:
     if not isinstance(target, dict):
         raise ExpressionError(
