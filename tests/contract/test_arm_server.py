@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,26 @@ def test_every_arm_path_needs_a_token(tmp_path: Path) -> None:
             reply = await client("GET", path, token="")
             assert (reply.status, reply.body["error"]["code"]) == (401, "AuthenticationFailed")
             assert "WWW-Authenticate" in reply.headers
+
+    served(tmp_path, scene)
+
+
+def test_subscriptions_show_their_own_resources_only(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        listed = (await client("GET", "/subscriptions")).body["value"]
+        first, second = (each["id"] for each in listed)
+        assert client.endpoint.group.startswith(first)
+        group = client.endpoint.group.replace(first, second)
+        assert (await client("GET", f"{group}/resources")).status == 404
+        assert (await client("PUT", group, {"location": "westeurope"})).status == 201
+        assert (await client("GET", f"{group}/resources")).body["value"] == []
+        assert [each["id"] for each in (await client("GET", f"{second}/resourcegroups")).body["value"]] == [
+            group
+        ]
+        assert (await client("DELETE", group)).status == 202
+        expanded = (await client("GET", f"{first}/resources?$expand=createdTime")).body["value"]
+        assert expanded
+        assert all(datetime.fromisoformat(each["createdTime"]).tzinfo for each in expanded)
 
     served(tmp_path, scene)
 

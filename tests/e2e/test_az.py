@@ -104,7 +104,10 @@ def test_rejecting_the_connection_stops_new_flows(az: Az) -> None:
     shown = az.json("network", "private-endpoint", "show", "-n", endpoint)
     connections = shown["privateLinkServiceConnections"] + shown["manualPrivateLinkServiceConnections"]
     assert connections[0]["privateLinkServiceConnectionState"]["status"] == "Rejected"
-    az("network", "private-endpoint-connection", "approve", *resource, "-n", name, "--description", "yes")
+    approve = ["network", "private-endpoint-connection", "approve", *resource, "-n", name]
+    assert "LabConnectionIsFinal" in az(*approve, "--description", "yes", expect=1).stderr
+    az.lab.lab("break", "link-rejected")
+    az.lab.lab("heal")
     assert ask(az).returncode == 0
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from fwdlab.model import ProbeHealth
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
+SECOND = "33333333-3333-3333-3333-333333333333"
 TENANT = "22222222-2222-2222-2222-222222222222"
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-test"
 PROVIDERS = f"{GROUP}/providers"
@@ -117,7 +118,13 @@ class FakeDataPlane:
 
 def new_api(plane: FakeDataPlane | None = None) -> ArmApi:
     """A control plane without resources."""
-    return ArmApi(Store(), plane or FakeDataPlane(), subscription_id=SUBSCRIPTION, tenant_id=TENANT)
+    return ArmApi(
+        Store(),
+        plane or FakeDataPlane(),
+        subscription_id=SUBSCRIPTION,
+        tenant_id=TENANT,
+        other_subscriptions=[SECOND],
+    )
 
 
 async def refused(work: Coroutine[Any, Any, Any]) -> ArmError:
@@ -147,7 +154,11 @@ class Endpoint:
         certificates = issue_certificates(home / "tls", {})
         plane = FakeDataPlane()
         api = ArmApi(
-            Store(), plane, subscription_id=credentials.subscription_id, tenant_id=credentials.tenant_id
+            Store(),
+            plane,
+            subscription_id=credentials.subscription_id,
+            tenant_id=credentials.tenant_id,
+            other_subscriptions=[credentials.second_subscription_id],
         )
         log = RequestLog(home / "requests.jsonl")
         server = Server(api, credentials, certificates, log)

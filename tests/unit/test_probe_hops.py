@@ -143,7 +143,7 @@ def test_endpoint_states(status: str, code: str | None) -> None:
     facts = evidence(private_endpoint=document, private_link_services=[])
     found = endpoint.broken(facts, FAILED)
     assert (found.code if found else None) == code
-    if code == "PE_DISCONNECTED":
+    if code in {"PE_REJECTED", "PE_DISCONNECTED"}:
         assert found is not None
         assert found.suggestion == "az network private-endpoint delete -g rg -n pep\nazd provision --no-state"
 
@@ -364,7 +364,7 @@ def test_evidence_is_asked_once_for_all_paths() -> None:
         state = {"privateLinkServiceConnectionState": {"status": "Rejected"}}
         return {"properties": {"privateLinkServiceConnections": [{"properties": state}]}}
 
-    facts = evidence(private_link_services=[])
+    facts = evidence(load_balancer={})
     facts.networks.private_endpoint = private_endpoint  # type: ignore[method-assign]
     found = explain(facts, [FAILED] * 5)
     assert {result.broken.code for result in found if result.broken} == {"PE_REJECTED"}

@@ -7,6 +7,7 @@ import pytest
 from support.controlplane import (
     NETWORK,
     PROVIDERS,
+    SECOND,
     SUBSCRIPTION,
     balancer_body,
     endpoint_body,
@@ -74,15 +75,71 @@ async def test_an_alias_finds_the_service(api: ArmApi) -> None:
     assert (await refused(api.put(f"{PE}3", body))).code == "InvalidResourceReference"
 
 
-async def test_both_sides_show_rejection_and_approval(api: ArmApi) -> None:
+async def test_both_sides_show_a_decision(api: ArmApi) -> None:
     connection = (await connections(api))[0]["id"]
     revision = api.store.revision
-    await api.put(connection, decide("Rejected"))
+    await api.put(connection, decide("Pending"))
     assert api.store.revision == revision + 1
-    assert await endpoint_status(api) == "Rejected"
+    assert await endpoint_status(api) == "Pending"
     await api.put(connection, decide("Approved"))
     assert await endpoint_status(api) == "Approved"
     assert (await refused(api.put(connection, decide("Maybe")))).code == "InvalidRequestFormat"
+
+
+async def test_a_rejection_is_final(api: ArmApi) -> None:
+    connection = (await connections(api))[0]["id"]
+    await api.put(connection, decide("Rejected"))
+    assert await endpoint_status(api) == "Rejected"
+    for state in ("Approved", "Pending"):
+        assert (await refused(api.put(connection, decide(state)))).code == "LabConnectionIsFinal"
+    await api.put(connection, decide("Rejected"))
+    await api.delete(PE)
+    await api.put(PE, endpoint_body(NETWORK))
+    assert await endpoint_status(api) == "Approved"
+
+
+FAR = f"/subscriptions/{SECOND}/resourceGroups/rg-far"
+
+
+async def far_endpoint(api: ArmApi) -> str:
+    """An endpoint of the second subscription that names the service by its alias."""
+    await api.put(FAR, {"location": "westeurope"})
+    own = f"{FAR}/providers/Microsoft.Network"
+    subnet = {"name": "s", "properties": {"addressPrefix": "10.9.0.0/24"}}
+    space = {"addressSpace": {"addressPrefixes": ["10.9.0.0/16"]}, "subnets": [subnet]}
+    await api.put(f"{own}/virtualNetworks/far", {"location": "westeurope", "properties": space})
+    body = endpoint_body(NETWORK, manual=True)
+    body["properties"]["subnet"] = {"id": f"{own}/virtualNetworks/far/subnets/s"}
+    entry = body["properties"]["manualPrivateLinkServiceConnections"][0]["properties"]
+    entry["privateLinkServiceId"] = (await api.get(PLS))["properties"]["alias"]
+    await api.put(f"{own}/privateEndpoints/far", body)
+    return f"{own}/privateEndpoints/far"
+
+
+@pytest.mark.parametrize(("automatic", "state"), [([SUBSCRIPTION], "Pending"), ([SECOND], "Approved")])
+async def test_an_endpoint_of_another_subscription_asks_by_alias(
+    api: ArmApi, automatic: list[str], state: str
+) -> None:
+    await api.patch(PLS, {"properties": {"autoApproval": {"subscriptions": automatic}}})
+    endpoint = await far_endpoint(api)
+    assert await endpoint_status(api, endpoint) == state
+    asking = (await connections(api))[1]
+    assert asking["properties"]["privateEndpoint"]["id"] == endpoint
+    assert [one["id"] for one in await api.list("/subscriptions/" + SECOND + "/resourceGroups")] == [FAR]
+    await api.put(asking["id"], decide("Approved"))
+    assert await endpoint_status(api, endpoint) == "Approved"
+
+
+@pytest.mark.parametrize(
+    ("visible", "code"),
+    [([SUBSCRIPTION], "LabPrivateLinkServiceNotVisible"), ([SECOND], ""), (["*"], ""), ([], "")],
+)
+async def test_who_sees_a_service(api: ArmApi, visible: list[str], code: str) -> None:
+    await api.patch(PLS, {"properties": {"visibility": {"subscriptions": visible}}})
+    if code:
+        assert (await refused(far_endpoint(api))).code == code
+    else:
+        await far_endpoint(api)
 
 
 async def test_a_removed_connection_leaves_the_endpoint_disconnected_for_good(api: ArmApi) -> None:

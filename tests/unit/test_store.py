@@ -76,7 +76,9 @@ def test_listing_by_type_and_group() -> None:
     store.put(net("a"))
     other = f"{GROUP}-2/providers/Microsoft.Network/virtualNetworks/b"
     store.put(Resource(other, "Microsoft.Network/virtualNetworks", {}))
-    assert [r.name for r in store.list(type="microsoft.network/VIRTUALNETWORKS", group="RG")] == ["a"]
+    assert [r.name for r in store.list(type="microsoft.network/VIRTUALNETWORKS", within=GROUP.upper())] == [
+        "a"
+    ]
 
 
 def test_a_snapshot_does_not_follow_later_changes() -> None:

@@ -58,7 +58,7 @@ class Call:
         options = [f" {option} {shlex.quote(name)}" for option, name in chosen.items() if name]
         return "".join([*options, self.runtime.again])
 
-    def load(self, *, announce: bool = True) -> tuple[Deployment, Clients]:
+    def load(self, *, announce: bool = True, discover: bool = True) -> tuple[Deployment, Clients]:
         """As `fwdctl.deployment.load`, for the deployment that the options mean."""
         from fwdctl.deployment import load
 
@@ -67,6 +67,7 @@ class Call:
             environment=self.environment,
             resource_group=self.resource_group,
             announce=announce,
+            discover=discover,
         )
 
 

@@ -8,10 +8,17 @@ from __future__ import annotations
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from fwdctl.errors import FwdctlError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fwdctl.azure.clients import Clients
+    from fwdctl.deployment import Deployment
 
 
 def complete_environment(ctx: typer.Context) -> list[str]:
@@ -59,8 +66,42 @@ def _spokes(ctx: typer.Context) -> list[str]:
 
 def complete_instances(ctx: typer.Context) -> list[str]:
     """Ids of the forwarders that a command here would mean; Azure is asked, which takes a second."""
-    from fwdctl import deployment
     from fwdctl.azure.scale_sets import instances
+
+    def ask(found: Deployment, clients: Clients) -> list[str]:
+        group = found.hub.resource_group or found.resource_group
+        return [each.number for each in instances(clients, group, found.hub.scale_set)]
+
+    return _of_azure(ctx, ask)
+
+
+def complete_services(ctx: typer.Context) -> list[str]:
+    """Names of the private link services of the resource group."""
+    from fwdctl.azure.networks import Networks
+
+    def ask(found: Deployment, clients: Clients) -> list[str]:
+        services = Networks(clients, found.resource_group).private_link_services()
+        return [service["name"] for service in services]
+
+    return _of_azure(ctx, ask, discover=False)
+
+
+def complete_connections(ctx: typer.Context) -> list[str]:
+    """Ids of the private endpoints that are connected to the link service."""
+    from fwdctl.link.services import services_of
+
+    def ask(found: Deployment, clients: Clients) -> list[str]:
+        services = services_of(clients, found, ctx.params.get("service"))
+        return [each.endpoint for service in services for each in service.connections]
+
+    return _of_azure(ctx, ask, discover=False)
+
+
+def _of_azure(
+    ctx: typer.Context, ask: Callable[[Deployment, Clients], list[str]], *, discover: bool = True
+) -> list[str]:
+    """What Azure answers of the deployment that a command here would mean."""
+    from fwdctl import deployment
     from fwdctl.runtime import Runtime
 
     group, environment = ctx.params.get("resource_group"), ctx.params.get("environment")
@@ -68,9 +109,8 @@ def complete_instances(ctx: typer.Context) -> list[str]:
     try:
         with redirect_stderr(StringIO()):
             found, clients = deployment.load(
-                runtime, environment=environment, resource_group=group, announce=False
+                runtime, environment=environment, resource_group=group, announce=False, discover=discover
             )
-            group = found.hub.resource_group or found.resource_group
-            return [each.number for each in instances(clients, group, found.hub.scale_set)]
+            return ask(found, clients)
     except (FwdctlError, OSError, ValueError):
         return []

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fwdctl.cli.command import Call, command
+from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import Progress, Result, console, grid, printable, say
+from fwdctl.output import Progress, Result, console, grid, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,24 +120,12 @@ def _table(out: Any, found: list[Orphan]) -> None:
 
 
 def _confirm(call: Call, found: list[Orphan], *, yes: bool) -> None:
-    """Show what will be deleted and ask.
-
-    Raises:
-        FwdctlError: nobody can be asked (exit code 2), or the answer is no (1).
-    """
-    runtime = call.runtime
-    _table(console(runtime, runtime.stderr), found)
-    if yes:
-        return
-    if not runtime.may_prompt:
-        raise FwdctlError(
-            "confirmation_needed",
-            "Nothing was deleted: nobody can be asked here.",
+    """Show what will be deleted and ask."""
+    _table(console(call.runtime, call.runtime.stderr), found)
+    if not yes:
+        confirm(
+            call.runtime,
+            f"Delete these {len(found)} resources?",
+            "deleted",
             f"If all of these may go, run `fwdctl env orphans --remove --yes{call.again}`.",
-            exit_code=ExitCode.USAGE,
         )
-    question = f"Delete these {len(found)} resources? [y/N] "
-    runtime.stderr.write(printable(question, runtime.stderr))
-    runtime.stderr.flush()
-    if runtime.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise FwdctlError("not_confirmed", "Nothing was deleted.")

@@ -119,13 +119,13 @@ def probe_command(
     deployment, clients = call.load()
     ports = tuple(port or ())
     options = Options(which, samples or 0, timeout, retries, keep_running, ports, explain, hub.value)
-    _prepare(runtime, table=call.output is OutputFormat.table)
+    prepare(runtime, table=call.output is OutputFormat.table)
     with Progress(runtime) as progress:
         results = probe(runtime, clients, deployment, options, progress)
-    return _result(runtime, deployment.resource_group, results, strict=strict)
+    return result_of(runtime, deployment.resource_group, results, strict=strict)
 
 
-def _prepare(runtime: Runtime, *, table: bool) -> None:
+def prepare(runtime: Runtime, *, table: bool) -> None:
     """Import what is needed later while Azure and the box are at work."""
     from threading import Thread
 
@@ -139,7 +139,10 @@ def _prepare(runtime: Runtime, *, table: bool) -> None:
     Thread(target=load_modules, name="fwdctl-imports", daemon=True).start()
 
 
-def _result(runtime: Runtime, resource_group: str, results: Sequence[PathResult], *, strict: bool) -> Result:
+def result_of(
+    runtime: Runtime, resource_group: str, results: Sequence[PathResult], *, strict: bool = False
+) -> Result:
+    """What a probe found, for every format."""
     from fwdctl.cli.probe_table import print_results
     from fwdctl.probe.junit import junit
     from fwdctl.probe.model import causes

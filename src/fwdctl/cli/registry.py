@@ -19,6 +19,7 @@ OWN: Mapping[str, tuple[str, str]] = {
     "probe": ("fwdctl.cli.probe", "Test the paths to the servers from inside the networks."),
     "jump": ("fwdctl.cli.jump", "Start, stop and use the jump boxes."),
     "forwarder": ("fwdctl.cli.forwarder", "Show the forwarders and renew them under traffic."),
+    "link": ("fwdctl.cli.link", "Decide who may connect to the link service, or ask."),
     "env": ("fwdctl.cli.env", "Show and check the azd environment."),
     "hook": ("fwdctl.cli.hook", "What azd runs before and after provisioning."),
 }

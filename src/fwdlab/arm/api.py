@@ -40,9 +40,18 @@ class ArmApi:
     has followed; `settle` waits for it after any other change.
     """
 
-    def __init__(self, store: Store, data_plane: DataPlane, *, subscription_id: str, tenant_id: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        data_plane: DataPlane,
+        *,
+        subscription_id: str,
+        tenant_id: str,
+        other_subscriptions: Sequence[str] = (),
+    ) -> None:
         self.store = store
         self.subscription_id = subscription_id
+        self.subscriptions = (subscription_id, *other_subscriptions)
         self.tenant_id = tenant_id
         self.world = World(store, data_plane, subscription_id, tenant_id)
         self.settings = self.world.settings
@@ -227,7 +236,7 @@ class ArmApi:
         return content
 
     def _check_subscription(self, parsed: ResourceId) -> None:
-        if parsed.subscription and parsed.subscription.lower() != self.subscription_id.lower():
+        if parsed.subscription and parsed.subscription.lower() not in map(str.lower, self.subscriptions):
             raise subscription_not_found(parsed.subscription)
 
     def _check_group(self, parsed: ResourceId) -> None:

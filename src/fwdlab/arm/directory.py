@@ -19,59 +19,66 @@ if TYPE_CHECKING:
 # One version per type: clients take the newest that they see and the lab answers every version alike.
 _API_VERSION = "2025-05-01"
 _TENANT_NAME = "fwdctl lab"
+_NAME, _SECOND_NAME = "fwdctl lab", "fwdctl lab, second"
 _LISTED = ("id", "name", "type", "location", "tags", "sku", "kind", "zones", "identity", "managedBy")
 
 
 class Directory:
     def __init__(self, api: ArmApi) -> None:
         self.api = api
-        self._subscription = f"/subscriptions/{api.subscription_id}"
 
     def handle(self, request: ArmRequest) -> Answer | None:
         """Answer, or None when the path is none of these."""
         path = request.path.rstrip("/").lower()
-        if path in {"/subscriptions", "/tenants"}:
-            found = self._subscription_document() if path == "/subscriptions" else self._tenant_document()
-            return Answer(200, {"value": [found], "count": {"type": "Total", "value": 1}})
+        if path == "/subscriptions":
+            return _total([self._subscription_document(each) for each in self.api.subscriptions])
+        if path == "/tenants":
+            return _total([self._tenant_document()])
         if path.startswith("/providers"):
             return self._providers(path.split("/")[2:], request.method)
         parts = path.strip("/").split("/")
         if parts[0] != "subscriptions" or len(parts) < 2:  # noqa: PLR2004 - /subscriptions/ID
             return None
-        if parts[1] != self.api.subscription_id.lower():
+        known = {each.lower(): each for each in self.api.subscriptions}
+        if parts[1] not in known:
             raise subscription_not_found(parts[1])
-        return self._below_subscription(parts[2:], request)
+        return self._below_subscription(known[parts[1]], parts[2:], request)
 
-    def _below_subscription(self, parts: list[str], request: ArmRequest) -> Answer | None:
+    def _below_subscription(self, subscription: str, parts: list[str], request: ArmRequest) -> Answer | None:
         if not parts:
-            return Answer(200, self._subscription_document())
+            return Answer(200, self._subscription_document(subscription))
         if parts == ["locations"]:
-            return Answer(200, {"value": location_documents(self.api.subscription_id)})
+            return Answer(200, {"value": location_documents(subscription)})
         if parts[0] == "providers" and len(parts) <= 3:  # noqa: PLR2004 - providers/NAMESPACE/register
             return self._providers(parts[1:], request.method)
-        return self._listing(parts, request) if request.method == "GET" else None
+        below = f"/subscriptions/{subscription}"
+        return self._listing(below, parts, request) if request.method == "GET" else None
 
-    def _listing(self, parts: list[str], request: ArmRequest) -> Answer | None:
+    def _listing(self, below: str, parts: list[str], request: ArmRequest) -> Answer | None:
         conditions = request.query.get("$filter", "")
         found: list[dict[str, Any]] | None = None
         if parts == ["resourcegroups"]:
-            found = self._groups(conditions)
+            found = self._groups(below, conditions)
         elif parts == ["resources"]:
-            found = self._resources(None, conditions)
+            found = self._resources(below, request)
         elif parts == ["tagnames"]:
             found = []
         elif parts[0] == "resourcegroups" and parts[2:] == ["resources"]:
-            found = self._resources(request.path.split("/")[4], conditions)
+            name = request.path.split("/")[4]
+            within = f"{below}/resourceGroups/{name}"
+            if self.api.store.get(within) is None:
+                raise group_not_found(name)
+            found = self._resources(within, request)
         elif parts[-3:] == ["providers", "microsoft.authorization", "permissions"]:
             found = [{"actions": ["*"], "notActions": [], "dataActions": ["*"], "notDataActions": []}]
         return Answer(200, {"value": found}) if found is not None else None
 
-    def _subscription_document(self) -> dict[str, Any]:
+    def _subscription_document(self, subscription: str) -> dict[str, Any]:
         return {
-            "id": self._subscription,
-            "subscriptionId": self.api.subscription_id,
+            "id": f"/subscriptions/{subscription}",
+            "subscriptionId": subscription,
             "tenantId": self.api.tenant_id,
-            "displayName": "fwdctl lab",
+            "displayName": _NAME if subscription == self.api.subscription_id else _SECOND_NAME,
             "state": "Enabled",
             "managedByTenants": [],
             "authorizationSource": "RoleBased",
@@ -92,21 +99,23 @@ class Directory:
             "tenantCategory": "Home",
         }
 
-    def _groups(self, text: str) -> list[dict[str, Any]]:
+    def _groups(self, within: str, text: str) -> list[dict[str, Any]]:
         conditions = parse_filter(text)
-        found = [copy.deepcopy(group.document) for group in self.api.store.list(type=GROUP_TYPE)]
+        groups = self.api.store.list(type=GROUP_TYPE, within=within)
+        found = [copy.deepcopy(group.document) for group in groups]
         return [document for document in found if matches(document, conditions)]
 
-    def _resources(self, group: str | None, text: str) -> list[dict[str, Any]]:
+    def _resources(self, within: str, request: ArmRequest) -> list[dict[str, Any]]:
         """Top-level tracked resources, each with the four fields without which azd crashes."""
-        if group is not None and self.api.store.get(f"{self._subscription}/resourceGroups/{group}") is None:
-            raise group_not_found(group)
-        conditions = parse_filter(text)
+        conditions = parse_filter(request.query.get("$filter", ""))
+        expanded = request.query.get("$expand", "").split(",")
         found: list[dict[str, Any]] = []
-        for resource in self.api.store.list(group=group):
+        for resource in self.api.store.list(within=within):
             if not self._is_listed(resource.type):
                 continue
             document = {key: resource.document[key] for key in _LISTED if key in resource.document}
+            if "createdTime" in expanded:
+                document["createdTime"] = self.api.store.created(resource.id)
             if "location" in document and matches(document, conditions):
                 found.append(copy.deepcopy(document))
         return found
@@ -139,7 +148,7 @@ class Directory:
     def _provider_document(self, namespace: str, kinds: list[str]) -> dict[str, Any]:
         places = [row["displayName"] for row in regions().values()]
         return {
-            "id": f"{self._subscription}/providers/{namespace}",
+            "id": f"/subscriptions/{self.api.subscription_id}/providers/{namespace}",
             "namespace": namespace,
             "registrationState": "Registered",
             "registrationPolicy": "RegistrationRequired",
@@ -154,3 +163,7 @@ class Directory:
                 for kind in kinds
             ],
         }
+
+
+def _total(found: list[dict[str, Any]]) -> Answer:
+    return Answer(200, {"value": found, "count": {"type": "Total", "value": len(found)}})

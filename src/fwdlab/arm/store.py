@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fwdlab.arm.errors import ArmError
@@ -25,6 +26,7 @@ class Store:
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
         self._etags: dict[str, str] = {}
+        self._created: dict[str, str] = {}
         self._revision = 0
         self._in_batch = False
         self._dirty = False
@@ -48,6 +50,7 @@ class Store:
         """Add or replace; a replaced one keeps its place in listings and the casing of its id."""
         key = resource.id.lower()
         self._etags[key] = str(uuid.uuid4())
+        self._created.setdefault(key, datetime.now(UTC).isoformat())
         if self._resources.get(key) != resource:
             self._resources[key] = resource
             self._touch()
@@ -56,6 +59,10 @@ class Store:
         """Another one after each write."""
         return self._etags[resource_id.lower()]
 
+    def created(self, resource_id: str) -> str:
+        """When a resource came into being."""
+        return self._created[resource_id.lower()]
+
     def delete(self, resource_id: str) -> bool:
         """Remove a resource and all below it; False when there was none."""
         key = resource_id.rstrip("/").lower()
@@ -63,6 +70,7 @@ class Store:
         doomed = [k for k in self._resources if k == key or k.startswith(below)]
         for k in doomed:
             del self._resources[k]
+            self._created.pop(k, None)
         if doomed:
             self._touch()
         return bool(doomed)
@@ -71,15 +79,15 @@ class Store:
         self,
         *,
         type: str | None = None,  # noqa: A002 - ARM's word
-        group: str | None = None,
+        within: str | None = None,
     ) -> list[Resource]:
-        """Resources of a type and of a resource group, both compared without case, oldest first."""
+        """Resources of a type and below a group's or subscription's id, both without case, oldest first."""
         wanted = type.lower() if type is not None else None
-        marker = f"/resourcegroups/{group.lower()}/" if group is not None else ""
+        prefix = f"{within.lower()}/" if within is not None else ""
         return [
             resource
             for key, resource in self._resources.items()
-            if (wanted is None or resource.type.lower() == wanted) and (not marker or marker in key)
+            if (wanted is None or resource.type.lower() == wanted) and key.startswith(prefix)
         ]
 
     @contextlib.contextmanager

@@ -19,6 +19,7 @@ class Credentials:
 
     Attributes:
         subscription_id: GUID of its subscription.
+        second_subscription_id: GUID of another one of the same tenant, for consumers that are others.
         tenant_id: GUID of its tenant.
         client_id: GUID of the service principal that az logs in as, and the object id in every token.
         client_secret: its secret.
@@ -28,6 +29,7 @@ class Credentials:
     """
 
     subscription_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    second_subscription_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     tenant_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)

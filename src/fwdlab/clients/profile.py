@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 CLOUD = "FwdLab"
 _LOCATION = "westeurope"
 SUBSCRIPTION_NAME = "fwdctl lab"
+SECOND_NAME = "fwdctl lab, second"
 _ENDPOINTS = (
     "resource_manager", "active_directory_resource_id", "active_directory_graph_resource_id",
     "microsoft_graph_resource_id", "management", "gallery",
@@ -82,18 +83,25 @@ class Profile:
         self._write_login(credentials)
 
     def _write_login(self, credentials: Credentials) -> None:
-        subscription = {
-            "id": credentials.subscription_id,
-            "name": SUBSCRIPTION_NAME,
-            "state": "Enabled",
-            "user": {"name": credentials.client_id, "type": "servicePrincipal"},
-            "isDefault": True,
-            "tenantId": credentials.tenant_id,
-            "environmentName": CLOUD,
-            "homeTenantId": credentials.tenant_id,
-            "managedByTenants": [],
+        names = {
+            credentials.subscription_id: SUBSCRIPTION_NAME,
+            credentials.second_subscription_id: SECOND_NAME,
         }
-        _write_json(self.az_directory / "azureProfile.json", {"subscriptions": [subscription]})
+        subscriptions = [
+            {
+                "id": subscription,
+                "name": name,
+                "state": "Enabled",
+                "user": {"name": credentials.client_id, "type": "servicePrincipal"},
+                "isDefault": subscription == credentials.subscription_id,
+                "tenantId": credentials.tenant_id,
+                "environmentName": CLOUD,
+                "homeTenantId": credentials.tenant_id,
+                "managedByTenants": [],
+            }
+            for subscription, name in names.items()
+        ]
+        _write_json(self.az_directory / "azureProfile.json", {"subscriptions": subscriptions})
         entry = {
             "client_id": credentials.client_id,
             "tenant": credentials.tenant_id,

@@ -296,17 +296,20 @@ class _Planner:
             services[key] = LinkService(key, there[0][0].number, addresses, tuple(f[1] for f in there))
         return services
 
+    def _service_named(self, name: str) -> str:
+        """Key of a link service by its id or alias, in lower case; the name where there is none."""
+        for key, document in self.of_type("privateLinkServices"):
+            alias = str(document.get("properties", {}).get("alias", "")).lower()
+            if name and name in {key, alias}:
+                return key
+        return name
+
     def _connections(self, services: dict[str, LinkService]) -> tuple[Connection, ...]:
         found: dict[str, tuple[Document, str, Network, str]] = {}
         inbound: dict[str, tuple[str, ...]] = {}
-        aliases = {
-            alias.lower(): key
-            for key, document in self.of_type("privateLinkServices")
-            if (alias := document.get("properties", {}).get("alias"))
-        }
         for key, document in self.of_type("privateEndpoints"):
             properties = document.get("properties", {})
-            service = aliases.get(asked := _approved(properties), asked)
+            service = self._service_named(_approved(properties))
             address = self._endpoint_address(properties)
             network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
             if service in services and address and network:

@@ -6,6 +6,8 @@ import asyncio
 import copy
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.services.network.private_link_services import PLS, link_state
+from fwdlab.arm.services.network.private_link_services import decide as decide_connection
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -102,19 +104,30 @@ def decide(status: str) -> Callable[[Context], Awaitable[Undo]]:
     async def apply(context: Context) -> Undo:
         connections = _children(
             context,
-            f"{_NETWORK}/privateLinkServices",
+            PLS,
             "privateEndpointConnections",
             "No private endpoint is connected to the link service.",
         )
-
-        def decided(verdict: str) -> Callable[[Document], None]:
-            state = {"status": verdict, "description": "changed by the lab's fault table"}
-            return lambda connection: connection["properties"].update(privateLinkServiceConnectionState=state)
-
-        await _change(context, connections, decided(status))
-        return lambda: _change(context, connections, decided("Approved"))
+        state = link_state(status, "changed by the lab's fault table")
+        await _change(
+            context,
+            connections,
+            lambda each: each["properties"].update(privateLinkServiceConnectionState=state),
+        )
+        return lambda: _approve_again(context, {each["id"] for each in connections})
 
     return apply
+
+
+async def _approve_again(context: Context, ids: set[str]) -> None:
+    """What nobody else can: the way back from a rejection. A connection that is gone stays so."""
+    store = context.api.store
+    with store.batch():
+        for service in store.list(type=PLS):
+            for connection in copy.deepcopy(service.properties["privateEndpointConnections"]):
+                if connection["id"] in ids:
+                    approved = link_state("Approved", "changed by the lab's fault table")
+                    decide_connection(store, store.require(service.id), connection, approved)
 
 
 async def dns_record_missing(context: Context) -> Undo:

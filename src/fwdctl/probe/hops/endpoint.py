@@ -71,7 +71,11 @@ def missing(evidence: Evidence, result: PathResult) -> Broken | None:
 
 
 def broken(evidence: Evidence, result: PathResult) -> Broken | None:
-    """A connection that is not approved."""
+    """A connection that is not approved.
+
+    One that was rejected cannot be approved any more (azure-docs, private-link/manage-private-endpoint;
+    azure-docs#115121).
+    """
     spoke = result.path.spoke
     document = evidence.endpoint(spoke) if spoke is not None and spoke.endpoint else None
     if document is None or spoke is None:
@@ -88,9 +92,9 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
                 "endpoint",
                 code,
                 f"the connection of private endpoint {spoke.endpoint} is {state['status']}{said}",
-                _anew(evidence, document, connection, spoke)
-                if code == "PE_DISCONNECTED"
-                else link_service.approval(evidence, document),
+                link_service.approval(evidence, document)
+                if code == "PE_PENDING"
+                else _anew(evidence, document, connection, spoke),
             )
     return None
 

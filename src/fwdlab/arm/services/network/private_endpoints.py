@@ -59,7 +59,9 @@ class PrivateEndpoints(NetworkProvider):
         state = known or _AUTO_APPROVED
         if service.type == PLS:
             manual = connection in properties["manualPrivateLinkServiceConnections"]
-            state = known or self._first_state(service, connection["properties"], manual=manual)
+            asking = ResourceId.parse(document["id"]).subscription
+            _check_visible(service, asking)
+            state = known or _first_state(service, asking, connection["properties"], manual=manual)
             properties["customDnsConfigs"] = [
                 {"fqdn": name, "ipAddresses": [address]} for name in service.properties["fqdns"]
             ]
@@ -113,13 +115,6 @@ class PrivateEndpoints(NetworkProvider):
             raise missing_reference(wanted, connection["id"])
         return found
 
-    def _first_state(self, service: Resource, properties: dict[str, Any], *, manual: bool) -> dict[str, Any]:
-        """Approved when the caller may approve, or the subscription is in autoApproval (azure-docs, FAQ)."""
-        automatic = [one.lower() for one in service.properties["autoApproval"]["subscriptions"]]
-        if not manual or "*" in automatic or self.world.subscription_id.lower() in automatic:
-            return _AUTO_APPROVED
-        return link_state("Pending", properties.get("requestMessage", ""))
-
     def before_delete(self, resource_id: ResourceId) -> None:
         """Take the connection and the interface along."""
         endpoint = self.store.require(resource_id.text)
@@ -135,6 +130,30 @@ def connections(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """An endpoint's connections, of both lists."""
     for name in CONNECTION_LISTS:
         yield from document["properties"][name]
+
+
+def _check_visible(service: Resource, asking: str) -> None:
+    """Whoever has a role on a service sees it, as the lab's login does, unless subscriptions are listed.
+
+    Azure's own code for this is not known.
+    """
+    visible = [one.lower() for one in service.properties["visibility"]["subscriptions"] if one]
+    own = ResourceId.parse(service.id).subscription
+    if visible and not {"*", asking.lower()} & set(visible) and not same(asking, own):
+        raise bad_request(
+            "LabPrivateLinkServiceNotVisible",
+            f"Private link service {service.properties['alias']} is not visible to subscription {asking}.",
+        )
+
+
+def _first_state(
+    service: Resource, asking: str, properties: dict[str, Any], *, manual: bool
+) -> dict[str, Any]:
+    """Approved when the caller may approve, or the subscription is in autoApproval (azure-docs, FAQ)."""
+    automatic = [one.lower() for one in service.properties["autoApproval"]["subscriptions"]]
+    if not manual or "*" in automatic or asking.lower() in automatic:
+        return _AUTO_APPROVED
+    return link_state("Pending", properties.get("requestMessage", ""))
 
 
 def _known_state(old: Resource | None, connection: dict[str, Any]) -> dict[str, Any] | None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PLS = "Microsoft.Network/privateLinkServices"
 CONNECTION_LISTS = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
 _STATES = ("Approved", "Pending", "Rejected", "Disconnected")
+_CLOSED = ("Rejected", "Disconnected")
+"""Connections that were denied cannot be approved (azure-docs, private-link/manage-private-endpoint)."""
 
 
 class PrivateLinkServices(NetworkProvider):
@@ -155,10 +157,14 @@ class Connections(Embedded):
                 "InvalidRequestFormat",
                 f"privateLinkServiceConnectionState.status must be one of {', '.join(_STATES)}.",
             )
-        state = merge(properties["privateLinkServiceConnectionState"], wanted)
-        properties["privateLinkServiceConnectionState"] = state
-        set_connection(self.store, self.parent(resource_id), connection)
-        set_endpoint_state(self.store, reference_id(properties["privateEndpoint"]), state)
+        before = properties["privateLinkServiceConnectionState"]
+        if before["status"] in _CLOSED and wanted["status"] != before["status"]:
+            raise bad_request(
+                "LabConnectionIsFinal",
+                f"Private endpoint connection {resource_id} is {before['status']} and cannot become "
+                f"{wanted['status']}.",
+            )
+        decide(self.store, self.parent(resource_id), connection, merge(before, wanted))
         return Resource(connection["id"], self.type, connection)
 
     def delete(self, resource_id: ResourceId) -> Outcome:
@@ -182,6 +188,13 @@ def link_state(status: str, description: str, actions: str = "None") -> dict[str
 def interface_id(document: dict[str, Any], name: str) -> str:
     """Id of an interface in the resource group of a document."""
     return f"{ResourceId.parse(document['id']).group_id}/providers/{NIC}/{name}"
+
+
+def decide(store: Store, service: Resource, connection: dict[str, Any], state: dict[str, Any]) -> None:
+    """Let both sides of a connection show a state."""
+    connection["properties"]["privateLinkServiceConnectionState"] = state
+    set_connection(store, service, connection)
+    set_endpoint_state(store, reference_id(connection["properties"]["privateEndpoint"]), state)
 
 
 def set_connection(store: Store, service: Resource, connection: dict[str, Any]) -> None:

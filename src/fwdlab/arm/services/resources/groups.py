@@ -28,9 +28,10 @@ class Groups(Provider):
                 "too long.",
             )
 
-    def list(self, _scope: ResourceId) -> list[dict[str, Any]]:
+    def list(self, scope: ResourceId) -> list[dict[str, Any]]:
         """All groups of the subscription."""
-        return [self.rendered(group) for group in self.store.list(type=GROUP_TYPE)]
+        within = f"/subscriptions/{scope.subscription}"
+        return [self.rendered(group) for group in self.store.list(type=GROUP_TYPE, within=within)]
 
     def delete(self, resource_id: ResourceId) -> Outcome:
         """Remove the group and all in it: 202 with `Location`, then 200."""
@@ -48,7 +49,7 @@ class Groups(Provider):
 
     def _remove(self, group: Resource) -> None:
         """Let go of what other groups' resources hold, then drop everything below the group."""
-        for resource in self.store.list(group=group.name):
+        for resource in self.store.list(within=group.id):
             self.world.provider(resource.type).release(ResourceId.parse(resource.id))
         self.store.delete(group.id)
         for tell in self.world.group_deleted:
