@@ -57,6 +57,7 @@ param spokes spokeType[] = [
     jumpSubnetPrefix: '10.1.16.0/24'
     linkedSubnetPrefix: '10.1.17.0/24'
     endpointAddress: '10.1.17.4'
+    dnsZoneName: 'corp.internal'
   }
 ]
 
@@ -74,10 +75,7 @@ param forwards forwardType[] = [
   }
 ]
 
-@description('Private DNS zone of the name that workloads connect to. Choose one that does not exist in public DNS: a linked zone hides it.')
-param dnsZoneName string = 'corp.internal'
-
-@description('Host part of the name that workloads connect to.')
+@description('Host part of the name that workloads connect to, in each spoke\'s zone.')
 param hostName string = 'onprem-server'
 
 @description('The forwarder scale set.')
@@ -143,7 +141,6 @@ module resources 'resources.bicep' = {
     deployOnPremServers: deployOnPremServers
     spokes: spokes
     forwards: forwards
-    dnsZoneName: dnsZoneName
     hostName: hostName
     forwarder: forwarder
     jump: jump

@@ -47,9 +47,6 @@ param spokes spokeType[]
 @description('The forwarded ports.')
 param forwards forwardType[]
 
-@description('Private DNS zone of the first spoke, and parent of the others\'.')
-param dnsZoneName string
-
 @description('Host part of the name that workloads connect to.')
 param hostName string
 
@@ -149,14 +146,13 @@ module hubJump 'modules/jump-box.bicep' = {
 }
 
 module spokeNetworks 'modules/spoke.bicep' = [
-  for (spoke, index) in spokes: {
+  for spoke in spokes: {
     params: {
       location: location
       tags: tags
       resourceToken: resourceToken
       spoke: spoke
-      dnsZoneName: spoke.?dnsZoneName ?? (index == 0 ? dnsZoneName : '${spoke.name}.${dnsZoneName}')
-      hostName: hostName
+      hostNames: union([hostName], flatten(map(forwards, forward => forward.?hostNames ?? [])))
       linkServiceId: privateLinkService.outputs.resourceId
     }
   }
@@ -205,7 +201,7 @@ output spokes spokeTopologyType[] = [
       name: spokeNetworks[index].outputs.endpointName
       address: spoke.endpointAddress
     }
-    hostName: spokeNetworks[index].outputs.fullHostName
+    hostName: '${hostName}.${spokeNetworks[index].outputs.zoneName}'
     zone: spokeNetworks[index].outputs.zoneName
   }
 ]
@@ -216,6 +212,7 @@ output forwards forwardTopologyType[] = [
     name: forward.name
     port: forward.port
     targets: forward.targets
+    hostNames: forward.?hostNames ?? []
     balance: forward.?balance ?? 'roundRobin'
     check: forward.?check ?? 'tcp'
     checkPath: forward.?checkPath ?? '/'

@@ -127,8 +127,8 @@ type spokeType = {
   @description('Resource id of a route table for every subnet. Default none.')
   routeTableId: string?
 
-  @description('Private DNS zone of this spoke. Default: dnsZoneName for the first spoke, NAME.dnsZoneName for every other one, because a resource group holds a zone name only once.')
-  dnsZoneName: string?
+  @description('Private DNS zone of this spoke, linked to it alone. Choose one that does not exist in public DNS: a linked zone hides it. Spokes that share a zone share the endpoint\'s address.')
+  dnsZoneName: string
 }
 
 @export()
@@ -148,6 +148,9 @@ type forwardType = {
   @description('Where connections go, each HOST:PORT: an IPv4 address, or a full name that the forwarders resolve in the hub network. The target port may differ from the listening one.')
   @minLength(1)
   targets: string[]
+
+  @description('Host parts of the names that workloads use for this forward, in each spoke\'s zone. Default: hostName.')
+  hostNames: string[]?
 
   @description('How connections spread over live targets: in turn, or by client address. Default roundRobin.')
   balance: ('roundRobin' | 'sourceHash')?
@@ -322,6 +325,9 @@ type forwardTopologyType = {
 
   @description('Where connections go, each HOST:PORT.')
   targets: string[]
+
+  @description('Host parts of its own names in the spokes\' zones.')
+  hostNames: string[]
 
   @description('How connections spread over live targets.')
   balance: string

@@ -15,11 +15,8 @@ param resourceToken string
 @description('The spoke network.')
 param spoke spokeType
 
-@description('Name of its private DNS zone.')
-param dnsZoneName string
-
-@description('Name of the A record in the zone.')
-param hostName string
+@description('Names of the A records in its zone.')
+param hostNames string[]
 
 @description('Resource id of the private link service.')
 param linkServiceId string
@@ -129,7 +126,7 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = {
 }
 
 resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
-  name: dnsZoneName
+  name: spoke.dnsZoneName
   location: 'global'
   tags: tags
   properties: {}
@@ -146,17 +143,19 @@ resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
     }
   }
 
-  resource record 'A' = {
-    name: hostName
-    properties: {
-      ttl: 300
-      aRecords: [
-        {
-          ipv4Address: spoke.endpointAddress
-        }
-      ]
+  resource records 'A' = [
+    for hostName in hostNames: {
+      name: hostName
+      properties: {
+        ttl: 300
+        aRecords: [
+          {
+            ipv4Address: spoke.endpointAddress
+          }
+        ]
+      }
     }
-  }
+  ]
 }
 
 @description('Resource id of the jump box subnet.')
@@ -167,6 +166,3 @@ output endpointName string = endpoint.name
 
 @description('Name of the private DNS zone.')
 output zoneName string = zone.name
-
-@description('The name that workloads connect to.')
-output fullHostName string = '${hostName}.${zone.name}'

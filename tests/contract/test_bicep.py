@@ -116,7 +116,7 @@ def test_the_parameters_file_names_only_parameters_and_feeds_the_hooks_values() 
         "cloudInitForwarder": "${CLOUD_INIT_FWD}",
         "cloudInitOnPrem": "${CLOUD_INIT_ONPREM}",
     }
-    edited = {"hub", "corp", "spokes", "forwards", "dnsZoneName", "hostName", "forwarder", "jump"}
+    edited = {"hub", "corp", "spokes", "forwards", "hostName", "forwarder", "jump"}
     assert edited <= set(PARAMETERS)
 
 
@@ -265,7 +265,7 @@ def test_the_endpoint_has_its_address_from_the_start() -> None:
     }
     [connection] = endpoint["properties"]["privateLinkServiceConnections"]
     assert connection["properties"]["groupIds"] == []
-    [record] = of_type("Microsoft.Network/privateDnsZones/A")
+    [record] = of_type("Microsoft.Network/privateDnsZones/A")  # a loop over its names
     assert record["properties"]["aRecords"] == [{"ipv4Address": "[parameters('spoke').endpointAddress]"}]
 
 
@@ -298,7 +298,7 @@ def test_no_virtual_machine_has_a_public_address() -> None:
 
 
 def test_the_default_zone_cannot_hide_public_dns() -> None:
-    assert PARAMETERS["dnsZoneName"].endswith(".internal")
+    assert all(spoke["dnsZoneName"].endswith(".internal") for spoke in PARAMETERS["spokes"])
 
 
 @pytest.mark.parametrize("name", ["forwarder.yaml", "onprem-server.yaml"])

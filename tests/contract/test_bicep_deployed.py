@@ -53,7 +53,7 @@ def test_outputs_of_the_defaults() -> None:
                 "zone": "corp.internal",
             }
         ],
-        "forwards": [{**WEB, "serverName": ""}],
+        "forwards": [{**WEB, "serverName": "", "hostNames": []}],
     }
     [service] = of_type(target, "privateLinkServices")
     assert outputs["LINK_SERVICE_ID"] == service["id"]
@@ -111,13 +111,17 @@ def test_a_stand_in_server_gets_its_own_port_as_user_data_and_no_other_custom_da
 
 def test_a_second_spoke_with_the_same_ranges_has_a_network_endpoint_box_and_zone_of_its_own() -> None:
     target, properties = deploy(
-        spokes=[SPOKE, {**SPOKE, "name": "lab"}, {**SPOKE, "name": "x", "dnsZoneName": "x.internal"}]
+        spokes=[
+            {**SPOKE, "name": "x", "dnsZoneName": "x.internal"},
+            {**SPOKE, "name": "lab", "dnsZoneName": "lab.corp.internal"},
+            SPOKE,
+        ]
     )
     found = topology(properties)
     assert [spoke["hostName"] for spoke in found["spokes"]] == [
-        "onprem-server.corp.internal",
-        "onprem-server.lab.corp.internal",
         "onprem-server.x.internal",
+        "onprem-server.lab.corp.internal",
+        "onprem-server.corp.internal",
     ]
     assert len(of_type(target, "privateEndpoints")) == 3
     assert len(of_type(target, "containerGroups")) == 4
@@ -126,6 +130,26 @@ def test_a_second_spoke_with_the_same_ranges_has_a_network_endpoint_box_and_zone
         spoke["zone"] for spoke in found["spokes"]
     }
     assert len({spoke["jump"] for spoke in found["spokes"]}) == 3
+
+
+def test_forwards_may_have_names_of_their_own_in_every_zone() -> None:
+    database = {"name": "db", "port": 1433, "targets": ["192.168.42.65:11433"], "hostNames": ["db", "sql"]}
+    spokes = [SPOKE, {**SPOKE, "name": "x", "dnsZoneName": "x.internal", "endpointAddress": "10.1.17.9"}]
+    target, properties = deploy(
+        spokes=spokes, forwards=[WEB, database, {**database, "name": "e", "port": 1434}]
+    )
+    assert [each["hostNames"] for each in topology(properties)["forwards"]] == [[], *[["db", "sql"]] * 2]
+    records = {
+        "/".join(document["id"].split("/")[-3::2]): document["properties"]["aRecords"][0]["ipv4Address"]
+        for document in of_type(target, "A")
+    }
+    assert records == {
+        f"{zone}/{name}": address
+        for zone, address in {"corp.internal": "10.1.17.4", "x.internal": "10.1.17.9"}.items()
+        for name in ("onprem-server", "db", "sql")
+    }
+    [scale_set] = of_type(target, "virtualMachineScaleSets")
+    assert not any("hostNames" in each for each in user_data(scale_set)["forwards"])
 
 
 def test_a_second_forward_has_a_rule_and_a_probe_on_the_same_frontend_and_an_open_port() -> None:
@@ -138,6 +162,7 @@ def test_a_second_forward_has_a_rule_and_a_probe_on_the_same_frontend_and_an_ope
         "checkPath": "/",
         "identityHeader": "",
         "serverName": "",
+        "hostNames": [],
     }
     [balancer] = of_type(target, "loadBalancers")
     rules = balancer["properties"]["loadBalancingRules"]
@@ -189,7 +214,7 @@ def test_ssh_is_opened_when_asked_for_to_the_hub_jump_box_only() -> None:
 
 def test_without_the_stand_in_there_are_no_servers_and_no_peering() -> None:
     target, properties = deploy(deployOnPremServers=False, cloudInitOnPrem="")
-    assert topology(properties)["forwards"] == [{**WEB, "serverName": ""}]
+    assert topology(properties)["forwards"] == [{**WEB, "serverName": "", "hostNames": []}]
     assert of_type(target, "virtualMachines") == []
     assert of_type(target, "virtualNetworkPeerings") == []
     assert len(of_type(target, "virtualNetworks")) == 2

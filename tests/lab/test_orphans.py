@@ -57,7 +57,9 @@ def removed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNCQ3uC2frP8VY9VlLtFzfWjTTuPDVPzWQlpInPBeni"
     lab = RunningLab.up(tmp_path, f"orphans-{worker_id}", "--empty")
     try:
-        provision(lab, tmp_path, [first, {**first, "name": "old"}], 1, key)
+        provision(
+            lab, tmp_path, [first, {**first, "name": "old", "dnsZoneName": "old.corp.internal"}], 1, key
+        )
         operator = Operator(lab)
         hub = operator.named("virtualNetworks", "vnet-hub")["name"]
         operator.put(f"virtualNetworks/{hub}/subnets/mine", {"addressPrefix": "10.0.1.128/27"})

@@ -1,4 +1,4 @@
-"""A target's name, in a private zone that is linked to the hub: forwarded, checked, probed, and changed later."""
+"""Names at both ends of a forward: targets in a zone that is linked to the hub, own names in the spoke's zone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.programs import RunningLab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.lab, pytest.mark.az, pytest.mark.timeout(240)]
 
 ZONE, NAME = "privateDnsZones/onprem.example", "db.onprem.example"
 RESOLVED_AFTER = 40.0
@@ -27,7 +27,8 @@ def operator(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterat
     """A lab whose only target is a name that nobody resolves yet."""
     folder = tmp_path_factory.mktemp("names")
     document = json.loads((ROOT / "infra" / "main.parameters.json").read_text("utf-8"))
-    document["parameters"]["forwards"]["value"][0]["targets"] = [f"{NAME}:8000"]
+    (forward,) = document["parameters"]["forwards"]["value"]
+    forward |= {"targets": [f"{NAME}:8000"], "hostNames": ["shop", "store"]}
     file = folder / "main.parameters.json"
     file.write_text(json.dumps(document))
     lab = RunningLab.up(folder, f"names-{worker_id}", "--parameters", str(file))
@@ -77,3 +78,22 @@ def test_every_address_of_a_name_gets_its_share(operator: Operator) -> None:
 def test_a_changed_record_is_followed(operator: Operator) -> None:
     lead_to(operator, "192.168.42.66")
     servers_once_there(operator, {"server66"})
+
+
+def test_each_own_name_of_a_forward_is_tested(operator: Operator) -> None:
+    zone = operator.lab.topology["spokes"][0]["zone"]
+    paths = operator.probe("spoke", exit_code=0)
+    assert {label: path["verdict"] for label, path in paths.items()} == {
+        "spoke/web": "pass",
+        f"spoke/web/store.{zone}": "pass",
+    }
+    operator.delete(f"privateDnsZones/{zone}/A/store")
+    paths = operator.probe("spoke", exit_code=4)
+    assert paths["spoke/web"]["verdict"] == "pass"
+    broken = paths[f"spoke/web/store.{zone}"]["broken"]
+    assert (broken["code"], broken["evidence"].split(";")[0]) == (
+        "DNS_NXDOMAIN",
+        f"zone {zone} has no A record 'store'",
+    )
+    operator.follow(broken["next"])
+    operator.probe("spoke", exit_code=0)

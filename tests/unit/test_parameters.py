@@ -41,7 +41,8 @@ def original(name: str, **changes: Any) -> Any:
 
 def other_spoke(**changes: Any) -> dict[str, Any]:
     """A second spoke in the ranges of the first, which may overlap."""
-    return {**original("spokes")[0], "name": "two", "endpointAddress": "10.1.17.9", **changes}
+    own = {"name": "two", "dnsZoneName": "two.corp.internal", "endpointAddress": "10.1.17.9"}
+    return {**original("spokes")[0], **own, **changes}
 
 
 def test_the_templates_own_file_is_right() -> None:
@@ -70,6 +71,7 @@ def test_a_forwards_defaults_are_filled_in(tmp_path: Path) -> None:
         "checkPath": "/",
         "identityHeader": None,
         "serverName": None,
+        "hostNames": [],
     }
 
 
@@ -86,17 +88,17 @@ def test_checks_of_tls_may_name_a_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "environ", "expected"),
     [
-        ("${ZONE}", {"ZONE": "a.internal"}, "a.internal"),
-        ("${ZONE=b.internal}", {}, "b.internal"),
-        ("${ZONE:-b.internal}", {"ZONE": ""}, "b.internal"),
-        ("x.${ZONE=b}.internal", {"ZONE": "c"}, "x.c.internal"),
-        ("${ZONE}", {}, "corp.internal"),
+        ("${HOST}", {"HOST": "a-host"}, "a-host"),
+        ("${HOST=b-host}", {}, "b-host"),
+        ("${HOST:-b-host}", {"HOST": ""}, "b-host"),
+        ("x-${HOST=b}-host", {"HOST": "c"}, "x-c-host"),
+        ("${HOST}", {}, "onprem-server"),
     ],
 )
 def test_values_come_from_the_environment(
     tmp_path: Path, value: str, environ: dict[str, str], expected: str
 ) -> None:
-    assert load(tmp_path, environ, dnsZoneName=value).dns_zone_name == expected
+    assert load(tmp_path, environ, hostName=value).host_name == expected
 
 
 def test_a_list_may_come_from_the_environment(tmp_path: Path) -> None:
@@ -193,7 +195,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"forwards": [{**FORWARD, "targets": ["10.0.1.70:80"]}]}, "forwards[0].targets[0]", "lies in hub.jumpSubnetPrefix"),
     ({"hub": original("hub", addressPrefix="169.254.0.0/24")}, "hub.addressPrefix", "169.254.0.0/24 cannot be used"),
     ({"spokes": [*original("spokes", dnsZoneName="a.internal"), other_spoke(dnsZoneName="a.internal")]}, "spokes[1].dnsZoneName", "cannot be both 10.1.17.4 and 10.1.17.9"),
-    ({"spokes": [*original("spokes", dnsZoneName="two.corp.internal"), other_spoke()]}, "spokes[1].dnsZoneName", "the zone two.corp.internal is that of spokes[0] too"),
+    ({"spokes": [{key: value for key, value in other_spoke().items() if key != "dnsZoneName"}]}, "spokes[0]", "lacks dnsZoneName"),
+    ({"forwards": [{**FORWARD, "hostNames": ["db", "db"]}]}, "forwards[0].hostNames[1]", "db is listed twice"),
+    ({"forwards": [{**FORWARD, "hostNames": ["db.corp.internal"]}]}, "forwards[0].hostNames[0]", "is not a name"),
     ({"spokes": [*original("spokes"), other_spoke(dnsZoneName="corp.internal")]}, "spokes[1].dnsZoneName", "the zone corp.internal is that of spokes[0] too"),
     ({"forwards": [{**FORWARD, "port": "80"}]}, "forwards[0].port", '"80" is not a whole number'),
     ({"forwards": [{**FORWARD, "port": True}]}, "forwards[0].port", "true is not a whole number"),
@@ -249,9 +253,10 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"forwarder": original("forwarder", encryptionAtHost=1)}, "forwarder.encryptionAtHost", "neither true nor false"),
     ({"jump": original("jump", unattendedSeconds=60)}, "jump.unattendedSeconds", "60 is not between 300"),
     ({"jump": original("jump", lifetimeSeconds=1)}, "jump.lifetimeSeconds", "1 is not between 60"),
-    ({"dnsZoneName": "internal"}, "dnsZoneName", "at least two labels"),
+    ({"spokes": original("spokes", dnsZoneName="internal")}, "spokes[0].dnsZoneName", "at least two labels"),
+    ({"dnsZoneName": "corp.internal"}, "dnsZoneName", "is not a parameter of the template"),
     ({"hostName": "a.b"}, "hostName", "is not a name"),
-    ({"dnsZoneName": "${ZONE^^}"}, "dnsZoneName", "not understood"),
+    ({"hostName": "${HOST^^}"}, "hostName", "not understood"),
     ({"forwards": "${NONSENSE=[}"}, "forwards", "not JSON after"),
     ({"forward": []}, "forward", "is not a parameter of the template"),
 ]  # fmt: skip

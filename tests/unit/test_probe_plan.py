@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fwdctl.deployment import Box, Deployment, Forward, Hub
@@ -23,6 +25,17 @@ def test_plan_of_everything() -> None:
         ("hub/web", "10.0.1.5", 4, 2),
         ("spoke/web", "server.corp.internal", 4, 2),
     ]
+
+
+def test_a_forwards_own_names_take_the_place_of_the_spokes() -> None:
+    forward = replace(WEB, host_names=("shop", "store"))
+    paths = plan(deployment(forward, Forward("db", 1433)), "spoke")
+    assert [(p.label, p.host, p.address, p.samples, p.expected) for p in paths] == [
+        ("spoke/web", "shop.corp.internal", SPOKE.address, 4, 2),
+        ("spoke/web/store.corp.internal", "store.corp.internal", SPOKE.address, 1, 0),
+        ("spoke/db", "server.corp.internal", SPOKE.address, 1, 0),
+    ]
+    assert [path.spoke and path.spoke.host_name for path in paths] == [path.host for path in paths]
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,7 @@ class Forward:
         targets: `ip:port` each, none where nobody has told.
         identity_header: HTTP header in which a server says who it is; empty where servers do not.
         server_name: what TLS asks for; empty for the name that clients connect to.
+        host_names: parts that, before a spoke's zone, are its own names there; none for the spoke's one name.
         address: of the load balancer's frontend, where it is not the hub's.
         unknown: why `port` is 0, which stands for ports that have to be named.
         ports: those that are taken for named where nobody names one.
@@ -92,6 +93,7 @@ class Forward:
     check_path: str = "/"
     identity_header: str = ""
     server_name: str = ""
+    host_names: tuple[str, ...] = ()
     address: str = ""
     unknown: str = ""
     ports: tuple[int, ...] = ()
@@ -256,6 +258,7 @@ def _forward(entry: Mapping[str, Any]) -> Forward:
         str(entry.get("checkPath") or "/"),
         str(entry.get("identityHeader") or ""),
         str(entry.get("serverName") or ""),
+        tuple(str(name) for name in entry.get("hostNames") or ()),
     )
 
 

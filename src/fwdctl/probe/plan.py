@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwdctl.deployment import Box
@@ -54,7 +55,7 @@ def _paths(part: Deployment, which: str, samples: int) -> list[Path]:
             exit_code=ExitCode.USAGE,
         )
     paths = [path for f in part.forwards if hub for path in _hub_paths(part, hub, f, samples)]
-    return paths + [_spoke_path(spoke, forward, samples) for spoke in spokes for forward in part.forwards]
+    return paths + [path for s in spokes for forward in part.forwards for path in _named(s, forward, samples)]
 
 
 def _samples(forward: Forward, samples: int) -> tuple[int, int]:
@@ -63,6 +64,14 @@ def _samples(forward: Forward, samples: int) -> tuple[int, int]:
     made = samples or max(1, 2 * targets)
     expected = targets if forward.balance == "roundRobin" and made >= targets else 0
     return made, expected
+
+
+def _named(spoke: Spoke, forward: Forward, samples: int) -> list[Path]:
+    """A forward's path by the spoke's name, or by its own ones: each other one with a single connection."""
+    names = [f"{part}.{spoke.zone}" for part in forward.host_names] if spoke.zone else []
+    paths = [_spoke_path(replace(spoke, host_name=name), forward, samples) for name in names]
+    others = [replace(p, label=f"{p.label}/{p.host}", samples=1, expected=0) for p in paths[1:]]
+    return [*paths[:1], *others] or [_spoke_path(spoke, forward, samples)]
 
 
 def _spoke_path(spoke: Spoke, forward: Forward, samples: int) -> Path:

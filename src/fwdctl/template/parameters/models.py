@@ -155,6 +155,7 @@ Text = Annotated[str, _text("(?s).+", "text that is not empty")]
 Name = Annotated[str, _NAME, Field(max_length=40)]
 Zone = Annotated[str, _ZONE, Field(max_length=LONGEST_NAME)]
 HostName = Annotated[str, _HOST_NAME, Field(max_length=LONGEST_NAME)]
+HostPart = Annotated[str, _NAME, Field(max_length=63)]
 Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
 ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port)]
 Address = Annotated[IPv4Address, PlainValidator(_address)]
@@ -225,7 +226,7 @@ class Spoke(NetworkPart):
     jump_subnet_prefix: Network
     linked_subnet_prefix: Network
     endpoint_address: Address
-    dns_zone_name: Zone | None = None
+    dns_zone_name: Zone
 
 
 class Server(Part):
@@ -250,6 +251,7 @@ class Forward(Part):
     name: Name
     port: ForwardedPort
     targets: Annotated[tuple[TargetText, ...], _FILLED]
+    host_names: tuple[HostPart, ...] = ()
     balance: Literal["roundRobin", "sourceHash"] = "roundRobin"
     check: Check = "tcp"
     check_path: Annotated[str, _PATH] = "/"
@@ -298,8 +300,7 @@ class Parameters(Part):
     deploy_on_prem_servers: StrictBool
     spokes: tuple[Spoke, ...]
     forwards: Annotated[tuple[Forward, ...], _FILLED]
-    dns_zone_name: Zone
-    host_name: Annotated[str, _NAME, Field(max_length=63)]
+    host_name: HostPart
     link_service: LinkService
     forwarder: Forwarder
     jump: Jump

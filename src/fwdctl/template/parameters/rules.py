@@ -91,16 +91,14 @@ def _inside(path: str, address: IPv4Address, name: str, subnet: IPv4Network) -> 
 
 
 def _zones(parameters: Parameters) -> Iterator[Problem]:
-    """A resource group holds a zone once, and the zone one record: spokes that share it share the address."""
+    """A resource group holds a zone once, and each name one address: spokes that share it share that."""
     taken: dict[str, tuple[int, IPv4Address]] = {}
     for index, spoke in enumerate(parameters.spokes):
-        # As resources.bicep has it.
-        default = parameters.dns_zone_name if index == 0 else f"{spoke.name}.{parameters.dns_zone_name}"
-        zone = spoke.dns_zone_name or default
+        zone = spoke.dns_zone_name
         first, address = taken.setdefault(zone, (index, spoke.endpoint_address))
         if address != spoke.endpoint_address:
             text = (
-                f"the zone {zone} is that of spokes[{first}] too, and its one record {parameters.host_name} "
+                f"the zone {zone} is that of spokes[{first}] too, and its names "
                 f"cannot be both {address} and {spoke.endpoint_address}"
             )
             yield Problem(f"spokes[{index}].dnsZoneName", text, "Give each spoke a zone of its own.")
@@ -147,6 +145,9 @@ def _forward(path: str, forward: Forward, parameters: Parameters) -> Iterator[Pr
     if forward.server_name is not None and forward.check not in {"https", "tls"}:
         text = f'is of use with the checks "https" and "tls" only, and {path}.check is "{forward.check}"'
         yield Problem(f"{path}.serverName", text, 'Delete it, or write "check": "tls".')
+    for index, name in enumerate(forward.host_names):
+        if name in forward.host_names[:index]:
+            yield Problem(f"{path}.hostNames[{index}]", f"{name} is listed twice", "Delete one of them.")
     for index, target in enumerate(forward.targets):
         if target in forward.targets[:index]:
             yield Problem(f"{path}.targets[{index}]", f"{target} is listed twice", "Delete one of them.")
