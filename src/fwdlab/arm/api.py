@@ -233,6 +233,10 @@ class ArmApi:
     def _sent(self, provider: Provider, body: Any) -> dict[str, Any]:
         """A body with names and ids as Azure writes them: everything behind this door compares exactly."""
         content: dict[str, Any] = spelled(provider.sent_shape, _object(body), self.world.spelling.of)
+        for name, kind in (("location", str), ("properties", dict)):
+            if not isinstance(content.get(name), (kind, type(None))):
+                refusal = f"The request content was invalid: '{name}' has the wrong type."
+                raise ArmError(400, "InvalidRequestContent", refusal, target=name)
         return content
 
     def _check_subscription(self, parsed: ResourceId) -> None:
