@@ -15,7 +15,7 @@ from fwdlab.fabric.plan import plan
 from support.controlplane import GROUP, NETWORK, PROVIDERS, new_api, seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from fwdlab.arm.api import ArmApi
     from fwdlab.arm.services.shapes import Shape
@@ -56,6 +56,14 @@ def undone() -> Iterator[None]:
     with contextlib.suppress(_Enough), API.store.batch():
         yield
         raise _Enough
+
+
+def status_of(work: Coroutine[Any, Any, Any]) -> int:
+    try:
+        asyncio.run(work)
+    except ArmError as error:
+        return error.status
+    return 200
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -105,10 +113,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, Any]:
 def test_a_damaged_body_is_taken_or_refused(sent: tuple[str, Any], verb: str) -> None:
     resource_id, body = sent
     with undone():
-        try:
-            asyncio.run(getattr(API, verb)(resource_id, body))
-        except ArmError as error:
-            assert error.status < 500, error.message
+        assert status_of(getattr(API, verb)(resource_id, body)) < 500
         assert asyncio.run(API.read(resource_id))
         plan(API.store.snapshot(), {})
 
@@ -127,10 +132,9 @@ def test_another_spelling_means_the_same(
     body = copy.deepcopy(rewritten(shape, wanted, number, name))
     body[next(key for key in body if key.lower() == "properties")]["labOfMine"] = {"a": [1]}
     with undone():
-        try:
-            asyncio.run(API.put(resource_id, body))
-        except ArmError as error:
-            assert error.status == 405, error.message
+        status = status_of(API.put(resource_id, body))
+        assert status in {200, 405}  # instances and their interfaces are changed through their scale set
+        if status != 200:
             return
         after = asyncio.run(API.get(resource_id))
         assert not list(lost(wanted, after, ""))
