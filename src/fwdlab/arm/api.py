@@ -235,8 +235,9 @@ class ArmApi:
         content: dict[str, Any] = spelled(provider.sent_shape, _object(body), self.world.spelling.of)
         for name, kind in (("location", str), ("properties", dict)):
             if not isinstance(content.get(name), (kind, type(None))):
-                refusal = f"The request content was invalid: '{name}' has the wrong type."
-                raise ArmError(400, "InvalidRequestContent", refusal, target=name)
+                wanted = "a string" if kind is str else "an object"
+                refusal = f"Cannot parse the request. {name} must be {wanted}."
+                raise ArmError(400, "InvalidRequestFormat", refusal, target=name)
         return content
 
     def _check_subscription(self, parsed: ResourceId) -> None:
