@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -254,7 +254,7 @@ def _answering_errors(handler: Handler) -> Handler:
     return answer
 
 
-async def _while_connected(request: web.Request, work: Coroutine[Any, Any, Answer]) -> Answer:
+async def _while_connected(request: web.Request, work: Awaitable[Answer]) -> Answer:
     """Do the work of a private route, and give up when the command that asked has gone."""
     task = asyncio.ensure_future(work)
     try:
