@@ -339,3 +339,24 @@ def test_regions_are_azures(tmp_path: Path) -> None:
         assert refused.body["error"]["code"] == "LocationNotAvailableForResourceGroup"
 
     served(tmp_path, scene)
+
+
+def test_a_command_that_has_gone_is_not_worked_for(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    async def endless(_request: ArmRequest) -> Answer:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return Answer(204)
+
+    async def scene(client: Client) -> None:
+        client.endpoint.server.add_control_route("POST", "/lab/endless", endless)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await client("POST", "/lab/endless", {}, token=client.endpoint.credentials.control_token)
+        async with asyncio.timeout(5):
+            await ended.wait()
+
+    served(tmp_path, scene)

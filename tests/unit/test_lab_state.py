@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from fwdlab.control import background
 from fwdlab.errors import LabError
-from fwdlab.process import start
+from fwdlab.process import requirements, start
 from fwdlab.process.state import LabDirectory, LabState, labs_root
 
 STATE = LabState(name="a", pid=1, base_url="https://127.0.0.1:1", proxy_port=2, control_token="t")
@@ -44,6 +47,24 @@ def test_a_name_that_cannot_be_a_directory_is_refused(name: str, environ: dict[s
 
 def test_a_relative_state_home_is_ignored() -> None:
     assert labs_root({"XDG_STATE_HOME": "here", "HOME": "/home/u"}).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"), [(errno.ENOSPC, "Make room in"), (errno.EMFILE, "ulimit -n"), (errno.EIO, "lab.log")]
+)
+def test_what_the_system_refuses_is_said_with_what_helps(
+    environ: dict[str, str], number: int, hint: str
+) -> None:
+    said = background.failure(OSError(number, os.strerror(number), "file"), LabDirectory("a", environ))
+    assert said["message"] == f"The lab cannot start: file: {os.strerror(number)}."
+    assert hint in said["suggestion"]
+
+
+@pytest.mark.parametrize(("limit", "enough"), [(200, False), (1024, True), (-1, True)])
+def test_a_lab_needs_many_open_files(monkeypatch: pytest.MonkeyPatch, limit: int, *, enough: bool) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, limit))
+    found = requirements._check_files()
+    assert (found.ok, bool(found.suggestion)) == (enough, not enough)
 
 
 def test_what_a_killed_lab_left_is_removed_and_a_running_one_is_named(environ: dict[str, str]) -> None:

@@ -58,7 +58,11 @@ def test_nothing_that_is_written_is_readable_by_others(profile: Profile) -> None
 def test_the_environment_names_every_variable(profile: Profile) -> None:
     credentials = Credentials()
     found = profile.environment(credentials, {})
-    assert found["HTTPS_PROXY"] == found["https_proxy"] == "http://127.0.0.1:4044"
+    assert (
+        found["HTTPS_PROXY"]
+        == found["https_proxy"]
+        == (f"http://lab:{credentials.proxy_password}@127.0.0.1:4044")
+    )
     assert found["REQUESTS_CA_BUNDLE"] == found["SSL_CERT_FILE"] == found["WEBSOCKET_CLIENT_CA_BUNDLE"]
     assert found["AZURE_SUBSCRIPTION_ID"] == credentials.subscription_id
     assert found["AZD_AUTH_ENDPOINT"] == "https://127.0.0.1:4043/azd"

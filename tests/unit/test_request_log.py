@@ -10,6 +10,8 @@ from fwdlab.arm.log import RequestLog
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
 
 def test_every_line_since_the_start_is_told(tmp_path: Path) -> None:
     async def scene() -> None:
@@ -34,3 +36,24 @@ def test_the_file_is_private(tmp_path: Path) -> None:
 
     asyncio.run(scene())
     assert (tmp_path / "requests.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_full_disk_loses_lines_and_no_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = RequestLog(tmp_path / "log")
+    log.event("one")
+    real = log._file
+
+    class Full:
+        def write(self, data: bytes) -> int:
+            real.write(data[:5])
+            raise OSError(28, "No space left on device")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+    monkeypatch.setattr(log, "_file", Full())
+    log.event("two")
+    monkeypatch.setattr(log, "_file", real)
+    log.event("three")
+    assert [line["event"] for line in log.tail()] == ["one", "three"]
+    log.close()

@@ -99,7 +99,7 @@ def _written(node: Node) -> str:
 
 _names = st.from_regex(_NAME, fullmatch=True)
 _nodes = st.recursive(
-    st.one_of(st.text(max_size=8).map(Literal), st.integers().map(Literal)),
+    st.one_of(st.text(max_size=8).map(Literal), st.integers(-(2**63), 2**63 - 1).map(Literal)),
     lambda inner: st.one_of(
         st.builds(Call, _names, st.lists(inner, max_size=3).map(tuple)),
         st.builds(Access, st.builds(Call, _names, st.just(())), _names.map(Literal), st.booleans()),

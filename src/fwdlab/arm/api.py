@@ -233,6 +233,11 @@ class ArmApi:
     def _sent(self, provider: Provider, body: Any) -> dict[str, Any]:
         """A body with names and ids as Azure writes them: everything behind this door compares exactly."""
         content: dict[str, Any] = spelled(provider.sent_shape, _object(body), self.world.spelling.of)
+        for name, kind in (("location", str), ("properties", dict)):
+            if not isinstance(content.get(name), (kind, type(None))):
+                wanted = "a string" if kind is str else "an object"
+                refusal = f"Cannot parse the request. {name} must be {wanted}."
+                raise ArmError(400, "InvalidRequestFormat", refusal, target=name)
         return content
 
     def _check_subscription(self, parsed: ResourceId) -> None:

@@ -60,7 +60,12 @@ class RequestLog:
 
     def _add(self, values: dict[str, Any]) -> None:
         line = {"n": self._count + 1, "time": round(time.time(), 3), **values}
-        self._file.write(json.dumps(line).encode() + b"\n")
+        try:
+            self._file.write(json.dumps(line).encode() + b"\n")
+        except OSError:  # the disk is full: the request counts more than its line
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._starts[-1])
+            return
         self._starts.append(self._file.tell())
         self._changed.set()
         self._changed = asyncio.Event()

@@ -39,6 +39,7 @@ ControlHandler = Callable[[ArmRequest], Awaitable[Answer]]
 _LOGGER = logging.getLogger(__name__)
 _BODY_LIMIT = 16 * 1024 * 1024
 _CHANGES = {"PUT", "PATCH", "POST", "DELETE"}
+_LOOK_SECONDS = 0.5
 _OPERATION_VERSION = "2018-06-01"
 
 
@@ -186,7 +187,7 @@ class Server:
         if handler is None:
             raise ArmError(404, "NotFound", f"{request.method} {request.path}")
         try:
-            return _response(await handler(await _read(request)))
+            return _response(await _while_connected(request, handler(await _read(request))))
         except LabError as error:
             text = {"code": error.code, "message": error.message, "suggestion": error.suggestion}
             return _response(Answer(409, {"error": text}))
@@ -251,6 +252,18 @@ def _answering_errors(handler: Handler) -> Handler:
             return _response(_answer(failed))
 
     return answer
+
+
+async def _while_connected(request: web.Request, work: Awaitable[Answer]) -> Answer:
+    """Do the work of a private route, and give up when the command that asked has gone."""
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=_LOOK_SECONDS))[0]:
+            if request.transport is None:
+                break
+    finally:
+        task.cancel()  # no effect on what is done
+    return await task
 
 
 async def _read(request: web.Request) -> ArmRequest:

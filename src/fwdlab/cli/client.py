@@ -24,8 +24,8 @@ class LabClient:
         self._tls = ssl.create_default_context(cafile=str(ca_bundle))
         self._address = urllib.parse.urlsplit(state.base_url)
 
-    def control(self, method: str, path: str, body: Any = None, *, seconds: float = 30) -> Any:
-        """Call a route such as `/lab/status`; the decoded answer.
+    def control(self, method: str, path: str, body: Any = None, *, seconds: float | None = 30) -> Any:
+        """Call a route such as `/lab/status`; the decoded answer. None for seconds is no limit.
 
         Raises:
             LabError: what the lab answered as an error, or `lab_unreachable`.

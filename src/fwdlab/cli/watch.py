@@ -129,7 +129,8 @@ def shell(
 
 
 def _run_in(runtime: Runtime, client: LabClient, node: str, command: list[str]) -> Result:
-    done = client.control("POST", "/lab/run", {"node": node, "argv": command}, seconds=60)
+    run = {"node": node, "argv": command, "seconds": None}
+    done = client.control("POST", "/lab/run", run, seconds=None)
     runtime.stdout.write(encodable(done["stdout"], runtime.stdout))
     runtime.stderr.write(encodable(done["stderr"], runtime.stderr))
     return Result(data=None, exit_code=done["returncode"])

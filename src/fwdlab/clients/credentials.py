@@ -25,6 +25,7 @@ class Credentials:
         client_secret: its secret.
         azd_key: bearer key of azd's external token endpoint.
         control_token: bearer token of the private `/lab/` routes.
+        proxy_password: of the CONNECT proxy.
         signing_key: key that tokens are signed with, hex; a changed one makes clients' cached tokens invalid.
     """
 
@@ -35,6 +36,7 @@ class Credentials:
     client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     azd_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     control_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    proxy_password: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     signing_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
 
     @classmethod

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.clients.proxy import USER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -117,7 +119,7 @@ class Profile:
     def environment(self, credentials: Credentials, environ: Mapping[str, str]) -> dict[str, str]:
         """Every variable that az, azd and fwdctl need; `environ` is the user's, whose NO_PROXY is kept."""
         bundle = str(self.bundle)
-        proxy = f"http://127.0.0.1:{self.proxy_port}"
+        proxy = f"http://{USER}:{credentials.proxy_password}@127.0.0.1:{self.proxy_port}"
         before = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
         no_proxy = ",".join([_LOOPBACK, *([before] if before else [])])
         return {

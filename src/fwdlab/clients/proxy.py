@@ -2,7 +2,8 @@
 
 `management.azure.com` leads to the lab. Other hosts of Azure and Microsoft are refused and named, so that no
 request and no credential leaves by mistake. Every other host is passed through to where it would have gone,
-because pip inside azd's hooks needs its index; through the user's own proxy where one was set.
+because pip inside azd's hooks needs its index; through the user's own proxy where one was set. It serves only
+who knows its password, and leads to no port but 80 and 443 and to no address of this machine.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ipaddress
+import secrets
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -25,6 +29,9 @@ REFUSED = (
     "chinacloudapi.cn", "windows.net", "windowsazure.com", "live.com", "msauth.net", "msftauth.net",
     "msidentity.com", "visualstudio.com", "aka.ms",
 )  # fmt: skip
+USER = "lab"
+_PORTS = {80, 443}
+_LAB_PORT = 443
 _HEAD_LIMIT = 16384
 _SECONDS = 15.0
 _BLOCK = 65536
@@ -38,6 +45,33 @@ def verdict(host: str) -> str:
     if any(name == domain or name.endswith("." + domain) for domain in REFUSED):
         return "refuse"
     return "pass"
+
+
+def basic(user: str, password: str) -> str:
+    """The value of `Proxy-Authorization`."""
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def refusal(host: str, port: int) -> str:
+    """Why the proxy leads nobody there; empty where it does."""
+    found = verdict(host)
+    if found == "refuse":
+        return f"The fwdctl lab does not serve {host} and lets nothing out to it."
+    if port not in _PORTS or (found == "lab" and port != _LAB_PORT):
+        return f"The fwdctl lab leads to no port {port} of {host}."
+    return _own(host) if found == "pass" else ""
+
+
+def _own(address: str) -> str:
+    """Why an address, or a name that means one, is none to be led to."""
+    try:
+        own = ipaddress.ip_address(address)
+    except ValueError:
+        return f"{address} is this machine." if address.lower().rstrip(".") == "localhost" else ""
+    own = getattr(own, "ipv4_mapped", None) or own
+    if own.is_loopback or own.is_link_local or own.is_unspecified or own.is_multicast:
+        return f"{address} is an address of this machine or its link."
+    return ""
 
 
 @dataclass(frozen=True)
@@ -56,8 +90,7 @@ class Upstream:
             return None
         authorization = ""
         if parts.username is not None:
-            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            authorization = "Basic " + base64.b64encode(pair.encode()).decode()
+            authorization = basic(unquote(parts.username), unquote(parts.password or ""))
         return cls(parts.hostname, parts.port or 80, authorization)
 
 
@@ -67,11 +100,13 @@ class Proxy:
 
     Attributes:
         lab_port: TLS port of the lab on 127.0.0.1.
+        password: of the user `lab`.
         log: told `verdict` and host of every request.
         port: where it listens, once started.
     """
 
     lab_port: int
+    password: str
     upstream: Upstream | None = None
     log: Callable[[str, str], None] = lambda verdict, host: None  # noqa: ARG005 - a default that ignores
     port: int = 0
@@ -107,21 +142,30 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _SECONDS)
-        method, _, rest = head.decode("latin-1").partition(" ")
+        text = head.decode("latin-1")
+        method, _, rest = text.partition(" ")
         target = rest.partition(" ")[0]
         host, _, port = target.rpartition(":")
-        if method != "CONNECT" or not port.isdigit():
+        if method != "CONNECT" or not port.isdecimal():
             self.log("refuse", f"{method} {target}")
             await _answer(writer, 405, "Only CONNECT is supported.")
             return
         name = host.strip("[]")
-        decision = verdict(name)
-        self.log(decision, name)
-        if decision == "refuse":
-            await _answer(writer, 403, f"The fwdctl lab does not serve {name} and lets nothing out to it.")
+        if not secrets.compare_digest(_authorization(text), basic(USER, self.password)):
+            self.log("refuse", f"{name}, without the proxy's password")
+            wanted = "Take the address of the proxy from `fwdctl lab env`."
+            await _answer(writer, 407, wanted, 'Proxy-Authenticate: Basic realm="fwdctl lab"\r\n')
+            return
+        refused = refusal(name, int(port))
+        self.log("refuse" if refused else verdict(name), name)
+        if refused:
+            await _answer(writer, 403, refused)
             return
         try:
-            remote = await asyncio.wait_for(self._open(decision, name, int(port)), _SECONDS)
+            remote = await asyncio.wait_for(self._open(verdict(name), name, int(port)), _SECONDS)
+        except PermissionError as error:
+            await _answer(writer, 403, str(error))
+            return
         except (TimeoutError, OSError) as error:
             await _answer(writer, 502, f"{name}: {type(error).__name__}")
             return
@@ -135,7 +179,7 @@ class Proxy:
         if decision == "lab":
             return await asyncio.open_connection("127.0.0.1", self.lab_port)
         if self.upstream is None:
-            return await asyncio.open_connection(host, port)
+            return await _connect(await _address(host, port), port)
         reader, writer = await asyncio.open_connection(self.upstream.host, self.upstream.port)
         authorization = self.upstream.authorization
         extra = f"Proxy-Authorization: {authorization}\r\n" if authorization else ""
@@ -150,10 +194,37 @@ class Proxy:
         return reader, writer
 
 
-async def _answer(writer: asyncio.StreamWriter, status: int, text: str) -> None:
+def _authorization(head: str) -> str:
+    """The value of a request's `Proxy-Authorization`, empty for none."""
+    for line in head.split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "proxy-authorization":
+            return value.strip().encode("ascii", "replace").decode()
+    return ""
+
+
+async def _address(host: str, port: int) -> str:
+    """Where a host is.
+
+    Raises:
+        PermissionError: it is on this machine.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        if reason := _own(address.partition("%")[0]):
+            raise PermissionError(f"{host}: {reason}")
+    return addresses[0]
+
+
+async def _connect(address: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(address, port)
+
+
+async def _answer(writer: asyncio.StreamWriter, status: int, text: str, header: str = "") -> None:
     body = (text + "\n").encode()
     head = f"HTTP/1.1 {status} fwdctl-lab\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n"
-    writer.write(head.encode() + b"Connection: close\r\n\r\n" + body)
+    writer.write(f"{head}{header}Connection: close\r\n\r\n".encode() + body)
     await writer.drain()
 
 

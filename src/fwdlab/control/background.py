@@ -7,6 +7,8 @@ comes later goes to the log, which is standard error.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 import os
 import signal
@@ -15,7 +17,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
-from fwdlab.process import janitor, launch
+from fwdlab.process import janitor, launch, requirements
 from fwdlab.process.state import LabDirectory
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def main() -> int:
     supervisor = os.getpid()
     try:
         janitor.start(directory)
+        requirements.raise_open_files()
         launch.enter_namespaces()
         # Only now: what follows is large, and the processes around it should stay small.
         from fwdlab.control.lab import Lab
@@ -38,11 +41,31 @@ def main() -> int:
     except LabError as error:
         _report({"error": vars(error)})
         return 1
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the log stands on the disk that may be full
+            traceback.print_exc()
+        _report({"error": failure(error, directory)})
+        return 1
     except Exception as error:  # noqa: BLE001 - the only way to tell the command that waits
         traceback.print_exc()
         _report({"error": {"code": "lab_failed", "message": f"{type(error).__name__}: {error}."}})
         return 1
     return 0
+
+
+def failure(error: OSError, directory: LabDirectory) -> dict[str, str]:
+    """What the system refused, and what helps."""
+    suggestion = f"See {directory.log_file}, or run it with another `XDG_STATE_HOME`."
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        suggestion = f"Make room in {directory.path}, or set `XDG_STATE_HOME` to another directory of yours."
+    elif error.errno in {errno.EMFILE, errno.ENFILE}:
+        suggestion = f"Run `ulimit -n {requirements.WANTED_FILES}`, or raise the limit of the service."
+    what = f"{error.filename}: " if error.filename else ""
+    return {
+        "code": "lab_failed",
+        "message": f"The lab cannot start: {what}{error.strerror or type(error).__name__}.",
+        "suggestion": suggestion,
+    }
 
 
 async def _serve(lab: Lab) -> None:

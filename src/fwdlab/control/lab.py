@@ -54,6 +54,7 @@ class Lab:
         self.api.group_deleted.append(self.deployments.forget)
         self.proxy = Proxy(
             lab_port=0,
+            password=self.credentials.proxy_password,
             upstream=Upstream.parse(os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy") or ""),
             log=lambda verdict, host: self.requests.event("proxy", verdict=verdict, host=host),
         )

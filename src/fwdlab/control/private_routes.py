@@ -103,8 +103,9 @@ class PrivateRoutes:
         return {"name": name, "pid": self.lab.data_plane.node_pid(name)}
 
     async def run(self, request: ArmRequest) -> dict[str, Any]:
-        """Run a program in a node and answer what it printed."""
-        done = await self.lab.data_plane.run(request.body["node"], request.body["argv"], seconds=50)
+        """Run a program in a node and answer what it printed; null seconds are no limit."""
+        limit = request.body.get("seconds", 50)
+        done = await self.lab.data_plane.run(request.body["node"], request.body["argv"], seconds=limit)
         return {
             "returncode": done.returncode,
             "stdout": done.stdout.decode("utf-8", "replace"),

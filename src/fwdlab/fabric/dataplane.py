@@ -224,7 +224,7 @@ class DataPlane:
         return self._running[name]
 
     async def run(
-        self, node: str, argv: Sequence[str], *, stdin: bytes = b"", seconds: float = 10
+        self, node: str, argv: Sequence[str], *, stdin: bytes = b"", seconds: float | None = 10
     ) -> Completed:
         return await self._get(node).run(argv, stdin=stdin, seconds=seconds)
 

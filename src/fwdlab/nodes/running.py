@@ -110,7 +110,7 @@ class RunningNode:
             self.error = str(error)
             self.log(f"{self.spec.name}: {error}")
 
-    async def run(self, argv: Sequence[str], *, stdin: bytes, seconds: float) -> Completed:
+    async def run(self, argv: Sequence[str], *, stdin: bytes, seconds: float | None) -> Completed:
         """Run a program to its end.
 
         Raises:

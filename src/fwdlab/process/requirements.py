@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ _PROGRAMS = {
     "curl": "curl",
     "python3": "python3",
 }
+LEAST_FILES, WANTED_FILES = 1024, 8192
+"""Descriptors: the first process of a node keeps some at 800."""
 _PATH = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 _CHAIN = "chain c { type nat hook prerouting priority dstnat; ct mark set 1 dnat to 192.0.2.1; }"
 
@@ -68,7 +71,7 @@ def check() -> tuple[Requirement, ...]:
 
 
 def _check_here() -> list[Requirement]:
-    programs = [_check_program(name, package) for name, package in _PROGRAMS.items()]
+    programs = [_check_files(), *(_check_program(name, package) for name, package in _PROGRAMS.items())]
     try:
         user = choose_user_namespace()
     except LabError as refused:
@@ -79,6 +82,21 @@ def _check_here() -> list[Requirement]:
     if all(program.ok for program in programs):
         found += [_check_feature(name, user=user) for name in _FEATURES]
     return found
+
+
+def raise_open_files() -> None:
+    """Let this process, and the nodes that it makes, open as many files as a lab needs, so far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < WANTED_FILES:
+        wanted = WANTED_FILES if hard < 0 else min(hard, WANTED_FILES)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _check_files() -> Requirement:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    enough = hard < 0 or hard >= LEAST_FILES
+    hint = "" if enough else f"Run `ulimit -n {WANTED_FILES}`, or raise the limit of the container."
+    return Requirement("open files", enough, f"at most {hard}", hint)
 
 
 def _check_program(name: str, package: str) -> Requirement:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.ids import ResourceId, reference_id
 from fwdlab.arm.services.base import NetworkProvider, bad_request, part_of
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
-from fwdlab.arm.services.shapes import Shape, body, flag, parts, reference
+from fwdlab.arm.services.shapes import Shape, body, flag, items, parts, reference, text
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class NetworkInterfaces(NetworkProvider):
         networkSecurityGroup=reference(),
         enableIPForwarding=flag(default=False),
         enableAcceleratedNetworking=flag(default=False),
-        dnsSettings=Shape(dict, _DNS),
+        dnsSettings=Shape(dict, _DNS, fields=dict.fromkeys(_DNS, items(text()))),
     )
 
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:

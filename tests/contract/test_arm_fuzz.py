@@ -1,0 +1,162 @@
+"""Whatever a body looks like: no failure of the lab, no hang, and no known property that is lost in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fwdlab.arm.errors import ArmError
+from fwdlab.fabric.plan import plan
+from support.controlplane import GROUP, NETWORK, PROVIDERS, new_api, seed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from fwdlab.arm.api import ArmApi
+    from fwdlab.arm.services.shapes import Shape
+
+ODD: list[Any] = [
+    *(None, True, 0, -1, 1.5, 2**70, "", "x", "0", "/subscriptions/x"),
+    *([], [[]], [None], ["x"], [{}], [{"name": "a"}], {}, {"a": {}}, {"id": 1}),
+]
+
+
+def _seeded() -> ArmApi:
+    made = new_api()
+    asyncio.run(seed(made, GROUP))
+    return made
+
+
+API = _seeded()
+BODIES = {
+    one.id: asyncio.run(API.get(one.id))
+    for one in API.store.list()
+    if one.id != GROUP and ".nic." not in one.id
+}
+"""Documents of the seed, as clients send them back; nobody writes the interfaces of endpoints."""
+_VNET, _BOX = (
+    f"{NETWORK}/virtualNetworks/hub",
+    f"{PROVIDERS}/Microsoft.ContainerInstance/containerGroups/jump",
+)
+_INSTANCE = f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/fwd/virtualMachines/0"
+
+
+class _Enough(Exception):  # noqa: N818 - it ends what is then undone
+    pass
+
+
+@contextlib.contextmanager
+def undone() -> Iterator[None]:
+    """Take back what is changed in the control plane."""
+    with contextlib.suppress(_Enough), API.store.batch():
+        yield
+        raise _Enough
+
+
+def status_of(work: Coroutine[Any, Any, Any]) -> int:
+    try:
+        asyncio.run(work)
+    except ArmError as error:
+        return error.status
+    return 200
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    found = [path]
+    if isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            found += places(item, (*path, key))
+    return found
+
+
+def changed(value: Any, path: tuple[Any, ...], to: Any) -> Any:
+    if not path:
+        return to
+    made = copy.copy(value)
+    made[path[0]] = changed(value[path[0]], path[1:], to)
+    return made
+
+
+def rewritten(shape: Shape, value: Any, number: Callable[[int], Any], name: Callable[[str], str]) -> Any:
+    """With every number and every name that the shape knows written otherwise."""
+    if isinstance(value, dict):
+        return (
+            {name(key): rewritten(shape.fields[key], item, number, name) for key, item in value.items()}
+            if shape.fields
+            else value
+        )
+    if isinstance(value, list) and shape.each is not None:
+        return [rewritten(shape.each, item, number, name) for item in value]
+    return number(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> tuple[str, Any]:
+    """A document with one to three values replaced by odd ones."""
+    resource_id = draw(st.sampled_from(sorted(BODIES)))
+    body: Any = BODIES[resource_id]
+    for _ in range(draw(st.integers(1, 3))):
+        body = changed(body, draw(st.sampled_from(places(body))), draw(st.sampled_from(ODD)))
+    return resource_id, body
+
+
+@settings(max_examples=150, deadline=None)
+@given(damaged(), st.sampled_from(["put", "patch", "check"]))
+@example((_VNET, {"location": []}), "put")
+@example((_INSTANCE, {"properties": True}), "put")
+@example((_BOX, {"properties": {"containers": [{"name": "a", "properties": []}]}}), "put")
+def test_a_damaged_body_is_taken_or_refused(sent: tuple[str, Any], verb: str) -> None:
+    resource_id, body = sent
+    with undone():
+        assert status_of(getattr(API, verb)(resource_id, body)) < 500
+        assert asyncio.run(API.read(resource_id))
+        plan(API.store.snapshot(), {})
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(sorted(BODIES)),
+    st.sampled_from([str.lower, str.upper, str.title, str.swapcase]),
+    st.sampled_from([str, float, int]),
+)
+def test_another_spelling_means_the_same(
+    resource_id: str, name: Callable[[str], str], number: Callable[[int], Any]
+) -> None:
+    shape = API.world.provider(BODIES[resource_id]["type"]).sent_shape
+    wanted = known(shape, BODIES[resource_id])
+    body = copy.deepcopy(rewritten(shape, wanted, number, name))
+    body[next(key for key in body if key.lower() == "properties")]["labOfMine"] = {"a": [1]}
+    with undone():
+        status = status_of(API.put(resource_id, body))
+        assert status in {200, 405}  # instances and their interfaces are changed through their scale set
+        if status != 200:
+            return
+        after = asyncio.run(API.get(resource_id))
+        assert not list(lost(wanted, after, ""))
+        assert after["properties"]["labOfMine"] == {"a": [1]}
+
+
+def known(shape: Shape, value: Any) -> Any:
+    """The part of a document that its shape knows."""
+    if isinstance(value, dict) and shape.fields:
+        return {key: known(shape.fields[key], item) for key, item in value.items() if key in shape.fields}
+    if isinstance(value, list) and shape.each is not None:
+        return [known(shape.each, item) for item in value]
+    return copy.copy(value)
+
+
+def lost(sent: Any, answered: Any, path: str) -> Iterator[str]:
+    """Where an answer has not what was sent."""
+    if isinstance(sent, dict) and isinstance(answered, dict):
+        for key, item in sent.items():
+            yield from lost(item, answered.get(key), f"{path}.{key}")
+    elif isinstance(sent, list) and isinstance(answered, list) and len(sent) == len(answered):
+        for position, item in enumerate(sent):
+            yield from lost(item, answered[position], f"{path}[{position}]")
+    elif sent != answered:
+        yield f"{path}: {sent} became {answered}"
