@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fwdctl.cli.completion import complete_connections, complete_services
 from support import left_behind
 from support.fake_arm import GROUP, NETWORK, FakeArm
 from support.frame import make_runtime, run
@@ -199,6 +201,17 @@ def test_what_a_removed_spoke_left_is_marked(tmp_path: Path, runtime: Runtime, a
     spokes = [(each["spoke"], each["orphanOf"]) for each in ran.envelope["data"]["connections"]]
     assert spokes == [(None, "old"), ("new", None), (None, None)]
     assert "Left behind by removed spokes: old. See `fwdctl env orphans`." in ran.stderr
+
+
+@pytest.mark.usefixtures("runtime")
+def test_the_shell_is_offered_services_and_endpoints(arm: FakeArm) -> None:
+    service(arm)
+    root = SimpleNamespace(params={})
+    context: Any = SimpleNamespace(params={"resource_group": "rg-dev"}, find_root=lambda: root)
+    assert complete_services(context) == ["pl-x"]
+    assert complete_connections(context) == [OWN, SALES, f"{FAR}/pep-old"]
+    arm.fail("GET", f"{NETWORK}/privateLinkServices", 403, "AuthorizationFailed")
+    assert complete_connections(context) == complete_services(context) == []
 
 
 # -- as a consumer

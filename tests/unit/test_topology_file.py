@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conftest import ROOT
+from fwdctl.cli.completion import complete_boxes
 from fwdctl.deployment import Box
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.plan import plan
@@ -129,6 +131,15 @@ def test_what_is_wrong_is_told_with_file_and_key(tmp_path: Path, name: str) -> N
     assert (refused.value.code, refused.value.exit_code) == ("topology_invalid", 2)
     assert refused.value.message.startswith(f"{file}: {problem}")
     assert refused.value.suggestion
+
+
+def test_the_shell_is_offered_the_spokes_of_the_file(tmp_path: Path) -> None:
+    written(tmp_path, {**LEAST, "spokes": [{"name": "shop", "jump": "ci-shop"}]})
+    root = SimpleNamespace(params={"cwd": tmp_path})
+    context: Any = SimpleNamespace(params={"topology": "topology.json"}, find_root=lambda: root)
+    assert complete_boxes(context) == ["hub", "spoke", "all", "shop"]
+    written(tmp_path, "{")
+    assert complete_boxes(context) == ["hub", "spoke", "all"]
 
 
 def test_a_close_key_is_suggested(tmp_path: Path) -> None:
