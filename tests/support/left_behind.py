@@ -93,7 +93,7 @@ def left_behind(arm: FakeArm, *others: dict[str, Any], without: tuple[str, ...] 
         {"id": f"{SERVICE}/privateEndpointConnections/pep-new.1", "properties": {"privateEndpoint": {"id": f"{NETWORK}/privateEndpoints/pep-new-{TOKEN}"}, **state}},
         {"id": f"{SERVICE}/privateEndpointConnections/theirs.1", "properties": {"privateEndpoint": {"id": ENDPOINT.replace("rg-dev", "rg-theirs")}, **state}},
     ]  # fmt: skip
-    arm.on("GET", SERVICE, {"properties": {"privateEndpointConnections": connections}})
+    arm.on("GET", SERVICE, {"id": SERVICE, "properties": {"privateEndpointConnections": connections}})
 
 
 def deletable(arm: FakeArm) -> list[str]:

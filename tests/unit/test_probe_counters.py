@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fwdctl.deployment import Deployment, Hub
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.counters import Count, counted, with_count
 from fwdctl.probe.judge import judge
@@ -40,6 +41,7 @@ def evidence(*readings: dict[str, Any], hub: bool = True, down: str = "", **more
         "running_hub": lambda: BOX if hub else None,
         "health": lambda _: health,
         "reports": lambda _: next(waiting),
+        "deployment": Deployment("rg", None, Hub(BOX, more.pop("balancer", "lbi")), (), (WEB,), "x"),
     }
     return SimpleNamespace(**facts, **more)  # type: ignore[return-value]
 
@@ -48,6 +50,12 @@ def count(*readings: dict[str, Any], **more: Any) -> Count:
     done, counts = counted(evidence(*readings, **more), [WEB], lambda: "done")
     assert done == "done"
     return counts["web"]
+
+
+def test_forwarders_of_an_unknown_load_balancer_are_not_asked() -> None:
+    assert count({}, {}, balancer="").unknown.endswith(
+        "which load balancer sends to the forwarders is not known"
+    )
 
 
 def test_growth_is_summed_over_the_forwarders() -> None:

@@ -57,8 +57,14 @@ def _spokes(ctx: typer.Context) -> list[str]:
     try:
         # A reader of environment files warns on stderr, in the middle of the line that somebody types.
         with redirect_stderr(StringIO()):
-            runtime = Runtime(cwd=_folder(ctx))
-            found = deployment.read(deployment.locate(runtime, environment=ctx.params.get("environment")))
+            runtime, file = Runtime(cwd=_folder(ctx)), ctx.params.get("topology")
+            if file:
+                from fwdctl.template import topology_file
+
+                found = topology_file.load(runtime.cwd / file)
+            else:
+                place = deployment.locate(runtime, environment=ctx.params.get("environment"))
+                found = deployment.read(place)
     except (FwdctlError, OSError, ValueError):
         return []
     return [spoke.name for spoke in found.spokes if spoke.box is not None]

@@ -134,7 +134,8 @@ def approve_command(
     Names are chosen by whoever asks: in scripts match the subscription, or name the endpoint's id.
     What is approved already stays so.
 
-    Exit code 2: several are meant, or it was rejected, which is final; 4 and 5: as of a probe.
+    Exit code 2: several are meant, or it was rejected, which is final; 4: a path is broken; 5: it could not
+    be tested, or nobody has asked in time.
     """
     from fwdctl.link import plan, views
     from fwdctl.link.services import Owner
@@ -146,7 +147,7 @@ def approve_command(
         owner = Owner(call.runtime, clients, plan.the_one(services), progress)
         found = owner.find(plan.APPROVE, meant, patience)
         if found is None:
-            raise plan.not_found(owner.service, meant)
+            raise plan.not_found(owner.service, meant, patience)
         already = plan.is_done(found, plan.APPROVE)
         if not already:
             found = owner.decide(found, plan.APPROVE, description or "Approved with fwdctl.", patience)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,12 +11,14 @@ import typer
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP
-from fwdctl.errors import ExitCode
-from fwdctl.output import OutputFormat, Progress, Result
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.output import OutputFormat, Progress, Result, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fwdctl.azure.clients import Clients
+    from fwdctl.deployment import Deployment
     from fwdctl.probe.model import PathResult
     from fwdctl.runtime import Runtime
 
@@ -24,6 +27,7 @@ fwdctl probe spoke                      from the spokes, all the way
 fwdctl probe hub                        each target, and the load balancer
 fwdctl probe all -o junit > probe.xml   for a pipeline
 fwdctl probe spoke --samples 20         which servers answer
+fwdctl probe all --topology FILE        a deployment of another tool
 """
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -93,6 +97,16 @@ Hub = Annotated[
     ),
 ]
 
+TopologyFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--topology",
+        metavar="FILE",
+        show_default=False,
+        help="Test what this JSON file describes, not an azd environment.",
+    ),
+]
+
 
 @command(app, "probe {which}", ENVIRONMENT, RESOURCE_GROUP, PROBE_OUTPUT, examples=EXAMPLES)
 def probe_command(
@@ -107,22 +121,52 @@ def probe_command(
     strict: Strict = False,
     explain: Explain = True,
     hub: Hub = HubUse.auto,
+    topology: TopologyFile = None,
 ) -> Result:
     """Test every path with real packets, say which segment is broken and what to do.
 
     A stopped jump box is started and stopped again. Exit code 4: a path is broken; 5: it could not be tested.
+
+    A topology file has the keys version (1), resourceGroup, forwards, and hub and spokes as far as they are
+    known; resources stand there by name or id. What it leaves out is said to be unknown. Its JSON schema:
+    docs/topology.schema.json, a sample: docs/samples/topology.json.
     """
     from fwdctl.probe.model import Options
     from fwdctl.probe.run import probe
 
     runtime = call.runtime
-    deployment, clients = call.load()
+    deployment, clients = _described(call, topology) if topology else call.load()
     ports = tuple(port or ())
     options = Options(which, samples or 0, timeout, retries, keep_running, ports, explain, hub.value)
     prepare(runtime, table=call.output is OutputFormat.table)
     with Progress(runtime) as progress:
         results = probe(runtime, clients, deployment, options, progress)
     return result_of(runtime, deployment.resource_group, results, strict=strict)
+
+
+def _described(call: Call, file: Path) -> tuple[Deployment, Clients]:
+    """What a topology file describes, and a login for it.
+
+    Raises:
+        FwdctlError: another deployment is named as well, or something in the file is wrong (exit code 2).
+    """
+    from fwdctl.azure.clients import Clients
+    from fwdctl.azure.credential import log_in
+    from fwdctl.template import topology_file
+
+    if call.environment or call.resource_group:
+        raise FwdctlError(
+            "usage",
+            "--topology names a deployment, and so do --environment and --resource-group.",
+            "Give one of them.",
+            exit_code=ExitCode.USAGE,
+        )
+    runtime = call.runtime
+    deployment = topology_file.load(runtime.cwd / file)
+    runtime.stderr.write(
+        printable(f"Using {deployment.resource_group} ({deployment.source}).\n", runtime.stderr)
+    )
+    return deployment, Clients(log_in(runtime, deployment.subscription_id), runtime)
 
 
 def prepare(runtime: Runtime, *, table: bool) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from fwdctl.azure.documents import name_of, place_of
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
@@ -217,32 +218,42 @@ def _deployment(document: Any, subscription: str | None, source: str) -> Deploym
 
 def _hub(entry: Mapping[str, Any]) -> Hub:
     balancer = entry.get("loadBalancer") or {}
+    named = str(balancer.get("name", ""))
     return Hub(
         _box("hub", entry),
-        str(balancer.get("name", "")),
+        name_of(named),
         str(balancer.get("address", "")),
-        str(entry.get("scaleSet", "")),
-        str(entry.get("privateLinkService", "")),
+        name_of(entry.get("scaleSet", "")),
+        name_of(entry.get("privateLinkService", "")),
         health_port=int(entry.get("healthPort") or 0),
+        **_place(named),
     )
 
 
 def _spoke(entry: Mapping[str, Any]) -> Spoke:
     endpoint = entry.get("privateEndpoint") or {}
-    name = str(entry["name"])
+    name, named = str(entry["name"]), str(endpoint.get("name", ""))
     return Spoke(
         name,
         _box(name, entry),
-        str(endpoint.get("name", "")),
+        name_of(named),
         str(endpoint.get("address", "")),
         str(entry.get("hostName", "")),
         str(entry.get("zone", "")),
+        endpoint_id=named if "/" in named else "",
     )
 
 
 def _box(name: str, entry: Mapping[str, Any]) -> Box | None:
-    group = str(entry.get("jump") or "")
-    return Box(name, group, str(entry.get("container") or "")) if group else None
+    named = str(entry.get("jump") or "")
+    container = str(entry.get("container") or "")
+    return Box(name, name_of(named), container, **_place(named)) if named else None
+
+
+def _place(named: str) -> dict[str, str]:
+    """Where a resource is that is named by its id; nothing where only its name is known."""
+    subscription, group = place_of(named)
+    return {"subscription_id": subscription, "resource_group": group} if group else {}
 
 
 def _forward(entry: Mapping[str, Any]) -> Forward:

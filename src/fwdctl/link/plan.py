@@ -110,9 +110,13 @@ def is_done(connection: Connection, decision: Decision) -> bool:
     return connection.state == decision.state
 
 
-def not_found(service: Service, meant: Meant) -> FwdctlError:
+def not_found(service: Service, meant: Meant, waited: float = 0.0) -> FwdctlError:
+    """That no connection is meant; exit code 5 where one was awaited for some seconds, else 3."""
     names = ", ".join(f"{each.name} ({each.state})" for each in service.connections)
-    there = f"It has {names}." if names else "Nobody is connected to it."
+    there = f"It has {names}." if names else "Nobody was connected to it."
+    if waited:
+        text = f"Nobody has asked link service {service.name} for a connection '{meant}' in {waited:.0f} s."
+        return FwdctlError("connection_not_found", text, there, exit_code=ExitCode.INCONCLUSIVE)
     return FwdctlError(
         "connection_not_found",
         f"No connection of link service {service.name} is '{meant}'.",

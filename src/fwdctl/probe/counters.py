@@ -88,6 +88,8 @@ def _read(evidence: Evidence, forward: Forward) -> dict[str, Report] | str:
         reports = evidence.reports(forward)
     except FwdctlError as error:
         return f"{NOT_ASKED}: {error.message.rstrip('.')}"
+    if not used and not evidence.deployment.hub.load_balancer:
+        return f"{NOT_ASKED}: which load balancer sends to the forwarders is not known"
     silent = [address for address in used if reports.get(address) is None]
     if silent or not used:
         named = ", ".join(silent) or "any address"

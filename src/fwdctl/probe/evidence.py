@@ -143,7 +143,9 @@ class Evidence:
     # -- from Azure
 
     def balancer(self) -> Document:
-        return self.read(self.networks.load_balancer, self.deployment.hub.load_balancer)
+        """The load balancer; empty where nobody knows which it is."""
+        name = self.deployment.hub.load_balancer
+        return self.read(self.networks.load_balancer, name) if name else {}
 
     def rule(self, forward: Forward) -> Document | None:
         """The load balancing rule that takes a forward's port at its frontend."""

@@ -99,6 +99,8 @@ def _hub_paths(deployment: Deployment, box: Box, forward: Forward, samples: int)
     label, port = f"{deployment.hub.label}/{forward.name}", forward.port
     address = forward.address or deployment.hub.address
     unknown = "the targets are not known without FWD_TOPOLOGY"
+    if deployment.described:
+        unknown = "the targets are not known: the topology names none"
     targets = target_paths(box, forward, deployment.hub.label) or [
         Path(f"{label}/targets", "target", box, forward, "", port, samples=0, skip=unknown)
     ]

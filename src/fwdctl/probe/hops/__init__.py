@@ -145,14 +145,13 @@ def _after_deployment(evidence: Evidence, broken: Broken) -> Broken:
 def _end_of_evidence(evidence: Evidence, result: PathResult) -> Broken:
     """What is said where no hop is shown to be broken."""
     forward = result.path.forward
+    seen = "endpoint and load balancer look right"
+    if not evidence.deployment.hub.load_balancer:
+        seen = "the endpoint looks right, which load balancer is behind it is not known"
     if not forward.targets:
-        why = "endpoint and load balancer look right, and what is behind the forwarders is not written down"
-        return _unexplained(evidence, why)
+        return _unexplained(evidence, f"{seen}, and what is behind the forwarders is not written down")
     if not evidence.targets(forward):
-        why = (
-            "endpoint and load balancer look right, forwarders and targets can be asked from the hub only, "
-            "whose jump box does not run"
-        )
+        why = f"{seen}, forwarders and targets can be asked from the hub only, whose jump box does not run"
         return _unexplained(evidence, why)
     refusal = route.refusal_of_hub(evidence, forward)
     if refusal is not None:

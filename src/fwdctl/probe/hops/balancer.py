@@ -18,9 +18,10 @@ SEGMENT = "load balancer"
 
 def misled(evidence: Evidence, result: PathResult) -> Broken | None:
     """No rule takes the forward's port, or the rule sends to no pool or to another port."""
-    forward = result.path.forward
+    forward, name = result.path.forward, evidence.balancer().get("name")
+    if not evidence.deployment.hub.load_balancer:
+        return None  # nobody knows which it is
     rule = evidence.rule(forward)
-    name = evidence.balancer().get("name")
     if rule is None:
         text = f"load balancer {name} has no rule for port {forward.port}"
         return Broken(SEGMENT, "LB_NO_RULE", text, provision(evidence.deployment))

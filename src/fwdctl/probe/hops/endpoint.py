@@ -51,7 +51,9 @@ def _stale(evidence: Evidence, spoke: Spoke, address: str) -> Broken:
         f"private endpoint {spoke.endpoint} has the address {address}, and the environment remembers "
         f"{spoke.address or 'none'}: it is stale (if the endpoint was made anew by hand, endpointAddress of "
         "the parameters has to follow)",
-        azd(evidence.deployment, "env", "refresh"),
+        azd(evidence.deployment, "env", "refresh")
+        if evidence.deployment.by_azd
+        else "Correct the endpoint's address in the topology file.",
     )
 
 

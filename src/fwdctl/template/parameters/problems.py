@@ -23,6 +23,7 @@ LONGEST_SHOWN = 60
 TEXTS = {
     "bool_type": ("{input} is neither true nor false", "Write true or false, without quotes."),
     "int_type": ("{input} is not a whole number", "Write a whole number, without quotes."),
+    "string_type": ("{input} is not text", "Write it in quotes."),
     "literal_error": ("{input} is unknown", "Write one of {expected}."),
     "too_long": ("is longer than {max_length} characters", "Shorten it."),
     "tuple_type": ("{input} is not a list", "Write [...]."),
@@ -46,17 +47,17 @@ class Problem:
 
 
 class ParametersError(FwdctlError):
-    """A parameters file with something wrong in it; the message shows the first of all the problems.
+    """A file of the user with something wrong in it; the message shows the first of all the problems.
 
     Attributes:
         problems: all that was found.
     """
 
-    def __init__(self, file: Path, problems: Sequence[Problem]) -> None:
+    def __init__(self, file: Path, problems: Sequence[Problem], code: str = "parameters_invalid") -> None:
         first, more = problems[0], len(problems) - 1
         others = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
-        message = f"{file}: {first.path}: {first.text}{others}"
-        super().__init__("parameters_invalid", message, first.suggestion, exit_code=ExitCode.USAGE)
+        message = f"{': '.join(filter(None, [str(file), first.path, first.text]))}{others}"
+        super().__init__(code, message, first.suggestion, exit_code=ExitCode.USAGE)
         self.problems = tuple(problems)
 
 

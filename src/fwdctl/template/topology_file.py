@@ -1,0 +1,168 @@
+"""A topology file: a deployment that nothing else describes, by somebody's hand or from a tool's outputs.
+
+Its shape is that of FWD_TOPOLOGY; what it leaves out is not known. A resource may stand there by its name, in
+the resource group of the file, or by its id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, StrictStr, ValidationError, WithJsonSchema
+
+from fwdctl.deployment.topology import Check, Deployment, parse
+from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.template.parameters.file import read_text
+from fwdctl.template.parameters.models import HIGHEST_FORWARDED_PORT, HIGHEST_PORT, Part
+from fwdctl.template.parameters.models import Address as PlainAddress
+from fwdctl.template.parameters.models import ForwardedPort as PlainForwardedPort
+from fwdctl.template.parameters.models import HostName as PlainHostName
+from fwdctl.template.parameters.models import Port as PlainPort
+from fwdctl.template.parameters.models import TargetText as PlainTarget
+from fwdctl.template.parameters.models import Text as PlainText
+from fwdctl.template.parameters.problems import ParametersError, Problem, problems_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOT_FOR_SPOKES = {"hub", "all"}
+"""Words that mean jump boxes of others."""
+
+
+def _port(most: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "integer", "minimum": 1, "maximum": most})
+
+
+Text = Annotated[PlainText, WithJsonSchema({"type": "string", "minLength": 1})]
+Resource = Annotated[
+    PlainText, WithJsonSchema({"type": "string", "minLength": 1, "description": "Name or id."})
+]
+Address = Annotated[PlainAddress, WithJsonSchema({"type": "string", "format": "ipv4"})]
+HostName = Annotated[PlainHostName, WithJsonSchema({"type": "string", "format": "hostname"})]
+Port = Annotated[PlainPort, _port(HIGHEST_PORT)]
+ForwardedPort = Annotated[PlainForwardedPort, _port(HIGHEST_FORWARDED_PORT)]
+Target = Annotated[PlainTarget, WithJsonSchema({"type": "string", "pattern": "^.+:[0-9]+$"})]
+
+
+class LoadBalancer(Part):
+    """The internal load balancer."""
+
+    name: Resource
+    address: Annotated[Address | None, Field(description="Of its frontend.")] = None
+
+
+class Hub(Part):
+    """What is behind the endpoints."""
+
+    jump: Annotated[Resource | None, Field(description="A container group to test from.")] = None
+    container: Annotated[Text | None, Field(description="The container in it; by default the first one.")] = (
+        None
+    )
+    load_balancer: LoadBalancer | None = None
+    scale_set: Annotated[Resource | None, Field(description="Of the forwarders.")] = None
+    private_link_service: Resource | None = None
+    health_port: Annotated[Port | None, Field(description="Where fwdctl's agents tell their state.")] = None
+    forwards_hash: Annotated[Text | None, Field(description="Written by fwdctl's own template.")] = None
+
+
+class PrivateEndpoint(Part):
+    """The private endpoint in a spoke."""
+
+    name: Resource
+    address: Address | None = None
+
+
+class Spoke(Part):
+    """A network whose workloads use the endpoint."""
+
+    name: Text
+    jump: Annotated[Resource | None, Field(description="A container group to test from.")] = None
+    container: Annotated[Text | None, Field(description="The container in it; by default the first one.")] = (
+        None
+    )
+    private_endpoint: PrivateEndpoint | None = None
+    host_name: Annotated[HostName | None, Field(description="The name that workloads connect to.")] = None
+    zone: Annotated[HostName | None, Field(description="The private DNS zone that holds the name.")] = None
+
+
+class Forward(Part):
+    """A port that is forwarded."""
+
+    name: Text
+    port: ForwardedPort
+    targets: Annotated[tuple[Target, ...], Field(description="HOST:PORT each.")] = ()
+    host_names: Annotated[tuple[HostName, ...], Field(description="Before each spoke's zone.")] = ()
+    balance: Literal["roundRobin", "sourceHash"] = "roundRobin"
+    check: Annotated[Check, Field(description="What is asked on the port.")] = "tcp"
+    check_path: Annotated[StrictStr, Field(description="Path of the GET of http and https.")] = "/"
+    identity_header: Annotated[StrictStr, Field(description="In which a server names itself.")] = ""
+    server_name: Annotated[StrictStr, Field(description="What TLS asks for.")] = ""
+
+
+class Topology(Part):
+    """A deployment, for `fwdctl probe --topology`."""
+
+    version: Literal[1]
+    resource_group: Annotated[Text, Field(description="Where everything is that is not named by its id.")]
+    subscription: Annotated[Text | None, Field(description="By default that of the login.")] = None
+    hub: Hub = Hub()
+    spokes: tuple[Spoke, ...] = ()
+    forwards: tuple[Forward, ...]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a topology file, as docs/topology.schema.json has it."""
+    document = Topology.model_json_schema(by_alias=True)
+    for part in (document, *document["$defs"].values()):
+        part["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **document}
+
+
+def load(file: Path, subscription: str | None = None) -> Deployment:
+    """Read and check a topology file.
+
+    Args:
+        file: which.
+        subscription: where the file names none.
+
+    Raises:
+        FwdctlError: it is missing (exit code 3), or something in it is wrong: `topology_invalid`, with file
+            and key (2).
+    """
+    try:
+        checked = Topology.model_validate(json.loads(read_text(file)))
+    except json.JSONDecodeError as error:
+        raise FwdctlError(
+            "topology_invalid",
+            f"{file}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}.",
+            "Correct that place; JSON has no byte order mark, no comments, no last comma.",
+            exit_code=ExitCode.USAGE,
+        ) from error
+    except ValidationError as error:
+        raise ParametersError(file, problems_in(error), "topology_invalid") from error
+    if problems := list(_contradictions(checked)):
+        raise ParametersError(file, problems, "topology_invalid")
+    filled = json.dumps(checked.model_dump(mode="json", by_alias=True, exclude_none=True))
+    found = parse(filled, checked.subscription or subscription, f"topology file {file}")
+    return replace(found, options=("-g", found.resource_group))  # what other commands take
+
+
+def _contradictions(topology: Topology) -> Iterator[Problem]:
+    for index, spoke in enumerate(topology.spokes):
+        if spoke.name in NOT_FOR_SPOKES:
+            text = f"'{spoke.name}' means other jump boxes"
+            yield Problem(f"spokes[{index}].name", text, "Choose another name.")
+    if not topology.forwards:
+        yield Problem("forwards", "is empty", "List at least one.")
+    for key, names in (
+        ("spokes", [spoke.name for spoke in topology.spokes]),
+        ("forwards", [forward.name for forward in topology.forwards]),
+    ):
+        for name, times in Counter(names).items():
+            if times > 1:
+                last = len(names) - 1 - names[::-1].index(name)
+                yield Problem(f"{key}[{last}].name", f"'{name}' is there twice", "Choose another name.")
