@@ -57,7 +57,7 @@ async def keep():
             state["kept"] += 1
             while True:
                 await asyncio.sleep(2)
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(10):
                     await ask((reader, writer), b"keep-alive")
         except Exception as error:
             if server:
@@ -83,7 +83,7 @@ async def main():
     for _ in range(kept):
         others.append(asyncio.create_task(keep()))
         await asyncio.sleep(0.005)
-    begin = time.monotonic()
+    state["began"], begin = time.time(), time.monotonic()
     while True:
         due = begin + state["made"] / rate
         wait = due - time.monotonic()

@@ -247,6 +247,21 @@ def test_the_very_first_check_counts_at_once() -> None:
     assert target.state == "down"
 
 
+def test_what_a_dead_target_never_answered_is_forgotten_after_it_left_the_rotation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead: set[str] = set()
+    monkeypatch.setattr(targets, "check_target", lambda _, address, *__: "dead" if address in dead else "")
+    monkeypatch.setattr(targets, "RECHECK_SECONDS", 0.01)
+    [forward] = document()["forwards"]
+    world.give(forwards=[{**forward, "targets": ["198.51.100.1:80", NEW]}], checkInterval=0.1)
+    world.until(lambda: world.healthy() == 200 and len(chosen(world)) == 2)
+    assert world.kernel.forgotten == []
+    dead.add(NEW)
+    world.until(lambda: len(chosen(world)) == 1)
+    world.until(lambda: world.kernel.forgotten == [(NEW, False)])
+
+
 def test_a_dead_target_leaves_the_rotation_and_a_slow_one_holds_up_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,7 +102,11 @@ class Agent:
         live = self.targets.live(config)
         ports = tuple(sorted(self._health_ports))
         self._apply(plan_rules(config, self.targets.addresses, live, ports))
-        self._served = {forward.port: live[forward.name] for forward in config.forwards}
+        before, self._served = self._served, {each.port: live[each.name] for each in config.forwards}
+        for address in {a for each in before.values() for a in each} - {
+            a for each in live.values() for a in each
+        }:
+            threading.Thread(target=self._kernel.forget, args=(address,), daemon=True).start()
 
     # -- the configuration
 
@@ -301,7 +305,7 @@ def _told(target: Target, rules: dict[str, Counters]) -> dict[str, Any]:
 def _metrics(status: dict[str, Any]) -> str:
     """A status as Prometheus text."""
     lines = [
-        f'fwdctl_config_info{{hash="{status["hash"] or ""}"}} 1',
+        f"fwdctl_config_info{{hash={json.dumps(status['hash'] or '')}}} 1",
         f"fwdctl_config_refused {int(bool(status['refused']))}",
         f"fwdctl_repairs_total {status['repairs']}",
         f"fwdctl_draining {int(status['draining'])}",
@@ -309,7 +313,7 @@ def _metrics(status: dict[str, Any]) -> str:
         *(f"fwdctl_conntrack_{name} {value}" for name, value in status["conntrack"].items()),
     ]
     for forward in status["forwards"]:
-        label = f'forward="{forward["name"]}"'
+        label = f"forward={json.dumps(forward['name'])}"
         lines.append(f"fwdctl_rules_in_place{{{label}}} {int(forward['rulesInPlace'])}")
         for target in forward["targets"]:
             own = f'{{{label},target="{target["address"]}"}}'
