@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -18,10 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fwdctl.template import cloudinit
+from fwdctl.template.files import Template
+
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 from support.forwarders import Forwarders, until  # noqa: E402
-from support.programs import RunningLab  # noqa: E402
+from support.programs import FWDCTL, RunningLab, run  # noqa: E402
 from support.traffic import Traffic, run_in  # noqa: E402
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 RATE, KEPT = 200, 200
 FLOOD, FLOOD_RATE = 30_000, 500
 GONE_SECONDS = 20
+DRAIN_SECONDS = 5
 HANGING_SECONDS = 12
 """After this time a long-lived connection that gets no answer counts as broken."""
 PART_FULL = 0.95
@@ -103,6 +108,20 @@ def kill(scene: Scene) -> float:
     scene.forwarders.everywhere("sh", "-c", f"kill -9 $({find})")
     until(lambda: not scene.forwarders.in_force(), "the agents are gone")
     return scene.agents_are_back() - began
+
+
+def roll_out(scene: Scene) -> float:
+    """A new agent: by a new cloud-init."""
+    with tempfile.TemporaryDirectory() as name:
+        shutil.copytree(HERE.parent / "infra" / "cloud-init", Path(name) / "cloud-init")
+        with (Path(name) / "cloud-init" / "forwarder" / "agent.py").open("a") as program:
+            program.write("NEW = True\n")
+        rendered = cloudinit.render(Template(Path(name))).forwarder
+    scene.forwarders.forward(cloudInitForwarder=rendered.encoded)
+    began = time.time()
+    argv = [*FWDCTL, "forwarder", "rollout", "--drain", str(DRAIN_SECONDS)]
+    run(argv, environ=scene.lab.environ, cwd=scene.lab.home, seconds=600)
+    return time.time() - began
 
 
 def flush(scene: Scene) -> None:
@@ -191,12 +210,14 @@ class Case:
     """What happens. The action tells after how many seconds it was in force, None to take the last failure.
 
     Attributes:
-        planned: nothing may fail and nothing may break.
+        planned: no new connection may fail.
+        keeps: and no open one may break.
     """
 
     name: str
     act: Callable[[Scene], Any]
     planned: bool = False
+    keeps: bool = True
 
 
 CASES = (
@@ -205,6 +226,12 @@ CASES = (
     Case("another forward is removed", remove, planned=True),
     Case("the list of targets changes, and back", exchange, planned=True),
     Case("all agents are restarted", restart, planned=True),
+    Case(
+        f"a new agent is rolled out; {DRAIN_SECONDS} s for open connections to end",
+        roll_out,
+        planned=True,
+        keeps=False,
+    ),
     Case("all agents are killed (`kill -9`)", kill),
     Case("all rules are flushed by hand, on all forwarders", flush),
     Case(f"one of three instances is gone for {GONE_SECONDS} s, then boots", lose_instance),
@@ -239,7 +266,7 @@ def measure(scene: Scene, case: Case) -> dict[str, Any]:
         "failed": len(failed),
         "broken": len(found["broken"]),
         "seconds": None if told is None else round(told, 1),
-        "met": not case.planned or not (failed or found["broken"]),
+        "met": not case.planned or not (failed or (case.keeps and found["broken"])),
         "errors": dict(Counter(f"{begin - began:.0f} s {what[:60]}" for begin, what, _ in failed)),
         "rate": found["made"] / spent,
         "cpu": found["cpu"] / spent,
@@ -247,7 +274,7 @@ def measure(scene: Scene, case: Case) -> dict[str, Any]:
     }
 
 
-def run(names: list[str]) -> list[dict[str, Any]]:
+def run_cases(names: list[str]) -> list[dict[str, Any]]:
     """The rows of the cases whose names contain one of these, of all by default."""
     with tempfile.TemporaryDirectory() as home:
         lab = RunningLab.up(Path(home), "bench-forwarder")
@@ -297,7 +324,7 @@ def write(text: str) -> None:
 def main(arguments: list[str]) -> None:
     """`[--write] [-o json] [PART OF A NAME …]`."""
     options = {word for word in arguments if word in {"--write", "-o", "json"}}
-    rows = run([word for word in arguments if word not in options])
+    rows = run_cases([word for word in arguments if word not in options])
     print(json.dumps(rows, indent=1) if "json" in options else table(rows))
     if "--write" in options:
         write(table(rows))

@@ -241,10 +241,20 @@ def test_a_target_changes_its_state_after_two_checks_that_agree() -> None:
     assert target.since
 
 
-def test_the_very_first_check_counts_at_once() -> None:
+def test_the_very_first_success_counts_at_once_and_a_failure_has_to_be_repeated() -> None:
+    """Else one slow check after a restart would take away what an agent before this one serves."""
     target = new_target()
     target.record("refused")
+    assert (target.state, target.against) == ("unknown", 1)
+    target.record("refused")
     assert target.state == "down"
+    target = new_target()
+    target.record("")
+    assert target.state == "up"
+
+
+def test_two_checks_fit_into_the_time_for_new_targets() -> None:
+    assert agent.FIRST_CHECKS_SECONDS > 2 * targets.CHECK_SECONDS + targets.RECHECK_SECONDS
 
 
 def test_what_a_dead_target_never_answered_is_forgotten_after_it_left_the_rotation(

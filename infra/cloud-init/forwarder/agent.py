@@ -42,7 +42,7 @@ LEAST_SECONDS = 0.05  # between two of those changes
 NETFILTER, RULES_CHANGED = 12, 1 << 6  # of netlink: the protocol, and the group of nf_tables
 OLDEST_SIGHT = 1.0  # seconds: what an answer to the load balancer may rest on
 STUCK_SECONDS = 60.0
-FIRST_CHECKS_SECONDS = CHECK_SECONDS + 0.5  # for the first checks of new targets, before the rules change
+FIRST_CHECKS_SECONDS = 2 * CHECK_SECONDS + 1.5  # for new targets: two checks, before the rules change
 OLD_PORT_SECONDS = 600.0  # an earlier health port is answered until nobody has asked there for so long
 SLOWEST_READ = 30.0  # seconds: the pause doubles up to here while the configuration cannot be read
 CONNTRACK_FULL, DNS = CODES = ("FWD_CONNTRACK_FULL", "TARGET_DNS")  # as `fwdctl probe` calls them
