@@ -43,6 +43,16 @@ def test_a_renamed_forward_stays_healthy_by_its_port(world: World) -> None:
     assert world.healthy("/forward/www/8000") == 200
 
 
+def test_after_a_boot_nothing_is_healthy_before_the_first_checks(world: World, slow: threading.Event) -> None:
+    [forward] = document()["forwards"]
+    world.give(forwards=[{**forward, "targets": [NEW]}])
+    for _ in range(5):
+        world.turn()
+        assert world.healthy() == 503
+    slow.set()
+    world.until(lambda: world.healthy() == 200)
+
+
 NEW = "198.51.100.2:80"
 
 
@@ -123,10 +133,11 @@ def test_the_rules_of_an_agent_before_this_one_stay_until_targets_have_been_chec
     again.agent = agent.Agent(world.kernel, str(again.file), again.last_good)
     for _ in range(5):
         again.turn()
-        assert (again.healthy(), chosen(again)) == (503, [NEW])
+        assert (again.healthy(), chosen(again)) == (200, [NEW])  # else a restart of all would be an outage
+        assert again.healthy("/forward/other/8001") == 404
     slow.set()
-    again.until(lambda: again.healthy() == 200)
-    assert chosen(again) == [NEW]
+    again.until(lambda: again.status()["forwards"][0]["rulesInPlace"])
+    assert (again.healthy(), chosen(again)) == (200, [NEW])
 
 
 def test_an_unchanged_turn_writes_nothing(world: World) -> None:

@@ -202,11 +202,14 @@ class Agent:
             self._sight = (time.monotonic(), rules)
             return rules
 
+    def _seen(self, age: float) -> dict[str, Counters]:
+        """The agent's rules in the kernel, at most so many seconds ago."""
+        seen, rules = self._sight
+        return rules if time.monotonic() - seen <= age else self._look()
+
     def _intact(self, age: float) -> bool:
         """Whether the kernel has what was written, by a sight of at most so many seconds."""
-        seen, rules = self._sight
-        if time.monotonic() - seen > age:
-            rules = self._look()
+        rules = self._seen(age)
         return bool(self._planned) and list(rules) == self._written
 
     def _repaired(self, what: str) -> None:
@@ -239,8 +242,14 @@ class Agent:
 
     def _health(self, forward: Forward, *, live: bool) -> tuple[int, dict[str, Any]]:
         draining = bool(self.config and self.config.drain)
-        intact = self._intact(OLDEST_SIGHT)
-        healthy = live and intact and not draining and bool(self._served.get(forward.port))
+        if self._served:
+            intact = self._intact(OLDEST_SIGHT)
+            served = bool(self._served.get(forward.port))
+        else:  # until the first checks by the rules of an agent before this one, else a restart is an outage
+            rules, chain = self._seen(OLDEST_SIGHT), f"FWDCTL-{forward.port}"
+            intact = any(rule.endswith(f" -j {chain}") for rule in rules)
+            served = any(rule.startswith(f"-A {chain} ") for rule in rules)
+        healthy = live and intact and served and not draining
         return (200 if healthy else 503), {"healthy": healthy, "rulesInPlace": intact, "draining": draining}
 
     def _status(self) -> dict[str, Any]:
