@@ -1,6 +1,7 @@
 """Times whole commands as users type them and prints medians and ratios; no verdict enters a test.
 
 Usage: bench.py [help|probe|explain|jump|lab-up|azd|demo] [-o json]
+       bench.py forwarder …, which is something else: forwarder.py
 """
 
 from __future__ import annotations
@@ -237,6 +238,11 @@ BENCHMARKS = {
 
 def main() -> None:
     """Run what was asked for and print it."""
+    if sys.argv[1:2] == ["forwarder"]:
+        import forwarder
+
+        forwarder.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description="Times whole commands; prints medians and ratios.")
     parser.add_argument("name", nargs="?", choices=BENCHMARKS)
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")

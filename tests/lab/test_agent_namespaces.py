@@ -221,6 +221,15 @@ def test_a_dead_server_leaves_the_rotation_comes_back_and_keeps_its_connections(
     assert network.status()["repairs"] == 0
 
 
+def test_connections_that_a_dead_server_did_not_answer_go_to_another_one(network: Network) -> None:
+    network.servers[0].run("iptables", "-A", "INPUT", "-j", "DROP")
+    curl = ["curl", "-s", "-m", "30", f"http://{FORWARDER}:8000/"]
+    asking = [network.client.start(*curl, stdout=subprocess.PIPE) for _ in range(6)]
+    bodies = [process.communicate(timeout=60)[0] for process in asking]
+    assert {json.loads(body or "{}").get("client") for body in bodies} == {"192.168.42.33"}
+    assert network.states()[0] == "down"
+
+
 def test_without_a_live_server_the_probe_fails_and_the_agent_lives(network: Network) -> None:
     for node in network.servers:
         node.run("ip", "link", "set", "eth0", "down")

@@ -37,7 +37,7 @@ class Fleet:
         )
         self.change(lambda model: model["sku"].update(capacity=2))
         self.image("1.0.0")
-        self.traffic = Traffic(lab, lab.environ, topology, topology["forwards"][0]["port"], KEPT)
+        self.traffic = Traffic(lab, topology, topology["forwards"][0]["port"], KEPT)
 
     def change(self, edit: Callable[[dict[str, Any]], object]) -> None:
         model = self.lab.arm("GET", self._path)

@@ -12,7 +12,7 @@ CLOUD_INIT = Path(__file__).resolve().parents[2] / "infra" / "cloud-init"
 
 
 def agent_module(name: str) -> Any:
-    """A module of the agent: agent, checks, configuration, health, names, rules or targets."""
+    """A module of the agent: agent, checks, configuration, flows, health, names, rules or targets."""
     folder = str(CLOUD_INIT / "forwarder")
     if folder not in sys.path:
         sys.path.append(folder)

@@ -24,6 +24,7 @@ class Kernel:
         self.forwarding = False
         self.refuses = False
         self.writes = 0
+        self.forgotten: list[tuple[str, bool]] = []
 
     def read(self) -> tuple[dict[str, tuple[int, int]], set[str]]:
         jumps = [f"-A {hook} -j {chain}" for _, hook, chain in rules.JUMPS] if self.chains else []
@@ -41,6 +42,10 @@ class Kernel:
     def ensure_forwarding(self) -> bool:
         was, self.forwarding = self.forwarding, True
         return was
+
+    def forget(self, address: str) -> None:
+        """Noted with whether new connections still went there."""
+        self.forgotten.append((address, address in str(self.chains["nat"])))
 
     def conntrack(self) -> dict[str, int]:
         return {"count": 5, "max": 100}

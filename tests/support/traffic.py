@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 
 SETTLED_SECONDS = 6.0
 """After this time a connection has failed or has not: it has 5 s."""
-# `rate` new connections a second, whatever becomes of those before, and `kept` ones that are used every 2 s and
-# made again when they break. A file holds the counts, and an entry for each that failed: begin, what, server.
+# `rate` new connections a second, whatever becomes of those before, and `kept` ones that are used every 2 s. A file holds the counts, and an entry for each that failed: begin, what, server.
 PROGRAM = """
-import asyncio, json, os, resource, sys, time
+import asyncio, contextlib, json, os, resource, sys, time
 host, (port, kept, rate), file = sys.argv[1], map(int, sys.argv[2:5]), sys.argv[5]
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -48,24 +47,21 @@ async def once(began):
         writer.close()
 
 async def keep():
-    while True:
-        server, writer = "", None
-        try:
+    server = ""
+    while not server:
+        with contextlib.suppress(Exception):
             async with asyncio.timeout(5):
-                reader, writer = await asyncio.open_connection(address, port)
-                server = await ask((reader, writer), b"keep-alive")
-            state["kept"] += 1
-            while True:
-                await asyncio.sleep(2)
-                async with asyncio.timeout(15):
-                    await ask((reader, writer), b"keep-alive")
-        except Exception as error:
-            if server:
-                state["broken"].append([time.time(), repr(error), server])
-                state["kept"] -= 1
-        if writer:
-            writer.close()
-        await asyncio.sleep(1)
+                streams = await asyncio.open_connection(address, port)
+                server = await ask(streams, b"keep-alive")
+    state["kept"] += 1
+    try:
+        while True:
+            await asyncio.sleep(2)
+            async with asyncio.timeout(10):
+                await ask(streams, b"keep-alive")
+    except Exception as error:
+        state["broken"].append([time.time(), repr(error), server])
+        state["kept"] -= 1
 
 async def tell():
     while True:
@@ -83,7 +79,7 @@ async def main():
     for _ in range(kept):
         others.append(asyncio.create_task(keep()))
         await asyncio.sleep(0.005)
-    begin = time.monotonic()
+    state["began"], begin = time.time(), time.monotonic()
     while True:
         due = begin + state["made"] / rate
         wait = due - time.monotonic()

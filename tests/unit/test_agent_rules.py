@@ -242,6 +242,11 @@ def test_connection_tracking_is_sized_by_memory_and_forgets_idle_connections(
     assert int((tmp_path / "hashsize").read_text()) == most // 4
     (tmp_path / "nf_conntrack_count").write_text("7\n")
     assert rules_.Kernel().conntrack() == {"count": 7, "max": most}
+    monkeypatch.setattr(rules_, "TRACKED", tmp_path / "nf_conntrack")
+    rules_.TRACKED.write_text("")
+    assert rules_.Kernel().conntrack() == {"count": 7, "max": most, "established": 0}
+    (tmp_path / "nf_conntrack_count").write_text(f"{rules_.MOST_LISTED}")
+    assert "established" not in rules_.Kernel().conntrack()
 
 
 @pytest.mark.parametrize("file", sorted(CLOUD_INIT.glob("*/*.py")), ids=lambda file: file.name)

@@ -43,6 +43,16 @@ def test_a_renamed_forward_stays_healthy_by_its_port(world: World) -> None:
     assert world.healthy("/forward/www/8000") == 200
 
 
+def test_after_a_boot_nothing_is_healthy_before_the_first_checks(world: World, slow: threading.Event) -> None:
+    [forward] = document()["forwards"]
+    world.give(forwards=[{**forward, "targets": [NEW]}])
+    for _ in range(5):
+        world.turn()
+        assert world.healthy() == 503
+    slow.set()
+    world.until(lambda: world.healthy() == 200)
+
+
 NEW = "198.51.100.2:80"
 
 
@@ -123,10 +133,11 @@ def test_the_rules_of_an_agent_before_this_one_stay_until_targets_have_been_chec
     again.agent = agent.Agent(world.kernel, str(again.file), again.last_good)
     for _ in range(5):
         again.turn()
-        assert (again.healthy(), chosen(again)) == (503, [NEW])
+        assert (again.healthy(), chosen(again)) == (200, [NEW])  # else a restart of all would be an outage
+        assert again.healthy("/forward/other/8001") == 404
     slow.set()
-    again.until(lambda: again.healthy() == 200)
-    assert chosen(again) == [NEW]
+    again.until(lambda: again.status()["forwards"][0]["rulesInPlace"])
+    assert (again.healthy(), chosen(again)) == (200, [NEW])
 
 
 def test_an_unchanged_turn_writes_nothing(world: World) -> None:
@@ -241,10 +252,35 @@ def test_a_target_changes_its_state_after_two_checks_that_agree() -> None:
     assert target.since
 
 
-def test_the_very_first_check_counts_at_once() -> None:
+def test_the_very_first_success_counts_at_once_and_a_failure_has_to_be_repeated() -> None:
+    """Else one slow check after a restart would take away what an agent before this one serves."""
     target = new_target()
     target.record("refused")
+    assert (target.state, target.against) == ("unknown", 1)
+    target.record("refused")
     assert target.state == "down"
+    target = new_target()
+    target.record("")
+    assert target.state == "up"
+
+
+def test_two_checks_fit_into_the_time_for_new_targets() -> None:
+    assert agent.FIRST_CHECKS_SECONDS > 2 * targets.CHECK_SECONDS + targets.RECHECK_SECONDS
+
+
+def test_what_a_dead_target_never_answered_is_forgotten_after_it_left_the_rotation(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead: set[str] = set()
+    monkeypatch.setattr(targets, "check_target", lambda _, address, *__: "dead" if address in dead else "")
+    monkeypatch.setattr(targets, "RECHECK_SECONDS", 0.01)
+    [forward] = document()["forwards"]
+    world.give(forwards=[{**forward, "targets": ["198.51.100.1:80", NEW]}], checkInterval=0.1)
+    world.until(lambda: world.healthy() == 200 and len(chosen(world)) == 2)
+    assert world.kernel.forgotten == []
+    dead.add(NEW)
+    world.until(lambda: len(chosen(world)) == 1)
+    world.until(lambda: world.kernel.forgotten == [(NEW, False)])
 
 
 def test_a_dead_target_leaves_the_rotation_and_a_slow_one_holds_up_no_other(

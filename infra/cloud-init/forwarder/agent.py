@@ -42,7 +42,7 @@ LEAST_SECONDS = 0.05  # between two of those changes
 NETFILTER, RULES_CHANGED = 12, 1 << 6  # of netlink: the protocol, and the group of nf_tables
 OLDEST_SIGHT = 1.0  # seconds: what an answer to the load balancer may rest on
 STUCK_SECONDS = 60.0
-FIRST_CHECKS_SECONDS = CHECK_SECONDS + 0.5  # for the first checks of new targets, before the rules change
+FIRST_CHECKS_SECONDS = 2 * CHECK_SECONDS + 1.5  # for new targets: two checks, before the rules change
 OLD_PORT_SECONDS = 600.0  # an earlier health port is answered until nobody has asked there for so long
 SLOWEST_READ = 30.0  # seconds: the pause doubles up to here while the configuration cannot be read
 CONNTRACK_FULL, DNS = CODES = ("FWD_CONNTRACK_FULL", "TARGET_DNS")  # as `fwdctl probe` calls them
@@ -102,7 +102,11 @@ class Agent:
         live = self.targets.live(config)
         ports = tuple(sorted(self._health_ports))
         self._apply(plan_rules(config, self.targets.addresses, live, ports))
-        self._served = {forward.port: live[forward.name] for forward in config.forwards}
+        before, self._served = self._served, {each.port: live[each.name] for each in config.forwards}
+        for address in {a for each in before.values() for a in each} - {
+            a for each in live.values() for a in each
+        }:
+            threading.Thread(target=self._kernel.forget, args=(address,), daemon=True).start()
 
     # -- the configuration
 
@@ -198,11 +202,14 @@ class Agent:
             self._sight = (time.monotonic(), rules)
             return rules
 
+    def _seen(self, age: float) -> dict[str, Counters]:
+        """The agent's rules in the kernel, at most so many seconds ago."""
+        seen, rules = self._sight
+        return rules if time.monotonic() - seen <= age else self._look()
+
     def _intact(self, age: float) -> bool:
         """Whether the kernel has what was written, by a sight of at most so many seconds."""
-        seen, rules = self._sight
-        if time.monotonic() - seen > age:
-            rules = self._look()
+        rules = self._seen(age)
         return bool(self._planned) and list(rules) == self._written
 
     def _repaired(self, what: str) -> None:
@@ -235,8 +242,14 @@ class Agent:
 
     def _health(self, forward: Forward, *, live: bool) -> tuple[int, dict[str, Any]]:
         draining = bool(self.config and self.config.drain)
-        intact = self._intact(OLDEST_SIGHT)
-        healthy = live and intact and not draining and bool(self._served.get(forward.port))
+        if self._served:
+            intact = self._intact(OLDEST_SIGHT)
+            served = bool(self._served.get(forward.port))
+        else:  # until the first checks by the rules of an agent before this one, else a restart is an outage
+            rules, chain = self._seen(OLDEST_SIGHT), f"FWDCTL-{forward.port}"
+            intact = any(rule.endswith(f" -j {chain}") for rule in rules)
+            served = any(rule.startswith(f"-A {chain} ") for rule in rules)
+        healthy = live and intact and served and not draining
         return (200 if healthy else 503), {"healthy": healthy, "rulesInPlace": intact, "draining": draining}
 
     def _status(self) -> dict[str, Any]:
@@ -301,7 +314,7 @@ def _told(target: Target, rules: dict[str, Counters]) -> dict[str, Any]:
 def _metrics(status: dict[str, Any]) -> str:
     """A status as Prometheus text."""
     lines = [
-        f'fwdctl_config_info{{hash="{status["hash"] or ""}"}} 1',
+        f"fwdctl_config_info{{hash={json.dumps(status['hash'] or '')}}} 1",
         f"fwdctl_config_refused {int(bool(status['refused']))}",
         f"fwdctl_repairs_total {status['repairs']}",
         f"fwdctl_draining {int(status['draining'])}",
@@ -309,7 +322,7 @@ def _metrics(status: dict[str, Any]) -> str:
         *(f"fwdctl_conntrack_{name} {value}" for name, value in status["conntrack"].items()),
     ]
     for forward in status["forwards"]:
-        label = f'forward="{forward["name"]}"'
+        label = f"forward={json.dumps(forward['name'])}"
         lines.append(f"fwdctl_rules_in_place{{{label}}} {int(forward['rulesInPlace'])}")
         for target in forward["targets"]:
             own = f'{{{label},target="{target["address"]}"}}'

@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flows import forget
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -26,6 +28,7 @@ BUCKETS = Path("/sys/module/nf_conntrack/parameters/hashsize")
 ESTABLISHED_SECONDS = 900  # well above the 5 minutes after which the private link forgets an idle connection
 BYTES_PER_CONNECTION = 320
 NEARLY_FULL = 0.9
+MOST_LISTED = 50_000  # connections; a list of more takes seconds
 JUMPS = (
     ("nat", "PREROUTING", "FWDCTL-PRE"),
     ("nat", "POSTROUTING", "FWDCTL-POST"),
@@ -199,6 +202,11 @@ class Kernel:
                 refused.append(str(error))
         return "; ".join(refused)
 
+    def forget(self, address: str) -> None:
+        """Drop the connections that a target never answered."""
+        with suppress(OSError):
+            forget(address)
+
     def conntrack(self) -> dict[str, int]:
         """Connections that are tracked, how many can be, and those of clients to targets that are open.
 
@@ -208,6 +216,7 @@ class Kernel:
         with suppress(OSError, ValueError):
             for name in ("count", "max"):
                 found[name] = int((CONNTRACK / f"nf_conntrack_{name}").read_text())
-            with TRACKED.open() as lines:  # if there is one
-                found["established"] = established(lines)
+            if found["count"] < MOST_LISTED:
+                with TRACKED.open() as lines:  # if there is one
+                    found["established"] = established(lines)
         return found

@@ -37,13 +37,11 @@ class Target:
     gone: threading.Event = field(default_factory=threading.Event)
 
     def record(self, error: str) -> None:
-        """Take in a check: two in a row change the state; the very first counts at once."""
+        """Take in a check: two in a row change the state; only the very first success counts at once."""
         seen = "down" if error else "up"
         self.last_error = error or self.last_error
         self.against = 0 if seen == self.state else self.against + 1
-        if self.state != "unknown" and self.against < IN_A_ROW:
-            return
-        if seen != self.state:
+        if self.against >= IN_A_ROW or (self.state, seen) == ("unknown", "up"):
             self.state, self.against = seen, 0
             self.since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             log(f"forward {self.forward.name}: target {self.address} is {seen} {error}".rstrip())

@@ -9,8 +9,10 @@ from __future__ import annotations
 import ast
 import base64
 import hashlib
+import io
 import re
 import struct
+import tokenize
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -108,7 +110,10 @@ def _render(file: Path, folder: Path) -> tuple[str, str]:
 
 
 def _without_docstrings(file: Path, source: str) -> str:
-    """A program as a machine needs it: a third of ours is for readers, and customData is short."""
+    """A program as a machine needs it: a third of ours is for readers, and customData is short.
+
+    Lines that are only a comment go too.
+    """
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
@@ -123,6 +128,9 @@ def _without_docstrings(file: Path, source: str) -> str:
             count = (text.end_lineno or text.lineno) - text.lineno + 1
             instead = " " * text.col_offset + "pass" if len(node.body) == 1 else None
             lines[text.lineno - 1 : text.lineno - 1 + count] = [instead] + [None] * (count - 1)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip():
+            lines[token.start[0] - 1] = None
     return "\n".join(line for line in lines if line is not None).strip("\n") + "\n"
 
 
