@@ -19,6 +19,7 @@ from fwdctl.shell import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from fwdctl.errors import FwdctlError
     from fwdctl.forwarders.fleet import Fleet, Watch
     from fwdctl.forwarders.plan import Turn
     from fwdctl.template.render import Rendering
@@ -225,7 +226,7 @@ def _carry_out(
         again = f"fwdctl forwarder {words}{call.again}"
         rollout = Rollout(call.runtime, watch, fleet, progress, again, patience)
         error = rollout.carry_out(turns, alone=alone)
-        errors = (error,) if error else ()
+        errors: tuple[FwdctlError, ...] = (error,) if error else ()
         if not error and words == "rollout":  # which promises that nothing differs any more
             errors = views.left_over(watch.settled(), call.again)
     return views.rollout(fleet, turns, rollout.ended, errors)

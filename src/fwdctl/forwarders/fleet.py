@@ -202,7 +202,7 @@ class Watch:
         return self._with_reports(evidence, fleet)
 
     def settled(self) -> Fleet:
-        """As `look`; where an agent forwards something else, once more after the time that it needs to read."""
+        """As `look`; where an agent forwards something else, once more after the time that a read takes."""
         fleet = self.look()
         if any(each.report and each.told("hash") != fleet.setup.hash for each in fleet.instances):
             self._sleep(AGENT_SECONDS)
