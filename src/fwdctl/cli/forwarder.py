@@ -220,6 +220,7 @@ def _carry_out(
 
     with Progress(call.runtime) as progress, _watch(call, progress) as watch:
         fleet = watch.look()
+        fleet.require_template()
         turns = plan(fleet)
         if dry_run:
             return views.plan(fleet, turns)

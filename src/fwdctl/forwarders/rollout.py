@@ -22,7 +22,7 @@ from fwdctl.forwarders.plan import (
     served,
 )
 from fwdctl.forwarders.setup import draining
-from fwdctl.forwarders.views import unasked
+from fwdctl.forwarders.views import unknowns
 from fwdctl.jump.boxes import NOT_NOW
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Rollout:
         return None
 
     def _check_watchable(self, *, alone: bool) -> None:
-        for error in unasked(self._fleet):
+        for error in unknowns(self._fleet):
             raise error
         if len(self._fleet.instances) == 1 and not alone:
             raise FwdctlError(
@@ -270,9 +270,10 @@ class Rollout:
         while True:
             try:
                 fleet = self._watch.look()
-                if not fleet.unasked:
+                problems = unknowns(fleet)
+                if not problems:
                     return fleet
-                problem = FwdctlError("agents_not_asked", fleet.unasked, exit_code=ExitCode.INCONCLUSIVE)
+                problem = problems[0]
             except FwdctlError as error:
                 if error.exit_code is ExitCode.INTERRUPTED:
                     raise
