@@ -173,7 +173,7 @@ def test_a_rollout_plans_and_hands_user_data_on(world: World) -> None:
     assert (data["dryRun"], data["plan"], data["done"]) == (True, plan, [])
     world.arm.routes["PUT", f"{SET}/virtualMachines/1".lower()] = take
     assert world.run("forwarder", "rollout", "-o", "json") == 0
-    assert world.envelope["data"]["done"] == [{"instance": "1", "brokenConnections": None}]
+    assert world.envelope["data"]["done"] == [{"instance": "1", "openConnections": None}]
     assert given == [NEW]
     assert "(✓) Done: Forwarder 1 has the scale set's user data" in world.stderr
 

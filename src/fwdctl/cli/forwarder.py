@@ -44,7 +44,7 @@ DrainOption = Annotated[
         metavar="SECONDS",
         min=0,
         max=3600,
-        help="Wait at most so long for open connections to end; the rest breaks and is counted.",
+        help="Wait at most so long for open connections to end; the rest is counted.",
     ),
 ]
 TimeoutOption = Annotated[

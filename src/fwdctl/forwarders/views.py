@@ -193,13 +193,13 @@ def rollout(
     """The plan, and what was done of it until the end or an error."""
     code = errors[0].exit_code if errors else ExitCode.OK
     not_done = turns[len(ended) :]
-    rows = [(each.turn.instance, ", ".join(each.turn.why), "done", each.broken) for each in ended]
+    rows = [(each.turn.instance, ", ".join(each.turn.why), "done", each.open) for each in ended]
     rows += [(turn.instance, ", ".join(turn.why), "not done", None) for turn in not_done]
     return Result(
         _rollout_data(fleet, turns, ended, dry_run=False),
         status=STATUS.get(code, "failed"),
         exit_code=code,
-        table=lambda console: _listed(console, ("id", "why", "outcome", "broken connections"), rows),
+        table=lambda console: _listed(console, ("id", "why", "outcome", "open connections"), rows),
         errors=errors,
     )
 
@@ -211,7 +211,7 @@ def _rollout_data(
         {"instance": turn.instance, "why": list(turn.why), "steps": [_step(step) for step in turn.steps]}
         for turn in turns
     ]
-    done = [{"instance": each.turn.instance, "brokenConnections": each.broken} for each in ended]
+    done = [{"instance": each.turn.instance, "openConnections": each.open} for each in ended]
     return {**_place(fleet), "dryRun": dry_run, "plan": plan, "done": done}
 
 
