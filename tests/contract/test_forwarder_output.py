@@ -70,7 +70,7 @@ def test_status_of_forwarders_that_are_well(world: World) -> None:
     deploy(world)
     assert world.run("forwarder", "status", "-o", "json") == 0
     data = world.envelope["data"]
-    assert data.keys() == {"resourceGroup", "scaleSet", "wanted", "agentsAsked", "instances"}
+    assert data.keys() == {"resourceGroup", "scaleSet", "wanted", "agentsAsked", "healthKnown", "instances"}
     assert data["wanted"] == {"hash": "new", "programs": "programs2"}
     assert [each["instance"] for each in data["instances"]] == ["0", "1"]
     assert data["instances"][0] == {
@@ -143,6 +143,7 @@ def test_no_drift_is_0_and_drift_is_4_by_instance(world: World) -> None:
         "scaleSet": "vmss",
         "wanted": None,
         "agentsAsked": True,
+        "healthKnown": True,
         "differences": [],
         "unknown": [],
     }
@@ -172,7 +173,7 @@ def test_a_rollout_plans_and_hands_user_data_on(world: World) -> None:
     assert (data["dryRun"], data["plan"], data["done"]) == (True, plan, [])
     world.arm.routes["PUT", f"{SET}/virtualMachines/1".lower()] = take
     assert world.run("forwarder", "rollout", "-o", "json") == 0
-    assert world.envelope["data"]["done"] == [{"instance": "1", "brokenConnections": None}]
+    assert world.envelope["data"]["done"] == [{"instance": "1", "openConnections": None}]
     assert given == [NEW]
     assert "(✓) Done: Forwarder 1 has the scale set's user data" in world.stderr
 
@@ -214,3 +215,29 @@ def test_an_unknown_instance_is_2_with_the_known_ones(world: World) -> None:
 def test_a_network_without_forwarders_is_3(world: World) -> None:
     assert world.run("forwarder", "status", "-o", "json") == 3
     assert world.envelope["errors"][0]["code"] == "no_scale_set"
+
+
+HEALTH = f"{GROUP}/providers/Microsoft.Network/loadBalancers/lbi/loadBalancingRules/web/health"
+
+
+def test_a_reader_who_may_not_ask_for_health_sees_the_rest(world: World) -> None:
+    deploy(world)
+    world.arm.fail("POST", HEALTH, 403, "AuthorizationFailed")
+    assert world.run("forwarder", "status", "-o", "json") == 5
+    envelope = world.envelope
+    assert (envelope["data"]["healthKnown"], envelope["errors"][0]["code"]) == (False, "health_not_known")
+    assert (
+        envelope["data"]["instances"][0] | {"health": {}, "hash": "new"} == envelope["data"]["instances"][0]
+    )
+    assert world.run("forwarder", "restart", "-o", "json") == 5  # nothing goes down unseen
+    assert world.envelope["errors"][0]["code"] == "health_not_known"
+
+
+def test_forwarders_of_somebody_else_are_looked_at_and_never_changed(world: World) -> None:
+    deploy(world)
+    properties = {"virtualMachineProfile": {"storageProfile": IMAGE}}
+    world.arm.on("GET", SET, {"sku": {"name": "B"}, "properties": properties})
+    assert world.run("forwarder", "status") == 0
+    for command in ("rollout", "restart"):
+        assert world.run("forwarder", command, "--dry-run", "-o", "json") == 3
+        assert world.envelope["errors"][0]["code"] == "not_of_the_template"

@@ -94,14 +94,6 @@ class Fleet:
             text=True,
         )
 
-    def broken(self, counted: int) -> list[str]:
-        """What the workload noticed of connections that broke, once it can have noticed so many."""
-        deadline = time.monotonic() + 20
-        while len(self.traffic.state()["broken"]) < counted and time.monotonic() < deadline:
-            time.sleep(0.5)
-        broken: list[str] = self.traffic.state()["broken"]
-        return broken
-
 
 def read_until(process: subprocess.Popen[str], words: str) -> str:
     """What it says on stderr, up to a line with these words."""
@@ -146,23 +138,26 @@ def test_a_new_agent_is_rolled_out_under_traffic_and_goes_on_after_a_stop(fleet:
     fleet.lab.lab("shell", "fwd000001", "--", "systemctl", "start", "fwdctl-agent")
     fleet.until_healthy()
     assert [each["draining"] for each in fleet.status()] == [False, False]
-    before = fleet.traffic.state()  # with what failed while one was drained and the other one ill
-    assert before["broken"] == []
+    before = fleet.traffic.settled()  # with what failed while one was drained and the other one ill
+    assert before["broken"] == []  # nothing went down
 
     done = fleet.lab.fwdctl("forwarder", "rollout", "--drain", "2", "-o", "json").json["data"]
     assert next(step["step"] for step in done["plan"][0]["steps"]) == "drain"  # the model is applied already
     assert {each["programs"] for each in fleet.status()} == {programs}
-    counted = sum(each["brokenConnections"] for each in done["done"])
+    assert fleet.traffic.settled()["failed"] == before["failed"]
+    counted = sum(each["openConnections"] for each in done["done"])
     assert counted >= KEPT
-    after = fleet.traffic.state()
-    assert len(fleet.broken(KEPT)) == KEPT
-    assert after["made"] - before["made"] > 300
-    assert after["failed"] == before["failed"]
+    # A forwarder without memory of a connection takes it up in the middle, and may by chance choose its target.
+    after = fleet.traffic.until(
+        lambda state: state["broken"] and state["kept"] == KEPT, "they are made again"
+    )
+    assert len(after["broken"]) <= counted
+    assert after["made"] - before["made"] > 1000
     fleet.lab.fwdctl("forwarder", "drift")
 
 
 def test_ctrl_c_leaves_no_forwarder_drained(fleet: Fleet) -> None:
-    failed = fleet.traffic.state()["failed"]
+    failed = fleet.traffic.settled()["failed"]
     restart = fleet.start("restart", "--instance", "1", "--drain", "60")
     read_until(restart, "waiting until the load balancer notices the drain")
     restart.send_signal(signal.SIGINT)
@@ -170,14 +165,14 @@ def test_ctrl_c_leaves_no_forwarder_drained(fleet: Fleet) -> None:
     assert (restart.returncode, "Forwarder 1 has its own user data back" in err) == (130, True), out + err
     assert "Stopping hub" in err
     fleet.lab.fwdctl("forwarder", "drift")
-    assert fleet.traffic.state()["failed"] == failed
+    assert fleet.traffic.settled()["failed"] == failed
 
 
 def test_a_newer_image_that_an_update_brings_finds_the_forwarder_drained(fleet: Fleet) -> None:
     fleet.image("latest")
-    programs, failed = fleet.new_agent(), fleet.traffic.state()["failed"]
+    programs, failed = fleet.new_agent(), fleet.traffic.settled()["failed"]
     fleet.lab.lab("break", "newer-image")
     done = fleet.lab.fwdctl("forwarder", "rollout", "--drain", "2")
     assert "is reimaged" not in done.stderr  # the newer image came with a fresh disk
     assert {each["programs"] for each in fleet.status()} == {programs}
-    assert fleet.traffic.state()["failed"] == failed
+    assert fleet.traffic.settled()["failed"] == failed

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fwdctl.forwarders.drift import differences, unknown
+from fwdctl.forwarders.drift import differences, silent
 from fwdctl.forwarders.setup import Setup
 from support.fleets import SETUP, fleet, instance, outdated, report, user_data
 
@@ -82,9 +82,9 @@ def test_what_is_not_told_is_not_compared() -> None:
 
 
 def test_an_agent_that_does_not_answer_is_unknown_with_the_reason() -> None:
-    silent, off = instance("1", report=None), instance("2", report=None, power="deallocated")
-    assert unknown(fleet(instance("0"), silent, off)) == {
+    quiet, off = instance("1", report=None), instance("2", report=None, power="deallocated")
+    assert silent(fleet(instance("0"), quiet, off)) == {
         "1": "its agent does not answer",
         "2": "it is deallocated",
     }
-    assert unknown(fleet(silent, unasked="The hub has no jump box.")) == {"1": "The hub has no jump box."}
+    assert silent(fleet(quiet, unasked="The hub has no jump box.")) == {"1": "The hub has no jump box."}

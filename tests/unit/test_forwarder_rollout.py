@@ -110,7 +110,7 @@ class Night:
         progress = Progress(self.runtime)
         rollout = Rollout(self.runtime, self, seen, progress, "fwdctl forwarder rollout", 300.0)  # type: ignore[arg-type]
         error = rollout.carry_out(turns, alone=False)
-        return [(each.turn.instance, each.broken) for each in rollout.ended], error
+        return [(each.turn.instance, each.open) for each in rollout.ended], error
 
     @property
     def said(self) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from fwdctl.azure import scale_sets
 from fwdctl.azure.scale_sets import Instance
-from fwdctl.deployment import Forward
+from fwdctl.deployment import Deployment, Forward, Hub
 from fwdctl.probe.hops import balancer, forwarder, target
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Observation, Path, Sample
@@ -41,6 +41,8 @@ def evidence(
     *,
     old: tuple[str, ...] = (),
     reports: dict[str, Any] | None = None,
+    wanted: str = "",
+    described: bool = False,
 ) -> Any:
     """A scale set whose machines have power states, behind a load balancer."""
     return SimpleNamespace(
@@ -53,6 +55,8 @@ def evidence(
         instances=lambda _: [Instance(number, latest=number not in old) for number in states],
         power_state=lambda _, number: states[number],
         reports_now=lambda _: reports or {},
+        wanted_hash=lambda _: wanted,
+        deployment=Deployment("rg", None, Hub(None), (), (), "x", described=described, options=("-e", "dev")),
     )
 
 
@@ -116,6 +120,24 @@ def test_what_is_deployed_and_what_runs_are_compared(reports: dict[str, Any], ru
         [runs] if runs else []
     )
     assert all(each.suggestion.startswith(f"{REIMAGE} 0") for each in found)
+
+
+def test_agents_that_agree_with_one_another_are_compared_with_what_the_scale_set_asks_for() -> None:
+    reports = {"10.0.1.5": report(config="a"), "10.0.1.6": report(config="a")}
+    health, states = [member(0), member(1)], {"0": "running", "1": "running"}
+    assert forwarder.drift(evidence(health, states, reports=reports, wanted="a"), WEB) == []
+    [found] = forwarder.drift(evidence(health, states, reports=reports, wanted="b", described=True), WEB)
+    assert found.evidence == (
+        "forward 'web' is configuration b, but the forwarders run configuration a (10.0.1.5, 10.0.1.6)"
+    )
+    assert found.suggestion == "fwdctl forwarder rollout -e dev"
+    other = {"10.0.1.5": report(8000, "10.9.9.9:1", config="b")}
+    [found] = forwarder.drift(evidence(health, states, reports=other, wanted="b", described=True), WEB)
+    assert found.suggestion == "azd provision --no-state -e dev"  # the scale set asks for it
+    one = {**reports, "10.0.1.6": report(config="b")}
+    [found] = forwarder.drift(evidence(health, states, reports=one, wanted="b"), WEB)
+    assert found.evidence.endswith("run configuration a (10.0.1.5)")
+    assert found.suggestion.startswith(f"{REIMAGE} 0")
 
 
 def test_targets_with_names_and_forwards_that_nobody_described_are_not_compared() -> None:

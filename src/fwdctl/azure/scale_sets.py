@@ -53,6 +53,11 @@ def instances(clients: Clients, resource_group: str, name: str) -> list[Instance
     ]
 
 
+def tag(clients: Clients, resource_group: str, name: str, key: str) -> str:
+    """A tag of a scale set; empty where it has none of that name."""
+    return str((ScaleSet(clients, resource_group, name).model().get("tags") or {}).get(key) or "")
+
+
 def power_state(clients: Clients, resource_group: str, name: str, number: str) -> str:
     """The last part of a machine's power state, such as `running` or `deallocated`; empty where not told."""
     path = f"{_path(clients, resource_group, name)}/virtualMachines/{number}/instanceView"

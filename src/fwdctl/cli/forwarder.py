@@ -19,6 +19,7 @@ from fwdctl.shell import quoted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from fwdctl.errors import FwdctlError
     from fwdctl.forwarders.fleet import Fleet, Watch
     from fwdctl.forwarders.plan import Turn
     from fwdctl.template.render import Rendering
@@ -43,7 +44,7 @@ DrainOption = Annotated[
         metavar="SECONDS",
         min=0,
         max=3600,
-        help="Wait at most so long for open connections to end; the rest breaks and is counted.",
+        help="Wait at most so long for open connections to end; the rest is counted.",
     ),
 ]
 TimeoutOption = Annotated[
@@ -219,13 +220,14 @@ def _carry_out(
 
     with Progress(call.runtime) as progress, _watch(call, progress) as watch:
         fleet = watch.look()
+        fleet.require_template()
         turns = plan(fleet)
         if dry_run:
             return views.plan(fleet, turns)
         again = f"fwdctl forwarder {words}{call.again}"
         rollout = Rollout(call.runtime, watch, fleet, progress, again, patience)
         error = rollout.carry_out(turns, alone=alone)
-        errors = (error,) if error else ()
+        errors: tuple[FwdctlError, ...] = (error,) if error else ()
         if not error and words == "rollout":  # which promises that nothing differs any more
             errors = views.left_over(watch.settled(), call.again)
     return views.rollout(fleet, turns, rollout.ended, errors)

@@ -38,10 +38,9 @@ def differences(fleet: Fleet) -> list[Difference]:
     return found
 
 
-def unknown(fleet: Fleet) -> dict[str, str]:
+def silent(fleet: Fleet) -> dict[str, str]:
     """Why it is not known what an instance forwards, by instance."""
-    silent = [each for each in fleet.instances if each.report is None]
-    return {each.number: _why(fleet, each) for each in silent}
+    return {each.number: _why(fleet, each) for each in fleet.instances if each.report is None}
 
 
 def _why(fleet: Fleet, instance: Instance) -> str:

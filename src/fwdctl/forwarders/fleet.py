@@ -87,13 +87,33 @@ class Instance:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All forwarders at one time; `unasked` says why their agents could not be asked."""
+    """All forwarders at one time.
+
+    Attributes:
+        unasked: why their agents could not be asked.
+        unseen: why it is not known how the load balancer sees them.
+    """
 
     resource_group: str
     scale_set: str
     setup: Setup
     instances: tuple[Instance, ...]
     unasked: str = ""
+    unseen: str = ""
+
+    def require_template(self) -> None:
+        """Refuse to change forwarders that are not those of fwdctl's template.
+
+        Raises:
+            FwdctlError: `not_of_the_template` (exit code 3).
+        """
+        if not self.setup.hash:
+            raise FwdctlError(
+                "not_of_the_template",
+                f"Scale set {self.scale_set} is not of fwdctl's template: its user data holds no forwards.",
+                "Change it by the means that made it; `fwdctl forwarder status` only looks.",
+                exit_code=ExitCode.NOT_FOUND,
+            )
 
     def at(self, number: str) -> Instance:
         """One of them.
@@ -181,7 +201,7 @@ class Watch:
         machines = {str(each["instanceId"]): each for each in scale_set.machines()}
         held = [(INSTANCE.search(entry_id(each)), each["ipAddress"]) for each in scale_set.members()]
         addresses = {found[3]: str(address) for found, address in held if found and address}
-        health = _health(evidence, self._deployment.forwards)
+        health, unseen = _health(evidence, self._deployment.forwards)
 
         def one(number: str) -> Instance:
             listed, document = machines[number], scale_set.machine(number)
@@ -198,11 +218,11 @@ class Watch:
 
         found = side_by_side(one, sorted(machines, key=int))
         setup = Setup.of(model, value(model, "virtualMachineProfile") or {})
-        fleet = Fleet(scale_set.resource_group, scale_set.name, setup, tuple(found))
+        fleet = Fleet(scale_set.resource_group, scale_set.name, setup, tuple(found), unseen=unseen)
         return self._with_reports(evidence, fleet)
 
     def settled(self) -> Fleet:
-        """As `look`; where an agent forwards something else, once more after the time that it needs to read."""
+        """As `look`; where an agent forwards something else, once more after the time that a read takes."""
         fleet = self.look()
         if any(each.report and each.told("hash") != fleet.setup.hash for each in fleet.instances):
             self._sleep(AGENT_SECONDS)
@@ -260,11 +280,16 @@ def entry_id(entry: Mapping[str, Any]) -> str:
     return str(entry["networkInterfaceIPConfigurationId"]["id"])
 
 
-def _health(evidence: Evidence, forwards: tuple[Forward, ...]) -> dict[str, dict[str, str]]:
-    """State by address, by forward; without forwards that have no probe."""
+def _health(evidence: Evidence, forwards: tuple[Forward, ...]) -> tuple[dict[str, dict[str, str]], str]:
+    """State by address, by forward, without forwards that have no probe; why it is not known."""
 
     def one(forward: Forward) -> dict[str, str]:
         return {str(each.get("ipAddress")): str(each.get("state")) for each in evidence.health(forward)}
 
-    found = side_by_side(one, forwards)
-    return {forward.name: states for forward, states in zip(forwards, found, strict=True) if states}
+    try:
+        found = side_by_side(one, forwards)
+    except FwdctlError as error:
+        if error.exit_code is ExitCode.INTERRUPTED:
+            raise
+        return {}, error.message
+    return {forward.name: states for forward, states in zip(forwards, found, strict=True) if states}, ""

@@ -80,12 +80,12 @@ class Ended:
     """A turn that was carried out.
 
     Attributes:
-        broken: connections that were still open when the machine went down; None where nothing went down, or
+        open: connections that were still open when the machine went down; None where nothing went down, or
             its kernel does not list them.
     """
 
     turn: Turn
-    broken: int | None = None
+    open: int | None = None
 
 
 def plan_rollout(fleet: Fleet, found: Iterable[Difference], drain: float) -> list[Turn]:

@@ -22,7 +22,7 @@ from fwdctl.forwarders.plan import (
     served,
 )
 from fwdctl.forwarders.setup import draining
-from fwdctl.forwarders.views import unasked
+from fwdctl.forwarders.views import unknowns
 from fwdctl.jump.boxes import NOT_NOW
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Rollout:
         self._number = ""
         self._is_drained = self._is_renewed = False
         self._idle_looks = 0
-        self._broken: int | None = None
+        self._open: int | None = None
 
     def carry_out(self, turns: Sequence[Turn], *, alone: bool) -> FwdctlError | None:
         """All turns, until one fails: that error. `ended` says which are done.
@@ -98,7 +98,7 @@ class Rollout:
                 if not turn.is_harmless:
                     self._check_watchable(alone=alone)
                 self._turn(turn)
-                self.ended.append(Ended(turn, self._broken))
+                self.ended.append(Ended(turn, self._open))
         except FwdctlError as error:
             if error.exit_code is ExitCode.INTERRUPTED:
                 raise
@@ -109,7 +109,7 @@ class Rollout:
         return None
 
     def _check_watchable(self, *, alone: bool) -> None:
-        for error in unasked(self._fleet):
+        for error in unknowns(self._fleet):
             raise error
         if len(self._fleet.instances) == 1 and not alone:
             raise FwdctlError(
@@ -121,7 +121,7 @@ class Rollout:
 
     def _turn(self, turn: Turn) -> None:
         """All steps of a turn; a forwarder that was drained gets its own user data back, whatever happens."""
-        self._number, self._is_renewed, self._broken = turn.instance, False, None
+        self._number, self._is_renewed, self._open = turn.instance, False, None
         is_restart = Restart() in turn.steps  # which brings no other programs
         self._expected = replace(self._setup, programs="") if is_restart else self._setup
         try:
@@ -174,7 +174,7 @@ class Rollout:
             raise self._stopped(f"it is still sent connections for {still}, {DRAINED:.0f} s after its drain")
         self._wait("its connections end", self._still_open, seconds)
         open_now = self._look().at(self._number).open
-        self._broken = open_now
+        self._open = open_now
         told = "an unknown number of" if open_now is None else str(open_now)
         self._progress.done(f"Forwarder {self._number} is drained, {told} connections still open")
 
@@ -270,9 +270,10 @@ class Rollout:
         while True:
             try:
                 fleet = self._watch.look()
-                if not fleet.unasked:
+                problems = unknowns(fleet)
+                if not problems:
                     return fleet
-                problem = FwdctlError("agents_not_asked", fleet.unasked, exit_code=ExitCode.INCONCLUSIVE)
+                problem = problems[0]
             except FwdctlError as error:
                 if error.exit_code is ExitCode.INTERRUPTED:
                     raise

@@ -7,13 +7,13 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from fwdctl.probe.agents import WANTED_TAG
+
 if TYPE_CHECKING:
     from fwdctl.azure.documents import Document
 
 CLOUD_INIT_TAG = "fwdctl-config-hash"
 """Set by the template: the hash of the programs in the cloud-init that the model had when it was applied."""
-FORWARDS_TAG = "fwdctl-forwards-hash"
-"""Likewise: the hash of what is forwarded."""
 What = Literal["tag", "user data", "agent", "image", "size", "model", "running"]
 
 
@@ -43,7 +43,7 @@ class Setup:
         return cls(
             str(profile.get("userData") or ""),
             str(tags.get(CLOUD_INIT_TAG) or ""),
-            str(tags.get(FORWARDS_TAG) or ""),
+            str(tags.get(WANTED_TAG) or ""),
             str(image.get("id") or "") or ":".join(filter(None, words)),
             str((document.get("sku") or {}).get("name") or ""),
         )

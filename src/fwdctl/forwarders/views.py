@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.forwarders.drift import SCALE_SET, differences, unknown
+from fwdctl.forwarders.drift import SCALE_SET, differences, silent
 from fwdctl.output import Result, grid, say
 
 if TYPE_CHECKING:
@@ -28,16 +28,21 @@ def _place(fleet: Fleet) -> dict[str, Any]:
         "scaleSet": fleet.scale_set,
         "wanted": {"hash": fleet.setup.hash or None, "programs": fleet.setup.programs or None},
         "agentsAsked": not fleet.unasked,
+        "healthKnown": not fleet.unseen,
     }
 
 
-def unasked(fleet: Fleet) -> tuple[FwdctlError, ...]:
-    """That the agents could not be asked; nothing where they were."""
-    if not fleet.unasked:
-        return ()
-    text = f"What the agents do is not known: {fleet.unasked}"
-    advice = "See `fwdctl jump status hub`; the agents are asked from there."
-    return (FwdctlError("agents_not_asked", text, advice, exit_code=ExitCode.INCONCLUSIVE),)
+def unknowns(fleet: Fleet) -> tuple[FwdctlError, ...]:
+    """What could not be asked, each an error of exit code 5; nothing where all was."""
+    asked = (
+        ("agents_not_asked", "What the agents do", fleet.unasked, "They are asked from the hub's jump box."),
+        ("health_not_known", "How the load balancer sees the forwarders", fleet.unseen, ""),
+    )
+    return tuple(
+        FwdctlError(code, f"{what} is not known: {why}", advice, exit_code=ExitCode.INCONCLUSIVE)
+        for code, what, why, advice in asked
+        if why
+    )
 
 
 # -- status
@@ -46,13 +51,14 @@ def unasked(fleet: Fleet) -> tuple[FwdctlError, ...]:
 def status(fleet: Fleet) -> Result:
     """Exit code 4 where a forwarder takes no connections, 5 where the agents could not be asked."""
     unwell = [each.number for each in fleet.instances if not _is_well(fleet, each)]
-    code = ExitCode.BROKEN if unwell else ExitCode.INCONCLUSIVE if fleet.unasked else ExitCode.OK
+    unknown = unknowns(fleet)
+    code = ExitCode.BROKEN if unwell else ExitCode.INCONCLUSIVE if unknown else ExitCode.OK
     return Result(
         {**_place(fleet), "instances": [_instance(fleet, each) for each in fleet.instances]},
         status=STATUS.get(code, "failed"),
         exit_code=code,
         table=lambda console: _status_table(console, fleet),
-        errors=unasked(fleet),
+        errors=unknown,
     )
 
 
@@ -125,27 +131,27 @@ def drift(fleet: Fleet, again: str) -> Result:
 
     `again` are the options that mean the same deployment.
     """
-    found, silent = differences(fleet), unknown(fleet)
-    code = ExitCode.BROKEN if found else ExitCode.INCONCLUSIVE if silent else ExitCode.OK
+    found, unknown = differences(fleet), silent(fleet)
+    code = ExitCode.BROKEN if found else ExitCode.INCONCLUSIVE if unknown else ExitCode.OK
     return Result(
         {
             **_place(fleet),
             "differences": [vars(each) for each in found],
-            "unknown": [{"instance": number, "reason": why} for number, why in silent.items()],
+            "unknown": [{"instance": number, "reason": why} for number, why in unknown.items()],
         },
         status=STATUS.get(code, "failed"),
         exit_code=code,
-        table=lambda console: _drift_table(console, found, silent),
+        table=lambda console: _drift_table(console, found, unknown),
         errors=_differ(found, again) if found else (),
     )
 
 
-def _drift_table(console: Console, found: Sequence[Difference], silent: dict[str, str]) -> None:
+def _drift_table(console: Console, found: Sequence[Difference], unknown: dict[str, str]) -> None:
     if found:
         grid(console, ("id", "differs", "has", "wanted"), [tuple(vars(each).values()) for each in found])
-    elif not silent:
+    elif not unknown:
         say(console, "Every forwarder is as the scale set asks for.")
-    for number, why in silent.items():
+    for number, why in unknown.items():
         say(console, f"What forwarder {number} runs is not known: {why.rstrip('.')}.")
 
 
@@ -169,7 +175,7 @@ def _differ(found: Sequence[Difference], again: str) -> tuple[FwdctlError, ...]:
 def left_over(fleet: Fleet, again: str) -> tuple[FwdctlError, ...]:
     """What is wrong still after all turns; `again` as in `drift`."""
     found = differences(fleet)
-    return _differ(found, again) if found else unasked(fleet)
+    return _differ(found, again) if found else unknowns(fleet)
 
 
 def plan(fleet: Fleet, turns: Sequence[Turn]) -> Result:
@@ -187,13 +193,13 @@ def rollout(
     """The plan, and what was done of it until the end or an error."""
     code = errors[0].exit_code if errors else ExitCode.OK
     not_done = turns[len(ended) :]
-    rows = [(each.turn.instance, ", ".join(each.turn.why), "done", each.broken) for each in ended]
+    rows = [(each.turn.instance, ", ".join(each.turn.why), "done", each.open) for each in ended]
     rows += [(turn.instance, ", ".join(turn.why), "not done", None) for turn in not_done]
     return Result(
         _rollout_data(fleet, turns, ended, dry_run=False),
         status=STATUS.get(code, "failed"),
         exit_code=code,
-        table=lambda console: _listed(console, ("id", "why", "outcome", "broken connections"), rows),
+        table=lambda console: _listed(console, ("id", "why", "outcome", "open connections"), rows),
         errors=errors,
     )
 
@@ -205,7 +211,7 @@ def _rollout_data(
         {"instance": turn.instance, "why": list(turn.why), "steps": [_step(step) for step in turn.steps]}
         for turn in turns
     ]
-    done = [{"instance": each.turn.instance, "brokenConnections": each.broken} for each in ended]
+    done = [{"instance": each.turn.instance, "openConnections": each.open} for each in ended]
     return {**_place(fleet), "dryRun": dry_run, "plan": plan, "done": done}
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from fwdctl.deployment import Forward
 
 Report = dict[str, Any]
+WANTED_TAG = "fwdctl-forwards-hash"
+"""Set by the template on the scale set: the hash of what the agents shall forward."""
 
 
 def script(addresses: Sequence[str], port: int, path: str = "/status") -> str:

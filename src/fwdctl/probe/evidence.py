@@ -197,6 +197,11 @@ class Evidence:
     def power_state(self, forward: Forward, number: str) -> str:
         return self.read(scale_sets.power_state, self.clients, *self.scale_set(forward), number)
 
+    def wanted_hash(self, forward: Forward) -> str:
+        """Of what the forwarders shall forward; empty where the scale set does not say."""
+        group, name = self.scale_set(forward)
+        return self.read(scale_sets.tag, self.clients, group, name, agents.WANTED_TAG) if name else ""
+
     def failed_deployment(self) -> Last | None:
         """The environment's last deployment, where it failed; nothing where that cannot be read."""
         environment = (self.balancer().get("tags") or {}).get(deployments.TAG)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from fwdctl.probe import agents
 from fwdctl.probe.evidence import INSTANCE
 from fwdctl.probe.hops import route, target
-from fwdctl.probe.hops.commands import az, lines
+from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
     import re
 
-    from fwdctl.deployment import Forward
+    from fwdctl.deployment import Deployment, Forward
     from fwdctl.probe.agents import Report
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.model import PathResult
@@ -76,7 +76,8 @@ def unwell(evidence: Evidence, forward: Forward) -> list[Broken]:
 def drift(evidence: Evidence, forward: Forward) -> list[Broken]:
     """Forwarders that do not run what is deployed: by their agents, or else by the scale set's model."""
     health, reports = evidence.members(forward), evidence.reports_now(forward)
-    found = drifted(reports, forward, health)
+    wanted = evidence.wanted_hash(forward) if any(reports.values()) else ""
+    found = drifted(reports, forward, health, wanted, evidence.deployment)
     if found or any(reports.values()):
         return [found] if found else []
     old = [each.number for each in evidence.instances(forward) or () if not each.latest]
@@ -111,8 +112,17 @@ def crowded(reports: Mapping[str, Report | None], health: Health) -> Broken | No
     return Broken("forwarder", "FWD_CONNTRACK_FULL", text, suggestion)
 
 
-def drifted(reports: Mapping[str, Report | None], forward: Forward, health: Health) -> Broken | None:
-    """Agents whose forward is not the deployed one, or that do not all have the same configuration."""
+def drifted(
+    reports: Mapping[str, Report | None],
+    forward: Forward,
+    health: Health,
+    wanted_hash: str = "",
+    deployment: Deployment | None = None,
+) -> Broken | None:
+    """Agents whose forward is not the deployed one, or whose configuration is not the wanted one.
+
+    Where that is not known, all of them should have the same.
+    """
     answered = {address: report for address, report in reports.items() if report is not None}
     wanted = sorted(forward.targets)
     named = any(target[0].isalpha() for target in wanted)  # agents report what a name means just now
@@ -124,16 +134,24 @@ def drifted(reports: Mapping[str, Report | None], forward: Forward, health: Heal
         if wanted and (not entry or port != forward.port or (has != wanted and not named)):
             text = f"port {port} to {', '.join(has)}" if entry else "nothing of it"
             runs.setdefault(text, []).append(address)
-    if not runs and len({report.get("hash") for report in answered.values()}) > 1:
-        for address, report in sorted(answered.items()):
-            runs.setdefault(f"configuration {report.get('hash')}", []).append(address)
+    deployed = f"port {forward.port} to {', '.join(forward.targets) or 'targets that are not known'}"
+    hashes = {address: report.get("hash") for address, report in sorted(answered.items())}
+    if not runs and (wanted_hash or len(set(hashes.values())) > 1):
+        deployed = f"configuration {wanted_hash}" if wanted_hash else deployed
+        for address, name in hashes.items():
+            if name != wanted_hash:
+                runs.setdefault(f"configuration {name}", []).append(address)
     if not runs:
         return None
     said = "; ".join(f"{text} ({', '.join(addresses)})" for text, addresses in runs.items())
     wrong = [address for addresses in runs.values() for address in addresses]
-    deployed = f"port {forward.port} to {', '.join(forward.targets) or 'targets that are not known'}"
     text = f"forward '{forward.name}' is {deployed}, but the forwarders run {said}"
-    return Broken("forwarder", "FWD_CONFIG_DRIFT", text, reimage(health, wrong))
+    suggestion = reimage(health, wrong)
+    if deployment is not None and deployment.described:
+        suggestion = fwdctl(deployment, "forwarder", "rollout")
+        if wanted_hash and {hashes[address] for address in wrong} == {wanted_hash}:
+            suggestion = provision(deployment)  # the scale set itself is not as deployed
+    return Broken("forwarder", "FWD_CONFIG_DRIFT", text, suggestion)
 
 
 def broken(evidence: Evidence, result: PathResult) -> Broken | None:
@@ -143,18 +161,25 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
         return None  # the hub's box does not run, or is refused: it cannot ask them
     health = evidence.members(forward)
     reports = evidence.reports_now(forward)
-    told = reported(reports, forward, health)
+    wanted = evidence.wanted_hash(forward) if any(reports.values()) else ""
+    told = reported(reports, forward, health, wanted, evidence.deployment)
     return told or observed(evidence.through_each_forwarder(forward), health, reports)
 
 
-def reported(reports: Mapping[str, Report | None], forward: Forward, health: Health) -> Broken | None:
+def reported(
+    reports: Mapping[str, Report | None],
+    forward: Forward,
+    health: Health,
+    wanted_hash: str = "",
+    deployment: Deployment | None = None,
+) -> Broken | None:
     """The first thing that is wrong on any forwarder, or with the targets of all of them."""
     answered = {address: report for address, report in reports.items() if report is not None}
     idle = [address for address, report in answered.items() if report.get("forwarding") is False]
     if idle:
         text = f"IPv4 forwarding is off on {', '.join(idle)}"
         return Broken("forwarder", "FWD_NO_FORWARDING", text, reimage(health, idle))
-    other = drifted(answered, forward, health)
+    other = drifted(answered, forward, health, wanted_hash, deployment)
     if other is not None:
         return other
     bare = [a for a, report in answered.items() if not agents.entry(report, forward).get("rulesInPlace")]
