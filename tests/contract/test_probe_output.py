@@ -163,7 +163,8 @@ def test_each_path_names_the_rule_that_refuses_its_own_flow(world: World) -> Non
             "code": "NSG_DENIED",
             "evidence": f"rule {name} of network security group nsg refuses port 8000 from {source} "
             "to the forwarders (10.0.1.6, 10.0.1.7)",
-            "next": f"az network nsg rule update -g rg-dev --nsg-name nsg -n {name} --access Allow",
+            "next": f"az network nsg rule update -g rg-dev --nsg-name nsg -n {name} --access Allow "
+            "--subscription s",
         }
 
 

@@ -49,7 +49,7 @@ class FakeArm:
         self.on(method, path, (status, {"error": {"code": code, "message": message}}, named))
 
     def login(self) -> Login:
-        return Login(SUBSCRIPTION, self.url, self.token)
+        return Login(SUBSCRIPTION, self.url, self.token, active=SUBSCRIPTION)
 
     def client(self, **options: Any) -> Clients:
         options.setdefault("sleep", lambda _: None)

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 from fwdctl.deployment import Box, Deployment, Hub
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.evidence import Evidence
+from fwdctl.probe.hops.commands import in_subscription
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Path, PathResult, Sample
 from support.probe_paths import GOOD, PATH, SPOKE, WEB, observed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from fwdctl.probe.model import Broken
 
 NET = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Network"
 OTHER = NET.replace("/rg/", "/other/")
@@ -175,3 +178,8 @@ def evidence(azure: Azure, tests: Sequence[PathResult] = (), options: tuple[str,
     facts = Evidence(boxes, azure, SimpleNamespace(get=container), deployment)  # type: ignore[arg-type]
     facts.direct[WEB.name] = list(tests)
     return facts
+
+
+def typed(broken: Broken) -> str:
+    """What it suggests where the subscription of NET is az's active one."""
+    return in_subscription(broken.suggestion, "s", "s")

@@ -76,6 +76,26 @@ def test_fwdctl_means_the_same_deployment() -> None:
     assert shown == "fwdctl jump exec hub -e 'dev(1)' -- id -u"
 
 
+ZONE = "/subscriptions/other/resourceGroups/rg/providers/Microsoft.Network/privateDnsZones/z"
+
+
+@pytest.mark.parametrize(
+    ("active", "named", "named_elsewhere"),
+    [
+        ("own", "", " --subscription other"),
+        ("", " --subscription own", " --subscription other"),
+        ("OTHER", " --subscription own", ""),
+    ],
+)
+def test_az_is_told_the_subscription_unless_it_would_take_it(
+    active: str, named: str, named_elsewhere: str
+) -> None:
+    """What it is about may be in another one than the deployment; az's active one may not be known."""
+    suggestion = commands.lines(commands.az("a"), commands.az("b", of=ZONE), "azd provision")
+    typed = commands.in_subscription(suggestion, "own", active)
+    assert typed.splitlines() == [f"az a{named}", f"az b{named_elsewhere}", "azd provision"]
+
+
 def test_without_azd_nothing_of_azd_is_advised() -> None:
     assert commands.provision(AZD, "az x") == "azd provision --no-state"
     assert commands.provision(replace(AZD, options=("-e", "dev"))) == "azd provision --no-state -e dev"

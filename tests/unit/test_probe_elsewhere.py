@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from fwdctl.deployment import Place, read
 from fwdctl.deployment.discover import complete
 from fwdctl.probe import hops
-from fwdctl.probe.evidence import Evidence, Once
+from fwdctl.probe.evidence import Evidence
 from fwdctl.probe.hops import endpoint, name
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Observation, Options, PathResult, Sample
+from fwdctl.probe.once import Once
 from fwdctl.probe.plan import plan
 from support.fake_arm import container_group, fake_arm
 from support.foreign_network import OTHER, Foreign, identity
@@ -92,9 +93,10 @@ def test_a_name_is_looked_for_where_its_spoke_is() -> None:
         arm.on("GET", f"{zone}/ALL", {"value": []})
         broken = name.broken(told, failed(told, Observation("getent", 2)))
         assert broken is not None
+        add = "az network private-dns record-set a add-record"
         assert (broken.code, broken.suggestion) == (
             "DNS_NXDOMAIN",
-            "az network private-dns record-set a add-record -g rg-spoke -z corp.example -n server -a 10.1.17.4",
+            f"{add} -g rg-spoke -z corp.example -n server -a 10.1.17.4 --subscription {OTHER}",
         )
 
 

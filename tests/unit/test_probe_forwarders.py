@@ -14,6 +14,7 @@ from fwdctl.deployment import Deployment, Forward, Hub
 from fwdctl.probe.hops import balancer, forwarder, target
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Observation, Path, Sample
+from support.probe_azure import SILENT
 from support.probe_paths import GOOD, PATH, WEB, observed
 
 WELL = judge(PATH, observed(*[GOOD] * 4))
@@ -39,24 +40,26 @@ def evidence(
     health: list[dict[str, Any]],
     states: dict[str, str],
     *,
-    old: tuple[str, ...] = (),
     reports: dict[str, Any] | None = None,
     wanted: str = "",
     described: bool = False,
+    given: dict[str, Any] | None = None,
 ) -> Any:
     """A scale set whose machines have power states, behind a load balancer."""
     return SimpleNamespace(
+        balancer=dict,
         rule=lambda _: {"name": "web"},
         probe=lambda _: PROBE,
         pool=lambda _: {"name": "all"},
         health=lambda _: health,
         members=lambda _: health,
         scale_set=lambda _: ("rg", "vmss-x"),
-        instances=lambda _: [Instance(number, latest=number not in old) for number in states],
+        instances=lambda _: [Instance(number, latest=True) for number in states],
         power_state=lambda _, number: states[number],
         reports_now=lambda _: reports or {},
         wanted_hash=lambda _: wanted,
         deployment=Deployment("rg", None, Hub(None), (), (), "x", described=described, options=("-e", "dev")),
+        given=lambda _: given or {},
     )
 
 
@@ -115,7 +118,7 @@ def report(port: int = 8000, *targets: str, config: str = "a") -> dict[str, Any]
 )
 def test_what_is_deployed_and_what_runs_are_compared(reports: dict[str, Any], runs: str) -> None:
     health = [member(0), member(1)]
-    found = forwarder.drift(evidence(health, {"0": "running"}, old=("0",), reports=reports), WEB)
+    found = forwarder.drift(evidence(health, {"0": "running"}, reports=reports), WEB)
     assert [each.evidence.partition("but the forwarders run ")[2] for each in found] == (
         [runs] if runs else []
     )
@@ -146,12 +149,60 @@ def test_targets_with_names_and_forwards_that_nobody_described_are_not_compared(
         assert forwarder.drifted({"10.0.1.5": report()}, forward, []) is None
 
 
-def test_an_older_model_counts_where_no_agent_can_be_asked() -> None:
-    (found,) = forwarder.drift(evidence([member(0), member(1)], {"0": "", "1": ""}, old=("1",)), WEB)
+def test_what_azure_has_given_them_counts_where_no_agent_can_be_asked() -> None:
+    """Not that a model is newer: other forwards make it so, and reach the machines without it."""
+    health, states = [member(0), member(1)], {"0": "", "1": ""}
+    given = {"10.0.1.5": report(), "10.0.1.6": report(8000, WEB.targets[0])}
+    (found,) = forwarder.drift(evidence(health, states, given=given), WEB)
     assert found.code == "FWD_CONFIG_DRIFT"
-    assert found.suggestion.startswith(f"{REIMAGE} 1")
-    assert "instances 1 of scale set vmss-x lack its latest model" in found.evidence
-    assert forwarder.drift(evidence([member(0)], {"0": ""}), WEB) == []
+    assert found.evidence.endswith("but the forwarders run port 8000 to 192.168.42.65:8000 (10.0.1.6)")
+    assert forwarder.drift(evidence(health, states, given={"10.0.1.5": report()}), WEB) == []
+
+
+def test_rules_that_an_agent_takes_away_meanwhile_are_not_missing() -> None:
+    """It has just found its targets dead: between its report and the test of its port."""
+
+    def told(state: str) -> dict[str, Any]:
+        targets = [{"address": target, "state": state, "lastError": "timed out"} for target in WEB.targets]
+        return {
+            "forwarding": True,
+            "hash": "a",
+            "forwards": [{"name": "web", "port": 8000, "rulesInPlace": True, "targets": targets}],
+        }
+
+    path = Path("hub/web/10.0.1.5", "forwarder", PATH.box, WEB, "10.0.1.5", 8000)
+    refused = replace(SILENT, failure="refused")
+    facts = evidence([member(0)], {"0": ""}, reports={"10.0.1.5": told("up")}, wanted="a")
+    facts.reports = lambda _: {"10.0.1.5": told("down")}
+    facts.targets = lambda _: [WELL]
+    facts.through_each_forwarder = lambda _: [judge(path, observed(refused))]
+    found = forwarder.broken(facts, judge(PATH, observed(*[SILENT] * 4)))
+    assert found is not None
+    assert (found.code, "the forwarders reach none" in found.evidence) == ("TARGET_DOWN", True)
+
+
+def test_a_server_that_the_forwarders_do_not_have_is_not_called_down() -> None:
+    lacking = judge(replace(PATH, expected=2), observed(*[GOOD] * 4))
+    assert lacking.lacks_servers
+    direct = [
+        judge(replace(PATH, origin="target", address="", host=host, samples=1, expected=0), observed(sample))
+        for host, sample in (("10.9.9.1", GOOD), ("10.9.9.2", SILENT))
+    ]
+    for tests, named in ((direct[:1], []), (direct, ["TARGET_DOWN"])):
+        facts: Any = SimpleNamespace(targets=lambda _, tests=tests: tests)
+        found = target.missing(facts, lacking, is_explained=True)
+        assert [warning.code for warning in found.warnings] == named
+
+
+def test_a_drained_forwarder_is_not_set_up_anew() -> None:
+    facts = evidence(
+        [member(0, "Down", "Down_Probe_HttpStatusCodeError")],
+        {"0": ""},
+        given={"10.0.1.5": {"draining": True}},
+    )
+    (found,) = forwarder.unwell(facts, WEB)
+    assert found.evidence == "forwarder 10.0.1.5 is drained, so that it takes no new connection"
+    assert "reimage" not in found.suggestion
 
 
 @pytest.mark.parametrize(

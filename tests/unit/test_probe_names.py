@@ -10,7 +10,7 @@ import pytest
 from fwdctl.probe.hops import endpoint, explain, name
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Observation, Path, PathResult
-from support.probe_azure import BOTH, FAILED, NET, OTHER, SILENT, SPOKE_NET, Azure, evidence, network
+from support.probe_azure import BOTH, FAILED, NET, OTHER, SILENT, SPOKE_NET, Azure, evidence, network, typed
 from support.probe_paths import PATH, observed
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ WHERE = "-g rg -z corp.internal -n server"
 
 
 @pytest.mark.parametrize(
-    ("records", "said", "typed"),
+    ("records", "said", "lines"),
     [
         (
             [record(cnameRecord={"cname": "old.example.org"})],
@@ -50,7 +50,7 @@ WHERE = "-g rg -z corp.internal -n server"
         ),
     ],
 )
-def test_records_of_every_type_are_seen(records: list[Any], said: str, typed: list[str]) -> None:
+def test_records_of_every_type_are_seen(records: list[Any], said: str, lines: list[str]) -> None:
     azure = Azure(SPOKE_NET, records={("corp.internal", "rg"): records})
     found = name.broken(evidence(azure), UNRESOLVED)
     assert found is not None
@@ -58,7 +58,7 @@ def test_records_of_every_type_are_seen(records: list[Any], said: str, typed: li
         f"record 'server' in zone corp.internal {said}; the endpoint is 10.1.17.4; "
         "what lies behind the name was not tested"
     )
-    assert found.suggestion.splitlines() == typed
+    assert typed(found).splitlines() == lines
 
 
 def test_a_more_specific_zone_of_another_group_is_named() -> None:
@@ -67,7 +67,7 @@ def test_a_more_specific_zone_of_another_group_is_named() -> None:
     found = name.broken(evidence(azure), UNRESOLVED)
     assert found is not None
     assert found.evidence.startswith(f"zone {zone} (which answers in the place of corp.internal")
-    assert found.suggestion == f"{RECORD} a add-record -g other -z {zone} -n @ -a 10.1.17.4"
+    assert typed(found) == f"{RECORD} a add-record -g other -z {zone} -n @ -a 10.1.17.4"
     azure.more["unlinked"] = {zone}
     found = name.broken(evidence(azure), UNRESOLVED)
     assert found is not None
@@ -112,7 +112,7 @@ def test_a_record_that_still_holds_the_old_address_is_wrong() -> None:
     (found,) = explain(evidence(azure), [FAILED])
     assert found.broken is not None
     assert found.broken.code == "DNS_WRONG_ADDRESS"
-    assert found.broken.suggestion.splitlines() == [
+    assert typed(found.broken).splitlines() == [
         f"{RECORD} a add-record {WHERE} -a 10.1.17.23",
         f"{RECORD} a remove-record {WHERE} -a 10.1.17.4",
     ]
@@ -160,10 +160,10 @@ def test_without_azd_a_connection_that_is_gone_is_made_again_as_it_was() -> None
     )
     found = endpoint.broken(evidence(azure, options=("-g", "rg")), FAILED)
     assert found is not None
-    delete, create = found.suggestion.splitlines()
+    delete, create = typed(found).splitlines()
     assert delete == "az network private-endpoint delete -g rg -n pep"
     assert create == (
         f"az network private-endpoint create -g rg -n pep --subnet {NET}/virtualNetworks/vnet-spoke/subnets/linked "
         "--connection-name fwd --private-connection-resource-id /pls/x "
-        "--ip-config name=endpoint group-id= member-name= private-ip-address=10.1.17.4"
+        "--ip-config '{name:endpoint,group-id:'\"'\"''\"'\"',member-name:'\"'\"''\"'\"',private-ip-address:10.1.17.4}'"
     )

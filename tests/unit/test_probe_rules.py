@@ -9,6 +9,7 @@ import pytest
 
 from fwdctl.azure.documents import same
 from fwdctl.probe.hops.rules import PLATFORM, PLATFORM_DNS, End, Flow, denied
+from support.probe_azure import typed
 
 if TYPE_CHECKING:
     from fwdctl.probe.model import Broken
@@ -135,7 +136,7 @@ def test_a_refused_flow_is_named_and_allowed_again(
         f"rule {name} of network security group nsg refuses port 8000 from {origin} "
         "to the forwarders (10.0.1.5, 10.0.1.6)"
     )
-    assert found.suggestion == f"az network nsg rule update -g RG --nsg-name nsg -n {name} --access Allow"
+    assert typed(found) == f"az network nsg rule update -g RG --nsg-name nsg -n {name} --access Allow"
 
 
 @pytest.mark.parametrize(("link", "jump"), [("Deny", "Allow"), ("Allow", "Deny")])
@@ -162,7 +163,7 @@ def test_before_a_rule_that_refuses_everything_comes_one_that_allows_the_flow(
 ) -> None:
     found = ask(flow, *rules)
     assert found is not None
-    assert found.suggestion == (
+    assert typed(found) == (
         f"az network nsg rule create -g RG --nsg-name nsg -n allow-8000-{priority} --priority {priority} "
         f"--access Allow --direction Inbound --protocol Tcp --source-address-prefixes {source} "
         "--destination-address-prefixes 10.0.1.0/26 --destination-port-ranges 8000"
@@ -179,7 +180,7 @@ CREATE = (
 def test_a_rule_without_room_before_it_moves_down() -> None:
     found = ask(FLOW, rule("no", 100, "Deny"))
     assert found is not None
-    assert found.suggestion.splitlines() == [
+    assert typed(found).splitlines() == [
         "az network nsg rule update -g RG --nsg-name nsg -n no --priority 101",
         CREATE.format(100, "10.0.1.0/26"),
     ]
@@ -188,7 +189,7 @@ def test_a_rule_without_room_before_it_moves_down() -> None:
 def test_where_no_rule_fits_the_rules_are_listed() -> None:
     found = ask(FLOW, rule("no", 100, "Deny"), rule("next", 101, "Allow", destinationPortRange="22"))
     assert found is not None
-    assert found.suggestion == "az network nsg rule list -g RG --nsg-name nsg -o table"
+    assert typed(found) == "az network nsg rule list -g RG --nsg-name nsg -o table"
 
 
 @pytest.mark.parametrize("priority", [4096, 103, 100])
@@ -202,7 +203,7 @@ def test_two_flows_are_given_rules_that_do_not_overwrite_each_other(priority: in
     for flow in (replace(FLOW, number=0, of=2), replace(JUMP, number=1, of=2)):
         found = ask(flow, *rules)
         assert found is not None
-        told.append(found.suggestion.splitlines())
+        told.append(typed(found).splitlines())
     assert len({lines[-1].partition(" -n ")[2].partition(" --access")[0] for lines in told}) == 2
     assert not any("allow-8000-4095" in lines[-1] for lines in told)
     assert [lines[:-1] for lines in told] == (
@@ -229,7 +230,7 @@ def test_what_leaves_is_judged_by_the_outbound_rules_of_its_own_subnet() -> None
         "outbound rule no-out of network security group spoke refuses port 8000 from jump box 'spoke' "
         "(10.0.1.68) to the private endpoint (10.0.1.132)"
     )
-    assert found.suggestion == (
+    assert typed(found) == (
         "az network nsg rule create -g RG --nsg-name spoke -n allow-8000-out-199 --priority 199 --access Allow "
         "--direction Outbound --protocol Tcp --source-address-prefixes 10.0.1.64/26 "
         "--destination-address-prefixes 10.0.1.128/26 --destination-port-ranges 8000"
@@ -295,7 +296,7 @@ def test_health_probes_are_let_in_by_their_tag() -> None:
     assert ask(probes, rule("yes", 100, "Allow", sourceAddressPrefix="AzureLoadBalancer"), rule("no", 110, "Deny")) is None  # fmt: skip
     found = ask(probes, rule("no", 110, "Deny"))
     assert found is not None
-    assert "--source-address-prefixes AzureLoadBalancer " in found.suggestion
+    assert "--source-address-prefixes AzureLoadBalancer " in typed(found)
 
 
 def test_the_platform_s_dns_is_refused_by_its_own_tag_only() -> None:

@@ -25,6 +25,7 @@ from support.probe_azure import (
     network,
     peering,
     subnet,
+    typed,
     under,
 )
 from support.probe_paths import GOOD
@@ -63,7 +64,7 @@ def test_the_box_s_subnet_is_asked_about_what_leaves() -> None:
     found = route.box_refused(evidence(Azure(own, shut)), FAILED)
     assert told(found).startswith("outbound rule no-out of network security group nsg-jump ")
     assert found is not None
-    assert found.suggestion.startswith("az network nsg rule create -g other --nsg-name nsg-jump ")
+    assert typed(found).startswith("az network nsg rule create -g other --nsg-name nsg-jump ")
 
 
 def hub_and_corp(
@@ -90,7 +91,7 @@ def test_a_target_s_subnet_is_asked_wherever_its_network_is(base: str) -> None:
     assert "from the hub's jump box (10.0.1.68) to the target (192.168.42.65)" in told(tested)
     assert found is not None
     assert tested is not None
-    assert found.suggestion != tested.suggestion
+    assert typed(found) != tested.suggestion
     # One that is reached, or refuses for itself, is not refused by a rule.
     refused = replace(SILENT, failure="refused")
     assert route.targets_refused(evidence(azure), judge(DIRECT, Observation(samples=(refused,)))) is None
@@ -172,7 +173,7 @@ def test_an_endpoint_s_own_route_gives_way_to_a_more_specific_one_only(
             "route r of route table rt sends packets from jump box 'spoke' to 10.1.17.4 elsewhere: nowhere"
         )
         assert found is not None
-        assert found.suggestion == "az network route-table route delete -g other --route-table-name rt -n r"
+        assert typed(found) == "az network route-table route delete -g other --route-table-name rt -n r"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_a_peering_that_gives_no_access_is_made_again_without_azd() -> None:
     assert found is not None
     assert found.code == "ROUTE_NO_PEERING"
     verb, to = "az network vnet peering", "--allow-vnet-access"
-    assert found.suggestion.splitlines() == [
+    assert typed(found).splitlines() == [
         f"{verb} delete -g rg --vnet-name vnet-hub -n to-corp",
         f"{verb} create -g rg --vnet-name vnet-hub -n to-vnet-corp --remote-vnet {corp['id']} {to}",
         f"{verb} create -g rg --vnet-name vnet-corp -n to-vnet-hub --remote-vnet {hub['id']} {to}",

@@ -48,12 +48,14 @@ class Login:
     Attributes:
         subscription_id: the subscription that requests go to.
         endpoint: ARM's address, without a slash at the end.
+        active: the subscription that az means where none is named; empty where az has no login.
     """
 
     subscription_id: str
     endpoint: str
     _fetch: Callable[[str | None], tuple[str, float]] = field(repr=False)
     _cached: tuple[str, float] = field(default=("", 0.0), repr=False)
+    active: str = ""
 
     def token(self, claims: str | None = None) -> str:
         """A bearer token that is still good for a while; claims of a challenge of ARM ask for a new one.
@@ -126,8 +128,9 @@ def _az_login(runtime: Runtime, wanted: str | None) -> Login:
     from requests.exceptions import RequestException
 
     cli = get_default_cli()
+    profile = Profile(cli_ctx=cli)
     try:
-        credential, subscription, tenant = Profile(cli_ctx=cli).get_login_credentials(subscription_id=wanted)
+        credential, subscription, tenant = profile.get_login_credentials(subscription_id=wanted)
     except CLIError as error:
         raise _NoAzLoginError(_one_line(error)) from error
     except RequestException as error:
@@ -146,6 +149,7 @@ def _az_login(runtime: Runtime, wanted: str | None) -> Login:
         subscription,
         str(endpoints.resource_manager).rstrip("/"),
         lambda claims: _az_token(credential, scopes, claims),
+        active=profile.get_subscription_id(),
     )
 
 

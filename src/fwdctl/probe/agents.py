@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,19 @@ def parse(text: str) -> dict[str, Report | None]:
             report = None
         reports[address] = report if isinstance(report, dict) else None
     return reports
+
+
+def given(user_data: str) -> Report:
+    """What an agent will say of the configuration in user data (base64); empty where that is none of ours."""
+    try:
+        told = json.loads(base64.b64decode(user_data, validate=True))
+        forwards = [
+            {**each, "targets": [{"address": target} for target in each["targets"]]}
+            for each in told["forwards"]
+        ]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return {"hash": told.get("hash"), "draining": told.get("drain") is True, "forwards": forwards}
 
 
 def entry(report: Report, forward: Forward) -> Report:

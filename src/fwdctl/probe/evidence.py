@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-import threading
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fwdctl.azure import deployments, scale_sets
 from fwdctl.azure.containers import Containers
 from fwdctl.azure.documents import Document, addresses_of, entries, network_of, place_of, same, value
 from fwdctl.azure.networks import Networks
+from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError
 from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe import agents
 from fwdctl.probe.model import Options
+from fwdctl.probe.once import Once
 from fwdctl.probe.plan import forwarder_paths, target_paths
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.containers import Group
@@ -40,28 +42,10 @@ INSTANCE = re.compile(
 """Group, scale set and instance in the id of a scale set machine's interface."""
 
 
-class Once:
-    """Answers by question; who asks while another thread does waits for its answer."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._locks: dict[Hashable, threading.Lock] = {}
-        self._answers: dict[Hashable, Any] = {}
-
-    def __call__(self, ask: Callable[..., T], *args: Hashable) -> T:
-        key = (ask, args)
-        with self._guard:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._answers:
-                self._answers[key] = ask(*args)
-            answer: T = self._answers[key]
-            return answer
-
-    def forget(self, ask: Callable[..., Any], *args: Hashable) -> None:
-        """Ask again the next time."""
-        with self._guard:
-            self._answers.pop((ask, args), None)
+def machine_of(entry: Mapping[str, Any]) -> re.Match[str] | None:
+    """Group, scale set and instance of a backend, where it is a scale set's."""
+    interface = entry.get("networkInterfaceIPConfigurationId") or ""
+    return INSTANCE.search(str(interface if isinstance(interface, str) else interface.get("id", "")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,10 +173,26 @@ class Evidence:
 
     def instances(self, forward: Forward) -> list[Instance] | None:
         """The scale set's machines; None where the forwarders are not a scale set's."""
+        own = self._own(forward)
+        return self.read(scale_sets.instances, own.clients, own.resource_group, own.name) if own else None
+
+    def given(self, forward: Forward) -> dict[str, Report | None]:
+        """What Azure has given each forwarder to forward, by address, as its agent's report."""
+        scale_set = self._own(forward)
+        if scale_set is None:
+            return {}
+        held = {
+            found[3]: str(each.get("ipAddress"))
+            for each in self.members(forward)
+            if (found := machine_of(each))
+        }
+        machines = side_by_side(partial(self.read, scale_set.machine), list(held))
+        told = [agents.given(str(value(machine, "userData") or "")) for machine in machines]
+        return {address: report for address, report in zip(held.values(), told, strict=True) if report}
+
+    def _own(self, forward: Forward) -> ScaleSet | None:
         group, name = self.scale_set(forward)
-        if self.clients is None or not name:
-            return None
-        return self.read(scale_sets.instances, self.clients, group, name)
+        return ScaleSet(self.clients, group, name) if self.clients is not None and name else None
 
     def power_state(self, forward: Forward, number: str) -> str:
         return self.read(scale_sets.power_state, self.clients, *self.scale_set(forward), number)

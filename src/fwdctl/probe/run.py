@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fwdctl.azure.clients import Clients
+    from fwdctl.azure.credential import Login
     from fwdctl.deployment import Deployment
     from fwdctl.output import Progress
     from fwdctl.probe.evidence import Evidence
@@ -79,7 +80,19 @@ def probe(
             ]
             for message in dict.fromkeys(text for part, _ in parts for text in evidence(part).unread):
                 progress.warning(f"The forwarders were not all looked at: {message}")
-    return as_evidence(results)
+    return as_evidence([_typed_anywhere(result, clients.login) for result in results])
+
+
+def _typed_anywhere(result: PathResult, login: Login) -> PathResult:
+    """A result whose commands name their subscription where az would not mean it."""
+    from fwdctl.probe.hops.commands import in_subscription
+
+    def one(broken: Broken) -> Broken:
+        suggestion = in_subscription(broken.suggestion, login.subscription_id, login.active)
+        return replace(broken, suggestion=suggestion)
+
+    broken, warnings = result.broken and one(result.broken), tuple(map(one, result.warnings))
+    return replace(result, broken=broken, warnings=warnings) if result.causes else result
 
 
 def as_evidence(results: Sequence[PathResult]) -> list[PathResult]:

@@ -59,7 +59,7 @@ def look_ahead(evidence: Evidence, paths: Sequence[Path]) -> None:
     """Begin to read what is needed whatever the tests find, while they go on."""
     reads: list[Callable[[], object]] = [evidence.running_hub]
     for forward in dict.fromkeys(path.forward for path in paths):
-        reads += [partial(evidence.health, forward), partial(evidence.instances, forward)]
+        reads += [partial(ask, forward) for ask in (evidence.health, evidence.instances, evidence.given)]
     _in_background(reads)
 
 
@@ -98,15 +98,17 @@ def _with_warnings(evidence: Evidence, result: PathResult) -> PathResult:
     if result.verdict != "pass":
         return result
     forward = result.path.forward
-    if result.lacks_servers:
-        result = target.missing(evidence, result)
-    known = list(result.warnings)
-    known += target.silent_ones(evidence, forward)
+    others: list[Broken] = []
     for look in (forwarder.unwell, forwarder.drift, forwarder.strained):
         try:
-            known += look(evidence, forward)
+            others += look(evidence, forward)
         except FwdctlError as error:
             evidence.unread[error.message] = error
+    if result.lacks_servers:
+        drifts = any(each.code == "FWD_CONFIG_DRIFT" for each in others)
+        is_explained = drifts and any(evidence.reports_now(forward).values())
+        result = target.missing(evidence, result, is_explained=is_explained)
+    known = (*result.warnings, *target.silent_ones(evidence, forward), *others)
     return replace(result, warnings=tuple(dict.fromkeys(known)))
 
 

@@ -30,7 +30,7 @@ def misled(evidence: Evidence, result: PathResult) -> Broken | None:
     if evidence.pool(forward) is None:
         pools = [pool["name"] for pool in entries(evidence.balancer(), "backendAddressPools")]
         suggestion = (
-            az(*update, "--backend-pool-name", pools[0])
+            az(*update, "--backend-pool-name", pools[0], of=evidence.balancer().get("id"))
             if len(pools) == 1
             else provision(evidence.deployment)
         )
@@ -41,7 +41,12 @@ def misled(evidence: Evidence, result: PathResult) -> Broken | None:
         text = (
             f"{said} sends port {forward.port} to port {port} of the forwarders, which forward {forward.port}"
         )
-        return Broken(SEGMENT, "LB_WRONG_PORT", text, az(*update, "--backend-port", str(forward.port)))
+        return Broken(
+            SEGMENT,
+            "LB_WRONG_PORT",
+            text,
+            az(*update, "--backend-port", str(forward.port), of=evidence.balancer().get("id")),
+        )
     return None
 
 
@@ -106,7 +111,7 @@ def _wrong_probe(evidence: Evidence, forward: Forward, probe: Document) -> Broke
         "LB_WRONG_PROBE",
         f"health probe {probe['name']} asks {_asked(probe)}; the forwarders' agents answer port {port}, "
         f"path {known}",
-        az(*update, *(("--path", known) if path else ())),
+        az(*update, *(("--path", known) if path else ()), of=evidence.balancer().get("id")),
     )
 
 

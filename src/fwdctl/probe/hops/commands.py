@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from fwdctl.azure.documents import place_of, same
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
@@ -15,8 +16,29 @@ COMMANDS = ("az ", "azd ", "fwdctl ")
 _AGAIN = "Deploy the network again, by the means that made it."
 
 
-def az(*words: str) -> str:
-    return _typed("az", words)
+def az(*words: str, of: object = "") -> str:
+    """A command of az; `of` is the id of what it is about, which may be in another subscription."""
+    subscription, _ = place_of(of)
+    return _typed("az", (*words, *(("--subscription", subscription) if subscription else ())))
+
+
+def in_subscription(suggestion: str, own: str, active: str) -> str:
+    """A suggestion whose commands of az mean the right subscription, whichever is active.
+
+    Args:
+        suggestion: lines; those of az name a subscription at their end, or mean `own`.
+        own: subscription of what was probed.
+        active: az's, which needs no word; empty where it is not known.
+    """
+
+    def one(line: str) -> str:
+        if not line.startswith("az "):
+            return line
+        command, _, named = line.partition(" --subscription ")
+        wanted = named or quoted(own)
+        return command if same(wanted, active) else f"{command} --subscription {wanted}"
+
+    return lines(*map(one, suggestion.splitlines()))
 
 
 def azd(deployment: Deployment, *words: str) -> str:

@@ -109,7 +109,11 @@ def _anew(evidence: Evidence, document: Document, connection: Document, spoke: S
         *("network", "private-endpoint", "create", *where),
         *("--subnet", str(value(document, "subnet", "id")), "--connection-name", str(connection.get("name"))),
         *("--private-connection-resource-id", str(value(connection, "privateLinkServiceId"))),
-        *("--ip-config", "name=endpoint", "group-id=", "member-name=", f"private-ip-address={spoke.address}"),
+        *("--ip-config", f"{{name:endpoint,group-id:'',member-name:'',private-ip-address:{spoke.address}}}"),
         *(["--manual-request", "true"] if connection in manual else []),
+        of=document.get("id"),
     )
-    return lines(az("network", "private-endpoint", "delete", *where), provision(evidence.deployment, create))
+    return lines(
+        az("network", "private-endpoint", "delete", *where, of=document.get("id")),
+        provision(evidence.deployment, create),
+    )

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.probe import agents
-from fwdctl.probe.evidence import INSTANCE
+from fwdctl.probe.evidence import machine_of
 from fwdctl.probe.hops import route, target
 from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
 from fwdctl.probe.model import Broken
 
 if TYPE_CHECKING:
-    import re
-
     from fwdctl.deployment import Deployment, Forward
     from fwdctl.probe.agents import Report
     from fwdctl.probe.evidence import Evidence
@@ -32,7 +30,10 @@ def absent(evidence: Evidence, result: PathResult) -> Broken | None:
     if instances == []:
         text = f"scale set {name} has no instance"
         return Broken(
-            "forwarder", "FWD_NO_INSTANCES", text, az("vmss", "scale", *where, "--new-capacity", "2")
+            "forwarder",
+            "FWD_NO_INSTANCES",
+            text,
+            az("vmss", "scale", *where, "--new-capacity", "2", of=evidence.balancer().get("id")),
         )
     if not instances or (evidence.probe(forward) is not None and evidence.health(forward)):
         return None
@@ -41,7 +42,9 @@ def absent(evidence: Evidence, result: PathResult) -> Broken | None:
         return None
     told = ", ".join(f"{number} {state}" for number, state in states.items())
     text = f"no instance of scale set {name} is on: {told}"
-    return Broken("forwarder", "FWD_NO_INSTANCES", text, az("vmss", "start", *where))
+    return Broken(
+        "forwarder", "FWD_NO_INSTANCES", text, az("vmss", "start", *where, of=evidence.balancer().get("id"))
+    )
 
 
 def _is_off(state: str) -> bool:
@@ -55,38 +58,37 @@ def unwell(evidence: Evidence, forward: Forward) -> list[Broken]:
         return []
     health = evidence.health(forward)
     group, name = evidence.scale_set(forward)
-    found = []
-    for entry in health:
-        if entry.get("state") == "Down":
-            reason = entry.get("reason") or "Down"
-            text = f"forwarder {entry.get('ipAddress')} takes no connection: {reason}"
-            found.append(
-                Broken("forwarder", "FWD_UNHEALTHY", text, reimage(health, [str(entry["ipAddress"])]))
-            )
-    seen = {each[3] for each in map(_instance, health) if each}
+    found = [_down(evidence, forward, entry) for entry in health if entry.get("state") == "Down"]
+    seen = {each[3] for each in map(machine_of, health) if each}
     for each in evidence.instances(forward) or ():
         state = "" if each.number in seen else evidence.power_state(forward, each.number)
         if _is_off(state):
             text = f"instance {each.number} of scale set {name} takes no connection: it is {state}"
-            start = az("vmss", "start", "-g", group, "-n", name, "--instance-ids", each.number)
+            where = ("-g", group, "-n", name, "--instance-ids", each.number)
+            start = az("vmss", "start", *where, of=evidence.balancer().get("id"))
             found.append(Broken("forwarder", "FWD_UNHEALTHY", text, start))
     return found
 
 
+def _down(evidence: Evidence, forward: Forward, entry: Mapping[str, Any]) -> Broken:
+    address = str(entry["ipAddress"])
+    report = evidence.reports_now(forward).get(address) or evidence.given(forward).get(address) or {}
+    if report.get("draining"):
+        text = f"forwarder {address} is drained, so that it takes no new connection"
+        again = fwdctl(evidence.deployment, "forwarder", "rollout")
+        return Broken("forwarder", "FWD_UNHEALTHY", text, f"If no rollout is under way: `{again}`.")
+    text = f"forwarder {address} takes no connection: {entry.get('reason') or 'Down'}"
+    return Broken("forwarder", "FWD_UNHEALTHY", text, reimage(evidence.health(forward), [address]))
+
+
 def drift(evidence: Evidence, forward: Forward) -> list[Broken]:
-    """Forwarders that do not run what is deployed: by their agents, or else by the scale set's model."""
-    health, reports = evidence.members(forward), evidence.reports_now(forward)
+    """Forwarders that do not run what is deployed: by their agents, or else by what Azure has given them."""
+    reports = evidence.reports_now(forward)
+    if not any(reports.values()):
+        reports = evidence.given(forward)
     wanted = evidence.wanted_hash(forward) if any(reports.values()) else ""
-    found = drifted(reports, forward, health, wanted, evidence.deployment)
-    if found or any(reports.values()):
-        return [found] if found else []
-    old = [each.number for each in evidence.instances(forward) or () if not each.latest]
-    if not old:
-        return []
-    _, name = evidence.scale_set(forward)
-    here = [entry["ipAddress"] for entry in health if (_instance(entry) or "    ")[3] in old]
-    text = f"instances {', '.join(old)} of scale set {name} lack its latest model: perhaps other targets"
-    return [Broken("forwarder", "FWD_CONFIG_DRIFT", text, reimage(health, here))]
+    found = drifted(reports, forward, evidence.members(forward), wanted, evidence.deployment)
+    return [found] if found else []
 
 
 def strained(evidence: Evidence, forward: Forward) -> list[Broken]:
@@ -102,7 +104,7 @@ def crowded(reports: Mapping[str, Report | None], health: Health) -> Broken | No
     full = [f"{address} ({text})" for address, text in told.items() if text]
     if not full:
         return None
-    machines = [found for found in map(_instance, health) if found]
+    machines = [found for found in map(machine_of, health) if found]
     suggestion = "Give the forwarders more memory, or let more of them share the connections."
     if machines:
         where = ("-g", machines[0][1], "-n", machines[0][2])
@@ -163,7 +165,13 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     reports = evidence.reports_now(forward)
     wanted = evidence.wanted_hash(forward) if any(reports.values()) else ""
     told = reported(reports, forward, health, wanted, evidence.deployment)
-    return told or observed(evidence.through_each_forwarder(forward), health, reports)
+    if told is not None:
+        return told
+    seen = observed(evidence.through_each_forwarder(forward), health, reports)
+    if seen is not None and seen.code == "FWD_RULES_MISSING" and any(reports.values()):
+        # The agents said that rules are in place: if they have just taken them away, they know why.
+        return reported(evidence.reports(forward), forward, health, wanted, evidence.deployment) or seen
+    return seen
 
 
 def reported(
@@ -239,7 +247,7 @@ def reimage(health: Health, addresses: Sequence[str]) -> str:
     instances: dict[tuple[str, str], list[str]] = {}
     unknown = set(addresses)
     for entry in health:
-        found = _instance(entry)
+        found = machine_of(entry)
         if found and entry.get("ipAddress") in unknown:
             instances.setdefault((found[1], found[2]), []).append(found[3])
             unknown.remove(str(entry["ipAddress"]))
@@ -251,9 +259,3 @@ def reimage(health: Health, addresses: Sequence[str]) -> str:
         commands.append(az("vmss", "update-instances", *where, *numbers))
         commands += [az("vmss", "reimage", *where, number) for number in numbers]
     return lines(*commands)
-
-
-def _instance(entry: Mapping[str, Any]) -> re.Match[str] | None:
-    """Group, scale set and instance of a backend, where it is a scale set's."""
-    interface = entry.get("networkInterfaceIPConfigurationId") or ""
-    return INSTANCE.search(str(interface if isinstance(interface, str) else interface.get("id", "")))

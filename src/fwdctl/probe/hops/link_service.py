@@ -23,5 +23,12 @@ def approval(evidence: Evidence, endpoint: Document) -> str:
     for service in evidence.read(evidence.networks.private_link_services):
         for connection in entries(service, "privateEndpointConnections"):
             if same(value(connection, "privateEndpoint", "id"), endpoint.get("id")):
-                return az("network", "private-endpoint-connection", "approve", "--id", str(connection["id"]))
+                return az(
+                    "network",
+                    "private-endpoint-connection",
+                    "approve",
+                    "--id",
+                    str(connection["id"]),
+                    of=connection["id"],
+                )
     return "Ask the owner of the link service to approve it."

@@ -24,14 +24,15 @@ PLATFORM_DNS = {"168.63.129.16", "azureprovideddns"}
 
 @dataclass(frozen=True)
 class _Zone:
-    """A private DNS zone; `group` is the resource group that it is in."""
+    """A private DNS zone in resource group `group`; `id` is empty where it is not known."""
 
     name: str
     group: str
+    id: str
 
     @classmethod
     def of(cls, document: Document, group: str) -> _Zone:
-        return cls(str(document["name"]), group_of(document.get("id"), group))
+        return cls(str(document["name"]), group_of(document.get("id"), group), str(document.get("id", "")))
 
     def answers(self, host: str) -> bool:
         return f".{host}".lower().endswith(f".{self.name}".lower())
@@ -121,6 +122,7 @@ def _not_linked(spoke: Spoke, zone: _Zone, network: str) -> Broken:
         az(
             *("network", "private-dns", "link", "vnet", "create", "-g", zone.group, "-z", zone.name),
             *("-n", network.rpartition("/")[2], "-v", network, "-e", "false"),
+            of=zone.id,
         ),
     )
 
@@ -142,11 +144,10 @@ def _wrong_record(evidence: Evidence, result: PathResult, zone: _Zone, spoke: Sp
     )
     if four == [spoke.address] and not six and not aliases:
         return None
-    where = ("-g", zone.group, "-z", zone.name, "-n", label)
     words = f"zone {zone.name}"
     if spoke.zone and not same(zone.name, spoke.zone):
         words += f" (which answers in the place of {spoke.zone}: it is linked too, and more specific)"
-    suggestion = _correction(where, aliases, four, six, spoke.address)
+    suggestion = _correction(zone, label, [aliases, four, six], spoke.address)
     if aliases:
         text = f"record '{label}' in {words} is an alias (CNAME) of {aliases[0]}"
     elif four or six:
@@ -158,19 +159,23 @@ def _wrong_record(evidence: Evidence, result: PathResult, zone: _Zone, spoke: Sp
     return Broken("name", "DNS_WRONG_ADDRESS", f"{text}; the endpoint is {spoke.address}", suggestion)
 
 
-def _correction(
-    where: Sequence[str], aliases: Sequence[str], four: Sequence[str], six: Sequence[str], address: str
-) -> str:
-    """Commands after which a name has one A record with one address only.
+def _correction(zone: _Zone, label: str, held: Sequence[Sequence[str]], address: str) -> str:
+    """Commands after which a name has one A record with one address only; it holds aliases, IPv4, IPv6.
 
     What is right is added before what is wrong is removed: az deletes a record set that becomes empty, and
     its time to live with it. An alias has to go first: it suffers no other record beside it.
     """
+    aliases, four, six = held
+
+    def record(kind: str, verb: str, *words: str) -> str:
+        where = ("-g", zone.group, "-z", zone.name, "-n", label)
+        return az(*RECORD, kind, verb, *where, *words, of=zone.id)
+
     wrong = [("a", each) for each in four if each != address] + [("aaaa", each) for each in six]
     return lines(
-        *(az(*RECORD, "cname", "delete", *where, "-y") for _ in aliases[:1]),
-        *(az(*RECORD, "a", "add-record", *where, "-a", address) for _ in range(address not in four)),
-        *(az(*RECORD, kind, "remove-record", *where, "-a", each) for kind, each in wrong),
+        *(record("cname", "delete", "-y") for _ in aliases[:1]),
+        *(record("a", "add-record", "-a", address) for _ in range(address not in four)),
+        *(record(kind, "remove-record", "-a", each) for kind, each in wrong),
     )
 
 

@@ -69,7 +69,7 @@ def _broken(route: Document, table: Document, source: End, address: str, hop: st
     group = group_of(table["id"])
     if hop in NOWHERE:
         named = ("--route-table-name", str(table["name"]), "-n", str(route["name"]))
-        suggestion = az("network", "route-table", "route", "delete", "-g", group, *named)
+        suggestion = az("network", "route-table", "route", "delete", "-g", group, *named, of=table["id"])
     else:
         suggestion = (
             f"Check what is there{f' ({place})' if place else ''}: is it on, does it admit and pass on these "

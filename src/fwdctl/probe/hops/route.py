@@ -52,9 +52,10 @@ def _peer(network: Document, other: Document) -> Iterator[str]:
     verb = ("network", "vnet", "peering")
     for peering in entries(network, "virtualNetworkPeerings"):
         if same(value(peering, "remoteVirtualNetwork", "id"), other["id"]):
-            yield az(*verb, "delete", *where, "-n", str(peering["name"]))
+            yield az(*verb, "delete", *where, "-n", str(peering["name"]), of=network["id"])
     name = f"to-{other['name']}"
-    yield az(*verb, "create", *where, "-n", name, "--remote-vnet", str(other["id"]), "--allow-vnet-access")
+    reach = ("--remote-vnet", str(other["id"]), "--allow-vnet-access")
+    yield az(*verb, "create", *where, "-n", name, *reach, of=network["id"])
 
 
 def _unreached(result: PathResult) -> Sequence[str]:

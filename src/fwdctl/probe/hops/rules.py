@@ -241,7 +241,18 @@ def _suggestion(guard: _Guard, rule: Document, flow: Flow) -> str:
     where = ("-g", group_of(group["id"]), "--nsg-name", str(group["name"]))
     own = entries(group, "securityRules")
     if rule in own and _is_narrow(rule, "source" if inbound else "destination"):
-        return az("network", "nsg", "rule", "update", *where, "-n", rule["name"], "--access", "Allow")
+        return az(
+            "network",
+            "nsg",
+            "rule",
+            "update",
+            *where,
+            "-n",
+            rule["name"],
+            "--access",
+            "Allow",
+            of=group["id"],
+        )
     taken = {_priority(each) for each in own if value(each, "direction") == guard.direction}
     names = {str(each["name"]).lower() for each in own}
     stem = f"allow-{flow.port}" if inbound else f"allow-{flow.port}-out"
@@ -256,10 +267,23 @@ def _suggestion(guard: _Guard, rule: Document, flow: Flow) -> str:
     if len(free) < flow.of and room and rule in own:
         # Too little room before it: it moves down, past no other rule, for all the flows that it may refuse.
         behind = str(before + flow.of)
-        first = [az("network", "nsg", "rule", "update", *where, "-n", rule["name"], "--priority", behind)]
+        first = [
+            az(
+                "network",
+                "nsg",
+                "rule",
+                "update",
+                *where,
+                "-n",
+                rule["name"],
+                "--priority",
+                behind,
+                of=group["id"],
+            )
+        ]
         free = list(range(before, before + flow.of))
     if not free:
-        return az("network", "nsg", "rule", "list", *where, "-o", "table")
+        return az("network", "nsg", "rule", "list", *where, "-o", "table", of=group["id"])
     priority = str(free[flow.number % len(free)])
     create = az(
         *("network", "nsg", "rule", "create", *where, "-n", f"{stem}-{priority}", "--priority", priority),
@@ -267,6 +291,7 @@ def _suggestion(guard: _Guard, rule: Document, flow: Flow) -> str:
         *("--source-address-prefixes", *_prefixes(flow.source)),
         *("--destination-address-prefixes", *_prefixes(flow.destination)),
         *("--destination-port-ranges", str(flow.port)),
+        of=group["id"],
     )
     return lines(*first, create)
 

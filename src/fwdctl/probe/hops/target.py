@@ -105,12 +105,15 @@ def _reason(result: PathResult) -> str:
     return result.reason.removeprefix(f"{_place(result)}: ")
 
 
-def missing(evidence: Evidence, result: PathResult) -> PathResult:
+def missing(evidence: Evidence, result: PathResult, *, is_explained: bool) -> PathResult:
     """A path that works, with a warning for each target that answers no connection.
 
-    More connections come before anybody is accused: a few can meet the same server by chance.
+    More connections come before anybody is accused: a few can meet the same server by chance. Where it is
+    explained already, because forwarders have other targets, only those that do not answer the hub are named.
     """
     direct = [test for test in evidence.targets(result.path.forward) if test.verdict == "fail"]
+    if is_explained:
+        return replace(result, warnings=(*result.warnings, *map(_direct, direct)))
     result = _sampled_again(evidence, result, named=bool(direct))
     if not result.lacks_servers:
         return result
