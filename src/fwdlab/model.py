@@ -28,6 +28,7 @@ class NodeSpec:
         user_data: base64 of the machine's userData, empty for none; the metadata service tells it.
         command: a container's process; empty for the image's own.
         environment: a container's variables.
+        name_servers: that it asks in the place of the platform's.
         backend_pool_ids: ARM ids of the load balancer pools that this interface is a member of.
         security_group_id: ARM id of the interface's own network security group.
         resource_id: ARM id of the resource that it realises.
@@ -43,6 +44,7 @@ class NodeSpec:
     user_data: str = ""
     command: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    name_servers: tuple[str, ...] = ()
     backend_pool_ids: tuple[str, ...] = ()
     security_group_id: str | None = None
 

@@ -142,7 +142,9 @@ async def test_warnings_go_with_what_they_are_about(empty_api: ArmApi) -> None:
     body["properties"]["dhcpOptions"] = {"dnsServers": ["10.0.0.4"]}
     for _ in range(2):
         await empty_api.put(f"{NETWORK}/virtualNetworks/v", body)
-    expected = f"{NETWORK}/virtualNetworks/v: custom DNS servers have no effect in the lab"
+    expected = (
+        f"{NETWORK}/virtualNetworks/v: only containers ask custom DNS servers, and none answers in the lab"
+    )
     assert empty_api.warnings == (expected,)
     del body["properties"]["dhcpOptions"]
     await empty_api.put(f"{NETWORK}/virtualNetworks/v", body)

@@ -15,7 +15,7 @@ from fwdlab.nodes.node import PATH, Node
 from fwdlab.nodes.requester import Requester
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 # Directories that nodes need to see although they may lie below an emptied one: the Python installation.
 _KEEP = sorted({sys.base_prefix, str(Path(sys.executable).resolve().parent.parent)})
@@ -61,6 +61,7 @@ class NodeFactory:
         programs: Mapping[str, str] | None = None,
         sysctls: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        name_servers: Sequence[str] = (),
     ) -> Node:
         """Make a node.
 
@@ -70,6 +71,7 @@ class NodeFactory:
             programs: scripts by path, below /usr/local.
             sysctls: values by path below /proc/sys.
             environment: added to what every program in it gets.
+            name_servers: in the place of the platform's.
 
         Raises:
             LabError: `node_failed` with the step that the kernel refused.
@@ -80,7 +82,7 @@ class NodeFactory:
             "name": name[:64],
             "private_files": private_files,
             "scratch": str(self._scratch),
-            "files": _etc_files(name),
+            "files": _etc_files(name, name_servers or [PLATFORM_ADDRESS]),
             "programs": dict(programs or {}),
             "keep": _KEEP,
             "sysctls": dict(sysctls or {}),
@@ -121,10 +123,11 @@ def _failed(name: str, error: OSError) -> LabError:
     return LabError("node_failed", f"The node {name} cannot be made: {error.strerror or error}.")
 
 
-def _etc_files(name: str) -> dict[str, str]:
+def _etc_files(name: str, name_servers: Sequence[str]) -> dict[str, str]:
     """What every node finds in /etc instead of the host's files."""
+    asked = "".join(f"nameserver {address}\n" for address in name_servers)
     return {
-        "/etc/resolv.conf": f"nameserver {PLATFORM_ADDRESS}\noptions timeout:2 attempts:2\n",
+        "/etc/resolv.conf": f"{asked}options timeout:2 attempts:2\n",
         "/etc/hosts": f"127.0.0.1 localhost\n127.0.1.1 {name}\n",
         "/etc/hostname": f"{name}\n",
         "/etc/nsswitch.conf": "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n",

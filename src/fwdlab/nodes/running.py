@@ -76,7 +76,9 @@ class RunningNode:
             OSError: when the node ends at once.
         """
         if spec.kind == "container":
-            return cls(spec, await factory.create(spec.name, environment=dict(spec.environment)), None, log)
+            environment, name_servers = dict(spec.environment), spec.name_servers
+            node = await factory.create(spec.name, environment=environment, name_servers=name_servers)
+            return cls(spec, node, None, log)
         node = await factory.create(spec.name, programs=programs())
         units = UnitManager(node, log)
         try:

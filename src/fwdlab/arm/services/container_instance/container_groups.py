@@ -98,7 +98,7 @@ class ContainerGroups(Provider):
         document = copy.deepcopy(group.document)
         properties = document["properties"]
         subnet = reference_id(properties["subnetIds"][0])
-        self._check_delegation(subnet, group.id)
+        network = self._delegating(subnet, group.id)
         address = allocate(self.store, subnet, None, group.id, group.id)
         container = properties["containers"][0]["properties"]
         public = properties.get("ipAddress", {})
@@ -116,12 +116,13 @@ class ContainerGroups(Provider):
                 (one["name"], one.get("value", group.secrets["environment"].get(one["name"], "")))
                 for one in container["environmentVariables"]
             ),
+            name_servers=tuple(network.properties.get("dhcpOptions", {}).get("dnsServers") or ()),
         )
         return replace(group, document=_in_state(document, "Running"), node=node)
 
-    def _check_delegation(self, subnet_id: str, user: str) -> None:
-        """A group's subnet must be delegated (azure-docs, container-instances virtual-network-concepts)."""
-        _, subnet = part_of(self.store, "subnets", subnet_id, user)
+    def _delegating(self, subnet_id: str, user: str) -> Resource:
+        """A group's network, whose subnet must be delegated (azure-docs, virtual-network-concepts)."""
+        network, subnet = part_of(self.store, "subnets", subnet_id, user)
         delegations = subnet["properties"]["delegations"]
         services = [one["properties"].get("serviceName", "").lower() for one in delegations]
         if GROUP.lower() not in services:
@@ -129,6 +130,7 @@ class ContainerGroups(Provider):
                 "SubnetMissingRequiredDelegation",
                 f"Subnet {subnet_id} requires the delegation {GROUP} to be used by {user}.",
             )
+        return network
 
     def _start(self, resource_id: ResourceId, _body: Any) -> Outcome:
         group = self.store.require(resource_id.text)

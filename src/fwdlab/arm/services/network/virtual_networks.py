@@ -34,7 +34,9 @@ class VirtualNetworks(NetworkProvider):
     shape = body(
         addressSpace=record(addressPrefixes=items(text(), default=[])),
         dhcpOptions=optional(
-            dnsServers=items(text(), ignored="custom DNS servers have no effect in the lab")
+            dnsServers=items(
+                text(), ignored="only containers ask custom DNS servers, and none answers in the lab"
+            )
         ),
         enableDdosProtection=flag(default=False),
         subnets=parts(
