@@ -44,6 +44,7 @@ FAULTS = {
         Fault("target-down", "a server is switched off", resources.target_down),
         Fault("target-refuses", "the service on a server is stopped", resources.target_refuses),
         Fault("rules-missing", "the forwarders' rules are flushed", resources.rules_missing),
+        Fault("agents-down", "no forwarder's agent runs; its rules stay", resources.agents_down),
         Fault("no-forwarding", "the forwarders' kernels do not forward", resources.no_forwarding),
         Fault("link-pending", "the endpoint waits for approval", resources.decide("Pending")),
         Fault("link-rejected", "the endpoint is rejected", resources.decide("Rejected")),

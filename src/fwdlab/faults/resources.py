@@ -63,6 +63,7 @@ def on_forwarders(command: str) -> Callable[[Context], Awaitable[Undo]]:
 
 
 rules_missing = on_forwarders("iptables -w -t nat -F")
+agents_down = on_forwarders("true")
 no_forwarding = on_forwarders("echo 0 >/proc/sys/net/ipv4/ip_forward")
 
 
