@@ -125,7 +125,8 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
         progress.step("Stopping the jump boxes")
         left = _orphans(clients, deployment, progress)
         former = tuple(orphan.box for orphan in left if orphan.kind == orphans.BOX)
-        changes = boxes.stop(runtime, clients, deployment, boxes.select(deployment, "all") + former)
+        own = deployment.boxes if deployment.described else boxes.select(deployment, "all")
+        changes = boxes.stop(runtime, clients, deployment, own + former)
         errors = tuple(_tell(progress, change) for change in changes)
         if former:
             left = _orphans(clients, deployment, progress)  # their states have changed
