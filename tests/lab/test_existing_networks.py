@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from conftest import ROOT
 from fwdctl.errors import FwdctlError
+from fwdctl.runtime import Runtime
+from fwdctl.template import existing, parameters
+from fwdlab.cli.deploy import azure_of
+from fwdlab.cli.labs import client_of
 from support.operator import Operator
 from support.programs import RunningLab, run
 from support.provisioning import provision
@@ -87,6 +92,14 @@ def what_is_there(lab: RunningLab) -> dict[str, Any]:
     return found
 
 
+def refused(lab: RunningLab, home: Path) -> list[parameters.Problem]:
+    """What the preprovision hook finds wrong with the networks."""
+    runtime = Runtime(environ=lab.base, cwd=home)
+    given = parameters.load(home / "main.parameters.json", ROOT / "infra" / "main.json", {})
+    with azure_of(runtime, client_of(lab.name, runtime)) as clients:
+        return list(existing.problems(clients, given, "westeurope"))
+
+
 def test_the_way_comes_and_goes_and_the_networks_stay_as_they_were(lab: RunningLab, tmp_path: Path) -> None:
     before = what_is_there(lab)
     networks = f"{group_of(lab)}/providers/Microsoft.Network"
@@ -129,6 +142,7 @@ def test_the_way_comes_and_goes_and_the_networks_stay_as_they_were(lab: RunningL
             }
         ],
     )
+    assert refused(lab, tmp_path) == []
     operator = Operator(lab)
     operator.until_healed("all")
     assert operator.probe("all", exit_code=0)["theirs/web"]["verdict"] == "pass"
