@@ -66,6 +66,12 @@ param linkService linkServiceType
 param adminUsername string
 
 var abbreviations = loadJsonContent('abbreviations.json')
+var isNewHub = hub.?existing == null
+var subnetId = isNewHub ? network!.outputs.sharedSubnetId : hub.?existing.?subnetId ?? ''
+var hubJumpSubnetId = !(hub.?jump ?? true)
+  ? ''
+  : isNewHub ? network!.outputs.jumpSubnetId : hub.?existing.?jumpSubnetId ?? ''
+var hasHubJump = (hub.?jump ?? true) && (isNewHub || !empty(hub.?existing.?jumpSubnetId))
 
 module monitoring 'modules/monitoring.bicep' = {
   params: {
@@ -75,7 +81,7 @@ module monitoring 'modules/monitoring.bicep' = {
   }
 }
 
-module network 'modules/network.bicep' = {
+module network 'modules/network.bicep' = if (isNewHub) {
   params: {
     location: location
     tags: tags
@@ -88,14 +94,14 @@ module network 'modules/network.bicep' = {
   }
 }
 
-module onPremise 'modules/on-premise.bicep' = if (deployOnPremServers) {
+module onPremise 'modules/on-premise.bicep' = if (deployOnPremServers && isNewHub) {
   params: {
     location: location
     tags: tags
     resourceToken: resourceToken
     corp: corp
     forwards: forwards
-    hubNetworkName: network.outputs.name
+    hubNetworkName: network!.outputs.name
     hubAddressPrefix: hub.addressPrefix
     vmSize: forwarder.vmSize
     image: forwarder.image
@@ -113,8 +119,8 @@ module forwarders 'modules/forwarder.bicep' = {
     resourceToken: resourceToken
     forwarder: forwarder
     forwards: forwards
-    subnetId: network.outputs.sharedSubnetId
-    inbound: [hub.sharedSubnetPrefix, hub.jumpSubnetPrefix]
+    subnetId: subnetId
+    inbound: concat([hub.sharedSubnetPrefix, hub.jumpSubnetPrefix], empty(hub.?natSubnetPrefix) ? [] : [hub.?natSubnetPrefix])
     availabilityZones: availabilityZones
     adminUsername: adminUsername
     sshPublicKey: sshPublicKey
@@ -128,18 +134,18 @@ module privateLinkService 'modules/private-link-service.bicep' = {
     name: '${abbreviations.networkPrivateLinkServices}${resourceToken}'
     location: location
     tags: tags
-    subnetId: network.outputs.sharedSubnetId
+    subnetId: hub.?existing.?natSubnetId ?? subnetId
     frontendId: forwarders.outputs.frontendId
     linkService: linkService
   }
 }
 
-module hubJump 'modules/jump-box.bicep' = {
+module hubJump 'modules/jump-box.bicep' = if (hasHubJump) {
   params: {
     name: '${abbreviations.containerInstanceContainerGroups}hub-${resourceToken}'
     location: location
     tags: tags
-    subnetId: network.outputs.jumpSubnetId
+    subnetId: hubJumpSubnetId
     dnsServers: hub.?dnsServers ?? []
     jump: jump
   }
@@ -159,7 +165,7 @@ module spokeNetworks 'modules/spoke.bicep' = [
 ]
 
 module spokeJumps 'modules/jump-box.bicep' = [
-  for (spoke, index) in spokes: {
+  for (spoke, index) in spokes: if ((spoke.?jump ?? true) && (spoke.?existing == null || !empty(spoke.?existing.?jumpSubnetId))) {
     params: {
       name: '${abbreviations.containerInstanceContainerGroups}${spoke.name}-${resourceToken}'
       location: location
@@ -173,8 +179,8 @@ module spokeJumps 'modules/jump-box.bicep' = [
 
 @description('Where the hub\'s parts are.')
 output hub hubTopologyType = {
-  jump: hubJump.outputs.name
-  container: hubJump.outputs.containerName
+  jump: hasHubJump ? hubJump!.outputs.name : ''
+  container: hasHubJump ? hubJump!.outputs.containerName : ''
   loadBalancer: {
     name: forwarders.outputs.loadBalancerName
     address: forwarders.outputs.frontendAddress
@@ -195,14 +201,14 @@ output linkServiceAlias string = privateLinkService.outputs.alias
 output spokes spokeTopologyType[] = [
   for (spoke, index) in spokes: {
     name: spoke.name
-    jump: spokeJumps[index].outputs.name
-    container: spokeJumps[index].outputs.containerName
+    jump: empty(spokeNetworks[index].outputs.jumpSubnetId) ? '' : spokeJumps[index]!.outputs.name
+    container: empty(spokeNetworks[index].outputs.jumpSubnetId) ? '' : spokeJumps[index]!.outputs.containerName
     privateEndpoint: {
       name: spokeNetworks[index].outputs.endpointName
       address: spoke.endpointAddress
     }
-    hostName: '${hostName}.${spokeNetworks[index].outputs.zoneName}'
-    zone: spokeNetworks[index].outputs.zoneName
+    hostName: '${hostName}.${spoke.dnsZoneName}'
+    zone: spoke.dnsZoneName
   }
 ]
 

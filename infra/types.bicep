@@ -38,16 +38,56 @@ type extraSubnetType = {
 
 @export()
 @sealed()
+@description('A hub network that is there already; nothing of it is changed.')
+type existingHubType = {
+  @description('Resource id of the subnet of forwarders and load balancer.')
+  subnetId: string
+
+  @description('Resource id of the subnet of the hub jump box, delegated to Azure Container Instances. Default: no jump box.')
+  jumpSubnetId: string?
+
+  @description('Resource id of the subnet of the link service\'s NAT addresses, whose policies for link services are off. Default: the same as of the forwarders.')
+  natSubnetId: string?
+}
+
+@export()
+@sealed()
+@description('A spoke network that is there already; it gets an endpoint and a name.')
+type existingSpokeType = {
+  @description('Resource id of the subnet of the private endpoint, in the region and subscription of the deployment.')
+  endpointSubnetId: string
+
+  @description('Resource id of the subnet of the spoke jump box, delegated to Azure Container Instances. Default: no jump box.')
+  jumpSubnetId: string?
+
+  @description('Resource id of the private DNS zone for the names, linked to the network already. Default: a zone of its own.')
+  dnsZoneId: string?
+}
+
+@export()
+@sealed()
 @description('The hub network: the forwarders, their load balancer and the hub jump box.')
 type hubType = {
   @description('Address range of the hub network, in CIDR notation.')
   addressPrefix: string
+
+  @description('The network, if it is there already; the ranges are its own then.')
+  existing: existingHubType?
+
+  @description('How forwarders get out: through a NAT gateway of the template, not at all (none), or by what is there already (existing), such as a route table. They need no way out. Default natGateway, none with an existing network.')
+  egress: ('natGateway' | 'none' | 'existing')?
+
+  @description('Whether there is a jump box. Default true.')
+  jump: bool?
 
   @description('Subnet of the forwarders, the load balancer and the private link service. The link service\'s NAT addresses come from it.')
   sharedSubnetPrefix: string
 
   @description('Subnet of the hub jump box, delegated to Azure Container Instances.')
   jumpSubnetPrefix: string
+
+  @description('Range of the subnet existing.natSubnetId; forwarders take connections from there.')
+  natSubnetPrefix: string?
 
   @description('More subnets, for what you add to the network.')
   extraSubnets: extraSubnetType[]?
@@ -97,23 +137,29 @@ type spokeType = {
   @maxLength(20)
   name: string
 
+  @description('The network, if it is there already; it needs no ranges here then.')
+  existing: existingSpokeType?
+
+  @description('Whether there is a jump box. Default true.')
+  jump: bool?
+
   @description('Address range of the spoke network, in CIDR notation.')
-  addressPrefix: string
+  addressPrefix: string?
 
   @description('Subnet for the control plane of a platform, e.g. of a Container Apps environment.')
-  cpSubnetPrefix: string
+  cpSubnetPrefix: string?
 
   @description('Subnet for workloads.')
-  appsSubnetPrefix: string
+  appsSubnetPrefix: string?
 
   @description('The service that the subnet for workloads is delegated to, such as Microsoft.App/environments. Default none.')
   appsDelegation: string?
 
   @description('Subnet of the spoke jump box, delegated to Azure Container Instances.')
-  jumpSubnetPrefix: string
+  jumpSubnetPrefix: string?
 
   @description('Subnet of the private endpoint.')
-  linkedSubnetPrefix: string
+  linkedSubnetPrefix: string?
 
   @description('Fixed address of the private endpoint in the linked subnet; the A record points to it.')
   endpointAddress: string

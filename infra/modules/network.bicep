@@ -28,6 +28,7 @@ param allowSsh bool
 param workspaceId string
 
 var abbreviations = loadJsonContent('../abbreviations.json')
+var hasNatGateway = (hub.?egress ?? 'natGateway') == 'natGateway'
 var forwardedPortRanges = map(forwardedPorts, port => string(port))
 
 var baseRules = [
@@ -140,7 +141,7 @@ resource jumpSecurityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' 
   }
 }
 
-resource natAddress 'Microsoft.Network/publicIPAddresses@2025-05-01' = {
+resource natAddress 'Microsoft.Network/publicIPAddresses@2025-05-01' = if (hasNatGateway) {
   name: '${abbreviations.networkPublicIPAddresses}nat-${resourceToken}'
   location: location
   tags: tags
@@ -152,7 +153,7 @@ resource natAddress 'Microsoft.Network/publicIPAddresses@2025-05-01' = {
   }
 }
 
-resource natGateway 'Microsoft.Network/natGateways@2025-05-01' = {
+resource natGateway 'Microsoft.Network/natGateways@2025-05-01' = if (hasNatGateway) {
   name: '${abbreviations.networkNatGateways}${resourceToken}'
   location: location
   tags: tags
@@ -190,7 +191,7 @@ module sharedSubnet 'subnets.bicep' = {
       {
         name: 'shared'
         addressPrefix: hub.sharedSubnetPrefix
-        natGatewayId: natGateway.id
+        natGatewayId: hasNatGateway ? natGateway.id : null
         linkServicePolicies: 'Disabled'
       }
     ]

@@ -22,8 +22,12 @@ param hostNames string[]
 param linkServiceId string
 
 var abbreviations = loadJsonContent('../abbreviations.json')
+var isNew = spoke.?existing == null
+var endpointSubnetId = spoke.?existing.?endpointSubnetId ?? '${network.id}/subnets/linked'
+var networkId = split(endpointSubnetId, '/subnets/')[0]
+var zoneId = spoke.?existing.?dnsZoneId ?? resourceId('Microsoft.Network/privateDnsZones', spoke.dnsZoneName)
 
-resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
+resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = if (isNew) {
   name: '${abbreviations.networkNetworkSecurityGroups}${abbreviations.networkVirtualNetworks}${spoke.name}-${resourceToken}'
   location: location
   tags: tags
@@ -39,7 +43,7 @@ resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
           protocol: 'Tcp'
           sourceAddressPrefix: 'AzureCloud'
           sourcePortRange: '*'
-          destinationAddressPrefix: spoke.jumpSubnetPrefix
+          destinationAddressPrefix: spoke.?jumpSubnetPrefix ?? ''
           destinationPortRange: '19390'
         }
       }
@@ -47,13 +51,13 @@ resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
   }
 }
 
-resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
+resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = if (isNew) {
   name: '${abbreviations.networkVirtualNetworks}${spoke.name}-${resourceToken}'
   location: location
   tags: tags
   properties: {
     addressSpace: {
-      addressPrefixes: [spoke.addressPrefix]
+      addressPrefixes: [spoke.?addressPrefix ?? '']
     }
     dhcpOptions: {
       dnsServers: spoke.?dnsServers ?? []
@@ -61,28 +65,28 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   }
 }
 
-module subnets 'subnets.bicep' = {
+module subnets 'subnets.bicep' = if (isNew) {
   params: {
     networkName: network.name
     subnets: concat(
       [
         {
           name: 'cp'
-          addressPrefix: spoke.cpSubnetPrefix
+          addressPrefix: spoke.?cpSubnetPrefix ?? ''
         }
         {
           name: 'apps'
-          addressPrefix: spoke.appsSubnetPrefix
+          addressPrefix: spoke.?appsSubnetPrefix ?? ''
           delegation: spoke.?appsDelegation
         }
         {
           name: 'jump'
-          addressPrefix: spoke.jumpSubnetPrefix
+          addressPrefix: spoke.?jumpSubnetPrefix ?? ''
           delegation: 'Microsoft.ContainerInstance/containerGroups'
         }
         {
           name: 'linked'
-          addressPrefix: spoke.linkedSubnetPrefix
+          addressPrefix: spoke.?linkedSubnetPrefix ?? ''
         }
       ],
       spoke.?extraSubnets ?? []
@@ -93,12 +97,13 @@ module subnets 'subnets.bicep' = {
 }
 
 resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = {
+  dependsOn: [subnets]
   name: '${abbreviations.networkPrivateEndpoints}${spoke.name}-${resourceToken}'
   location: location
   tags: tags
   properties: {
     subnet: {
-      id: '${subnets.outputs.networkId}/subnets/linked'
+      id: endpointSubnetId
     }
     customNetworkInterfaceName: '${abbreviations.networkNetworkInterfaces}${abbreviations.networkPrivateEndpoints}${spoke.name}-${resourceToken}'
     // A fixed address can be given at creation only. A link service has no groups or members: the names stay empty.
@@ -125,44 +130,39 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = {
   }
 }
 
-resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = {
+resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = if (empty(spoke.?existing.?dnsZoneId)) {
   name: spoke.dnsZoneName
   location: 'global'
   tags: tags
   properties: {}
 
   resource link 'virtualNetworkLinks' = {
-    name: network.name
+    name: last(split(networkId, '/'))
     location: 'global'
     tags: tags
     properties: {
       registrationEnabled: false
       virtualNetwork: {
-        id: network.id
+        id: networkId
       }
     }
   }
-
-  resource records 'A' = [
-    for hostName in hostNames: {
-      name: hostName
-      properties: {
-        ttl: 300
-        aRecords: [
-          {
-            ipv4Address: spoke.endpointAddress
-          }
-        ]
-      }
-    }
-  ]
 }
 
-@description('Resource id of the jump box subnet.')
-output jumpSubnetId string = '${subnets.outputs.networkId}/subnets/jump'
+module records 'zone-records.bicep' = {
+  scope: resourceGroup(split(zoneId, '/')[2], split(zoneId, '/')[4])
+  params: {
+    zoneName: spoke.dnsZoneName
+    hostNames: hostNames
+    address: spoke.endpointAddress
+  }
+  dependsOn: [zone]
+}
+
+@description('Resource id of the jump box subnet; empty where there is to be no jump box.')
+output jumpSubnetId string = !(spoke.?jump ?? true)
+  ? ''
+  : isNew ? '${network.id}/subnets/jump' : spoke.?existing.?jumpSubnetId ?? ''
 
 @description('Name of the private endpoint.')
 output endpointName string = endpoint.name
-
-@description('Name of the private DNS zone.')
-output zoneName string = zone.name

@@ -265,8 +265,13 @@ def test_the_endpoint_has_its_address_from_the_start() -> None:
     }
     [connection] = endpoint["properties"]["privateLinkServiceConnections"]
     assert connection["properties"]["groupIds"] == []
-    [record] = of_type("Microsoft.Network/privateDnsZones/A")  # a loop over its names
-    assert record["properties"]["aRecords"] == [{"ipv4Address": "[parameters('spoke').endpointAddress]"}]
+    [records] = [
+        module["properties"]["parameters"]
+        for template in templates(TEMPLATE)
+        for module in resources(template)
+        if "zoneName" in module.get("properties", {}).get("parameters", {})
+    ]
+    assert records["address"] == {"value": "[parameters('spoke').endpointAddress]"}
 
 
 def test_the_link_service_adds_no_proxy_header() -> None:

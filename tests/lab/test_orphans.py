@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conftest import ROOT
-from fwdctl.output import Progress
-from fwdctl.runtime import Runtime
-from fwdlab.cli.deploy import azure_of, deploy
-from fwdlab.cli.labs import client_of
-from fwdlab.cli.setup import environment_of, prepare
 from support.operator import Operator
 from support.programs import RunningLab
+from support.provisioning import provision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -34,36 +28,20 @@ LEFT = [
 ]
 
 
-def provision(lab: RunningLab, home: Path, spokes: list[dict[str, Any]], number: int, key: str) -> None:
-    """What `azd provision` does with a template of these spokes."""
-    document = json.loads((ROOT / "infra" / "main.parameters.json").read_text("utf-8"))
-    document["parameters"]["spokes"] = {"value": spokes}
-    file = home / "main.parameters.json"
-    file.write_text(json.dumps(document))
-    runtime = Runtime(environ=lab.base, cwd=home)
-    plan = replace(prepare(runtime, None, file), name=f"lab-{number}")
-    plan.parameters["sshPublicKey"] = {"value": key}  # that of machines does not change
-    with azure_of(runtime, client_of(lab.name, runtime)) as clients:
-        outputs = deploy(runtime, clients, plan, Progress(runtime))
-    lab.environ |= environment_of(outputs)
-
-
 @pytest.fixture(scope="module")
 def removed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[RunningLab]:
     """Two spokes were deployed, then one only; all boxes run."""
     tmp_path = tmp_path_factory.mktemp("orphans")
     document = json.loads((ROOT / "infra" / "main.parameters.json").read_text("utf-8"))
     (first,) = document["parameters"]["spokes"]["value"]
-    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKNCQ3uC2frP8VY9VlLtFzfWjTTuPDVPzWQlpInPBeni"
     lab = RunningLab.up(tmp_path, f"orphans-{worker_id}", "--empty")
     try:
-        provision(
-            lab, tmp_path, [first, {**first, "name": "old", "dnsZoneName": "old.corp.internal"}], 1, key
-        )
+        old = {**first, "name": "old", "dnsZoneName": "old.corp.internal"}
+        provision(lab, tmp_path, 1, spokes=[first, old])
         operator = Operator(lab)
         hub = operator.named("virtualNetworks", "vnet-hub")["name"]
         operator.put(f"virtualNetworks/{hub}/subnets/mine", {"addressPrefix": "10.0.1.128/27"})
-        provision(lab, tmp_path, [first], 2, key)
+        provision(lab, tmp_path, 2, spokes=[first])
         yield lab
     finally:
         lab.down()

@@ -32,9 +32,11 @@ def values(**changes: Any) -> dict[str, Any]:
     }
 
 
-def deploy(**changes: Any) -> tuple[MemoryTarget, dict[str, Any]]:
-    """Deploy and answer what was put, and the deployment's properties."""
+def deploy(*there: str, **changes: Any) -> tuple[MemoryTarget, dict[str, Any]]:
+    """Deploy and answer what was put, and the deployment's properties; `there` is what was before, by id."""
     target = MemoryTarget()
+    for key in there:
+        target.documents[key.lower()] = {"id": key, "name": key.rpartition("/")[2], "properties": {}}
 
     async def run() -> dict[str, Any]:
         client = Client(target)

@@ -345,6 +345,29 @@ def test_env_check_says_what_is_missing_and_which_step_sets_it(folder: Path) -> 
     assert ran.envelope["data"]["missing"] == list(steps)
 
 
+def test_existing_networks_are_looked_at_before_anything_is_deployed(
+    folder: Path, arm: FakeArm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = {
+        **json.loads((folder / "infra" / "main.parameters.json").read_text())["parameters"]["hub"]["value"]
+    }
+    subnet = f"{GROUP}/providers/Microsoft.Network/virtualNetworks/hub/subnets/fwd"
+    edit(folder, "hub", {**hub, "existing": {"subnetId": subnet}})
+    edit(folder, "deployOnPremServers", value=False)
+    ran = run(runtime_in(folder), "hook", "preprovision")
+    assert ran.code == 0  # nobody is logged in
+    assert "(!) Warning: Whether the existing networks will do is not known" in ran.stderr
+    monkeypatch.setattr("fwdctl.azure.credential.log_in", lambda *_: arm.login())
+    arm.fail("GET", subnet.rpartition("/subnets/")[0], 404, "ResourceNotFound")
+    ran = run(runtime_in(folder), "hook", "preprovision", "-o", "json")
+    assert (ran.code, ran.envelope["errors"][0]["code"]) == (2, "parameters_invalid")
+    assert f"hub.existing.subnetId: does not exist: {subnet}" in ran.envelope["errors"][0]["message"]
+    arm.on("GET", subnet.rpartition("/subnets/")[0], {"location": "westeurope", "properties": {}})
+    policies = {"privateLinkServiceNetworkPolicies": "Disabled"}
+    arm.on("GET", subnet, {"properties": {"addressPrefix": "10.0.1.0/26", **policies}})
+    assert run(runtime_in(folder), "hook", "preprovision").code == 0
+
+
 def test_env_check_says_what_is_wrong_in_the_parameters(folder: Path) -> None:
     edit(folder, "forwards", [{"name": "web", "port": 18099, "targets": ["192.168.42.65:8000"]}])
     ran = run(runtime_in(folder), "env", "check", "-o", "json")

@@ -45,6 +45,17 @@ def other_spoke(**changes: Any) -> dict[str, Any]:
     return {**original("spokes")[0], **own, **changes}
 
 
+NET = "/subscriptions/s/resourceGroups/net/providers/Microsoft.Network"
+SUBNET = f"{NET}/virtualNetworks/hub/subnets/fwd"
+EXISTING_HUB = original("hub", existing={"subnetId": SUBNET})
+EXISTING_SPOKE = {
+    "name": "theirs",
+    "existing": {"endpointSubnetId": SUBNET, "dnsZoneId": f"{NET}/privateDnsZones/a.internal"},
+    "endpointAddress": "10.7.0.9",
+    "dnsZoneName": "a.internal",
+}
+
+
 def test_the_templates_own_file_is_right() -> None:
     read = parameters.load(FILE, COMPILED, {})
     assert [str(target) for target in read.forwards[0].targets] == [
@@ -123,6 +134,13 @@ def test_a_target_may_be_a_host_name(tmp_path: Path, name: str) -> None:
     assert (str(target), target.port) == (f"{name}:1433", 1433)
 
 
+def test_networks_may_be_there_already(tmp_path: Path) -> None:
+    read = load(tmp_path, hub=EXISTING_HUB, spokes=[EXISTING_SPOKE], deployOnPremServers=False)
+    assert read.hub.existing is not None
+    assert read.spokes[0].existing is not None
+    assert read.spokes[0].subnets == {}
+
+
 def test_there_may_be_no_spoke_and_everybody_may_see_the_service(tmp_path: Path) -> None:
     service = {
         "visibility": "anyone",
@@ -196,6 +214,16 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"hub": original("hub", addressPrefix="169.254.0.0/24")}, "hub.addressPrefix", "169.254.0.0/24 cannot be used"),
     ({"spokes": [*original("spokes", dnsZoneName="a.internal"), other_spoke(dnsZoneName="a.internal")]}, "spokes[1].dnsZoneName", "cannot be both 10.1.17.4 and 10.1.17.9"),
     ({"spokes": [{key: value for key, value in other_spoke().items() if key != "dnsZoneName"}]}, "spokes[0]", "lacks dnsZoneName"),
+    ({"hub": EXISTING_HUB}, "deployOnPremServers", "cannot be true with hub.existing"),
+    ({"hub": {**EXISTING_HUB, "egress": "natGateway"}, "deployOnPremServers": False}, "hub.egress", "cannot be natGateway"),
+    ({"hub": {**EXISTING_HUB, "routeTableId": f"{NET}/routeTables/rt"}, "deployOnPremServers": False}, "hub.routeTableId", "of no use with hub.existing"),
+    ({"hub": original("hub", natSubnetPrefix="10.0.1.128/26")}, "hub.natSubnetPrefix", "go together"),
+    ({"hub": original("hub", existing={"subnetId": SUBNET, "natSubnetId": SUBNET}), "deployOnPremServers": False}, "hub.natSubnetPrefix", "go together"),
+    ({"hub": {**EXISTING_HUB, "existing": {"subnetId": "fwd"}}}, "hub.existing.subnetId", "is not the resource id of a subnet"),
+    ({"spokes": [{**EXISTING_SPOKE, "addressPrefix": "10.1.0.0/19"}]}, "spokes[0].addressPrefix", "of no use with spokes[0].existing"),
+    ({"spokes": [{**EXISTING_SPOKE, "dnsZoneName": "b.internal"}]}, "spokes[0].dnsZoneName", "names another zone"),
+    ({"spokes": [{**EXISTING_SPOKE, "existing": {"endpointSubnetId": SUBNET, "dnsZoneId": "a.internal"}}]}, "spokes[0].existing.dnsZoneId", "is not the resource id of a private DNS zone"),
+    ({"spokes": [{key: value for key, value in original("spokes")[0].items() if key != "cpSubnetPrefix"}]}, "spokes[0]", "lacks cpSubnetPrefix"),
     ({"forwards": [{**FORWARD, "hostNames": ["db", "db"]}]}, "forwards[0].hostNames[1]", "db is listed twice"),
     ({"forwards": [{**FORWARD, "hostNames": ["db.corp.internal"]}]}, "forwards[0].hostNames[0]", "is not a name"),
     ({"spokes": [*original("spokes"), other_spoke(dnsZoneName="corp.internal")]}, "spokes[1].dnsZoneName", "the zone corp.internal is that of spokes[0] too"),

@@ -90,8 +90,8 @@ def _say_which(runtime: Runtime, environment: AzdEnvironment) -> None:
 
 
 def _state(runtime: Runtime, environment: AzdEnvironment, name: str) -> str:
-    # The first spoke's jump box is an empty text where there is no spoke.
-    if environment.values.get(name) or (name == "SPOKE_JUMP_NAME" and name in environment.values):
+    # The name of a jump box is empty where there is none.
+    if environment.values.get(name) or (name.endswith("_JUMP_NAME") and name in environment.values):
         return "set"
     # azd takes the subscription and the location from the process environment too.
     if name.startswith("AZURE_") and runtime.environ.get(name):

@@ -11,11 +11,12 @@ from fwdctl.forwarders import user_data
 from fwdctl.jump import boxes
 from fwdctl.output import Progress, Result, printable
 from fwdctl.shell import quoted
-from fwdctl.template import cloudinit, parameters, sshkey
+from fwdctl.template import cloudinit, existing, parameters, sshkey
 from fwdctl.template.files import find_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
     from fwdctl.template.cloudinit import CloudInit
+    from fwdctl.template.parameters import Parameters
 
 NETWORK_API = "2025-05-01"
 WINDOWS_LIMIT = 32_767
@@ -45,7 +47,8 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     values = {**runtime.environ, **environment.values}
     template = find_template(environment.project)
     with Progress(runtime) as progress:
-        parameters.load(template.parameters, template.compiled, values)  # refuses what is wrong
+        given = parameters.load(template.parameters, template.compiled, values)  # refuses what is wrong
+        _check_existing(runtime, given, values, template.parameters, progress)
         rendered = cloudinit.render(template)
         key = sshkey.resolve(runtime, environment.values, environment.directory, environment.project)
         ready = {"SSH_PUBLIC_KEY": key.line, **rendered.environment()}
@@ -71,6 +74,26 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
             },
         }
     )
+
+
+def _check_existing(
+    runtime: Runtime, given: Parameters, values: Mapping[str, str], file: Path, progress: Progress
+) -> None:
+    """Refuse what Azure would refuse of networks that are there already; not to know is a warning."""
+    if given.hub.existing is None and all(spoke.existing is None for spoke in given.spokes):
+        return
+    from fwdctl.azure.clients import Clients
+    from fwdctl.azure.credential import log_in
+
+    try:
+        clients = Clients(log_in(runtime, values.get("AZURE_SUBSCRIPTION_ID")), runtime)
+        found = list(existing.problems(clients, given, values.get("AZURE_LOCATION", "")))
+    except FwdctlError as error:
+        progress.warning(f"Whether the existing networks will do is not known: {error.message}")
+        return
+    if found:
+        raise parameters.ParametersError(file, found)
+    progress.done("The existing networks have what is needed")
 
 
 def wrong_parameters(runtime: Runtime, wanted: str | None = None) -> FwdctlError | None:
@@ -125,7 +148,8 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
         progress.step("Stopping the jump boxes")
         left = _orphans(clients, deployment, progress)
         former = tuple(orphan.box for orphan in left if orphan.kind == orphans.BOX)
-        changes = boxes.stop(runtime, clients, deployment, boxes.select(deployment, "all") + former)
+        own = deployment.boxes if deployment.described else boxes.select(deployment, "all")
+        changes = boxes.stop(runtime, clients, deployment, own + former)
         errors = tuple(_tell(progress, change) for change in changes)
         if former:
             left = _orphans(clients, deployment, progress)  # their states have changed

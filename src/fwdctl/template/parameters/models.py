@@ -144,10 +144,10 @@ _PATH = _text("/[!-~]*", "a path such as /health, without blanks")
 _HEADER = _text("[A-Za-z0-9-]+", "a header name of letters, digits and hyphens")
 _SUBNET_NAME = _text("[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9_])?", "a name such as data")
 _TYPE = _text(r"[A-Za-z]+(\.[A-Za-z]+)+/[A-Za-z]+", "a service such as Microsoft.Web/serverFarms")
-_ROUTE_TABLE = _text(
-    "(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Network/routeTables/[^/]+",
-    "the resource id of a route table",
-)
+_NETWORK_ID = "(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Network/"
+_ROUTE_TABLE = _text(rf"{_NETWORK_ID}routeTables/[^/]+", "the resource id of a route table")
+_ZONE_ID = _text(rf"{_NETWORK_ID}privateDnsZones/[^/]+", "the resource id of a private DNS zone")
+_SUBNET_ID = _text(rf"{_NETWORK_ID}virtualNetworks/[^/]+/subnets/[^/]+", "the resource id of a subnet")
 _GUID = _text("(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "the id of a subscription")
 _FILLED = AfterValidator(_check_filled)
 
@@ -155,6 +155,7 @@ Text = Annotated[str, _text("(?s).+", "text that is not empty")]
 Name = Annotated[str, _NAME, Field(max_length=40)]
 Zone = Annotated[str, _ZONE, Field(max_length=LONGEST_NAME)]
 HostName = Annotated[str, _HOST_NAME, Field(max_length=LONGEST_NAME)]
+SubnetId = Annotated[str, _SUBNET_ID]
 HostPart = Annotated[str, _NAME, Field(max_length=63)]
 Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
 ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port)]
@@ -192,7 +193,6 @@ class ExtraSubnet(Part):
 class NetworkPart(Part):
     """A network with its subnets."""
 
-    address_prefix: Network
     extra_subnets: tuple[ExtraSubnet, ...] = ()
     dns_servers: tuple[Address, ...] = ()
     route_table_id: Annotated[str, _ROUTE_TABLE] | None = None
@@ -201,7 +201,8 @@ class NetworkPart(Part):
     def own_subnets(self) -> dict[str, IPv4Network]:
         """The template's, by their key in the parameters file."""
         names = [name for name in type(self).model_fields if name.endswith("_subnet_prefix")]
-        return {to_camel(name): getattr(self, name) for name in names}
+        given = {to_camel(name): getattr(self, name) for name in names}
+        return {name: prefix for name, prefix in given.items() if prefix is not None}
 
     @property
     def subnets(self) -> dict[str, IPv4Network]:
@@ -213,18 +214,42 @@ class NetworkPart(Part):
         return self.own_subnets | more
 
 
+class ExistingHub(Part):
+    subnet_id: SubnetId
+    jump_subnet_id: SubnetId | None = None
+    nat_subnet_id: SubnetId | None = None
+
+
 class Hub(NetworkPart):
+    """The hub; the ranges of an existing one say what it is."""
+
+    existing: ExistingHub | None = None
+    egress: Literal["natGateway", "none", "existing"] | None = None
+    jump: StrictBool = True
+    address_prefix: Network
     shared_subnet_prefix: Network
     jump_subnet_prefix: Network
+    nat_subnet_prefix: Network | None = None
+
+
+class ExistingSpoke(Part):
+    endpoint_subnet_id: SubnetId
+    jump_subnet_id: SubnetId | None = None
+    dns_zone_id: Annotated[str, _ZONE_ID] | None = None
 
 
 class Spoke(NetworkPart):
+    """A spoke; one that the template makes has all ranges, an existing one none."""
+
     name: Annotated[str, _NAME, Field(max_length=20)]
-    cp_subnet_prefix: Network
-    apps_subnet_prefix: Network
+    existing: ExistingSpoke | None = None
+    jump: StrictBool = True
+    address_prefix: Network | None = None
+    cp_subnet_prefix: Network | None = None
+    apps_subnet_prefix: Network | None = None
     apps_delegation: Annotated[str, _TYPE] | None = None
-    jump_subnet_prefix: Network
-    linked_subnet_prefix: Network
+    jump_subnet_prefix: Network | None = None
+    linked_subnet_prefix: Network | None = None
     endpoint_address: Address
     dns_zone_name: Zone
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from pydantic.alias_generators import to_camel
+
+from fwdctl.template.parameters.models import Spoke
 from fwdctl.template.parameters.problems import Problem
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ RESERVED_AT_START = 4
 def contradictions(parameters: Parameters) -> Iterator[Problem]:
     """What contradicts between values that are each well formed."""
     hub, corp, spokes, forwards = parameters.hub, parameters.corp, parameters.spokes, parameters.forwards
-    yield from _subnets("hub", hub)
+    yield from _subnets("hub", hub, hub.address_prefix)
+    yield from _existing_hub(parameters)
     if hub.address_prefix.overlaps(corp.address_prefix):
         text = f"{corp.address_prefix} overlaps with hub.addressPrefix {hub.address_prefix}"
         yield Problem("corp.addressPrefix", text, "Peered networks need ranges of their own.")
@@ -36,10 +40,12 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
     yield from _unique("corp.servers", "address", [server.address for server in corp.servers])
     for index, spoke in enumerate(spokes):
         path, linked = f"spokes[{index}]", spoke.linked_subnet_prefix
-        yield from _subnets(path, spoke)
-        yield from _inside(
-            f"{path}.endpointAddress", spoke.endpoint_address, f"{path}.linkedSubnetPrefix", linked
-        )
+        yield from _existing_spoke(path, spoke)
+        if spoke.address_prefix is not None:
+            yield from _subnets(path, spoke, spoke.address_prefix)
+        if linked is not None:
+            key = f"{path}.endpointAddress"
+            yield from _inside(key, spoke.endpoint_address, f"{path}.linkedSubnetPrefix", linked)
         if spoke.name in NAMES_TAKEN:
             text = f"'{spoke.name}' is taken: fwdctl's own are {', '.join(NAMES_TAKEN)}"
             yield Problem(f"{path}.name", text, "Choose another name.")
@@ -60,9 +66,45 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
         yield Problem("forwards", text, "Give each forward fewer targets, or split the list over two hubs.")
 
 
-def _subnets(path: str, network: NetworkPart) -> Iterator[Problem]:
+def _existing_hub(parameters: Parameters) -> Iterator[Problem]:
+    """Nothing of a network that is there already is changed."""
+    hub = parameters.hub
+    nat = hub.existing.nat_subnet_id if hub.existing is not None else None
+    if (nat is None) != (hub.nat_subnet_prefix is None):
+        text = "and hub.existing.natSubnetId go together: forwarders must know from where connections come"
+        yield Problem("hub.natSubnetPrefix", text, "Write both, or neither.")
+    if hub.existing is None:
+        return
+    if parameters.deploy_on_prem_servers:
+        text = "cannot be true with hub.existing: the stand-in would need a peering with that network"
+        yield Problem("deployOnPremServers", text, "Set it to false, and name real servers as targets.")
+    if hub.egress == "natGateway":
+        text = "cannot be natGateway with hub.existing: the gateway would have to be put on its subnet"
+        yield Problem("hub.egress", text, 'Write "existing" or "none".')
+    yield from _of_no_use("hub", hub, ["extra_subnets", "route_table_id"])
+
+
+def _existing_spoke(path: str, spoke: Spoke) -> Iterator[Problem]:
+    ranges = ["address_prefix", *(name for name in Spoke.model_fields if name.endswith("_subnet_prefix"))]
+    if spoke.existing is not None:
+        yield from _of_no_use(path, spoke, [*ranges, "apps_delegation", "extra_subnets", "route_table_id"])
+        zone = spoke.existing.dns_zone_id
+        if zone is not None and not zone.lower().endswith(f"/{spoke.dns_zone_name}"):
+            text = f"is {spoke.dns_zone_name}, and {path}.existing.dnsZoneId names another zone"
+            yield Problem(f"{path}.dnsZoneName", text, f"Write {zone.rpartition('/')[2]}.")
+    elif missing := ", ".join(to_camel(name) for name in ranges if getattr(spoke, name) is None):
+        yield Problem(path, f"lacks {missing}", f"Add {missing}, or name an existing network.")
+
+
+def _of_no_use(path: str, part: NetworkPart, names: Sequence[str]) -> Iterator[Problem]:
+    for name in names:
+        if getattr(part, name):
+            text = f"is of no use with {path}.existing, of which nothing is changed"
+            yield Problem(f"{path}.{to_camel(name)}", text, "Delete it.")
+
+
+def _subnets(path: str, network: NetworkPart, whole: IPv4Network) -> Iterator[Problem]:
     """Each subnet lies in its network and apart from the others."""
-    whole = network.address_prefix
     earlier: dict[str, IPv4Network] = {}
     for name, subnet in network.subnets.items():
         if not subnet.subnet_of(whole):

@@ -1,0 +1,129 @@
+"""Existing networks and zones that the parameters name: what Azure would refuse of them, asked beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, Any
+
+from fwdctl.azure.errors import ArmFailure
+from fwdctl.template.parameters.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdctl.azure.clients import Clients
+    from fwdctl.template.parameters import Parameters
+
+NETWORK_API, ZONE_API = "2025-05-01", "2024-06-01"
+CONTAINERS = "Microsoft.ContainerInstance/containerGroups"
+NOT_FOUND = 404
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A subnet that the parameters name, and what it is for.
+
+    Attributes:
+        path: its key.
+        prefix: the range that the parameters tell, None where they tell none.
+        address: one that must lie in it, None for any.
+        boxes: whether a jump box goes there.
+        nat: whether the link service takes addresses from it.
+    """
+
+    path: str
+    id: str
+    prefix: IPv4Network | None = None
+    address: IPv4Address | None = None
+    boxes: bool = False
+    nat: bool = False
+
+
+def problems(clients: Clients, parameters: Parameters, location: str) -> Iterator[Problem]:
+    """What is wrong with the existing networks and zones, seen from a region.
+
+    Raises:
+        FwdctlError: Azure cannot be asked.
+    """
+    for subnet in _subnets(parameters):
+        yield from _subnet(clients, subnet, location)
+    for index, spoke in enumerate(parameters.spokes):
+        zone = spoke.existing.dns_zone_id if spoke.existing is not None else None
+        if zone is not None and _read(clients, zone, ZONE_API) is None:
+            yield _missing(f"spokes[{index}].existing.dnsZoneId", zone)
+
+
+def _subnets(parameters: Parameters) -> Iterator[Subnet]:
+    hub, own = parameters.hub, parameters.hub.existing
+    if own is not None:
+        nat = own.nat_subnet_id
+        key = "hub.existing."
+        yield Subnet(f"{key}subnetId", own.subnet_id, hub.shared_subnet_prefix, nat=nat is None)
+        if nat is not None:
+            yield Subnet(f"{key}natSubnetId", nat, hub.nat_subnet_prefix, nat=True)
+        if own.jump_subnet_id is not None:
+            yield Subnet(f"{key}jumpSubnetId", own.jump_subnet_id, hub.jump_subnet_prefix, boxes=True)
+    for index, spoke in enumerate(parameters.spokes):
+        if spoke.existing is not None:
+            key = f"spokes[{index}].existing."
+            address = spoke.endpoint_address
+            yield Subnet(f"{key}endpointSubnetId", spoke.existing.endpoint_subnet_id, address=address)
+            if spoke.existing.jump_subnet_id is not None:
+                yield Subnet(f"{key}jumpSubnetId", spoke.existing.jump_subnet_id, boxes=True)
+
+
+def _subnet(clients: Clients, wanted: Subnet, location: str) -> Iterator[Problem]:
+    network = _read(clients, wanted.id.rpartition("/subnets/")[0], NETWORK_API)
+    found = _read(clients, wanted.id, NETWORK_API) if network is not None else None
+    if network is None or found is None:
+        yield _missing(wanted.path, wanted.id)
+        return
+    properties: Document = found["properties"]
+    region = str(network.get("location", ""))
+    if location and _plain(region) != _plain(location):
+        text = f"lies in {region}, and the deployment in {location}"
+        yield Problem(wanted.path, text, "Name a network of that region, or set AZURE_LOCATION to its own.")
+    ranges = [IPv4Network(each) for each in _prefixes(properties) if ":" not in each]
+    held = ", ".join(map(str, ranges))
+    if wanted.prefix is not None and wanted.prefix not in ranges:
+        yield Problem(wanted.path, f"has {held}, not {wanted.prefix}", "Correct the range in the parameters.")
+    if wanted.address is not None and not any(wanted.address in each for each in ranges):
+        text = f"has {held}, and endpointAddress {wanted.address} lies outside"
+        yield Problem(wanted.path, text, "Choose a free address in it.")
+    change = f"`az network vnet subnet update --ids {wanted.id}"
+    services = [each["properties"]["serviceName"] for each in properties.get("delegations") or ()]
+    if wanted.boxes and CONTAINERS.lower() not in map(str.lower, services):
+        yield Problem(
+            wanted.path, f"is not delegated to {CONTAINERS}", f"{change} --delegations {CONTAINERS}`."
+        )
+    if wanted.nat and properties.get("privateLinkServiceNetworkPolicies") != "Disabled":
+        text = "has policies for link services, so that no NAT address can be taken from it"
+        suggestion = f"{change} --private-link-service-network-policies Disabled`."
+        yield Problem(wanted.path, text, suggestion)
+
+
+def _prefixes(properties: Document) -> list[str]:
+    return properties.get("addressPrefixes") or [properties["addressPrefix"]]
+
+
+def _plain(region: str) -> str:
+    return region.replace(" ", "").lower()
+
+
+def _missing(path: str, resource_id: str) -> Problem:
+    return Problem(
+        path, f"does not exist: {resource_id}", "Correct the id; `az resource show --ids ID` shows it."
+    )
+
+
+def _read(clients: Clients, resource_id: str, version: str) -> Document | None:
+    try:
+        document: Document = clients.request("GET", resource_id, version)
+    except ArmFailure as error:
+        if error.status != NOT_FOUND:
+            raise
+        return None
+    return document
