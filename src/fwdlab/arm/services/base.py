@@ -125,6 +125,7 @@ class Provider:
         transition: the provisioning state after a write, empty where the service answers when all is done.
         etag: how the type's etag is written, empty where it has none.
         has_guid: whether it has a `resourceGuid`.
+        has_state: whether it has a `provisioningState`.
     """
 
     type: ClassVar[str] = ""
@@ -135,6 +136,7 @@ class Provider:
     transition: ClassVar[str] = ""
     etag: ClassVar[str] = ""
     has_guid: ClassVar[bool] = False
+    has_state: ClassVar[bool] = True
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -260,7 +262,8 @@ class Provider:
         document = normal(self.shape, document, Place(known.text, self.type))
         if "location" in document:
             document["location"] = normal_location(document["location"])
-        document["properties"]["provisioningState"] = "Succeeded"
+        if self.has_state:
+            document["properties"]["provisioningState"] = "Succeeded"
         if self.has_guid:
             former = old.properties if old is not None else {}
             document["properties"]["resourceGuid"] = former.get("resourceGuid") or str(uuid.uuid4())
