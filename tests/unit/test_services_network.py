@@ -322,3 +322,24 @@ async def test_ports_of_rules_are_numbers(empty_api: ArmApi, ports: str) -> None
             f"{NETWORK}/networkSecurityGroups/g", {**PLACE, "properties": {"securityRules": [body]}}
         )
         assert (await refused(put)).code == "SecurityRuleInvalidPortRange"
+
+
+async def test_what_is_referred_to_is_shown_whole_when_asked_for(api: ArmApi) -> None:
+    address, interface = f"{NETWORK}/publicIPAddresses/p", f"{NETWORK}/networkInterfaces/n"
+    group = f"{NETWORK}/networkSecurityGroups/g"
+    await api.put(address, {**PLACE, "properties": {}})
+    await api.put(group, {**PLACE, "properties": {}})
+    body = nic()
+    body["properties"]["networkSecurityGroup"] = {"id": group}
+    body["properties"]["ipConfigurations"][0]["properties"]["publicIPAddress"] = {"id": address}
+    await api.put(interface, body)
+    plain, whole = await api.get(interface), await api.get(interface, "networkSecurityGroup")
+    assert plain["properties"]["networkSecurityGroup"] == {"id": group}
+    assert "defaultSecurityRules" in whole["properties"]["networkSecurityGroup"]["properties"]
+    shown = await api.get(group, "NetworkInterfaces,subnets/ipConfigurations")
+    assert shown["properties"]["networkInterfaces"][0]["name"] == "n"
+    assert "subnets" not in shown["properties"]
+    assert (await api.get(address))["properties"]["ipConfiguration"][
+        "id"
+    ] == f"{interface}/ipConfigurations/ip0"
+    assert "properties" not in (await api.get(address, "ipConfiguration"))["properties"]["ipConfiguration"]

@@ -8,6 +8,7 @@ part.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import uuid
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.ids import ResourceId, Spelling, same
+from fwdlab.arm.ids import ResourceId, Spelling, reference_id, same
 from fwdlab.arm.operations import Operation, Operations, Outcome
 from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, without_effect
 from fwdlab.model import Resource
@@ -125,6 +126,7 @@ class Provider:
         transition: the provisioning state after a write, empty where the service answers when all is done.
         etag: how the type's etag is written, empty where it has none.
         has_guid: whether it has a `resourceGuid`.
+        has_state: whether it has a `provisioningState`.
     """
 
     type: ClassVar[str] = ""
@@ -135,6 +137,7 @@ class Provider:
     transition: ClassVar[str] = ""
     etag: ClassVar[str] = ""
     has_guid: ClassVar[bool] = False
+    has_state: ClassVar[bool] = True
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -193,9 +196,20 @@ class Provider:
         """The document as GET answers it."""
         return self.rendered(self.store.require(resource_id.text))
 
-    def expanded(self, resource_id: ResourceId, _words: Collection[str]) -> dict[str, Any]:
-        """The document with what `$expand` asks for, in lower case."""
-        return self.get(resource_id)
+    def expanded(self, resource_id: ResourceId, words: Collection[str]) -> dict[str, Any]:
+        """The document with the whole of what it refers to, so far as `$expand` asks (in lower case)."""
+        document = self.get(resource_id)
+        asked = {word.partition("/")[0] for word in words}
+        for name, value in document["properties"].items() if asked - {""} else ():
+            for reference in value if isinstance(value, list) else [value]:
+                if name.lower() in asked and reference_id(reference):
+                    self._resolve(reference)
+        return document
+
+    def _resolve(self, reference: dict[str, Any]) -> None:
+        with contextlib.suppress(ArmError, ValueError):  # it names nothing, or nothing the lab has
+            target = ResourceId.parse(reference["id"])
+            reference |= self.world.provider(target.type).get(target)
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """A copy of the document with what is derived at reading time."""
@@ -260,7 +274,8 @@ class Provider:
         document = normal(self.shape, document, Place(known.text, self.type))
         if "location" in document:
             document["location"] = normal_location(document["location"])
-        document["properties"]["provisioningState"] = "Succeeded"
+        if self.has_state:
+            document["properties"]["provisioningState"] = "Succeeded"
         if self.has_guid:
             former = old.properties if old is not None else {}
             document["properties"]["resourceGuid"] = former.get("resourceGuid") or str(uuid.uuid4())

@@ -68,5 +68,5 @@ PROVIDERS = (
     Workspaces,
     Identities,
     *(of_type(Provider, kind) for kind in _TRACKED),
-    *(of_type(Provider, kind, tracked=False) for kind in _UNTRACKED),
+    *(of_type(Provider, kind, tracked=False, has_state=False) for kind in _UNTRACKED),
 )

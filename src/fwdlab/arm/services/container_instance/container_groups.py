@@ -81,6 +81,7 @@ class ContainerGroups(Provider):
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
         """Start it; a group whose definition is unchanged keeps running, or stays stopped."""
         _refuse_in_transition(old)
+        document["properties"]["isCreatedFromStandbyPool"] = False
         secrets = {"environment": _take_secrets(document["properties"], old)}
         for container in document["properties"]["containers"]:
             container["properties"].pop("instanceView", None)

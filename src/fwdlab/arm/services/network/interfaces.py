@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 NIC = "Microsoft.Network/networkInterfaces"
 SCALE_SET_NIC = "Microsoft.Compute/virtualMachineScaleSets/virtualMachines/networkInterfaces"
 _USERS = ("virtualMachine", "privateEndpoint", "privateLinkService")
+_ALIKE: dict[str, Any] = {
+    "nicType": "Standard",
+    "primary": True,
+    "vnetEncryptionSupported": False,
+    "defaultOutboundConnectivityEnabled": False,
+    "hostedWorkloads": [],
+    "tapConfigurations": [],
+}
+"""What all interfaces say of themselves."""
 _DNS: dict[str, list[str]] = {"dnsServers": [], "appliedDnsServers": []}
 
 
@@ -44,9 +53,8 @@ class NetworkInterfaces(NetworkProvider):
         properties = document["properties"]
         former = old.properties["ipConfigurations"] if old is not None else []
         allocate_interface(self.store, properties["ipConfigurations"], former, document["id"])
-        random = uuid.uuid4().hex.upper()
-        if old is None:
-            properties["macAddress"] = f"00-0D-3A-{random[:2]}-{random[2:4]}-{random[4:6]}"
+        properties |= _ALIKE
+        properties.setdefault("macAddress", _mac())
 
     def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
         """Replace, and let the machine that has it follow."""
@@ -65,6 +73,11 @@ class NetworkInterfaces(NetworkProvider):
                 user,
                 " In order to delete the network interface, it must be dissociated from the resource.",
             )
+
+
+def _mac() -> str:
+    random = uuid.uuid4().hex.upper()
+    return f"00-0D-3A-{random[:2]}-{random[2:4]}-{random[4:6]}"
 
 
 def nic_in_use(nic: str, user: str, more: str = "") -> ArmError:
@@ -101,6 +114,10 @@ def put_read_only(
         entries: its IP configurations: name and properties.
         role: how the interface names its owner, e.g. `privateEndpoint`.
     """
+    old = store.get(nic_id)
+    made = {"macAddress": _mac(), "resourceGuid": str(uuid.uuid4())}
+    if old is not None:
+        made = {name: old.properties[name] for name in made}
     document: dict[str, Any] = {
         "id": nic_id,
         "name": nic_id.rpartition("/")[2],
@@ -109,6 +126,8 @@ def put_read_only(
         "tags": {},
         "properties": {
             "provisioningState": "Succeeded",
+            **_ALIKE,
+            **made,
             "ipConfigurations": [
                 {
                     "id": f"{nic_id}/ipConfigurations/{entry['name']}",

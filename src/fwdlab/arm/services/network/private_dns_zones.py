@@ -63,12 +63,15 @@ class Zones(NetworkProvider):
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """With the counters."""
         document = super().rendered(resource)
-        links = len(self.below(resource.id, LINK))
+        found = self.below(resource.id, LINK)
+        links, registering = len(found), sum(one.properties["registrationEnabled"] for one in found)
         document["properties"] |= {
             "numberOfRecordSets": len(self.below(resource.id)) - links,
             "maxNumberOfRecordSets": 25000,
             "numberOfVirtualNetworkLinks": links,
             "maxNumberOfVirtualNetworkLinks": 1000,
+            "numberOfVirtualNetworkLinksWithRegistration": registering,
+            "maxNumberOfVirtualNetworkLinksWithRegistration": 100,
         }
         return document
 
@@ -95,6 +98,7 @@ class RecordSets(NetworkProvider):
     transition = ""
     etag = "{}"
     has_guid = False
+    has_state = False
     shape = body(
         ttl=number(3600),
         aRecords=items(optional(ipv4Address=text(required=True, code="BadRequest"))),
@@ -132,7 +136,6 @@ class RecordSets(NetworkProvider):
                     "exists in this zone.",
                 )
         properties = document["properties"]
-        del properties["provisioningState"]
         properties["fqdn"] = f"{zone}." if name == "@" else f"{name}.{zone}."
         properties["isAutoRegistered"] = False
         document.pop("location", None)

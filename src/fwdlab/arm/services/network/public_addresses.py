@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import same
+from fwdlab.arm.ids import refers, same
 from fwdlab.arm.services.base import NetworkProvider, bad_request
 from fwdlab.arm.services.shapes import Shape, body, number, optional, text
 
@@ -17,6 +17,7 @@ _RANGE = IPv4Network("203.0.113.0/24")  # RFC 5737
 
 class PublicAddresses(NetworkProvider):
     type = "Microsoft.Network/publicIPAddresses"
+    derived = ("ipConfiguration",)
     shape = body(
         {"sku": Shape(dict, {"name": "Standard", "tier": "Regional"})},
         publicIPAllocationMethod=text("Static"),
@@ -32,6 +33,16 @@ class PublicAddresses(NetworkProvider):
         if "domainNameLabel" in names:
             names["fqdn"] = f"{names['domainNameLabel']}.{document['location']}.cloudapp.azure.com"
             self._check_label(names["fqdn"], document["id"])
+
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """With who has it."""
+        document = super().rendered(resource)
+        for user in self.store.list():
+            for name in ("ipConfigurations", "frontendIPConfigurations"):
+                for entry in user.properties.get(name) or ():
+                    if refers(entry.get("properties", {}).get("publicIPAddress"), resource.id):
+                        document["properties"]["ipConfiguration"] = {"id": entry["id"]}
+        return document
 
     def _check_label(self, name: str, own: str) -> None:
         for other in self.store.list(type=self.type):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers
 from fwdlab.arm.services.base import Embedded, NetworkProvider, bad_request, of_type
+from fwdlab.arm.services.network.interfaces import NIC
 from fwdlab.arm.services.network.virtual_networks import VNET
 from fwdlab.arm.services.shapes import Shape, body, items, number, parts, reference, text
 
@@ -58,6 +59,7 @@ def _choice(*choices: str) -> Shape:
 class SecurityGroups(NetworkProvider):
     type = NSG
     carry = ("securityRules",)
+    derived = ("subnets", "networkInterfaces")
     shape = body(
         securityRules=parts(
             access=_choice("Allow", "Deny"),
@@ -100,6 +102,25 @@ class SecurityGroups(NetworkProvider):
 
     def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         document["properties"]["defaultSecurityRules"] = default_rules(document["id"])
+
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """With who has it."""
+        document = super().rendered(resource)
+        for rule in document["properties"]["defaultSecurityRules"]:
+            rule["etag"] = document["etag"]
+        users = {
+            "subnets": [one for net in self.store.list(type=VNET) for one in net.properties["subnets"]],
+            "networkInterfaces": [one.document for one in self.store.list(type=NIC)],
+        }
+        for name, candidates in users.items():
+            found = [
+                {"id": one["id"]}
+                for one in candidates
+                if refers(one["properties"].get("networkSecurityGroup"), resource.id)
+            ]
+            if found:
+                document["properties"][name] = found
+        return document
 
     def before_delete(self, resource_id: ResourceId) -> None:
         """Refuse while a subnet has it."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 VNET = "Microsoft.Network/virtualNetworks"
+_JOIN = f"{VNET}/subnets/action"
 
 
 class VirtualNetworks(NetworkProvider):
@@ -42,7 +43,7 @@ class VirtualNetworks(NetworkProvider):
         subnets=parts(
             addressPrefix=text(),
             addressPrefixes=items(text()),
-            delegations=parts(serviceName=text()),
+            delegations=parts(serviceName=text(), actions=items(text(), default=[_JOIN])),
             networkSecurityGroup=reference(),
             natGateway=reference(),
             routeTable=reference(),
