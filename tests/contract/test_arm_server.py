@@ -34,6 +34,26 @@ def test_every_arm_path_needs_a_token(tmp_path: Path) -> None:
     served(tmp_path, scene)
 
 
+def test_a_tenants_token_is_for_its_own_subscriptions(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        own, others = client.endpoint.credentials.tenants
+        token, _ = client.endpoint.server.authority.issue(client.endpoint.server.base_url, others)
+        theirs = (await client("GET", "/subscriptions", token=token)).body["value"]
+        assert [each["subscriptionId"] for each in theirs] == list(others.subscriptions)
+        assert {each["tenantId"] for each in theirs} == {others.tenant_id}
+        tenants = (await client("GET", "/tenants", token=token)).body["value"]
+        assert [each["tenantId"] for each in tenants] == [others.tenant_id]
+        group = f"/subscriptions/{next(iter(others.subscriptions))}/resourceGroups/rg"
+        assert (await client("PUT", group, {"location": "westeurope"}, token=token)).status == 201
+        for path, wrong in ((group, ""), (client.endpoint.group, token)):
+            reply = await client("GET", path, **({"token": wrong} if wrong else {}))
+            assert (reply.status, reply.body["error"]["code"]) == (401, "InvalidAuthenticationTokenTenant")
+        listed = (await client("GET", "/subscriptions")).body["value"]
+        assert [each["subscriptionId"] for each in listed] == list(own.subscriptions)
+
+    served(tmp_path, scene)
+
+
 def test_subscriptions_show_their_own_resources_only(tmp_path: Path) -> None:
     async def scene(client: Client) -> None:
         listed = (await client("GET", "/subscriptions")).body["value"]

@@ -135,7 +135,9 @@ def test_our_own_groups_are_found_without_asking_for_others() -> None:
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("words", [["--help"], ["env", "--help"], ["jump", "--help"], ["probe", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["env", "--help"], ["jump", "--help"], ["link", "--help"], ["probe", "--help"]]
+)
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     program = (
         "import sys\nfrom fwdctl.main import main\n"

@@ -1,4 +1,4 @@
-"""Approving and rejecting with real packets, of an own spoke and of a consumer in another subscription."""
+"""Approving and rejecting with real packets: of an own spoke, and of consumers in other subscriptions."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fwdctl.azure.clients import Clients
+from fwdctl.azure.credential import log_in
+from fwdctl.runtime import Runtime
 from support.programs import FWDCTL, Done, RunningLab, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
@@ -73,16 +76,21 @@ def test_an_own_spoke_waits_is_approved_and_rejected_for_good(lab: RunningLab) -
     assert refused.json["errors"][0]["code"] == "connection_final"
 
 
-def consumer(lab: RunningLab) -> dict[str, str]:
-    """The environment of somebody who has nothing but the second subscription."""
+def consumer(lab: RunningLab, *, abroad: bool) -> dict[str, str]:
+    """The environment of somebody who has another subscription only, of this or of the other tenant."""
     profile = json.loads((Path(lab.environ["AZURE_CONFIG_DIR"]) / "azureProfile.json").read_text("utf-8-sig"))
-    (other,) = (each["id"] for each in profile["subscriptions"] if not each["isDefault"])
+    own = lab.environ["AZURE_TENANT_ID"]
+    (chosen,) = (
+        each
+        for each in profile["subscriptions"]
+        if not each["isDefault"] and (each["tenantId"] != own) is abroad
+    )
     kept = {key: value for key, value in lab.environ.items() if not key.startswith("FWD_")}
     kept.pop("RESOURCE_GROUP_NAME")
-    return {**kept, "AZURE_SUBSCRIPTION_ID": other}
+    return {**kept, "AZURE_SUBSCRIPTION_ID": chosen["id"], "AZURE_TENANT_ID": chosen["tenantId"]}
 
 
-def network(lab: RunningLab, group: str) -> str:
+def network(put: Callable[[str, Any], object], group: str) -> str:
     """A network with a jump box, which the provider knows nothing of; the endpoints' subnet."""
     place = {"location": "westeurope"}
     own = f"{group}/providers/Microsoft.Network/virtualNetworks/vnet-crm"
@@ -102,18 +110,29 @@ def network(lab: RunningLab, group: str) -> str:
         "subnetIds": [{"id": f"{own}/subnets/jump"}],
         "containers": [{"name": "jump", "properties": container}],
     }
-    lab.arm("PUT", group, place)
+    put(group, place)
     space = {"addressPrefixes": ["10.1.16.0/20"]}
-    lab.arm("PUT", own, {**place, "properties": {"addressSpace": space, "subnets": subnets}})
+    put(own, {**place, "properties": {"addressSpace": space, "subnets": subnets}})
     groups = f"{group}/providers/Microsoft.ContainerInstance/containerGroups"
-    lab.arm("PUT", f"{groups}/ci-crm", {**place, "properties": box})
+    put(f"{groups}/ci-crm", {**place, "properties": box})
     return f"{own}/subnets/linked"
 
 
-def test_a_consumer_in_another_subscription_asks_by_alias(lab: RunningLab) -> None:
-    environ = consumer(lab)
+@pytest.mark.parametrize("abroad", [False, True], ids=["subscription", "tenant"])
+def test_a_consumer_elsewhere_asks_by_alias(
+    lab: RunningLab, monkeypatch: pytest.MonkeyPatch, *, abroad: bool
+) -> None:
+    environ = consumer(lab, abroad=abroad)
+    for name in environ.keys() - {"HOME", "CI"}:
+        monkeypatch.setenv(name, environ[name])  # az's library reads them
+    runtime = Runtime(environ=environ)
     subscription = environ["AZURE_SUBSCRIPTION_ID"]
-    subnet = network(lab, f"/subscriptions/{subscription}/resourceGroups/rg-crm")
+    clients = Clients(log_in(runtime, subscription), runtime)
+
+    def put(path: str, body: Any) -> None:
+        clients.request("PUT", path, "2025-05-01", body)
+
+    subnet = network(put, f"/subscriptions/{subscription}/resourceGroups/rg-crm")
 
     def as_consumer(*words: str, expect: int = 0) -> Done:
         return run([*FWDCTL, *words], environ=environ, cwd=lab.home, expect=expect)
@@ -127,7 +146,8 @@ def test_a_consumer_in_another_subscription_asks_by_alias(lab: RunningLab) -> No
     assert codes(as_consumer(*probe, expect=4)) == ["PE_PENDING"]
 
     listed = lab.fwdctl("link", "list", "-o", "json").json["data"]["connections"]
-    assert [each["state"] for each in listed if each["subscription"] == subscription] == ["Pending"]
+    (theirs,) = (each for each in listed if each["subscription"] == subscription)
+    assert (theirs["state"], theirs["since"] is None) == ("Pending", abroad)
     approved = lab.fwdctl("link", "approve", "--match", f"/subscriptions/{subscription}/*", "-o", "json")
     assert approved.json["data"]["outcome"] == "approved"
     assert "cannot be tested from inside" in approved.json["data"]["untested"]

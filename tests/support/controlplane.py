@@ -22,7 +22,7 @@ from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.clients.certs import Certificates, issue_certificates
-from fwdlab.clients.credentials import Credentials
+from fwdlab.clients.credentials import Credentials, Tenant
 from fwdlab.clients.profile import Profile
 
 if TYPE_CHECKING:
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 SECOND = "33333333-3333-3333-3333-333333333333"
+ABROAD = "44444444-4444-4444-4444-444444444444"
 TENANT = "22222222-2222-2222-2222-222222222222"
+TENANTS = (
+    Tenant(TENANT, "", "", {SUBSCRIPTION: "lab", SECOND: "second"}),
+    Tenant("other", "", "", {ABROAD: "abroad"}),
+)
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-test"
 PROVIDERS = f"{GROUP}/providers"
 NETWORK = f"{PROVIDERS}/Microsoft.Network"
@@ -123,7 +128,7 @@ def new_api(plane: FakeDataPlane | None = None) -> ArmApi:
         plane or FakeDataPlane(),
         subscription_id=SUBSCRIPTION,
         tenant_id=TENANT,
-        other_subscriptions=[SECOND],
+        tenants=TENANTS,
     )
 
 
@@ -158,7 +163,7 @@ class Endpoint:
             plane,
             subscription_id=credentials.subscription_id,
             tenant_id=credentials.tenant_id,
-            other_subscriptions=[credentials.second_subscription_id],
+            tenants=credentials.tenants,
         )
         log = RequestLog(home / "requests.jsonl")
         server = Server(api, credentials, certificates, log)

@@ -154,6 +154,12 @@ def test_az_logs_in_with_its_secret_only(authority: Authority) -> None:
     status, body = authority.client_token(form)
     assert status == 200
     authority.check(f"Bearer {body['access_token']}")
+    known = authority.credentials
+    assert authority.check(f"Bearer {body['access_token']}") == known.tenant_id
+    others = {"client_id": known.other_client_id, "client_secret": known.other_client_secret}
+    status, body = authority.client_token({**form, **others})
+    assert (status, authority.check(f"Bearer {body['access_token']}")) == (200, known.other_tenant_id)
+    assert authority.client_token({**form, "client_id": known.other_client_id})[0] == 401
     assert authority.client_token({**form, "client_secret": "x"})[0] == 401
     assert authority.client_token({**form, "client_id": "x"})[0] == 400
     assert authority.client_token({**form, "grant_type": "password"})[1]["error"] == "unsupported_grant_type"

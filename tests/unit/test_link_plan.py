@@ -164,9 +164,19 @@ def test_a_request_is_checked_before_azure_is_asked(
     assert problem in refused.value.message
 
 
-def test_an_endpoint_of_another_service_is_not_taken_over() -> None:
-    wanted = Wish("pep", ALIAS, SUBNET)
-    document = {"id": OWN, "properties": {"privateLinkServiceConnections": [{"properties": {}}]}}
+def connected(service: str) -> dict[str, object]:
+    connection = {"properties": {"privateLinkServiceId": service}}
+    return {"id": OWN, "properties": {"privateLinkServiceConnections": [connection]}}
+
+
+@pytest.mark.parametrize("service", ["", OWN, f"{SERVICE}y", ALIAS.replace("4444", "5555")])
+def test_an_endpoint_of_another_service_is_not_taken_over(service: str) -> None:
     with pytest.raises(FwdctlError) as refused:
-        outcome(wanted, document, "", made=False)
+        outcome(Wish("pep", ALIAS, SUBNET), connected(service), "", made=False)
     assert refused.value.code == "endpoint_taken"
+
+
+@pytest.mark.parametrize("service", [SERVICE, ALIAS.upper()])
+def test_an_endpoint_may_show_its_service_by_id_or_alias(service: str) -> None:
+    for wanted in (ALIAS, service):
+        assert outcome(Wish("pep", wanted, SUBNET), connected(service), "", made=False).state == "Pending"

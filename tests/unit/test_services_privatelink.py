@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.controlplane import (
+    ABROAD,
     NETWORK,
     PROVIDERS,
     SECOND,
@@ -101,17 +102,19 @@ async def test_a_rejection_is_final(api: ArmApi) -> None:
 FAR = f"/subscriptions/{SECOND}/resourceGroups/rg-far"
 
 
-async def far_endpoint(api: ArmApi) -> str:
-    """An endpoint of the second subscription that names the service by its alias."""
-    await api.put(FAR, {"location": "westeurope"})
-    own = f"{FAR}/providers/Microsoft.Network"
+async def far_endpoint(api: ArmApi, subscription: str = SECOND, *, manual: bool = True) -> str:
+    """An endpoint of another subscription that names the service by its alias."""
+    group = f"/subscriptions/{subscription}/resourceGroups/rg-far"
+    await api.put(group, {"location": "westeurope"})
+    own = f"{group}/providers/Microsoft.Network"
     subnet = {"name": "s", "properties": {"addressPrefix": "10.9.0.0/24"}}
     space = {"addressSpace": {"addressPrefixes": ["10.9.0.0/16"]}, "subnets": [subnet]}
     await api.put(f"{own}/virtualNetworks/far", {"location": "westeurope", "properties": space})
-    body = endpoint_body(NETWORK, manual=True)
+    body = endpoint_body(NETWORK, manual=manual)
     body["properties"]["subnet"] = {"id": f"{own}/virtualNetworks/far/subnets/s"}
-    entry = body["properties"]["manualPrivateLinkServiceConnections"][0]["properties"]
-    entry["privateLinkServiceId"] = (await api.get(PLS))["properties"]["alias"]
+    kind = "manualPrivateLinkServiceConnections" if manual else "privateLinkServiceConnections"
+    alias = (await api.get(PLS))["properties"]["alias"]
+    body["properties"][kind][0]["properties"]["privateLinkServiceId"] = alias
     await api.put(f"{own}/privateEndpoints/far", body)
     return f"{own}/privateEndpoints/far"
 
@@ -130,16 +133,34 @@ async def test_an_endpoint_of_another_subscription_asks_by_alias(
     assert await endpoint_status(api, endpoint) == "Approved"
 
 
+HIDDEN = "LabPrivateLinkServiceNotVisible"
+
+
 @pytest.mark.parametrize(
-    ("visible", "code"),
-    [([SUBSCRIPTION], "LabPrivateLinkServiceNotVisible"), ([SECOND], ""), (["*"], ""), ([], "")],
+    ("asking", "visible", "code"),
+    [
+        (SECOND, [SUBSCRIPTION], HIDDEN),
+        (SECOND, [SECOND], ""),
+        (SECOND, ["*"], ""),
+        (SECOND, [], ""),
+        (ABROAD, [], HIDDEN),
+        (ABROAD, [SECOND], HIDDEN),
+        (ABROAD, [ABROAD], ""),
+        (ABROAD, ["*"], ""),
+    ],
 )
-async def test_who_sees_a_service(api: ArmApi, visible: list[str], code: str) -> None:
+async def test_who_sees_a_service(api: ArmApi, asking: str, visible: list[str], code: str) -> None:
     await api.patch(PLS, {"properties": {"visibility": {"subscriptions": visible}}})
     if code:
-        assert (await refused(far_endpoint(api))).code == code
+        assert (await refused(far_endpoint(api, asking))).code == code
     else:
-        await far_endpoint(api)
+        assert await endpoint_status(api, await far_endpoint(api, asking)) == "Pending"
+
+
+async def test_another_tenant_has_to_ask(api: ArmApi) -> None:
+    await api.patch(PLS, {"properties": {"visibility": {"subscriptions": ["*"]}}})
+    assert (await refused(far_endpoint(api, ABROAD, manual=False))).code == "LinkedAuthorizationFailed"
+    assert await endpoint_status(api, await far_endpoint(api, SECOND, manual=False)) == "Approved"
 
 
 async def test_a_removed_connection_leaves_the_endpoint_disconnected_for_good(api: ArmApi) -> None:

@@ -101,7 +101,7 @@ def show_command(
     if not found and str(meant):
         raise plan.not_found(one, meant)
     known = _known(call, deployment, clients, found)
-    return views.details(deployment.resource_group, one, known, call.again)
+    return views.details(deployment.resource_group, one, known, _again(call, service))
 
 
 @command(
@@ -354,7 +354,7 @@ def _end(
         already = plan.is_done(found, decision)
         if not already:
             if not yes:
-                _ask(call, decision, found)
+                _ask(call, decision, found, _again(call, service))
             if decision is plan.REMOVE:
                 owner.remove(found, patience)
                 found = replace(found, state=decision.state)
@@ -363,12 +363,17 @@ def _end(
     return views.decided(decision, found, None, already=already)
 
 
-def _ask(call: Call, decision: Decision, found: Connection) -> None:
+def _again(call: Call, service: str | None) -> str:
+    """What chose the service, for commands that are suggested."""
+    return (f" --service {quoted(service)}" if service else "") + call.again
+
+
+def _ask(call: Call, decision: Decision, found: Connection, again: str) -> None:
     confirm(
         call.runtime,
         f"{decision.verb.capitalize()} {found.name} ({found.state}, of subscription {found.subscription})? "
         "It cannot be undone.",
         decision.done,
         f"If that is meant, run `fwdctl link {decision.verb} --id {quoted(found.endpoint or found.id)} "
-        f"--yes{call.again}`.",
+        f"--yes{again}`.",
     )

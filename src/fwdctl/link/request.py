@@ -129,7 +129,7 @@ def outcome(wanted: Wish, document: Document, address: str, *, made: bool) -> Re
     """
     connection = next(iter(entries(document, *LINKS)), {})
     service = str(value(connection, "privateLinkServiceId") or "")
-    if not same(service, wanted.service):
+    if not made and not _means(service, wanted.service):
         raise FwdctlError(
             "endpoint_taken",
             f"Private endpoint {wanted.name} is there already, and connects to {service or 'nothing'}.",
@@ -140,6 +140,14 @@ def outcome(wanted: Wish, document: Document, address: str, *, made: bool) -> Re
     status = str(state.get("status") or PENDING)
     message = str(state.get("description") or "")
     return Request(str(document["id"]), service, status, message, address, made)
+
+
+def _means(one: str, other: str) -> bool:
+    """Whether two ids or aliases mean the same link service; an alias begins with the service's name."""
+    if ("/" in one) == ("/" in other):
+        return same(one, other)
+    identity, alias = (one, other) if "/" in one else (other, one)
+    return bool(ancestor(identity, SERVICES)) and same(name_of(identity), alias.partition(".")[0])
 
 
 def advice(request: Request) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.ports import DataPlane
     from fwdlab.arm.services.base import Provider
     from fwdlab.arm.store import Store
+    from fwdlab.clients.credentials import Tenant
 
 Documents: TypeAlias = "list[dict[str, Any]]"
 _SETTLE_SECONDS = 65.0  # past the data plane's own limit, whose message says more
@@ -47,13 +48,12 @@ class ArmApi:
         *,
         subscription_id: str,
         tenant_id: str,
-        other_subscriptions: Sequence[str] = (),
+        tenants: Sequence[Tenant] = (),
     ) -> None:
         self.store = store
         self.subscription_id = subscription_id
-        self.subscriptions = (subscription_id, *other_subscriptions)
         self.tenant_id = tenant_id
-        self.world = World(store, data_plane, subscription_id, tenant_id)
+        self.world = World(store, data_plane, subscription_id, tenant_id, tuple(tenants))
         self.settings = self.world.settings
         services.register(self.world)
 
@@ -241,7 +241,7 @@ class ArmApi:
         return content
 
     def _check_subscription(self, parsed: ResourceId) -> None:
-        if parsed.subscription and parsed.subscription.lower() not in map(str.lower, self.subscriptions):
+        if parsed.subscription and self.world.tenant_of(parsed.subscription) is None:
             raise subscription_not_found(parsed.subscription)
 
     def _check_group(self, parsed: ResourceId) -> None:

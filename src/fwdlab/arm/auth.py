@@ -16,7 +16,7 @@ from fwdlab.arm.errors import ArmError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fwdlab.clients.credentials import Credentials
+    from fwdlab.clients.credentials import Credentials, Tenant
 
 USER_NAME = "dev@lab.invalid"
 TOKEN_SECONDS = 24 * 3600
@@ -56,18 +56,19 @@ class Authority:
         self._key = bytes.fromhex(credentials.signing_key)
         self.audiences = (base_url, *_PUBLIC_AUDIENCES)
 
-    def issue(self, audience: str) -> tuple[str, int]:
+    def issue(self, audience: str, tenant: Tenant | None = None) -> tuple[str, int]:
         """A token and the second it ends; azd needs all of these claims (oid, tid, a user name, one aud)."""
         now = int(self._clock())
         ends = now + self.lifetime
-        who = self.credentials.client_id
+        tenant = tenant or self.credentials.tenants[0]
+        who = tenant.client_id
         claims = {
             "aud": audience,
             "iss": f"{self.base_url}/adfs",
             "iat": now,
             "nbf": now,
             "exp": ends,
-            "tid": self.credentials.tenant_id,
+            "tid": tenant.tenant_id,
             "oid": who,
             "sub": who,
             "appid": who,
@@ -78,8 +79,8 @@ class Authority:
         }
         return encode_token(claims, self._key), ends
 
-    def check(self, header: str | None) -> None:
-        """Check the `Authorization` header of a request to ARM.
+    def check(self, header: str | None) -> str:
+        """Check the `Authorization` header of a request to ARM; the tenant that its token is of.
 
         Raises:
             ArmError: 401 with ARM's codes; for a token of an earlier lab with a claims challenge, on which
@@ -105,6 +106,16 @@ class Authority:
                 f"It should exactly match with one of the allowed audiences {','.join(self.audiences)}.",
                 "The audience is wrong.",
             )
+        return str(claims.get("tid", ""))
+
+    def wrong_tenant(self, tenant: str, owner: str) -> ArmError:
+        """A token of one tenant for a subscription of another one, in ARM's words."""
+        return self._refusal(
+            "InvalidAuthenticationTokenTenant",
+            f"The access token is from the wrong issuer 'https://sts.windows.net/{tenant}/'. It must match "
+            f"the tenant 'https://sts.windows.net/{owner}/' associated with this subscription.",
+            "The access token is from the wrong issuer.",
+        )
 
     def expired(self) -> ArmError:
         message = "The access token expiry UTC time is earlier than current UTC time."
@@ -126,11 +137,11 @@ class Authority:
 
     def client_token(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         """Status and body for az's log-in as service principal, as Microsoft's identity platform answers."""
-        known = self.credentials
         if form.get("grant_type") != "client_credentials":
             text = "AADSTS70003: The lab knows the grant type client_credentials only."
             return _refused(400, "unsupported_grant_type", text, 70003)
-        if not _same(form.get("client_id"), known.client_id):
+        known = next((t for t in self.credentials.tenants if _same(form.get("client_id"), t.client_id)), None)
+        if known is None:
             text = "AADSTS700016: Application was not found in the directory 'fwdctl lab'."
             return _refused(400, "unauthorized_client", text, 700016)
         if not _same(form.get("client_secret"), known.client_secret):
@@ -138,7 +149,7 @@ class Authority:
             return _refused(401, "invalid_client", text, 7000215)
         scope = form.get("scope") or form.get("resource", "")
         audience = _audience(scope.split(" ")[0])
-        token, ends = self.issue(audience)
+        token, ends = self.issue(audience, known)
         seconds = ends - int(self._clock())
         return 200, {
             "token_type": "Bearer",

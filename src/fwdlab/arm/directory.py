@@ -15,11 +15,11 @@ from fwdlab.arm.store import group_not_found, subscription_not_found
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
     from fwdlab.arm.http import ArmRequest
+    from fwdlab.clients.credentials import Tenant
 
 # One version per type: clients take the newest that they see and the lab answers every version alike.
 _API_VERSION = "2025-05-01"
 _TENANT_NAME = "fwdctl lab"
-_NAME, _SECOND_NAME = "fwdctl lab", "fwdctl lab, second"
 _LISTED = ("id", "name", "type", "location", "tags", "sku", "kind", "zones", "identity", "managedBy")
 
 
@@ -31,18 +31,24 @@ class Directory:
         """Answer, or None when the path is none of these."""
         path = request.path.rstrip("/").lower()
         if path == "/subscriptions":
-            return _total([self._subscription_document(each) for each in self.api.subscriptions])
+            own = self._tenant_of(request).subscriptions
+            return _total([self._subscription_document(each) for each in own])
         if path == "/tenants":
-            return _total([self._tenant_document()])
+            return _total([_tenant_document(self._tenant_of(request).tenant_id)])
         if path.startswith("/providers"):
             return self._providers(path.split("/")[2:], request.method)
         parts = path.strip("/").split("/")
         if parts[0] != "subscriptions" or len(parts) < 2:  # noqa: PLR2004 - /subscriptions/ID
             return None
-        known = {each.lower(): each for each in self.api.subscriptions}
-        if parts[1] not in known:
+        tenant = self.api.world.tenant_of(parts[1])
+        if tenant is None:
             raise subscription_not_found(parts[1])
+        known = {each.lower(): each for each in tenant.subscriptions}
         return self._below_subscription(known[parts[1]], parts[2:], request)
+
+    def _tenant_of(self, request: ArmRequest) -> Tenant:
+        tenants = self.api.world.tenants
+        return next((each for each in tenants if each.tenant_id == request.tenant), tenants[0])
 
     def _below_subscription(self, subscription: str, parts: list[str], request: ArmRequest) -> Answer | None:
         if not parts:
@@ -74,11 +80,13 @@ class Directory:
         return Answer(200, {"value": found}) if found is not None else None
 
     def _subscription_document(self, subscription: str) -> dict[str, Any]:
+        tenant = self.api.world.tenant_of(subscription)
+        assert tenant is not None  # noqa: S101 - it was looked up before
         return {
             "id": f"/subscriptions/{subscription}",
             "subscriptionId": subscription,
-            "tenantId": self.api.tenant_id,
-            "displayName": _NAME if subscription == self.api.subscription_id else _SECOND_NAME,
+            "tenantId": tenant.tenant_id,
+            "displayName": tenant.subscriptions[subscription],
             "state": "Enabled",
             "managedByTenants": [],
             "authorizationSource": "RoleBased",
@@ -87,16 +95,6 @@ class Directory:
                 "quotaId": "Internal_2014-09-01",
                 "spendingLimit": "Off",
             },
-        }
-
-    def _tenant_document(self) -> dict[str, Any]:
-        tenant = self.api.tenant_id
-        return {
-            "id": f"/tenants/{tenant}",
-            "tenantId": tenant,
-            "displayName": _TENANT_NAME,
-            "defaultDomain": "lab.invalid",
-            "tenantCategory": "Home",
         }
 
     def _groups(self, within: str, text: str) -> list[dict[str, Any]]:
@@ -167,3 +165,13 @@ class Directory:
 
 def _total(found: list[dict[str, Any]]) -> Answer:
     return Answer(200, {"value": found, "count": {"type": "Total", "value": len(found)}})
+
+
+def _tenant_document(tenant: str) -> dict[str, Any]:
+    return {
+        "id": f"/tenants/{tenant}",
+        "tenantId": tenant,
+        "displayName": _TENANT_NAME,
+        "defaultDomain": "lab.invalid",
+        "tenantCategory": "Home",
+    }

@@ -19,6 +19,7 @@ class ArmRequest:
         headers: names in lower case.
         base_url: scheme and host that the client used, e.g. `https://127.0.0.1:4043` or
             `https://management.azure.com`; polling addresses must be on it.
+        tenant: that the caller's token is of; empty for the lab's own.
     """
 
     method: str
@@ -27,6 +28,7 @@ class ArmRequest:
     body: Any
     base_url: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = ""
 
 
 @dataclass(frozen=True)

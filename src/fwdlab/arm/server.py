@@ -193,9 +193,18 @@ class Server:
             return _response(Answer(409, {"error": text}))
 
     async def _arm(self, request: web.Request) -> web.Response:
-        self.authority.check(request.headers.get("Authorization"))
+        tenant = self.authority.check(request.headers.get("Authorization"))
         read = await _read(request)
-        return _response(await self._answer(replace(read, path=self.api.world.spelling.of(read.path))))
+        path = self.api.world.spelling.of(read.path)
+        self._check_tenant(path, tenant)
+        return _response(await self._answer(replace(read, path=path, tenant=tenant)))
+
+    def _check_tenant(self, path: str, tenant: str) -> None:
+        """A token is good for the subscriptions of its own tenant only."""
+        parts = path.split("/")
+        owner = self.api.world.tenant_of(parts[2]) if parts[1:2] == ["subscriptions"] and parts[2:] else None
+        if owner is not None and owner.tenant_id != tenant:
+            raise self.authority.wrong_tenant(tenant, owner.tenant_id)
 
     async def _answer(self, request: ArmRequest) -> Answer:
         for answering in (*self.interceptors, *(route.handle for route in self.routes)):

@@ -92,7 +92,7 @@ class Writes:
             return None
         operation = Operation(
             "async",
-            f"/subscriptions/{self._api.subscription_id}/providers/{provider.type.split('/')[0]}/locations/"
+            f"/subscriptions/{path.split('/')[2]}/providers/{provider.type.split('/')[0]}/locations/"
             f"{document.get('location', 'global')}/operations",
             retry_after=min(settings.change_seconds, settings.retry_after),
         )

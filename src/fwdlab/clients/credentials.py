@@ -10,7 +10,23 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant, and the one login that it has.
+
+    Attributes:
+        client_id: of the service principal, and the object id in its tokens.
+        subscriptions: names by GUID.
+    """
+
+    tenant_id: str
+    client_id: str
+    client_secret: str
+    subscriptions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -19,7 +35,7 @@ class Credentials:
 
     Attributes:
         subscription_id: GUID of its subscription.
-        second_subscription_id: GUID of another one of the same tenant, for consumers that are others.
+        second_subscription_id: GUID of another one of the same tenant.
         tenant_id: GUID of its tenant.
         client_id: GUID of the service principal that az logs in as, and the object id in every token.
         client_secret: its secret.
@@ -37,7 +53,21 @@ class Credentials:
     azd_key: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     control_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     proxy_password: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    other_subscription_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    other_tenant_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    other_client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    other_client_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     signing_key: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
+
+    @property
+    def tenants(self) -> tuple[Tenant, Tenant]:
+        """The lab's own tenant, and one of other people."""
+        own = {self.subscription_id: "fwdctl lab", self.second_subscription_id: "fwdctl lab, second"}
+        others = {self.other_subscription_id: "fwdctl lab, other tenant"}
+        return (
+            Tenant(self.tenant_id, self.client_id, self.client_secret, own),
+            Tenant(self.other_tenant_id, self.other_client_id, self.other_client_secret, others),
+        )
 
     @classmethod
     def load_or_create(cls, path: Path) -> Credentials:

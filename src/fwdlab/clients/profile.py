@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 CLOUD = "FwdLab"
 _LOCATION = "westeurope"
-SUBSCRIPTION_NAME = "fwdctl lab"
-SECOND_NAME = "fwdctl lab, second"
 _ENDPOINTS = (
     "resource_manager", "active_directory_resource_id", "active_directory_graph_resource_id",
     "microsoft_graph_resource_id", "management", "gallery",
@@ -85,31 +83,27 @@ class Profile:
         self._write_login(credentials)
 
     def _write_login(self, credentials: Credentials) -> None:
-        names = {
-            credentials.subscription_id: SUBSCRIPTION_NAME,
-            credentials.second_subscription_id: SECOND_NAME,
-        }
         subscriptions = [
             {
                 "id": subscription,
                 "name": name,
                 "state": "Enabled",
-                "user": {"name": credentials.client_id, "type": "servicePrincipal"},
+                "user": {"name": tenant.client_id, "type": "servicePrincipal"},
                 "isDefault": subscription == credentials.subscription_id,
-                "tenantId": credentials.tenant_id,
+                "tenantId": tenant.tenant_id,
                 "environmentName": CLOUD,
-                "homeTenantId": credentials.tenant_id,
+                "homeTenantId": tenant.tenant_id,
                 "managedByTenants": [],
             }
-            for subscription, name in names.items()
+            for tenant in credentials.tenants
+            for subscription, name in tenant.subscriptions.items()
         ]
         _write_json(self.az_directory / "azureProfile.json", {"subscriptions": subscriptions})
-        entry = {
-            "client_id": credentials.client_id,
-            "tenant": credentials.tenant_id,
-            "client_secret": credentials.client_secret,
-        }
-        _write_json(self.az_directory / "service_principal_entries.json", [entry])
+        logins = [
+            {"client_id": each.client_id, "tenant": each.tenant_id, "client_secret": each.client_secret}
+            for each in credentials.tenants
+        ]
+        _write_json(self.az_directory / "service_principal_entries.json", logins)
 
     def _write_azd(self) -> None:
         _private_directory(self.azd_directory)

@@ -45,7 +45,7 @@ class Lab:
             self.data_plane,
             subscription_id=self.credentials.subscription_id,
             tenant_id=self.credentials.tenant_id,
-            other_subscriptions=(self.credentials.second_subscription_id,),
+            tenants=self.credentials.tenants,
         )
         self.data_plane.on_container_end = self.api.container_ended
         self.deployments = DeploymentRoutes(self.api, locations=regions())

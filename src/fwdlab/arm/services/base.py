@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.ports import DataPlane
     from fwdlab.arm.services.shapes import Shape
     from fwdlab.arm.store import Store
+    from fwdlab.clients.credentials import Tenant
 
 Entries: TypeAlias = "list[dict[str, Any]]"
 Actions: TypeAlias = "Mapping[str, Callable[[ResourceId, Any], Outcome]]"
@@ -63,11 +64,17 @@ class World:
     data_plane: DataPlane
     subscription_id: str
     tenant_id: str
+    tenants: tuple[Tenant, ...] = ()
     operations: Operations = field(default_factory=Operations)
     settings: LabSettings = field(default_factory=LabSettings)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     providers: dict[str, Provider] = field(default_factory=dict)
     group_deleted: list[Callable[[str], None]] = field(default_factory=list)
+
+    def tenant_of(self, subscription: str) -> Tenant | None:
+        """The tenant that a subscription is in; None where there is no such subscription."""
+        wanted = subscription.lower()
+        return next((one for one in self.tenants if wanted in map(str.lower, one.subscriptions)), None)
 
     @cached_property
     def spelling(self) -> Spelling:

@@ -149,7 +149,7 @@ class ContainerGroups(Provider):
         location = group.document["location"]
         operation = Operation(
             "async",
-            f"/subscriptions/{self.world.subscription_id}/providers/Microsoft.ContainerInstance/locations/"
+            f"/subscriptions/{group.id.split('/')[2]}/providers/Microsoft.ContainerInstance/locations/"
             f"{location}/operations",
             status="Pending",
         )

@@ -259,7 +259,7 @@ class Rules(Embedded):
         location = balancer.document.get("location", "")
         operation = Operation(
             "location",
-            f"/subscriptions/{self.world.subscription_id}/providers/Microsoft.Network/locations/{location}"
+            f"/subscriptions/{balancer.id.split('/')[2]}/providers/Microsoft.Network/locations/{location}"
             "/operationResults",
         )
         operation.succeed({"up": up, "down": len(found) - up, "loadBalancerBackendAddresses": found})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, same
 from fwdlab.arm.services.base import NetworkProvider, bad_request, missing_reference
 from fwdlab.arm.services.network.addresses import allocate, static_or_former
@@ -60,7 +61,7 @@ class PrivateEndpoints(NetworkProvider):
         if service.type == PLS:
             manual = connection in properties["manualPrivateLinkServiceConnections"]
             asking = ResourceId.parse(document["id"]).subscription
-            _check_visible(service, asking)
+            self._check_visible(service, asking, document["id"], manual=manual)
             state = known or _first_state(service, asking, connection["properties"], manual=manual)
             properties["customDnsConfigs"] = [
                 {"fqdn": name, "ipAddresses": [address]} for name in service.properties["fqdns"]
@@ -115,6 +116,28 @@ class PrivateEndpoints(NetworkProvider):
             raise missing_reference(wanted, connection["id"])
         return found
 
+    def _check_visible(self, service: Resource, asking: str, asked: str, *, manual: bool) -> None:
+        """Without a list whoever has a role sees a service: its own tenant; across tenants one has to ask.
+
+        Azure's own code for what is not visible is not known.
+        """
+        visible = {one.lower() for one in service.properties["visibility"]["subscriptions"] if one}
+        own = ResourceId.parse(service.id).subscription
+        abroad = self.world.tenant_of(asking) is not self.world.tenant_of(own)
+        if not manual and abroad:
+            raise ArmError(
+                403,
+                "LinkedAuthorizationFailed",
+                f"The client has permission to write {asked}; however, the current tenant is not authorized "
+                f"to access linked subscription '{own}'.",
+            )
+        listed = bool({"*", asking.lower()} & visible)
+        if not listed and not same(asking, own) and (visible or abroad):
+            raise bad_request(
+                "LabPrivateLinkServiceNotVisible",
+                f"Private link service {service.properties['alias']} is not visible to {asking}.",
+            )
+
     def before_delete(self, resource_id: ResourceId) -> None:
         """Take the connection and the interface along."""
         endpoint = self.store.require(resource_id.text)
@@ -130,20 +153,6 @@ def connections(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """An endpoint's connections, of both lists."""
     for name in CONNECTION_LISTS:
         yield from document["properties"][name]
-
-
-def _check_visible(service: Resource, asking: str) -> None:
-    """Whoever has a role on a service sees it, as the lab's login does, unless subscriptions are listed.
-
-    Azure's own code for this is not known.
-    """
-    visible = [one.lower() for one in service.properties["visibility"]["subscriptions"] if one]
-    own = ResourceId.parse(service.id).subscription
-    if visible and not {"*", asking.lower()} & set(visible) and not same(asking, own):
-        raise bad_request(
-            "LabPrivateLinkServiceNotVisible",
-            f"Private link service {service.properties['alias']} is not visible to subscription {asking}.",
-        )
 
 
 def _first_state(
