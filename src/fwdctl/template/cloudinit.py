@@ -92,9 +92,7 @@ def _render(file: Path, folder: Path) -> tuple[str, str]:
             problem = f"@@{program.stem.upper()}@@ is missing, so the machine would not get {program.name}"
             raise _invalid(file, problem, f"Put @@{program.stem.upper()}@@ back.")
     config_hash = _hash(text, *programs.values())
-    shortened = {
-        name: _without_docstrings(folder / f"{name.lower()}.py", text) for name, text in programs.items()
-    }
+    shortened = {name: _without_words(folder / f"{name.lower()}.py", text) for name, text in programs.items()}
     values = {**shortened, _HASH: config_hash}
 
     def fill(found: re.Match[str]) -> str:
@@ -109,11 +107,8 @@ def _render(file: Path, folder: Path) -> tuple[str, str]:
     return rendered, config_hash
 
 
-def _without_docstrings(file: Path, source: str) -> str:
-    """A program as a machine needs it: a third of ours is for readers, and customData is short.
-
-    Lines that are only a comment go too.
-    """
+def _without_words(file: Path, source: str) -> str:
+    """A program as a machine needs it: a third of ours is for readers, and customData is short."""
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
@@ -129,8 +124,9 @@ def _without_docstrings(file: Path, source: str) -> str:
             instead = " " * text.col_offset + "pass" if len(node.body) == 1 else None
             lines[text.lineno - 1 : text.lineno - 1 + count] = [instead] + [None] * (count - 1)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip():
-            lines[token.start[0] - 1] = None
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = (lines[row - 1] or "")[:column].rstrip() or None
     return "\n".join(line for line in lines if line is not None).strip("\n") + "\n"
 
 
