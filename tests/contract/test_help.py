@@ -201,11 +201,9 @@ def test_completion_offers_commands_and_environments(tmp_path: Path) -> None:
     assert complete("fwdctl env show -e st", 4) == ["staging"]
 
 
-def test_completion_outside_a_project_is_silent(tmp_path: Path) -> None:
-    done = fwdctl(
-        cwd=tmp_path, _FWDCTL_COMPLETE="complete_bash", COMP_WORDS="fwdctl env show -e ", COMP_CWORD="4"
-    )
-    assert (done.stdout.strip(), done.stderr) == ("", "")
+@pytest.mark.parametrize("line", ["fwdctl env show -e ", "fwdctl forwarder restart --instance "])
+def test_completion_outside_a_project_is_silent(tmp_path: Path, line: str) -> None:
+    assert complete(tmp_path, line) == []
 
 
 def complete(cwd: Path, line: str, **environ: str) -> list[str]:

@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from fwdctl.template import cloudinit
 from fwdctl.template.files import Template
-from support.programs import FWDCTL, RunningLab
+from support.programs import FWDCTL, RunningLab, run
 from support.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -154,6 +154,12 @@ def test_a_new_agent_is_rolled_out_under_traffic_and_goes_on_after_a_stop(fleet:
     assert len(after["broken"]) <= counted
     assert after["made"] - before["made"] > 1000
     fleet.lab.fwdctl("forwarder", "drift")
+
+
+def test_the_shell_offers_the_ids_of_the_forwarders(fleet: Fleet) -> None:
+    line = "fwdctl forwarder restart --instance "
+    asked = {"_FWDCTL_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": "4"}
+    assert run(FWDCTL, environ={**fleet.lab.environ, **asked}).stdout.split() == ["0", "1"]
 
 
 def test_ctrl_c_leaves_no_forwarder_drained(fleet: Fleet) -> None:

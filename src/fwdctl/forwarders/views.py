@@ -34,9 +34,11 @@ def _place(fleet: Fleet) -> dict[str, Any]:
 
 def unknowns(fleet: Fleet) -> tuple[FwdctlError, ...]:
     """What could not be asked, each an error of exit code 5; nothing where all was."""
+    box = "They are asked from the hub's jump box: see `fwdctl jump status hub`."
+    role = "It takes Microsoft.Network/loadBalancers/loadBalancingRules/health/action, which no reader has."
     asked = (
-        ("agents_not_asked", "What the agents do", fleet.unasked, "They are asked from the hub's jump box."),
-        ("health_not_known", "How the load balancer sees the forwarders", fleet.unseen, ""),
+        ("agents_not_asked", "What the agents do", fleet.unasked, box),
+        ("health_not_known", "How the load balancer sees the forwarders", fleet.unseen, role),
     )
     return tuple(
         FwdctlError(code, f"{what} is not known: {why}", advice, exit_code=ExitCode.INCONCLUSIVE)
