@@ -241,3 +241,11 @@ def test_forwarders_of_somebody_else_are_looked_at_and_never_changed(world: Worl
     for command in ("rollout", "restart"):
         assert world.run("forwarder", command, "--dry-run", "-o", "json") == 3
         assert world.envelope["errors"][0]["code"] == "not_of_the_template"
+
+
+def test_a_scale_set_without_instances_is_4(world: World) -> None:
+    deploy(world)
+    world.arm.on("GET", f"{SET}/virtualMachines", {"value": []})
+    world.arm.on("GET", f"{SET}/networkInterfaces", {"value": []})
+    assert world.run("forwarder", "status", "-o", "json") == 4
+    assert world.envelope["data"]["instances"] == []

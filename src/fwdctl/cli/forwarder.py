@@ -108,7 +108,7 @@ def status_command(call: Call) -> Result:
 
     The hub's jump box asks the agents; it is started when needed and left as it was found.
 
-    Exit code 4: one takes no connections; 5: the agents could not be asked.
+    Exit code 4: one takes no connections, or there is none; 5: something could not be asked.
     """
     from fwdctl.forwarders import views
 

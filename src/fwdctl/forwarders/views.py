@@ -51,10 +51,10 @@ def unknowns(fleet: Fleet) -> tuple[FwdctlError, ...]:
 
 
 def status(fleet: Fleet) -> Result:
-    """Exit code 4 where a forwarder takes no connections, 5 where the agents could not be asked."""
-    unwell = [each.number for each in fleet.instances if not _is_well(fleet, each)]
+    """Exit code 4 where there is no forwarder or one takes no connections, 5 where something is not known."""
+    well = bool(fleet.instances) and all(_is_well(fleet, each) for each in fleet.instances)
     unknown = unknowns(fleet)
-    code = ExitCode.BROKEN if unwell else ExitCode.INCONCLUSIVE if unknown else ExitCode.OK
+    code = ExitCode.BROKEN if not well else ExitCode.INCONCLUSIVE if unknown else ExitCode.OK
     return Result(
         {**_place(fleet), "instances": [_instance(fleet, each) for each in fleet.instances]},
         status=STATUS.get(code, "failed"),
