@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 SETTLED_SECONDS = 6.0
 """After this time a connection has failed or has not: it has 5 s."""
-# `rate` new connections a second, whatever becomes of those before, and `kept` ones that are used every 2 s. A file holds the counts, and an entry for each that failed: begin, what, server.
+# `rate` new connections a second, whatever becomes of those before, and `kept` ones that are used every 2 s, from
+# ports of their own: NAT would take a new one from the port of one that broke for that one, for a while. A file
+# holds the counts, and an entry for each that failed: begin, what, server.
 PROGRAM = """
 import asyncio, contextlib, json, os, resource, sys, time
 host, (port, kept, rate), file = sys.argv[1], map(int, sys.argv[2:5]), sys.argv[5]
@@ -46,12 +48,12 @@ async def once(began):
     if writer:
         writer.close()
 
-async def keep():
-    server = ""
+async def keep(number):
+    server, own = "", ("0.0.0.0", 1024 + int(time.time()) % 100 * 300 + number)
     while not server:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(5):
-                streams = await asyncio.open_connection(address, port)
+                streams = await asyncio.open_connection(address, port, local_addr=own)
                 server = await ask(streams, b"keep-alive")
     state["kept"] += 1
     try:
@@ -76,8 +78,8 @@ async def main():
     global address
     address = (await asyncio.get_running_loop().getaddrinfo(host, port))[0][4][0]
     others = [asyncio.create_task(tell())]
-    for _ in range(kept):
-        others.append(asyncio.create_task(keep()))
+    for number in range(kept):
+        others.append(asyncio.create_task(keep(number)))
         await asyncio.sleep(0.005)
     state["began"], begin = time.time(), time.monotonic()
     while True:

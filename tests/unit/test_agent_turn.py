@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -281,6 +282,26 @@ def test_what_a_dead_target_never_answered_is_forgotten_after_it_left_the_rotati
     dead.add(NEW)
     world.until(lambda: len(chosen(world)) == 1)
     world.until(lambda: world.kernel.forgotten == [(NEW, False)])
+
+
+def test_checks_of_one_target_never_overlap_whatever_the_configuration_becomes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most = [0], [0]
+
+    def check(*_: Any) -> str:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.05)
+        running[0] -= 1
+        return ""
+
+    monkeypatch.setattr(targets, "check_target", check)
+    for number in range(10):
+        world.give(hash=str(number), checkInterval=0.1 + number / 10)
+        world.until(lambda number=number: world.status()["hash"] == str(number))  # type: ignore[misc]
+        time.sleep(0.03)
+    assert most == [1]
 
 
 def test_a_dead_target_leaves_the_rotation_and_a_slow_one_holds_up_no_other(
