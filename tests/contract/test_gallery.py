@@ -103,7 +103,7 @@ def commands_in(lines: list[str]) -> list[str]:
     """Each `fwdctl …` in some lines, without a comment, an explanation or what follows in a pipeline."""
     found = set()
     for line in lines:
-        for command in re.split(r"[;|]|&&|\$\(", line):
+        for command in re.split(r"[;|](?=(?:[^']*'[^']*')*[^']*$)|&&|\$\(", line):
             if match := re.match(r"(?:\$ |time )?(fwdctl .*)", command.strip()):
                 found.add(re.split(r"\s{2,}|\)\"?| >|…", match[1])[0].strip())
     return sorted(found)

@@ -70,9 +70,11 @@ class Rendering:
         """The user data, as modules/forwarder.bicep makes it."""
         found = parameters.load(self.file, self.template.compiled, self.environment)
         hub = found.hub
-        forwards = [each.model_dump(mode="json", by_alias=True) for each in found.forwards]
+        probes_only = {"identity_header", "host_names"}
+        forwards = [
+            each.model_dump(mode="json", by_alias=True, exclude=probes_only) for each in found.forwards
+        ]
         for forward in forwards:
-            del forward["identityHeader"]
             forward["serverName"] = forward["serverName"] or ""
         return {
             "hash": NO_HASH,
