@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,16 @@ from support.fake_program import write_program
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def test_az_may_be_logged_in_without_an_active_subscription() -> None:
+    from knack.util import CLIError
+
+    def none() -> str:
+        raise CLIError("Please run 'az login' to setup account.")
+
+    assert credential._active(SimpleNamespace(get_subscription_id=none)) == ""
+    assert credential._active(SimpleNamespace(get_subscription_id=lambda: "s")) == "s"
 
 
 def test_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

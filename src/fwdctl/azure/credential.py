@@ -149,8 +149,17 @@ def _az_login(runtime: Runtime, wanted: str | None) -> Login:
         subscription,
         str(endpoints.resource_manager).rstrip("/"),
         lambda claims: _az_token(credential, scopes, claims),
-        active=profile.get_subscription_id(),
+        active=_active(profile),
     )
+
+
+def _active(profile: Any) -> str:
+    from knack.util import CLIError
+
+    try:
+        return str(profile.get_subscription_id())
+    except CLIError:  # logged in, and none is set
+        return ""
 
 
 def _az_token(credential: Any, scopes: list[str], claims: str | None) -> tuple[str, float]:

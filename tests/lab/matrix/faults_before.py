@@ -81,6 +81,7 @@ NAME = (
         "DNS_NXDOMAIN",
         name.broken,
         says="zone onprem-server.corp.internal (which answers in the place of corp.internal",
+        is_slow=True,
     ),
     Fault(
         "no zone",

@@ -36,6 +36,7 @@ BALANCER = (
         ),
         "LB_EMPTY_POOL",
         balancer.empty,
+        is_slow=True,
     ),
     Fault(
         "a health probe of another path",
@@ -106,6 +107,7 @@ FORWARDER = (
         ("fwdctl lab break no-forwarding",),
         "FWD_NO_FORWARDING",
         forwarder.broken,
+        is_slow=True,
     ),
 )
 ROUTE = (
@@ -169,6 +171,7 @@ ROUTE = (
         "ROUTE_NEXT_HOP",
         next_hop.dropped,
         says="route odd of route table rt sends packets from the forwarders",
+        is_slow=True,
     ),
     Fault(
         "a route of the box into nowhere",

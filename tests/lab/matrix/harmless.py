@@ -21,6 +21,7 @@ HARMLESS = (
             f'\'{{"name":"nat{number}","properties":{{"subnet":{{"id":"$SHARED"}}}}}}\''
             for number in (2, 3)
         ),
+        is_slow=True,
     ),
     harmless("answers that last for a day", f"{DNS} record-set a update {RECORD} --set ttl=86400"),
     harmless(

@@ -28,7 +28,6 @@ TOGETHER = {
     ("what the box may not send", "the connection is rejected"),
     ("the connection waits for approval", "the clients' rules are turned round"),
     ("a rule to another port", "no peering"),
-    ("the clients' rules are turned round", "forwarders do not forward"),
     ("the forwarders' rules are gone", "one server is off"),
 }
 PAIRS = [both for both in pairs() if (both[0].name, both[1].name) in TOGETHER]
