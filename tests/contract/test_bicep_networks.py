@@ -74,9 +74,7 @@ def test_what_a_landing_zone_asks_for_is_given_to_every_subnet_and_box() -> None
         name for name in found if not name.startswith("corp/")
     }
     assert found["hub/data"]["delegations"][0]["properties"] == {"serviceName": "Microsoft.Web/serverFarms"}
-    assert found["app/apps"]["delegations"][0]["properties"] == {
-        "serviceName": "Microsoft.App/environments"
-    }
+    assert found["app/apps"]["delegations"][0]["properties"] == {"serviceName": "Microsoft.App/environments"}
     target, _ = deploy(**changes)
     servers = {
         network["name"].split("-")[1]: network["properties"].get("dhcpOptions", {}).get("dnsServers")
