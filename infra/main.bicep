@@ -50,14 +50,14 @@ param deployOnPremServers bool = true
 @description('The spoke networks; none where only others connect to the link service.')
 param spokes spokeType[] = [
   {
-    name: 'spoke'
+    name: 'app'
     addressPrefix: '10.1.0.0/19'
     cpSubnetPrefix: '10.1.0.0/21'
     appsSubnetPrefix: '10.1.8.0/21'
     jumpSubnetPrefix: '10.1.16.0/24'
     linkedSubnetPrefix: '10.1.17.0/24'
     endpointAddress: '10.1.17.4'
-    dnsZoneName: 'corp.internal'
+    dnsZoneName: 'fwdctl.internal'
   }
 ]
 

@@ -30,7 +30,7 @@ def test_outputs_of_the_defaults() -> None:
     token = outputs["RESOURCE_TOKEN"]
     assert outputs["RESOURCE_GROUP_NAME"] == "rg-dev"
     assert outputs["HUB_JUMP_NAME"] == f"ci-hub-{token}"
-    assert outputs["SPOKE_JUMP_NAME"] == f"ci-spoke-{token}"
+    assert outputs["SPOKE_JUMP_NAME"] == f"ci-app-{token}"
     assert found == {
         "version": 1,
         "resourceGroup": "rg-dev",
@@ -45,12 +45,12 @@ def test_outputs_of_the_defaults() -> None:
         },
         "spokes": [
             {
-                "name": "spoke",
-                "jump": f"ci-spoke-{token}",
+                "name": "app",
+                "jump": f"ci-app-{token}",
                 "container": "jump",
-                "privateEndpoint": {"name": f"pep-spoke-{token}", "address": "10.1.17.4"},
-                "hostName": "onprem-server.corp.internal",
-                "zone": "corp.internal",
+                "privateEndpoint": {"name": f"pep-app-{token}", "address": "10.1.17.4"},
+                "hostName": "onprem-server.fwdctl.internal",
+                "zone": "fwdctl.internal",
             }
         ],
         "forwards": [{**WEB, "serverName": "", "hostNames": []}],
@@ -113,15 +113,15 @@ def test_a_second_spoke_with_the_same_ranges_has_a_network_endpoint_box_and_zone
     target, properties = deploy(
         spokes=[
             {**SPOKE, "name": "x", "dnsZoneName": "x.internal"},
-            {**SPOKE, "name": "lab", "dnsZoneName": "lab.corp.internal"},
+            {**SPOKE, "name": "lab", "dnsZoneName": "lab.fwdctl.internal"},
             SPOKE,
         ]
     )
     found = topology(properties)
     assert [spoke["hostName"] for spoke in found["spokes"]] == [
         "onprem-server.x.internal",
-        "onprem-server.lab.corp.internal",
-        "onprem-server.corp.internal",
+        "onprem-server.lab.fwdctl.internal",
+        "onprem-server.fwdctl.internal",
     ]
     assert len(of_type(target, "privateEndpoints")) == 3
     assert len(of_type(target, "containerGroups")) == 4
@@ -145,7 +145,7 @@ def test_forwards_may_have_names_of_their_own_in_every_zone() -> None:
     }
     assert records == {
         f"{zone}/{name}": address
-        for zone, address in {"corp.internal": "10.1.17.4", "x.internal": "10.1.17.9"}.items()
+        for zone, address in {"fwdctl.internal": "10.1.17.4", "x.internal": "10.1.17.9"}.items()
         for name in ("onprem-server", "db", "sql")
     }
     [scale_set] = of_type(target, "virtualMachineScaleSets")

@@ -78,7 +78,7 @@ def test_a_zone_of_its_own_is_linked_to_an_existing_network() -> None:
         for link in of_type(target, "virtualNetworkLinks")
     }
     assert links["b.internal"] == SPOKE_NET
-    assert "/resourceGroups/rg-dev/" in links["corp.internal"]
+    assert "/resourceGroups/rg-dev/" in links["fwdctl.internal"]
     assert len(of_type(target, "virtualNetworks")) == 3
 
 

@@ -26,7 +26,7 @@ def test_networks_name_no_subnets_so_that_those_of_others_stay() -> None:
     target, _ = deploy()
     for network in of_type(target, "virtualNetworks"):
         assert "subnets" not in network["properties"], network["name"]
-    own = [f"spoke/{name}" for name in ("cp", "apps", "jump", "linked")]
+    own = [f"app/{name}" for name in ("cp", "apps", "jump", "linked")]
     assert sorted(subnets()) == sorted(["hub/shared", "hub/jump", "corp/servers", *own])
 
 
@@ -51,7 +51,7 @@ def test_jump_boxes_have_delegated_subnets_of_their_own_to_which_exec_is_let() -
         for name, subnet in subnets().items()
         if subnet["delegations"]
     }
-    assert delegated == {"hub/jump": [CONTAINERS], "spoke/jump": [CONTAINERS]}
+    assert delegated == {"hub/jump": [CONTAINERS], "app/jump": [CONTAINERS]}
     rules = [
         (rule["sourceAddressPrefix"], rule["destinationAddressPrefix"], rule["destinationPortRange"])
         for group in of_type(target, "networkSecurityGroups")
@@ -74,15 +74,13 @@ def test_what_a_landing_zone_asks_for_is_given_to_every_subnet_and_box() -> None
         name for name in found if not name.startswith("corp/")
     }
     assert found["hub/data"]["delegations"][0]["properties"] == {"serviceName": "Microsoft.Web/serverFarms"}
-    assert found["spoke/apps"]["delegations"][0]["properties"] == {
-        "serviceName": "Microsoft.App/environments"
-    }
+    assert found["app/apps"]["delegations"][0]["properties"] == {"serviceName": "Microsoft.App/environments"}
     target, _ = deploy(**changes)
     servers = {
         network["name"].split("-")[1]: network["properties"].get("dhcpOptions", {}).get("dnsServers")
         for network in of_type(target, "virtualNetworks")
     }
-    assert servers == {"hub": ["10.9.0.4"], "corp": None, "spoke": ["10.9.0.4"]}
+    assert servers == {"hub": ["10.9.0.4"], "corp": None, "app": ["10.9.0.4"]}
     for box in of_type(target, "containerGroups"):
         assert box["properties"]["dnsConfig"] == {"nameServers": ["10.9.0.4"]}
     taggable = [document for document in target.documents.values() if "location" in document]

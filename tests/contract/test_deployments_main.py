@@ -45,7 +45,7 @@ def test_everything_is_deployed_and_handed_over() -> None:
     topology = found["outputs"]["FWD_TOPOLOGY"]["value"]
     topology = json.loads(topology) if isinstance(topology, str) else topology
     assert topology["resourceGroup"] == found["outputs"]["RESOURCE_GROUP_NAME"]["value"] == "rg-dev"
-    assert [spoke["name"] for spoke in topology["spokes"]] == ["spoke"]
+    assert [spoke["name"] for spoke in topology["spokes"]] == ["app"]
     assert topology["hub"]["jump"] == found["outputs"]["HUB_JUMP_NAME"]["value"]
     assert written_types(one.target) >= {
         f"{AT_SUBSCRIPTION}/resourceGroups/rg-dev",

@@ -187,12 +187,12 @@ def test_a_preview_looks_into_the_modules(project: Project) -> None:
     project.azd("provision", "--no-prompt")
     file = project.folder / "infra" / "main.parameters.json"
     (spoke,) = json.loads(file.read_text())["parameters"]["spokes"]["value"]
-    second = {**spoke, "name": "second"}
-    project.edit_parameters("spokes", [{**spoke, "cpSubnetPrefix": "10.1.0.0/22"}, second])
+    second = {**spoke, "name": "second", "dnsZoneName": "second.internal"}
+    project.edit_parameters("spokes", [{**spoke, "dnsServers": ["10.1.8.4"]}, second])
     before = project.lab.lab("status", "-o", "json").json["data"]["nodes"]
     shown = project.azd("provision", "--preview", "--no-prompt").stdout
-    assert re.search(r"Modify +: Virtual Network +: vnet-spoke-", shown), shown
-    assert re.search(r"vnet-spoke-.*\n +\* properties\.subnets\n", shown), shown
+    assert re.search(r"Modify +: Virtual Network +: vnet-app-", shown), shown
+    assert re.search(r"vnet-app-.*\n +[+*] properties\.dhcpOptions", shown), shown
     assert re.search(r"Create +: Virtual Network +: vnet-second-", shown)
     assert re.search(r"Create +: Private Endpoint +: pep-second-", shown)
     assert re.search(r"Skip +: Virtual Network +: vnet-hub-", shown)
@@ -202,7 +202,7 @@ def test_a_preview_looks_into_the_modules(project: Project) -> None:
 def test_a_function_that_the_lab_lacks_is_named(project: Project) -> None:
     main = project.folder / "infra" / "main.bicep"
     whole = main.read_text()
-    tags = "var tags = { 'azd-env-name': environmentName"
+    tags = "var allTags = union(tags, { 'azd-env-name': environmentName"
     versions = "providers('Microsoft.Network', 'virtualNetworks').apiVersions"
     assert tags in whole
     main.write_text(whole.replace(tags, f"{tags}, newest: {versions}[0]"))
@@ -241,7 +241,7 @@ def test_a_users_predown_hook_runs_while_everything_is_still_there(project: Proj
     assert "last seen in rg-dev" in done.stdout
     after = project.values()
     assert "RESOURCE_GROUP_NAME" not in after
-    assert after["LAST_BOXES"] == "hub,spoke"
+    assert after["LAST_BOXES"] == "hub,app"
     assert project.lab.lab("status", "-o", "json").json["data"]["nodes"] == []
 
 
@@ -265,16 +265,17 @@ def test_what_a_renamed_spoke_leaves_behind_is_told_stopped_and_removed(project:
     project.fwdctl("jump", "start", "spoke")
     done = project.azd("provision", "--no-prompt")
     printed = done.stdout + done.stderr
-    assert "Jump box spoke stopped" in printed, printed
+    assert "Jump box app stopped" in printed, printed
     assert "Left behind by spokes that are no longer deployed" in printed
     left = project.fwdctl("env", "orphans", "-o", "json").json["data"]["orphans"]
-    assert {orphan["spoke"] for orphan in left} == {"spoke"}
+    assert {orphan["spoke"] for orphan in left} == {"app"}
     assert [orphan["kind"] for orphan in left] == [
         "endpoint connection",
         "private endpoint",
         "jump box",
         "zone link",
         "network",
+        "security group",
     ]
     project.fwdctl("env", "orphans", "--remove", "--yes")
     assert project.fwdctl("env", "orphans", "-o", "json").json["data"]["orphans"] == []

@@ -96,7 +96,7 @@ def test_raw_bytes_come_through_unchanged(lab: RunningLab, tmp_path: Path) -> No
 
 def test_status_shows_boxes_that_are_stopped_and_warns_of_nothing_in_a_healthy_lab(lab: RunningLab) -> None:
     lab.fwdctl("jump", "stop", "all")
-    boxes = {lab.environ["HUB_JUMP_NAME"]: "vnet-hub", lab.environ["SPOKE_JUMP_NAME"]: "vnet-spoke"}
+    boxes = {lab.environ["HUB_JUMP_NAME"]: "vnet-hub", lab.environ["SPOKE_JUMP_NAME"]: "vnet-app"}
     rows = {line.split()[0]: line.split() for line in lab.lab("status").stdout.splitlines() if line}
     for name, network in boxes.items():
         assert rows[name][1:] == [network, "-", "stopped", "-"]

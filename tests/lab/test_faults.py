@@ -25,7 +25,7 @@ def test_a_link_that_was_made_meanwhile_gives_way_when_healing(lab: RunningLab) 
     """A network has one link to a zone, so the original could not come back next to it."""
     subscription, name = (lab.environ[key] for key in ("AZURE_SUBSCRIPTION_ID", "RESOURCE_GROUP_NAME"))
     group = f"/subscriptions/{subscription}/resourceGroups/{name}"
-    links = f"{group}/providers/Microsoft.Network/privateDnsZones/corp.internal/virtualNetworkLinks"
+    links = f"{group}/providers/Microsoft.Network/privateDnsZones/fwdctl.internal/virtualNetworkLinks"
     (original,) = lab.arm("GET", links)["value"]
     lab.lab("break", "zone-not-linked")
     lab.arm("PUT", f"{links}/mine", {key: original[key] for key in ("location", "properties")})

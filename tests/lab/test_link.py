@@ -59,7 +59,7 @@ def test_an_own_spoke_waits_is_approved_and_rejected_for_good(lab: RunningLab) -
     lab.arm("DELETE", former["endpoint"])
     assert "Pending (made)" in request(lab, subnet, name, "--message", "Orders").stdout
     (waiting,) = described(lab)["connections"]
-    assert (waiting["state"], waiting["message"], waiting["spoke"]) == ("Pending", "Orders", "spoke")
+    assert (waiting["state"], waiting["message"], waiting["spoke"]) == ("Pending", "Orders", "app")
     assert waiting["since"]
     assert codes(lab.fwdctl("probe", "spoke", *SOON, "-o", "json", expect=4)) == ["PE_PENDING"]
 

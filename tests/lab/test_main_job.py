@@ -71,7 +71,7 @@ def test_a_signal_leaves_the_box_as_it_was_found(lab: RunningLab, number: signal
         assert process.stdout.readline() == "runs\n"
         process.send_signal(number)
         assert process.wait(30) == 128 + number
-    assert states(lab)["spoke"] == "Stopped"
+    assert states(lab)["app"] == "Stopped"
 
 
 def test_packets_pass_the_forwarders_own_rules(lab: RunningLab) -> None:

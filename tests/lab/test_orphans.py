@@ -36,7 +36,7 @@ def removed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterato
     (first,) = document["parameters"]["spokes"]["value"]
     lab = RunningLab.up(tmp_path, f"orphans-{worker_id}", "--empty")
     try:
-        old = {**first, "name": "old", "dnsZoneName": "old.corp.internal"}
+        old = {**first, "name": "old", "dnsZoneName": "old.fwdctl.internal"}
         provision(lab, tmp_path, 1, spokes=[first, old])
         operator = Operator(lab)
         hub = operator.named("virtualNetworks", "vnet-hub")["name"]
@@ -55,7 +55,7 @@ def test_what_a_removed_spoke_leaves_is_listed_stopped_and_removed(removed: Runn
     status = removed.fwdctl("jump", "status", "-o", "json")
     assert f"jump box {box} (Running, costs by the second)" in status.stderr
     assert "See `fwdctl env orphans`." in status.stderr
-    assert [each["name"] for each in status.json["data"]["boxes"]] == ["hub", "spoke"]
+    assert [each["name"] for each in status.json["data"]["boxes"]] == ["hub", "app"]
 
     stopped = removed.fwdctl("jump", "stop", "all", "-o", "json").json["data"]["boxes"]
     assert (stopped[-1]["containerGroup"], stopped[-1]["outcome"]) == (box, "stopped")

@@ -49,7 +49,7 @@ def servers_once_there(operator: Operator, wanted: set[str]) -> dict[str, Any]:
     deadline = time.monotonic() + RESOLVED_AFTER
     while True:
         paths = operator.probe("all", "--samples", "8")
-        path = paths["spoke/web"]
+        path = paths["app/web"]
         found = path["verdict"], set(path["servers"]), path["warnings"]
         if found == ("pass", wanted, []) or time.monotonic() > deadline:
             assert found == ("pass", wanted, [])
@@ -57,7 +57,7 @@ def servers_once_there(operator: Operator, wanted: set[str]) -> dict[str, Any]:
 
 
 def test_a_name_that_nobody_knows_yet_breaks_the_path(operator: Operator) -> None:
-    assert operator.probe(exit_code=4)["spoke/web"]["verdict"] == "fail"
+    assert operator.probe(exit_code=4)["app/web"]["verdict"] == "fail"
 
 
 def test_a_name_is_forwarded_once_a_zone_of_the_hub_has_it(operator: Operator) -> None:
@@ -84,13 +84,13 @@ def test_each_own_name_of_a_forward_is_tested(operator: Operator) -> None:
     zone = operator.lab.topology["spokes"][0]["zone"]
     paths = operator.probe("spoke", exit_code=0)
     assert {label: path["verdict"] for label, path in paths.items()} == {
-        "spoke/web": "pass",
-        f"spoke/web/store.{zone}": "pass",
+        "app/web": "pass",
+        f"app/web/store.{zone}": "pass",
     }
     operator.delete(f"privateDnsZones/{zone}/A/store")
     paths = operator.probe("spoke", exit_code=4)
-    assert paths["spoke/web"]["verdict"] == "pass"
-    broken = paths[f"spoke/web/store.{zone}"]["broken"]
+    assert paths["app/web"]["verdict"] == "pass"
+    broken = paths[f"app/web/store.{zone}"]["broken"]
     assert (broken["code"], broken["evidence"].split(";")[0]) == (
         "DNS_NXDOMAIN",
         f"zone {zone} has no A record 'store'",

@@ -41,7 +41,7 @@ def original(name: str, **changes: Any) -> Any:
 
 def other_spoke(**changes: Any) -> dict[str, Any]:
     """A second spoke in the ranges of the first, which may overlap."""
-    own = {"name": "two", "dnsZoneName": "two.corp.internal", "endpointAddress": "10.1.17.9"}
+    own = {"name": "two", "dnsZoneName": "two.fwdctl.internal", "endpointAddress": "10.1.17.9"}
     return {**original("spokes")[0], **own, **changes}
 
 
@@ -124,7 +124,7 @@ def test_targets_are_not_limited_where_the_network_is_the_users_own(tmp_path: Pa
 
 
 def test_spokes_may_share_a_zone_with_one_address_in_it(tmp_path: Path) -> None:
-    shared = {"dnsZoneName": "corp.internal", "endpointAddress": "10.1.17.4"}
+    shared = {"dnsZoneName": "fwdctl.internal", "endpointAddress": "10.1.17.4"}
     assert len(load(tmp_path, spokes=[*original("spokes"), other_spoke(**shared)]).spokes) == 2
 
 
@@ -225,8 +225,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"spokes": [{**EXISTING_SPOKE, "existing": {"endpointSubnetId": SUBNET, "dnsZoneId": "a.internal"}}]}, "spokes[0].existing.dnsZoneId", "is not the resource id of a private DNS zone"),
     ({"spokes": [{key: value for key, value in original("spokes")[0].items() if key != "cpSubnetPrefix"}]}, "spokes[0]", "lacks cpSubnetPrefix"),
     ({"forwards": [{**FORWARD, "hostNames": ["db", "db"]}]}, "forwards[0].hostNames[1]", "db is listed twice"),
-    ({"forwards": [{**FORWARD, "hostNames": ["db.corp.internal"]}]}, "forwards[0].hostNames[0]", "is not a name"),
-    ({"spokes": [*original("spokes"), other_spoke(dnsZoneName="corp.internal")]}, "spokes[1].dnsZoneName", "the zone corp.internal is that of spokes[0] too"),
+    ({"forwards": [{**FORWARD, "hostNames": ["db.fwdctl.internal"]}]}, "forwards[0].hostNames[0]", "is not a name"),
+    ({"spokes": [*original("spokes"), other_spoke(dnsZoneName="fwdctl.internal")]}, "spokes[1].dnsZoneName", "the zone fwdctl.internal is that of spokes[0] too"),
     ({"forwards": [{**FORWARD, "port": "80"}]}, "forwards[0].port", '"80" is not a whole number'),
     ({"forwards": [{**FORWARD, "port": True}]}, "forwards[0].port", "true is not a whole number"),
     ({"forwards": [{**FORWARD, "port": 18099}]}, "forwards[0].port", "own health port"),
@@ -282,7 +282,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"jump": original("jump", unattendedSeconds=60)}, "jump.unattendedSeconds", "60 is not between 300"),
     ({"jump": original("jump", lifetimeSeconds=1)}, "jump.lifetimeSeconds", "1 is not between 60"),
     ({"spokes": original("spokes", dnsZoneName="internal")}, "spokes[0].dnsZoneName", "at least two labels"),
-    ({"dnsZoneName": "corp.internal"}, "dnsZoneName", "is not a parameter of the template"),
+    ({"dnsZoneName": "fwdctl.internal"}, "dnsZoneName", "is not a parameter of the template"),
     ({"hostName": "a.b"}, "hostName", "is not a name"),
     ({"hostName": "${HOST^^}"}, "hostName", "not understood"),
     ({"forwards": "${NONSENSE=[}"}, "forwards", "not JSON after"),

@@ -26,7 +26,7 @@ app = group(
     examples="""
     fwdctl jump status                          do they run and cost money
     fwdctl jump start spoke
-    fwdctl jump exec spoke -- curl -sS http://onprem-server.corp.internal:8000
+    fwdctl jump exec spoke -- curl -sS http://onprem-server.fwdctl.internal:8000
     fwdctl jump exec hub -- sh -c 'ip route; exit 3'
     fwdctl jump shell hub
     fwdctl jump stop all

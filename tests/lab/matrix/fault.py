@@ -65,19 +65,19 @@ def harmless(name: str, *cause: str, **more: object) -> Fault:
     return Fault(name, cause, **fields)  # type: ignore[arg-type]
 
 
-DNS, RECORD = "az network private-dns", "-g $RG -z corp.internal -n onprem-server"
+DNS, RECORD = "az network private-dns", "-g $RG -z fwdctl.internal -n onprem-server"
 RULE = "az network lb rule update -g $RG --lb-name lbi-$TOKEN -n web"
 PROBE = "az network lb probe update -g $RG --lb-name lbi-$TOKEN -n web"
 SUBNET = "az network vnet subnet update -g $RG --vnet-name"
 SHARED = "az network nsg rule {} -g $RG --nsg-name nsg-shared-$TOKEN"
 CORP = "az network nsg rule {} -g $RG --nsg-name nsg-corp-$TOKEN"
-SPOKE_GROUP = "nsg-vnet-spoke-$TOKEN"
+SPOKE_GROUP = "nsg-vnet-app-$TOKEN"
 ANEW = (
-    "--vnet-name vnet-spoke-$TOKEN --subnet linked --connection-name forwarder "
+    "--vnet-name vnet-app-$TOKEN --subnet linked --connection-name forwarder "
     "--private-connection-resource-id $SERVICE "
     "--ip-config \"{name:endpoint,group-id:'',member-name:'',private-ip-address:10.1.17.23}\""
 )
-ENDPOINT = "-g $RG -n pep-spoke-$TOKEN"
+ENDPOINT = "-g $RG -n pep-app-$TOKEN"
 SERVER = "fwdctl lab shell server6{} --"
 RESTART_SERVERS = tuple(
     f"az vm {verb} -g $RG -n vm-server{number}-$TOKEN"

@@ -8,7 +8,7 @@ from lab.matrix.fault import ANEW, DNS, ENDPOINT, RECORD, SPOKE_GROUP, Fault, de
 BOX = (
     Fault(
         "the spoke's box does not exist",
-        ("az container delete -g $RG -n ci-spoke-$TOKEN -y",),
+        ("az container delete -g $RG -n ci-app-$TOKEN -y",),
         "JUMP_MISSING",
         exit_code=5,
     ),
@@ -55,11 +55,11 @@ NAME = (
         "an alias in the record's place",
         (
             f"{DNS} record-set a delete {RECORD} -y",
-            f"{DNS} record-set cname set-record {RECORD} -c old.corp.internal",
+            f"{DNS} record-set cname set-record {RECORD} -c old.fwdctl.internal",
         ),
         "DNS_WRONG_ADDRESS",
         name.broken,
-        says="record 'onprem-server' in zone corp.internal is an alias (CNAME) of old.corp.internal; "
+        says="record 'onprem-server' in zone fwdctl.internal is an alias (CNAME) of old.fwdctl.internal; "
         "the endpoint is 10.1.17.4; what lies behind the name was not tested",
     ),
     Fault(
@@ -75,26 +75,26 @@ NAME = (
     Fault(
         "a more specific zone",
         (
-            f"{DNS} zone create -g $RG -n onprem-server.corp.internal",
-            f"{DNS} link vnet create -g $RG -z onprem-server.corp.internal -n more -v vnet-spoke-$TOKEN -e false",
+            f"{DNS} zone create -g $RG -n onprem-server.fwdctl.internal",
+            f"{DNS} link vnet create -g $RG -z onprem-server.fwdctl.internal -n more -v vnet-app-$TOKEN -e false",
         ),
         "DNS_NXDOMAIN",
         name.broken,
-        says="zone onprem-server.corp.internal (which answers in the place of corp.internal",
+        says="zone onprem-server.fwdctl.internal (which answers in the place of fwdctl.internal",
     ),
     Fault(
         "no zone",
         (
-            f"{DNS} link vnet delete -g $RG -z corp.internal -n vnet-spoke-$TOKEN -y",
-            f"{DNS} zone delete -g $RG -n corp.internal -y",
+            f"{DNS} link vnet delete -g $RG -z fwdctl.internal -n vnet-app-$TOKEN -y",
+            f"{DNS} zone delete -g $RG -n fwdctl.internal -y",
         ),
         "DNS_NXDOMAIN",
         name.broken,
-        says="there is no private DNS zone corp.internal",
+        says="there is no private DNS zone fwdctl.internal",
     ),
     Fault(
         "DNS servers of one's own",
-        ("az network vnet update -g $RG -n vnet-spoke-$TOKEN --dns-servers 10.1.0.9",),
+        ("az network vnet update -g $RG -n vnet-app-$TOKEN --dns-servers 10.1.0.9",),
         "DNS_CUSTOM_SERVERS",
         name.broken,
         says="asks DNS servers of its own (10.1.0.9)",
@@ -104,7 +104,7 @@ NAME = (
         "an old answer in the box",
         (
             "fwdctl jump start spoke",
-            "fwdctl lab shell ci-spoke-$TOKEN -- sh -c 'echo 10.1.17.99 onprem-server.corp.internal >>/etc/hosts'",
+            "fwdctl lab shell ci-app-$TOKEN -- sh -c 'echo 10.1.17.99 onprem-server.fwdctl.internal >>/etc/hosts'",
         ),
         "DNS_WRONG_ADDRESS",
         name.broken,
@@ -124,7 +124,7 @@ NAME = (
         ),
         "NSG_DENIED",
         name.broken,
-        says="outbound rule no-dns of network security group nsg-vnet-spoke-",
+        says="outbound rule no-dns of network security group nsg-vnet-app-",
         is_slow=True,
     ),
 )

@@ -134,12 +134,12 @@ ROUTE = (
     Fault(
         "what the endpoint's subnet does not take",
         (
-            f"{SUBNET} vnet-spoke-$TOKEN -n linked --private-endpoint-network-policies NetworkSecurityGroupEnabled",
+            f"{SUBNET} vnet-app-$TOKEN -n linked --private-endpoint-network-policies NetworkSecurityGroupEnabled",
             deny(SPOKE_GROUP, "no-in", 300, "--destination-port-ranges '*'"),
         ),
         "NSG_DENIED",
         route.box_refused,
-        says="rule no-in of network security group nsg-vnet-spoke-",
+        says="rule no-in of network security group nsg-vnet-app-",
         is_slow=True,
     ),
     Fault(
@@ -172,10 +172,10 @@ ROUTE = (
     ),
     Fault(
         "a route of the box into nowhere",
-        table("spoke", "jump", "--address-prefix 10.1.17.4/32 --next-hop-type None"),
+        table("app", "jump", "--address-prefix 10.1.17.4/32 --next-hop-type None"),
         "ROUTE_NEXT_HOP",
         next_hop.dropped,
-        says="sends packets from jump box 'spoke' to 10.1.17.4",
+        says="sends packets from jump box 'app' to 10.1.17.4",
         is_slow=True,
     ),
     Fault(

@@ -25,7 +25,7 @@ HARMLESS = (
     harmless("answers that last for a day", f"{DNS} record-set a update {RECORD} --set ttl=86400"),
     harmless(
         "a spoke without a box",
-        "az container delete -g $RG -n ci-spoke-$TOKEN -y",
+        "az container delete -g $RG -n ci-app-$TOKEN -y",
         probe=("all", "-g", "$RG"),
     ),
     harmless("an instance is set up anew", "az vmss reimage -g $RG -n vmss-$TOKEN --instance-ids $INSTANCE"),
