@@ -99,13 +99,17 @@ def test_relative_links_lead_somewhere(file: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+UNQUOTED = r"(?=(?:[^']*'[^']*')*[^']*$)"
+"""After something that stands outside single quotes."""
+
+
 def commands_in(lines: list[str]) -> list[str]:
     """Each `fwdctl …` in some lines, without a comment, an explanation or what follows in a pipeline."""
     found = set()
     for line in lines:
-        for command in re.split(r"[;|](?=(?:[^']*'[^']*')*[^']*$)|&&|\$\(", line):
+        for command in re.split(rf"(?:[;|]|&&|\$\(){UNQUOTED}", line):
             if match := re.match(r"(?:\$ |time )?(fwdctl .*)", command.strip()):
-                found.add(re.split(r"\s{2,}|\)\"?| >|…", match[1])[0].strip())
+                found.add(re.split(rf"(?:\s{{2,}}|\)\"?| >|…){UNQUOTED}", match[1])[0].strip())
     return sorted(found)
 
 
