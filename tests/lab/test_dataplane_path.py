@@ -34,6 +34,43 @@ HOLD = (
     " time.sleep(0.3)\n"
 )
 
+IDLE = (
+    "import socket,sys,time\n"
+    "s=socket.create_connection((sys.argv[1],8000),3)\n"
+    "s.settimeout(1.5)\n"
+    "f=s.makefile('rb')\n"
+    "for pause in (0,0.5,4):\n"
+    " time.sleep(pause)\n"
+    " try:\n"
+    "  s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n')\n"
+    "  n=0\n"
+    "  while (l:=f.readline().strip()):\n"
+    "   n=int(l.split()[1]) if l.lower().startswith(b'content-length') else n\n"
+    "  print(len(f.read(n))==n>0)\n"
+    " except OSError as e:\n"
+    "  print(type(e).__name__)\n"
+)
+
+
+async def idle_flows(directory: Path) -> None:
+    async with seed_bench(directory) as bench:
+        bench.plane.set_idle(2)
+        await bench.change()
+        for resets, end in ((False, "TimeoutError"), (True, "ConnectionResetError")):
+            documents = copy.deepcopy(bench.source.current.documents)
+            (rule,) = documents[LB.lower()]["properties"]["loadBalancingRules"]
+            rule["properties"]["enableTcpReset"] = resets
+            await bench.change(documents=documents)
+            done = await asyncio.gather(
+                bench.plane.run("ci-spoke1", ["python3", "-c", IDLE, "10.1.17.4"], seconds=20),
+                bench.plane.run("ci-hub", ["python3", "-c", IDLE, "10.0.1.5"], seconds=20),
+            )
+            assert [one.stdout.decode().split() for one in done] == [["True", "True", end]] * 2, done
+        bench.plane.set_idle(None)
+        await bench.change()
+        done = [await bench.plane.run("ci-spoke1", ["python3", "-c", IDLE, "10.1.17.4"], seconds=20)]
+        assert done[0].stdout.decode().split() == ["True"] * 3
+
 
 async def path_by_name(directory: Path) -> None:
     async with seed_bench(directory) as bench:
@@ -318,6 +355,7 @@ async def damaged_kernel_state(directory: Path) -> None:
     "scenario",
     [
         path_by_name,
+        idle_flows,
         spoke_is_isolated,
         overlapping_spokes,
         dead_backend,

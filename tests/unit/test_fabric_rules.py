@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from fwdlab.fabric.apply import _fabric_lines, _portion
 from fwdlab.fabric.plan import plan
 from fwdlab.fabric.ruleset import Ruleset, _security_lines, compile_rules, difference, hop_counters
@@ -28,10 +30,11 @@ def test_health_changes_one_chain() -> None:
     before = compile_rules(plan(snapshot(), up("10.0.1.6", "10.0.1.7")))
     after = compile_rules(plan(snapshot(), up("10.0.1.6")))
     lines = difference(before, after).splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert lines[0].startswith("flush chain ip fabric lb_")
     assert lines[1].split(" ")[-3:-1] == ["counter", "name"]
-    assert lines[2].endswith("meta l4proto tcp dnat to 10.0.1.6:8000")
+    assert lines[2].endswith('meta l4proto tcp ct timeout set "idle_240"')
+    assert lines[3].endswith("meta l4proto tcp dnat to 10.0.1.6:8000")
 
 
 def test_no_healthy_member_drops_new_flows() -> None:
@@ -72,7 +75,29 @@ def test_removal_takes_references_away_before_the_chain() -> None:
 def test_everything_can_go() -> None:
     text = difference(compile_rules(plan(snapshot(), {})), compile_rules(Fabric()))
     assert "add element" not in text
-    assert difference(Ruleset(), compile_rules(Fabric())).count("add chain") == 6
+    assert difference(Ruleset(), compile_rules(Fabric())).count("add chain") == 9
+
+
+@pytest.mark.parametrize(("minutes", "resets"), [(4, False), (30, True)])
+def test_idle_flows_are_forgotten_as_the_rule_says(minutes: int, *, resets: bool) -> None:
+    fabric = plan(snapshot(), up("10.0.1.6"))
+    (balance,) = fabric.balances
+    rules = compile_rules(replace(fabric, balances=(replace(balance, idle=60 * minutes, resets=resets),)))
+    (chain,) = (lines for name, (_, lines) in rules.chains.items() if name.startswith("lb_"))
+    said = [line for line in chain if "ct timeout" in line]
+    if minutes == 4:
+        assert (rules.timeouts, len(said)) == ((240,), 1)
+    else:
+        assert rules.timeouts == (300, 1800)
+        assert [line.rpartition(" ct timeout")[0] for line in said] == [
+            "ct mark 0 meta l4proto tcp",
+            "ct mark != 0 meta l4proto tcp",
+        ]
+    verdict = "goto answer_reset" if resets else "drop"
+    kept = {element.rpartition(" . ")[2] for element in rules.maps["forgotten"][1]}
+    assert kept == {f"8000 : {verdict}"}
+    assert "idle_240" in difference(Ruleset(), compile_rules(fabric))
+    assert "ct timeout" not in difference(rules, compile_rules(Fabric()))
 
 
 def test_security_rule_as_text() -> None:

@@ -8,14 +8,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
-from fwdlab.fabric.ruleset import Ruleset, compile_rules, difference, full_script, hop_counters
+from fwdlab.fabric.ruleset import (
+    Ruleset,
+    compile_rules,
+    difference,
+    full_script,
+    hop_counters,
+    timeout_test,
+)
 from fwdlab.fabric.wanted import Fabric
 from fwdlab.model import METADATA_ADDRESS, PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fwdlab.fabric.wanted import Interface
+    from fwdlab.fabric.wanted import Balance, Interface
     from fwdlab.machine.ports import Completed
     from fwdlab.nodes.factory import NodeFactory
     from fwdlab.nodes.node import Node
@@ -28,6 +35,9 @@ _SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     "net/ipv4/conf/all/proxy_arp": "1",
     "net/ipv4/conf/default/proxy_arp": "1",
+    # A forgotten flow is not taken up again in its middle, and a reset goes back to its network.
+    "net/netfilter/nf_conntrack_tcp_loose": "0",
+    "net/ipv4/fwmark_reflect": "1",
 }
 
 
@@ -49,6 +59,7 @@ class Kernel:
         self._linked = Fabric()
         self._rules = Ruleset()
         self._broken = True
+        self._forgets = True
 
     @classmethod
     async def create(cls, factory: NodeFactory, log: Callable[[str], None]) -> Kernel:
@@ -59,6 +70,10 @@ class Kernel:
         own = [f"addr add {address}/32 dev lo" for address in (PLATFORM_ADDRESS, METADATA_ADDRESS)]
         first = ["link set lo up", *own, "route add default dev lo"]
         await run_ip(node, first)
+        refused = await kernel._nft(timeout_test())
+        if refused is not None:
+            kernel._forgets = False
+            log(f"idle connections are never forgotten, this kernel cannot: {refused}")
         return kernel
 
     async def apply(self, wanted: Fabric, nodes: Mapping[str, Node]) -> None:
@@ -76,7 +91,8 @@ class Kernel:
             self._log(f"the links are built anew: {error.message}")
             await self._unlink()
             await self._link(wanted, nodes)
-        await self._apply_rules(compile_rules(wanted))
+        kept = wanted if self._forgets else replace(wanted, balances=_never_idle(wanted))
+        await self._apply_rules(compile_rules(kept))
         self._fabric = wanted
 
     async def _link(self, wanted: Fabric, nodes: Mapping[str, Node]) -> None:
@@ -135,6 +151,10 @@ class Kernel:
         listed = json.loads(done.stdout)["nftables"]
         packets = {e["counter"]["name"]: int(e["counter"]["packets"]) for e in listed if "counter" in e}
         return tuple(HopCounter(hop, packets.get(name, 0)) for hop, name in hop_counters(self._fabric))
+
+
+def _never_idle(fabric: Fabric) -> tuple[Balance, ...]:
+    return tuple(replace(balance, idle=0) for balance in fabric.balances)
 
 
 def _said(done: Completed) -> str:

@@ -63,6 +63,12 @@ class DataPlane:
         self._verdicts = 0
         self._verdicts_applied = 0
         self._failure: LabError | None = None
+        self._idle: int | None = None
+
+    def set_idle(self, seconds: int | None) -> None:
+        """Let the load balancers' idle timeouts be so many seconds for new flows; None: as the rules say."""
+        self._idle = seconds
+        self._on_verdict()
 
     async def start(self, source: SnapshotSource) -> None:
         """Follow a source until `close`.
@@ -118,7 +124,9 @@ class DataPlane:
 
     async def _bring(self, snapshot: Snapshot) -> None:
         kernel, dns, metadata, probes = self._parts()
-        fabric = plan(snapshot, probes.verdicts)  # first: a document that cannot be read changes nothing
+        fabric = plan(
+            snapshot, probes.verdicts, idle=self._idle
+        )  # first: a document that cannot be read changes nothing
         specs = {spec.name: spec for spec in snapshot.nodes}
         ended = [r for r in self._running.values() if not _same(r.spec, specs.get(r.spec.name))]
         for each in ended:

@@ -31,9 +31,12 @@ HealthKey = tuple[str, str, str]
 """Load balancer id and probe name in lower case, backend address."""
 
 
-def plan(snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth]) -> Fabric:
-    """Work out the wanted network; a member without a verdict counts as not healthy."""
-    return _Planner(snapshot, health).fabric()
+def plan(snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth], *, idle: int | None = None) -> Fabric:
+    """Work out the wanted network; a member without a verdict counts as not healthy.
+
+    `idle` stands for the idle timeouts of all rules, in seconds.
+    """
+    return _Planner(snapshot, health, idle).fabric()
 
 
 def parent(resource_id: str) -> str:
@@ -42,7 +45,8 @@ def parent(resource_id: str) -> str:
 
 
 class _Planner:
-    def __init__(self, snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth]) -> None:
+    def __init__(self, snapshot: Snapshot, health: Mapping[HealthKey, ProbeHealth], idle: int | None) -> None:
+        self.idle = idle
         self.snapshot = snapshot
         self.health = health
         self.warnings: list[str] = []
@@ -233,6 +237,8 @@ class _Planner:
             members=members,
             healthy=healthy,
             affinity=properties.get("loadDistribution") or "Default",
+            idle=self.idle or 60 * int(properties.get("idleTimeoutInMinutes") or 4),
+            resets=bool(properties.get("enableTcpReset")),
         )
 
     def _members(self, document: Document, network: Network, rule: Document) -> tuple[str, ...]:

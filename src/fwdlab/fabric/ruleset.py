@@ -3,6 +3,7 @@
 Way of a packet through the fabric's own network namespace:
 
     raw       foreign source addresses are dropped; mark and conntrack zone of the network it came from
+    forget    flows that were idle for too long: a reset for their client, or nothing
     classify  what may leave (security groups), private endpoints, the network that the connection is in
     pre       endpoint or frontend -> load balancer -> a member of the pool; DNS, IMDS -> this network's
     (routing by mark: own and peered networks, everything else is dropped)
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 TABLE = "ip fabric"
 _SEED = "0x5eed"
+LINK_IDLE = 300
+"""Seconds after which a link service forgets an idle flow (private-link-service-overview: about 300)."""
 _ANY_PORTS = "meta l4proto { tcp, udp }"
 
 
@@ -33,11 +36,13 @@ class Ruleset:
     """Objects of the one table, by name.
 
     Attributes:
+        timeouts: idle timeouts in seconds, each an object of its own.
         maps: declaration and elements of maps, verdict maps and sets.
         chains: declaration (empty for a chain that is only jumped to) and rules.
     """
 
     counters: tuple[str, ...] = ()
+    timeouts: tuple[int, ...] = ()
     maps: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
     chains: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
 
@@ -45,7 +50,8 @@ class Ruleset:
 def compile_rules(fabric: Fabric) -> Ruleset:
     """The objects that bring a wanted network about."""
     counters = sorted(counter for _, counter in hop_counters(fabric))
-    return Ruleset(tuple(counters), _maps(fabric), _chains(fabric))
+    idle = {min(balance.idle, limit) for balance in fabric.balances for limit in (balance.idle, LINK_IDLE)}
+    return Ruleset(tuple(counters), tuple(sorted(idle - {0})), _maps(fabric), _chains(fabric))
 
 
 def hop_counters(fabric: Fabric) -> Iterator[tuple[str, str]]:
@@ -72,6 +78,7 @@ _MAP_TYPES = {
     "nat": "map {}{{ type mark : verdict; }}",
     "frontends": "map {}{{ type mark . ipv4_addr . inet_proto . inet_service : verdict; }}",
     "frontends_all": "map {}{{ type mark . ipv4_addr : verdict; }}",
+    "forgotten": "map {}{{ type mark . ipv4_addr . inet_service : verdict; }}",
     "dns": "map {}{{ type mark : ipv4_addr . inet_service; }}",
     "metadata": "map {}{{ type mark : ipv4_addr . inet_service; }}",
 }
@@ -96,11 +103,26 @@ def _maps(fabric: Fabric) -> dict[str, tuple[str, frozenset[str]]]:
         elements["consumers"].add(f"{c.mark:#x} : {c.network}")
         elements["services"].add(f"{c.mark:#x} : jump pe_{c.mark:x}")
         elements["nat"].add(f"{c.mark:#x} : jump pls_{short_hash(c.service_id)}")
+    elements["forgotten"].update(_forgotten(fabric))
     elements["frontends"].update(_frontends(fabric, every_port=False))
     elements["frontends_all"].update(_frontends(fabric, every_port=True))
     elements["dns"].update(f"{n.number} : {PLATFORM_ADDRESS} . {n.number}" for n in fabric.networks)
     elements["metadata"].update(f"{n.number} : {METADATA_ADDRESS} . {n.number}" for n in fabric.networks)
     return {name: (kind, frozenset(elements[name])) for name, kind in _MAP_TYPES.items()}
+
+
+def _forgotten(fabric: Fabric) -> Iterator[str]:
+    """What becomes of a packet to a frontend or endpoint whose flow is not known any more."""
+    services = {service.id: service for service in fabric.services}
+    for balance in (each for each in fabric.balances if each.protocol == "tcp"):
+        verdict = f"{balance.port} : " + ("goto answer_reset" if balance.resets else "drop")
+        for network in fabric.networks:
+            if network.number == balance.network or balance.network in network.reaches:
+                yield f"{network.number} . {balance.address} . {verdict}"
+        for c in fabric.connections:
+            service = services[c.service_id]
+            if service.network == balance.network and balance.address in service.frontends:
+                yield f"{c.network} . {c.address} . {verdict}"
 
 
 def _frontends(fabric: Fabric, *, every_port: bool) -> Iterator[str]:
@@ -146,6 +168,16 @@ _BASE: dict[str, tuple[str, tuple[str, ...]]] = {
             "meta mark set iifname map @networks",
             "ct original zone set iifname map @zones",
         ),
+    ),
+    "answer_reset": ("", ("reject with tcp reset",)),
+    "forget": (
+        "type filter hook prerouting priority -160; policy accept;",
+        ("ct state invalid meta mark . ip daddr . tcp dport vmap @forgotten",),
+    ),
+    # The fabric's own kernel tells nobody that an address is not there: in Azure such packets get lost.
+    "own": (
+        "type filter hook output priority filter; policy accept;",
+        ("icmp type { destination-unreachable, time-exceeded, parameter-problem } drop",),
     ),
     "classify": (
         "type filter hook prerouting priority mangle; policy accept;",
@@ -216,19 +248,30 @@ def _balance_lines(balance: Balance) -> tuple[str, ...]:
     count = f"counter name c_lb_{short_hash(balance.id)}"
     if not balance.healthy:
         return (count, "drop")
+    first = (count, *_idle_lines(balance.idle))
     addresses = "ip saddr . ip daddr"
     if balance.protocol == "*":
-        return (count, f"dnat to {_choose(addresses, balance.healthy)}")
+        return (*first, f"dnat to {_choose(addresses, balance.healthy)}")
     protocol, port = balance.protocol, balance.backend_port
     if len(balance.healthy) == 1:
-        return (count, f"meta l4proto {protocol} dnat to {balance.healthy[0]}:{port}")
+        return (*first, f"meta l4proto {protocol} dnat to {balance.healthy[0]}:{port}")
     keys = {
         "Default": f"ip saddr . {protocol} sport . ip daddr . {protocol} dport",
         "SourceIP": addresses,
         "SourceIPProtocol": f"{addresses} . meta l4proto",
     }[balance.affinity]
     targets = [f"{member} . {port}" for member in balance.healthy]
-    return (count, f"meta l4proto {protocol} dnat ip to {_choose(keys, targets)}")
+    return (*first, f"meta l4proto {protocol} dnat ip to {_choose(keys, targets)}")
+
+
+def _idle_lines(seconds: int) -> tuple[str, ...]:
+    """When a flow is forgotten; one with a mark comes through a link service, which does not wait longer."""
+    if not seconds:
+        return ()
+    if seconds <= LINK_IDLE:
+        return (f'meta l4proto tcp ct timeout set "idle_{seconds}"',)
+    limits = {"ct mark 0": seconds, "ct mark != 0": LINK_IDLE}
+    return tuple(f'{who} meta l4proto tcp ct timeout set "idle_{limit}"' for who, limit in limits.items())
 
 
 def _choose(keys: str, values: Sequence[str]) -> str:
@@ -264,6 +307,7 @@ def full_script(wanted: Ruleset) -> str:
 def difference(old: Ruleset, new: Ruleset) -> str:
     """One transaction that turns `old` into `new`; empty when there is nothing to do."""
     lines = [f"add counter {TABLE} {name}" for name in new.counters if name not in old.counters]
+    lines += [_timeout(seconds) for seconds in new.timeouts if seconds not in old.timeouts]
     for name, (declaration, _) in new.maps.items():
         if name not in old.maps:
             kind, rest = declaration.format("").split(" ", 1)
@@ -281,6 +325,20 @@ def difference(old: Ruleset, new: Ruleset) -> str:
     lines += [f"delete chain {TABLE} {name}" for name in gone]
     lines += [f"delete counter {TABLE} {name}" for name in old.counters if name not in new.counters]
     return "".join(line + "\n" for line in lines)
+
+
+def timeout_test() -> str:
+    """A script that a kernel without timeouts of connections refuses."""
+    table = f"{TABLE}_test"
+    return f"add table {table}\n{_timeout(1).replace(TABLE, table)}\ndelete table {table}\n"
+
+
+def _timeout(seconds: int) -> str:
+    """One is never deleted: flows hold it."""
+    policy = f"established : {seconds}"
+    return (
+        f"add ct timeout {TABLE} idle_{seconds} {{ protocol tcp ; l3proto ip ; policy = {{ {policy} }} ; }}"
+    )
 
 
 def _elements(verb: str, have: Ruleset, other: Ruleset) -> list[str]:

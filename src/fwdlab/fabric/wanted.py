@@ -100,6 +100,8 @@ class Balance:
         protocol: `*` for a rule for all ports (then both ports are 0).
         members: addresses of the whole pool.
         healthy: members that new flows go to; none means that new flows are dropped.
+        idle: seconds after which a TCP flow that carries nothing is forgotten; 0 for never.
+        resets: whether the client of such a flow is told so, when it sends again.
     """
 
     id: str
@@ -111,6 +113,8 @@ class Balance:
     members: tuple[str, ...]
     healthy: tuple[str, ...]
     affinity: Literal["Default", "SourceIP", "SourceIPProtocol"]
+    idle: int = 240
+    resets: bool = False
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,11 @@ FAULTS = {
         Fault("zone-not-linked", "the spoke does not see the zone", resources.zone_not_linked),
         Fault("nsg-deny", "a security rule blocks the way", resources.nsg_deny),
         Fault("peering-removed", "the hub does not reach the servers", resources.peering_removed),
+        Fault(
+            "idle-short",
+            f"idle connections are forgotten after {resources.IDLE_SECONDS} s",
+            resources.idle_short,
+        ),
         Fault("jump-slow", "starting a box takes 3 s", service.switch("settings", start_seconds=3.0)),
         Fault("jump-start-fails", "boxes do not start", service.switch("settings", start_error=_NO_QUOTA)),
         Fault("exec-refused", "exec is answered 500", service.switch("exec_faults", refuse=True)),

@@ -24,6 +24,8 @@ class Nodes(Protocol):
 
     async def run(self, node: str, argv: Sequence[str]) -> Any: ...
 
+    def set_idle(self, seconds: int | None) -> None: ...
+
 
 @dataclass(frozen=True)
 class Context:

@@ -20,6 +20,7 @@ Document = dict[str, Any]
 _AGENT = "fwdctl-agent.service"
 _SERVER = "fwdctl-server.service"
 _NETWORK = "Microsoft.Network"
+IDLE_SECONDS = 5
 
 
 async def _run_on(context: Context, machines: list[NodeSpec], *argv: str) -> None:
@@ -48,6 +49,16 @@ async def target_refuses(context: Context) -> Undo:
     machines = context.servers()
     await _run_on(context, machines, "systemctl", "stop", _SERVER)
     return lambda: _run_on(context, machines, "systemctl", "start", _SERVER)
+
+
+async def idle_short(context: Context) -> Undo:
+    """Let load balancers forget idle flows after seconds instead of minutes."""
+    context.nodes.set_idle(IDLE_SECONDS)
+
+    async def undo() -> None:
+        context.nodes.set_idle(None)
+
+    return undo
 
 
 def on_forwarders(command: str) -> Callable[[Context], Awaitable[Undo]]:

@@ -12,6 +12,7 @@ HARMLESS = (
     harmless("tokens have expired", "fwdctl lab break token-expired"),
     harmless("deployments are slow", "fwdctl lab break resources-slow"),
     harmless("writes take a while", "fwdctl lab break writes-slow"),
+    harmless("idle connections are forgotten soon", "fwdctl lab break idle-short"),
     harmless("a newer image exists", "fwdctl lab break newer-image"),
     harmless("Azure is slow", "fwdctl lab break arm-slow"),
     harmless(
