@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 SETTLED_SECONDS = 6.0
 """After this time a connection has failed or has not: it has 5 s."""
-# `rate` new connections a second, whatever becomes of those before, and `kept` ones that are used every 2 s, from
-# ports of their own: NAT would take a new one from the port of one that broke for that one, for a while. A file
-# holds the counts, and an entry for each that failed: begin, what, server.
+# `rate` new connections a second, whatever becomes of those before, and `kept` ones that are used every 2 s and
+# made again when they break, from ports of their own: NAT would take a new one from the port of one that broke for
+# that one, for a while. A file holds the counts, and an entry for each that failed: begin, what, server.
 PROGRAM = """
-import asyncio, contextlib, json, os, resource, sys, time
+import asyncio, itertools, json, os, resource, sys, time
 host, (port, kept, rate), file = sys.argv[1], map(int, sys.argv[2:5]), sys.argv[5]
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -49,21 +49,22 @@ async def once(began):
         writer.close()
 
 async def keep(number):
-    server, own = "", ("0.0.0.0", 1024 + int(time.time()) % 100 * 300 + number)
-    while not server:
-        with contextlib.suppress(Exception):
+    for attempt in itertools.count():
+        own, server = 1024 + (int(time.time()) % 100 * 300 + attempt * 7000 + number) % 31000, ""
+        try:
             async with asyncio.timeout(5):
-                streams = await asyncio.open_connection(address, port, local_addr=own)
+                streams = await asyncio.open_connection(address, port, local_addr=("0.0.0.0", own))
                 server = await ask(streams, b"keep-alive")
-    state["kept"] += 1
-    try:
-        while True:
-            await asyncio.sleep(2)
-            async with asyncio.timeout(10):
-                await ask(streams, b"keep-alive")
-    except Exception as error:
-        state["broken"].append([time.time(), repr(error), server])
-        state["kept"] -= 1
+            state["kept"] += 1
+            while True:
+                await asyncio.sleep(2)
+                async with asyncio.timeout(10):
+                    await ask(streams, b"keep-alive")
+        except Exception as error:
+            if server:
+                state["broken"].append([time.time(), repr(error), server])
+                state["kept"] -= 1
+        await asyncio.sleep(1)
 
 async def tell():
     while True:

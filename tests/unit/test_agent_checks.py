@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fwdctl.probe.model import Options
 from support.agent_program import agent_module, demo_module
 
 if TYPE_CHECKING:
@@ -273,3 +274,19 @@ def test_demo_server_says_who_answered_whom() -> None:
             assert response.getheader("X-Fwdctl-Server") == socket.gethostname()
             assert body == {"server": socket.gethostname(), "client": "127.0.0.1", "port": int(port)}
         connection.close()
+
+
+def test_the_time_limits_are_those_of_a_probe_and_short_where_nobody_accepts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Options("spoke").timeout == agent_module("targets").CHECK_SECONDS
+    limits: list[float] = []
+
+    def connect(_address: tuple[str, int], seconds: float) -> socket.socket:
+        limits.append(seconds)
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    assert "timed out" in check("http", "198.51.100.1:80", seconds=5.0)
+    assert "timed out" in check("http", "198.51.100.1:80", seconds=1.0)
+    assert limits == [2.0, 1.0]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from configuration import Forward
 
 SERVER_ERRORS = 500
+CONNECT_SECONDS = 2.0  # for TCP itself, which is two attempts
 _ALERTS = ("SSLV3_ALERT", "TLSV1_", "TLSV13_")  # how OpenSSL calls what the other side sent
 
 
@@ -22,7 +23,7 @@ class _Talk:
     def __init__(self, address: str, seconds: float) -> None:
         host, _, port = address.rpartition(":")
         self._deadline = time.monotonic() + seconds
-        self.socket = socket.create_connection((host, int(port)), seconds)
+        self.socket = socket.create_connection((host, int(port)), min(seconds, CONNECT_SECONDS))
 
     def secure(self, context: ssl.SSLContext, name: str) -> None:
         self._wait()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from configuration import Config, Forward
 
-CHECK_SECONDS = 2.0  # for a whole check, however slowly the target answers
+CHECK_SECONDS = 5.0  # for a whole check, however slowly the target answers: as `fwdctl probe` has by default
 IN_A_ROW = 2  # checks that must agree before a target changes its state
 RECHECK_SECONDS = 1.0  # to the next check while one has not agreed yet
 
