@@ -49,7 +49,7 @@ def test_no_project_and_no_environment(lab: RunningLab, tmp_path: Path) -> None:
 
 def test_a_box_that_does_not_run(lab: RunningLab) -> None:
     done = lab.fwdctl("jump", "exec", "spoke", "--", "true", expect=125)
-    assert "fwdctl jump start spoke" in done.stderr
+    assert "fwdctl jump start app" in done.stderr
 
 
 def test_a_slow_start_is_none_of_the_commands_time(lab: RunningLab) -> None:
@@ -102,8 +102,10 @@ def test_status_shows_boxes_that_are_stopped_and_warns_of_nothing_in_a_healthy_l
         assert rows[name][1:] == [network, "-", "stopped", "-"]
     lab.fwdctl("jump", "start", "spoke")
     done = lab.lab("status")
-    states = [line.split()[3] for line in done.stdout.splitlines() if line.startswith(tuple(boxes))]
-    assert states == ["stopped", "running"]
+    states = {
+        line.split()[0]: line.split()[3] for line in done.stdout.splitlines() if line.startswith(tuple(boxes))
+    }
+    assert states == dict(zip(boxes, ["stopped", "running"], strict=True))
     assert "Warning" not in done.stdout
 
 

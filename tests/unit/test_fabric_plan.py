@@ -245,6 +245,7 @@ def test_security_rules_stand_in_priority_order_with_the_defaults() -> None:
         (["AzureLoadBalancer"], Side(("168.63.129.16/32",), negated=False)),
         (["*"], Side()),
         (["10.0.0.0/8", "10.1.0.0/16"], Side(("10.0.0.0/8",), negated=False)),
+        (["AzureCloud"], Side((), negated=False)),
         (["Storage"], Side((), negated=False)),
     ],
 )
@@ -253,7 +254,7 @@ def test_service_tags(prefixes: list[str], expected: Side) -> None:
         priority=100, direction="Inbound", access="Allow", protocol="*", sourceAddressPrefixes=prefixes
     )
     assert fabric.chains[0].rules[0].source == expected
-    assert any("Storage" in warning for warning in fabric.warnings) == ("Storage" in prefixes)
+    assert any("service tag" in warning for warning in fabric.warnings) == ("Storage" in prefixes)
 
 
 def test_internet_is_everything_else() -> None:

@@ -106,7 +106,7 @@ def _side(texts: Iterable[str], network: Network, where: str, warnings: list[str
             prefixes += [*network.space, _PLATFORM]
         elif tag == "azureloadbalancer":
             prefixes.append(_PLATFORM)
-        elif tag == "azureplatformdns":
+        elif tag in {"azureplatformdns", "azurecloud"}:  # the platform's exec comes beside the network
             continue
         elif _is_prefix(text):
             prefixes.append(text)
