@@ -92,7 +92,9 @@ TEMPLATE: dict[str, Any] = {
                     {
                         "name": "fe",
                         "properties": {
-                            "subnet": {"id": f"[resourceId('{NETWORK}/virtualNetworks/subnets', 'net', 'one')]"}
+                            "subnet": {
+                                "id": f"[resourceId('{NETWORK}/virtualNetworks/subnets', 'net', 'one')]"
+                            }
                         },
                     }
                 ],
