@@ -47,6 +47,13 @@ def test_what_cloud_init_did_not_do_is_said_by_node(tmp_path: Path) -> None:
     assert "Cloud-init of c: runcmd ended with 1" in said
 
 
+def test_a_lab_says_all_that_a_test_needs() -> None:
+    environment = {"AZURE_CONFIG_DIR": "/lab/azure"}
+    state = SimpleNamespace(name="a", base_url="https://x", outputs={"OUT": "1"}, environment=environment)
+    data = up._up_result(SimpleNamespace(state=state), "a").data  # type: ignore[arg-type]
+    assert data["variables"] == {**environment, "OUT": "1", "FWDCTL_LAB": "a"}
+
+
 @pytest.mark.parametrize("shell", ["sh", "bash --posix", "bash", "zsh"])
 def test_a_shell_uses_the_lab_and_gets_its_own_settings_back(tmp_path: Path, shell: str) -> None:
     argv = shell.split()

@@ -139,7 +139,12 @@ def _up_result(client: LabClient, name: str) -> Result:
         what = "fwdctl probe spoke" if "FWD_TOPOLOGY" in state.outputs else "az or azd"
         say(console, f'\nNext:  eval "$(fwdctl lab env{_option(name)})"  and then  {what}')
 
-    data = {"name": name, "endpoint": state.base_url, "outputs": state.outputs}
+    data = {
+        "name": name,
+        "endpoint": state.base_url,
+        "outputs": state.outputs,
+        "variables": variables_of(state),
+    }
     return Result(data=data, table=table)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id
 from fwdlab.arm.operations import Operation, Outcome, timestamp
-from fwdlab.arm.services.base import Actions, Embedded, Provider, Views, bad_request, index_of, part_of
+from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, index_of, part_of
 from fwdlab.arm.services.compute.machines import new_boot_id, node_name
+from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import allocate
 from fwdlab.arm.services.shapes import body, decimal, items, named, number, optional, reference, text
 from fwdlab.errors import LabError

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.ids import ResourceId, reference_id, refers
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import (
-    Embedded,
     NetworkProvider,
     bad_request,
     index_of,
@@ -18,6 +17,7 @@ from fwdlab.arm.services.base import (
     part_of,
     with_properties,
 )
+from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.network.interfaces import NIC, put_read_only
 from fwdlab.arm.services.network.load_balancers import LB

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fwdlab.arm.services.base import Embedded, NetworkProvider, of_type
+from fwdlab.arm.services.base import NetworkProvider, of_type
+from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.shapes import body, parts, text
 
 TABLE = "Microsoft.Network/routeTables"

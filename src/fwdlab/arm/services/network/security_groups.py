@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers
-from fwdlab.arm.services.base import Embedded, NetworkProvider, bad_request, of_type
+from fwdlab.arm.services.base import NetworkProvider, bad_request, of_type
+from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.interfaces import NIC
 from fwdlab.arm.services.network.virtual_networks import VNET
 from fwdlab.arm.services.shapes import Shape, body, items, number, parts, reference, text

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, refers, same
 from fwdlab.arm.services.base import (
-    Embedded,
     NetworkProvider,
     bad_request,
     index_of,
     missing_reference,
     of_type,
 )
+from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import prefix_of, used_addresses
 from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
 
