@@ -51,8 +51,9 @@ def test_the_sample_is_read(tmp_path: Path) -> None:
 
 def test_what_the_template_hands_over_is_a_topology_file(tmp_path: Path) -> None:
     text = (DOCS / "architecture.md").read_text("utf-8").partition("`FWD_TOPOLOGY`:\n\n```json\n")[2]
-    found = load(written(tmp_path, text.partition("```")[0]))
-    assert [spoke.name for spoke in found.spokes] == ["spoke"]
+    document = json.loads(text.partition("```")[0])
+    found = load(written(tmp_path, document))
+    assert [spoke.name for spoke in found.spokes] == [spoke["name"] for spoke in document["spokes"]]
     assert found.forwards[0].identity_header == "X-Fwdctl-Server"
 
 
