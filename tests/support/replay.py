@@ -33,7 +33,7 @@ _SCHEMA = "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDe
 _EMPTY = {"$schema": _SCHEMA, "contentVersion": "1.0.0.0", "resources": []}
 _NESTED = "Microsoft.Resources/deployments"
 _ACCEPTED = 202
-_PATIENCE = 500
+_PATIENCE = 1500
 
 Recording = dict[str, Any]
 Request = dict[str, Any]
