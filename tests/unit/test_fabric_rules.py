@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fwdlab.fabric.apply import _fabric_lines, _portion
+from fwdlab.fabric.apply import _LONGEST_SCRIPT, _fabric_lines, _parts, _portion
 from fwdlab.fabric.plan import plan
 from fwdlab.fabric.ruleset import Ruleset, _security_lines, compile_rules, difference, hop_counters
 from fwdlab.fabric.wanted import Fabric, SecurityRule, Side
@@ -24,6 +24,16 @@ def up(*addresses: str) -> dict[tuple[str, str, str], ProbeHealth]:
 def test_nothing_to_do_is_no_script() -> None:
     rules = compile_rules(plan(snapshot(), up("10.0.1.6")))
     assert difference(rules, rules) == ""
+
+
+def test_a_long_script_goes_in_parts_that_are_whole_lines() -> None:
+    """nft refuses 60 spokes in one message: "Message too long"."""
+    script = "".join(f"add rule ip fabric chain{number} accept\n" for number in range(3000))
+    parts = list(_parts(script))
+    assert len(parts) == -(-len(script) // _LONGEST_SCRIPT) > 1
+    assert "".join(parts) == script
+    assert all(part.endswith("\n") and len(part) <= _LONGEST_SCRIPT for part in parts)
+    assert list(_parts("add table ip fabric\n")) == ["add table ip fabric\n"]
 
 
 def test_health_changes_one_chain() -> None:

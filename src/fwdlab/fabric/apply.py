@@ -20,7 +20,7 @@ from fwdlab.fabric.wanted import Fabric
 from fwdlab.model import METADATA_ADDRESS, PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from fwdlab.fabric.wanted import Balance, Interface
     from fwdlab.machine.ports import Completed
@@ -31,6 +31,8 @@ _GATEWAY_MAC = "12:34:56:78:9a:bc"  # what Azure answers every ARP request with
 _PRIORITY = 1000
 _SECONDS = 20.0
 _MOST_LINKS = 200
+_LONGEST_SCRIPT = 40_000
+"""Characters that fit into one message; nft cannot enlarge its buffer without rights on the host."""
 _SYSCTLS = {
     "net/ipv4/ip_forward": "1",
     "net/ipv4/conf/all/proxy_arp": "1",
@@ -137,10 +139,16 @@ class Kernel:
         self._rules, self._broken = wanted, False
 
     async def _nft(self, script: str) -> str | None:
-        """Why nft refused, None when it did not."""
+        """Why nft refused, None when it did not.
+
+        What does not fit into one message to the kernel is made in parts; packets may meet a part of it.
+        """
         async with asyncio.timeout(_SECONDS):
-            done = await self.node.run(["nft", "-f", "-"], stdin=script.encode())
-        return None if done.returncode == 0 else _said(done)[:600]
+            for part in _parts(script):
+                done = await self.node.run(["nft", "-f", "-"], stdin=part.encode())
+                if done.returncode:
+                    return _said(done)[:600]
+        return None
 
     async def counters(self) -> tuple[HopCounter, ...]:
         """Connections by hop, in the order in which a packet passes the hops."""
@@ -151,6 +159,17 @@ class Kernel:
         listed = json.loads(done.stdout)["nftables"]
         packets = {e["counter"]["name"]: int(e["counter"]["packets"]) for e in listed if "counter" in e}
         return tuple(HopCounter(hop, packets.get(name, 0)) for hop, name in hop_counters(self._fabric))
+
+
+def _parts(script: str) -> Iterator[str]:
+    """A script cut between lines; no part is longer than `_LONGEST_SCRIPT`, but for a line that is."""
+    part = ""
+    for line in script.splitlines(keepends=True):
+        if part and len(part) + len(line) > _LONGEST_SCRIPT:
+            yield part
+            part = ""
+        part += line
+    yield part
 
 
 def _never_idle(fabric: Fabric) -> tuple[Balance, ...]:
