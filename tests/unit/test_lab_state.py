@@ -67,6 +67,24 @@ def test_a_lab_needs_many_open_files(monkeypatch: pytest.MonkeyPatch, limit: int
     assert (found.ok, bool(found.suggestion)) == (enough, not enough)
 
 
+@pytest.mark.parametrize("name", ["a", "a/lock"])
+def test_a_link_in_place_of_a_labs_files_is_not_followed(
+    environ: dict[str, str], tmp_path: Path, name: str
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir(mode=0o755)
+    (elsewhere / "lock").touch()
+    (elsewhere / "mine").touch()
+    place = labs_root(environ) / name
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere / "lock" if name.endswith("lock") else elsewhere)
+    with pytest.raises(LabError) as caught:
+        LabDirectory("a", environ).hold()
+    assert caught.value.code == "lab_directory_foreign"
+    assert (elsewhere / "mine").exists()
+    assert elsewhere.stat().st_mode & 0o777 == 0o755
+
+
 def test_what_a_killed_lab_left_is_removed_and_a_running_one_is_named(environ: dict[str, str]) -> None:
     left, other = LabDirectory("a", environ), LabDirectory("b", environ)
     os.close(left.hold())

@@ -256,6 +256,13 @@ async def test_a_static_nat_address_is_shown(api: ArmApi) -> None:
     assert made["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"] == "10.0.1.20"
 
 
+async def test_interfaces_of_endpoints_are_read_only(api: ArmApi) -> None:
+    for owner in (PE, PLS):
+        interface = (await api.get(owner))["properties"]["networkInterfaces"][0]["id"]
+        error = await refused(api.put(interface, await api.get(interface)))
+        assert error.code == "LabNetworkInterfaceIsReadOnly"
+
+
 async def test_an_endpoints_address_stays(api: ArmApi) -> None:
     assert (await refused(api.put(PE, endpoint_body(NETWORK, "10.1.17.9")))).code == (
         "LabPrivateEndpointAddressCannotChange"

@@ -130,7 +130,8 @@ class LabDirectory:
         with contextlib.suppress(FileExistsError):  # `exist_ok` fails where another one removes it just now
             self.path.mkdir(parents=True)
         found = os.listdir(self.path)  # noqa: PTH208 - in one go: the lock is there first and last
-        if _LOCK not in found and not _CLIENTS.issuperset(found):
+        ours = _LOCK in found or _CLIENTS.issuperset(found)
+        if not ours or self.path.is_symlink() or (self.path / _LOCK).is_symlink():
             raise LabError("lab_directory_foreign", f"{self.path} was not made by a lab.", "Move it away.")
         self.path.chmod(0o700)
 

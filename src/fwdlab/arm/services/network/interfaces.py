@@ -57,7 +57,14 @@ class NetworkInterfaces(NetworkProvider):
         properties.setdefault("macAddress", _mac())
 
     def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
-        """Replace, and let the machine that has it follow."""
+        """Replace, and let the machine that has it follow; endpoints and link services keep theirs."""
+        old = self.store.get(resource_id.text)
+        for role in ("privateEndpoint", "privateLinkService"):
+            if old is not None and reference_id(old.properties.get(role)):
+                raise bad_request(
+                    "LabNetworkInterfaceIsReadOnly",
+                    f"Network interface {resource_id} is managed by {reference_id(old.properties[role])}.",
+                )
         resource = super().put(resource_id, sent)
         machine = self.store.get(reference_id(resource.properties.get("virtualMachine")))
         if machine is not None:
