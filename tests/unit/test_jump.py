@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,20 @@ def test_no_such_box(deployment: Deployment, which: str, code: str, exit_code: i
     with pytest.raises(FwdctlError) as error:
         boxes.select(deployment, which)
     assert (error.value.code, error.value.exit_code) == (code, exit_code)
+
+
+@pytest.mark.parametrize(
+    ("more", "advice"),
+    [
+        ({}, '"jump": true in infra/main.parameters.json'),
+        ({"complete": False}, "`azd provision --no-state`"),
+        ({"options": ("-g", "rg")}, "a container group in a subnet"),
+    ],
+)
+def test_what_helps_where_there_is_no_box(more: dict[str, Any], advice: str) -> None:
+    with pytest.raises(FwdctlError) as error:
+        boxes.select(Deployment("rg", None, Hub(None), (), (), "x", **more), "spoke")
+    assert advice in error.value.suggestion
 
 
 def test_exactly_one_box() -> None:

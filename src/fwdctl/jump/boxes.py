@@ -93,12 +93,15 @@ def select(deployment: Deployment, which: str) -> tuple[Box, ...]:
 
 def _no_box(deployment: Deployment, which: str) -> FwdctlError:
     whose = WHOSE.get(which, f" of spoke '{which}'")
+    suggestion = "Run a container group in a subnet of its network, or check the resource group."
+    if deployment.by_azd:
+        suggestion = "Run `azd provision --no-state`."
+        if deployment.complete:  # the environment says that there is none
+            suggestion = 'Write "jump": true in infra/main.parameters.json and run `azd provision`.'
     return FwdctlError(
         "no_jump_box",
         f"No jump box{whose} was found in resource group '{deployment.resource_group}'.",
-        "Run `azd provision --no-state`."
-        if deployment.by_azd
-        else "Run a container group in a subnet of its network, or check the resource group.",
+        suggestion,
         exit_code=ExitCode.NOT_FOUND,
     )
 
