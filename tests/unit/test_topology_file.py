@@ -82,7 +82,7 @@ def test_what_is_left_out_is_not_known(tmp_path: Path) -> None:
 
 
 WRONG = {
-    "not json": ('{"version": 1,}', "line 1, column 15: not JSON"),
+    "not json": ('{"version": }', "line 1, column 13: not JSON"),
     "no object": ("[]", "[] is not an object"),
     "no version": ({"resourceGroup": "rg", "forwards": []}, "lacks version"),
     "another version": ({**LEAST, "version": 2}, "version: 2 is unknown"),
