@@ -238,21 +238,9 @@ def _suggestion(guard: _Guard, rule: Document, flow: Flow) -> str:
     comes a rule of its own, at a priority that no other flow of the probe is given.
     """
     group, inbound = guard.group, guard.direction == "Inbound"
-    where = ("-g", group_of(group["id"]), "--nsg-name", str(group["name"]))
     own = entries(group, "securityRules")
     if rule in own and _is_narrow(rule, "source" if inbound else "destination"):
-        return az(
-            "network",
-            "nsg",
-            "rule",
-            "update",
-            *where,
-            "-n",
-            rule["name"],
-            "--access",
-            "Allow",
-            of=group["id"],
-        )
+        return _rule_command(group, "update", "-n", rule["name"], "--access", "Allow")
     taken = {_priority(each) for each in own if value(each, "direction") == guard.direction}
     names = {str(each["name"]).lower() for each in own}
     stem = f"allow-{flow.port}" if inbound else f"allow-{flow.port}-out"
@@ -267,33 +255,26 @@ def _suggestion(guard: _Guard, rule: Document, flow: Flow) -> str:
     if len(free) < flow.of and room and rule in own:
         # Too little room before it: it moves down, past no other rule, for all the flows that it may refuse.
         behind = str(before + flow.of)
-        first = [
-            az(
-                "network",
-                "nsg",
-                "rule",
-                "update",
-                *where,
-                "-n",
-                rule["name"],
-                "--priority",
-                behind,
-                of=group["id"],
-            )
-        ]
+        first = [_rule_command(group, "update", "-n", rule["name"], "--priority", behind)]
         free = list(range(before, before + flow.of))
     if not free:
-        return az("network", "nsg", "rule", "list", *where, "-o", "table", of=group["id"])
+        return _rule_command(group, "list", "-o", "table")
     priority = str(free[flow.number % len(free)])
-    create = az(
-        *("network", "nsg", "rule", "create", *where, "-n", f"{stem}-{priority}", "--priority", priority),
+    create = _rule_command(
+        group,
+        *("create", "-n", f"{stem}-{priority}", "--priority", priority),
         *("--access", "Allow", "--direction", guard.direction, "--protocol", flow.protocol),
         *("--source-address-prefixes", *_prefixes(flow.source)),
         *("--destination-address-prefixes", *_prefixes(flow.destination)),
         *("--destination-port-ranges", str(flow.port)),
-        of=group["id"],
     )
     return lines(*first, create)
+
+
+def _rule_command(group: Document, verb: str, *words: str) -> str:
+    """A command of az about the rules of a security group."""
+    where = ("-g", group_of(group["id"]), "--nsg-name", str(group["name"]))
+    return az("network", "nsg", "rule", verb, *where, *words, of=group["id"])
 
 
 def _is_narrow(rule: Document, far: str) -> bool:
