@@ -299,6 +299,7 @@ class Progress:
         self._console = console(runtime, runtime.stderr) if self._live else None
         self._status: Status | None = None
         self._told: set[str] = set()
+        self._began = 0.0
         self._lock = threading.Lock()
         self._line_open = False
 
@@ -341,13 +342,21 @@ class Progress:
             if elapsed is not None:
                 shown: Text | _Counting = Text(f"{text}, {elapsed:.0f} s")
             else:
-                shown = _Counting(text, time.monotonic())
+                self._began = time.monotonic()
+                shown = _Counting(text, self._began)
             self._close_line()
             if self._status is None:
                 self._status = self._console.status(shown)
                 self._status.start()
             else:
                 self._status.update(shown)
+
+    def detail(self, text: str) -> None:
+        """How far the present step is, for a spinner only; empty where that is not known."""
+        text = printable(text, self._stream)
+        with self._lock:
+            if text and self._status is not None:
+                self._status.update(_Counting(text, self._began))
 
     def done(self, text: str) -> None:
         self._mark("\u2713", "Done", "32", text)

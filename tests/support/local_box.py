@@ -15,7 +15,7 @@ from fwdctl.channel.run import Outcome, Request
 from fwdctl.probe.boxes import BoxClient
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path as Folder
 
     from fwdctl.deployment import Box
@@ -48,11 +48,12 @@ def program(folder: Folder, name: str, text: str) -> None:
 
 @dataclass
 class LocalBox:
-    """Stands in for the session of a box; `steps` says what each exec was for."""
+    """Stands in for the session of a box; `steps` says what each exec was for, `stages` how far it was."""
 
     folder: Folder
     steps: list[str] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +61,7 @@ class LocalBox:
     def __exit__(self, *error: object) -> None:
         """Nothing was started."""
 
-    def run(self, request: Request, *, doing: str) -> Outcome:
+    def run(self, request: Request, *, doing: str, stage: Callable[[bytes], str]) -> Outcome:
         self.steps.append(doing)
         shell, *words = (os.fsdecode(word) for word in request.argv)
         assert shell == "/bin/sh"
@@ -72,6 +73,7 @@ class LocalBox:
             check=False,
             timeout=120,
         )
+        self.stages += [stage(line) for line in [b"", *done.stdout.splitlines(keepends=True)]]
         return Outcome("completed", done.returncode, done.stdout, done.stderr)
 
     def test(self, paths: Sequence[Path], seconds: float, retries: int = 0) -> list[PathResult]:

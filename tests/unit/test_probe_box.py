@@ -353,3 +353,24 @@ def test_each_exec_says_what_is_tested_from_where(web: int, closed: int, tmp_pat
         f"Testing http/{web}, http/{closed} from spoke (ci-spoke)",
         f"Testing once more: http/{closed} from spoke (ci-spoke)",
     ]
+
+
+def test_a_box_says_which_hop_of_which_path_is_under_test(web: int, closed: int, tmp_path: Any) -> None:
+    install(tmp_path, "curl getent")
+    box = LocalBox(tmp_path)
+    named = replace(path("http", web, samples=2), host="localhost", address="127.0.0.1")
+    box.test([named, path("http", closed, skip="no matter"), path("http", closed)], SECONDS)
+    # Lanes end in any order; each line that the box prints leaves something less to wait for.
+    assert box.stages[0] == f"Testing {named.label}, name, from spoke (ci-spoke)"
+    assert box.stages[-2:] == ["", ""]
+    assert len(box.stages) == 6
+
+    (again,) = [replace(named, address="")]
+    box = LocalBox(tmp_path)
+    box.test([again], SECONDS)
+    assert box.stages == [
+        f"Testing {again.label}, connection 1 of 2, from spoke (ci-spoke)",
+        f"Testing {again.label}, connection 2 of 2, from spoke (ci-spoke)",
+        "",
+        "",
+    ]

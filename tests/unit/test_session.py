@@ -17,6 +17,7 @@ from fwdctl.jump.session import Session
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
 from support.aci_exec_server import AciExecServer, aci_exec_server
+from support.frame import make_runtime
 from support.jump_boxes import GROUP, MOVING_409, ONE, SPOKE, group, starts
 
 if TYPE_CHECKING:
@@ -58,6 +59,24 @@ def test_a_running_box_costs_one_request_and_stays(
     with session(runtime, arm) as box:
         assert box.run(Request(("echo", "hi"), timeout=60)).stdout == b"hi\n"
     assert arm.calls == [("POST", f"{GROUP}/containers/jump/exec")]
+
+
+@posix
+def test_how_far_a_command_is_can_be_seen_on_a_terminal(
+    arm: FakeArm, shells: AciExecServer, tmp_path: Path
+) -> None:
+    runtime = make_runtime(tmp_path, {"TERM": "xterm"}, terminal=True)
+    admits(arm, shells)
+    with session(runtime, arm) as box:
+        request = Request(("/bin/sh", "-c", "echo half; echo more >&2; echo whole"), timeout=60)
+        heard: list[bytes] = []
+        outcome = box.run(
+            request, doing="Testing", stage=lambda data: heard.append(data) or f"{b''.join(heard)!r}"
+        )
+        box._progress.clear()
+    assert outcome.stdout == b"".join(heard) == b"half\nwhole\n"
+    assert "b'', " in runtime.stderr.getvalue()
+    assert r"b'half\nwhole\n', " in runtime.stderr.getvalue()
 
 
 @posix

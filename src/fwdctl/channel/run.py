@@ -96,11 +96,17 @@ class Channel:
         self._connect = connect
         self._cancelled = cancelled
 
-    def run(self, request: Request, output: Callable[[str, bytes], None] | None = None) -> Outcome:
+    def run(
+        self,
+        request: Request,
+        output: Callable[[str, bytes], None] | None = None,
+        watch: Callable[[bytes], None] | None = None,
+    ) -> Outcome:
         """Run a command and wait for its end.
 
         A run that certainly did not begin is tried once more; one whose result was lost only if the
-        request is idempotent and its output is not handed on. `output` gets ("o" or "e", bytes) as they come.
+        request is idempotent and its output is not handed on. `output` gets ("o" or "e", bytes) as they come;
+        `watch` sees what the command prints as well, for a display: twice where it runs twice.
 
         Raises:
             FwdctlError: the exec could not be started or its socket not opened; an argument has a NUL.
@@ -111,7 +117,7 @@ class Channel:
         while True:
             socket = self._connect(self._start())
             began = time.monotonic()
-            talk = _Conversation(socket, argv, output, began + left, self._cancelled)
+            talk = _Conversation(socket, argv, output, began + left, self._cancelled, watch=watch)
             outcome = self._hold(talk, socket, request.stdin)
             left -= time.monotonic() - began
             if left <= 0 or repeated or not _repeatable(outcome, request, output):
@@ -142,8 +148,11 @@ class _Conversation:
         output: Callable[[str, bytes], None] | None,
         deadline: float,
         cancelled: Callable[[], bool],
+        *,
+        watch: Callable[[bytes], None] | None,
     ) -> None:
         self._socket = socket
+        self._watch = watch
         self._cancelled = cancelled
         self._kept = {"o": bytearray(), "e": bytearray()}
         self._output = output or self._keep
@@ -246,6 +255,8 @@ class _Conversation:
         self._heard = self._heard or bool(data)
         for stream, output in self._frames.feed(data):
             self._output(stream, output)
+            if self._watch is not None and stream == "o":
+                self._watch(output)
 
     def _keep(self, stream: str, data: bytes) -> None:
         self._kept[stream] += data

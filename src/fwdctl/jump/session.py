@@ -82,9 +82,15 @@ class Session:
             )
 
     def run(
-        self, request: Request, output: Callable[[str, bytes], None] | None = None, doing: str = ""
+        self,
+        request: Request,
+        output: Callable[[str, bytes], None] | None = None,
+        doing: str = "",
+        stage: Callable[[bytes], str] | None = None,
     ) -> Outcome:
-        """Run a command in the box; `doing` says what it does, once it may run.
+        """Run a command in the box.
+
+        `doing` says what it does, once it may run; `stage` turns what it prints into how far it is.
 
         Raises:
             FwdctlError: the box is missing, does not start, or refuses exec.
@@ -94,16 +100,21 @@ class Session:
 
         environ, cancelled = self._runtime.environ, self._cancelled.is_set
 
+        def watch(printed: bytes) -> None:
+            if stage is not None:
+                self._progress.detail(stage(printed))
+
         def admitted() -> Ticket:
             ticket = self.ticket()
             if output is not None:
                 self._progress.clear()  # the command has the screen from here on
             if doing:
                 self._progress.step(doing)
+            watch(b"")
             return ticket
 
         channel = Channel(admitted, lambda ticket: connect(ticket, environ), cancelled)
-        return channel.run(request, output)
+        return channel.run(request, output, watch)
 
     def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:
         """Begin an exec, starting the box first if it does not run."""

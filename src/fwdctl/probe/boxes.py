@@ -11,6 +11,7 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.probe.judge import judge, skipped
 from fwdctl.probe.parse import IncompleteError, parse
 from fwdctl.probe.script import rounds, script
+from fwdctl.probe.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -136,7 +137,13 @@ class BoxClient:
     def _test(self, paths: Sequence[Path], doing: str, seconds: float, *, python: bool) -> list[PathResult]:
         command = ("/bin/sh", "-c", script(paths, seconds, python=python))
         request = Request(command, timeout=BOX_OVERHEAD + (1 + rounds(paths)) * seconds, idempotent=True)
-        outcome = self._session(paths[0].box).run(request, doing=doing)
+        stage, place = Stage(paths), _place(paths[0].box)
+
+        def shown(printed: bytes) -> str:
+            under_test = stage.hear(printed)
+            return under_test and f"Testing {under_test}, from {place}"
+
+        outcome = self._session(paths[0].box).run(request, doing=doing, stage=shown)
         if outcome.inconclusive:
             return [skipped(path, f"{outcome.detail}; try again", "inconclusive") for path in paths]
         try:

@@ -76,7 +76,7 @@ def probe(
             results = [
                 result
                 for part, own in parts
-                for result in explain(evidence(part), list(islice(left, len(own))))
+                for result in explain(evidence(part), list(islice(left, len(own))), progress.detail)
             ]
             for message in dict.fromkeys(text for part, _ in parts for text in evidence(part).unread):
                 progress.warning(f"The forwarders were not all looked at: {message}")

@@ -63,8 +63,13 @@ def look_ahead(evidence: Evidence, paths: Sequence[Path]) -> None:
     _in_background(reads)
 
 
-def explain(evidence: Evidence, results: Sequence[PathResult]) -> list[PathResult]:
-    """The results with what broke those that failed, and what should be known of those that passed."""
+def explain(
+    evidence: Evidence, results: Sequence[PathResult], shown: Callable[[str], None] = lambda _: None
+) -> list[PathResult]:
+    """The results with what broke those that failed, and what should be known of those that passed.
+
+    `shown` is told what is looked at, for a display.
+    """
     evidence.note(results)
     if any(result.verdict == "fail" for result in results):
         networks = evidence.networks
@@ -76,7 +81,7 @@ def explain(evidence: Evidence, results: Sequence[PathResult]) -> list[PathResul
     def one(result: PathResult) -> PathResult:
         result = endpoint.tested_anew(evidence, result)
         if result.verdict == "fail":
-            return replace(result, broken=_broken(evidence, result))
+            return replace(result, broken=_broken(evidence, result, shown))
         return _with_warnings(evidence, result) if result.path.origin in {SPOKE, HUB} else result
 
     return side_by_side(one, results)
@@ -112,9 +117,11 @@ def _with_warnings(evidence: Evidence, result: PathResult) -> PathResult:
     return replace(result, warnings=tuple(dict.fromkeys(known)))
 
 
-def _broken(evidence: Evidence, result: PathResult) -> Broken:
+def _broken(evidence: Evidence, result: PathResult, shown: Callable[[str], None]) -> Broken:
     for hop, origins in ORDER:
         if result.path.origin in origins:
+            area = hop.__module__.rpartition(".")[2].replace("_", " ")
+            shown(f"Looking for what is broken: {result.path.label}, {area}")
             try:
                 # Where the targets are not known, the hub's box has nothing to ask them.
                 if hop is NEEDS_HUB and result.path.origin != DIRECT and result.path.forward.targets:
