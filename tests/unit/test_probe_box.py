@@ -361,7 +361,7 @@ def test_a_box_says_which_hop_of_which_path_is_under_test(web: int, closed: int,
     named = replace(path("http", web, samples=2), host="localhost", address="127.0.0.1")
     box.test([named, path("http", closed, skip="no matter"), path("http", closed)], SECONDS)
     # Lanes end in any order; each line that the box prints leaves something less to wait for.
-    assert box.stages[0] == f"Testing {named.label}, name, from spoke (ci-spoke)"
+    assert box.stages[0] == f"Testing {named.label}, name, from spoke"
     assert box.stages[-2:] == ["", ""]
     assert len(box.stages) == 6
 
@@ -369,8 +369,8 @@ def test_a_box_says_which_hop_of_which_path_is_under_test(web: int, closed: int,
     box = LocalBox(tmp_path)
     box.test([again], SECONDS)
     assert box.stages == [
-        f"Testing {again.label}, connection 1 of 2, from spoke (ci-spoke)",
-        f"Testing {again.label}, connection 2 of 2, from spoke (ci-spoke)",
+        f"Testing {again.label}, connection 1 of 2, from spoke",
+        f"Testing {again.label}, connection 2 of 2, from spoke",
         "",
         "",
     ]

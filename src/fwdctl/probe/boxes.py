@@ -137,11 +137,11 @@ class BoxClient:
     def _test(self, paths: Sequence[Path], doing: str, seconds: float, *, python: bool) -> list[PathResult]:
         command = ("/bin/sh", "-c", script(paths, seconds, python=python))
         request = Request(command, timeout=BOX_OVERHEAD + (1 + rounds(paths)) * seconds, idempotent=True)
-        stage, place = Stage(paths), _place(paths[0].box)
+        stage = Stage(paths)
 
         def shown(printed: bytes) -> str:
             under_test = stage.hear(printed)
-            return under_test and f"Testing {under_test}, from {place}"
+            return under_test and f"Testing {under_test}, from {paths[0].box.name}"
 
         outcome = self._session(paths[0].box).run(request, doing=doing, stage=shown)
         if outcome.inconclusive:

@@ -31,10 +31,11 @@ class Stage:
                 named.update(indexes)
             elif kind == "sample":
                 sampled.update(indexes)
-        for number, path in enumerate(self.paths):
-            index = str(number)
+        for place, path in enumerate(self.paths):
+            index = str(place)
             if not path.skip and path.address and index not in named:
                 return f"{path.label}, name"
             if not path.skip and sampled[index] < path.samples:
-                return f"{path.label}, connection {sampled[index] + 1} of {path.samples}"
+                number = f" {sampled[index] + 1} of {path.samples}" if path.samples > 1 else ""
+                return f"{path.label}, connection{number}"
         return ""
