@@ -6,8 +6,8 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import typer
 
@@ -17,9 +17,6 @@ from fwdctl.cli.command import CURRENT, Invocation
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, render_error
 from fwdctl.runtime import Runtime, UnwritableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 def main(argv: Sequence[str] | None = None, runtime: Runtime | None = None) -> int:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fwdctl.errors import ExitCode, FwdctlError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 ARM_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What `requests` obeys, in its order."""

@@ -14,6 +14,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +25,6 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from fwdctl.runtime import Runtime
 
 AZD_TIMEOUT = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from fwdctl.azure.documents import same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from azure.core import PipelineClient
     from azure.core.pipeline import Pipeline
     from azure.core.polling import LROPoller

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,8 +20,6 @@ from fwdctl.azure.errors import unreachable, untrusted
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 
     from fwdctl.runtime import Runtime

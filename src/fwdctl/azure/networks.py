@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azure.documents import same
@@ -9,8 +10,6 @@ from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fwdctl.azure.clients import Clients
 
 Document = dict[str, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,8 +11,6 @@ from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fwdctl.azure.clients import Clients
 
 COMPUTE = "2025-04-01"

@@ -10,16 +10,14 @@ import select
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from fwdctl.channel import framing, script
 from fwdctl.channel.socket import ClosedError, Socket, Ticket
 from fwdctl.errors import ExitCode, FwdctlError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 PROMPT_WAIT = 1.0
 """Seconds to wait for the shell's first sign of life before talking to it anyhow."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.trust import exec_context
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 OPEN_TIMEOUT = 15.0
 

@@ -6,14 +6,10 @@ import os
 import select
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 from fwdctl.channel import framing
-from fwdctl.channel.socket import ClosedError
+from fwdctl.channel.socket import ClosedError, Socket
 from fwdctl.errors import ExitCode, FwdctlError
-
-if TYPE_CHECKING:
-    from fwdctl.channel.socket import Socket
 
 
 def needs_posix() -> FwdctlError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,6 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Result, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.runtime import Runtime

@@ -5,6 +5,7 @@ Typer leaves out what does not begin with the letters that are typed already.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -15,8 +16,6 @@ import typer
 from fwdctl.errors import FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +16,6 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import Progress, Result, console, grid, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fwdctl.deployment.orphans import Orphan
 
 app = group(

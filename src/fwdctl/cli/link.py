@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,8 +17,6 @@ from fwdctl.output import Progress, Result
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.link.model import Connection, Service

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +16,6 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import OutputFormat, Progress, Result, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.probe.model import PathResult

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from fwdctl.deployment.topology import Box, Deployment, Hub, Spoke, parse
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fwdctl.runtime import Runtime
 
 

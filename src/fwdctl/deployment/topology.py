@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from fwdctl.azure.documents import name_of, place_of
 from fwdctl.errors import ExitCode, FwdctlError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 VERSION = 1
 Check = Literal["tcp", "http", "https", "tls", "mssql", "postgres", "banner", "none"]

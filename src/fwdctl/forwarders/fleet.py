@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,8 +20,6 @@ from fwdctl.probe.evidence import INSTANCE, Evidence
 from fwdctl.probe.plan import forwarder_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Box, Deployment, Forward
     from fwdctl.output import Progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,6 @@ from fwdctl.forwarders.views import unknowns
 from fwdctl.jump.boxes import NOT_NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from fwdctl.azure.scale_sets import Action
     from fwdctl.forwarders.fleet import Fleet, Watch
     from fwdctl.forwarders.plan import Step, Turn

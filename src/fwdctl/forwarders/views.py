@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.forwarders.drift import SCALE_SET, differences, silent
+from fwdctl.forwarders.drift import SCALE_SET, Difference, differences, silent
 from fwdctl.output import Result, grid, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from rich.console import Console
 
-    from fwdctl.forwarders.drift import Difference
     from fwdctl.forwarders.fleet import Fleet, Instance
     from fwdctl.forwarders.plan import Ended, Step, Turn
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -11,8 +12,6 @@ from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Box, Deployment
     from fwdctl.output import Progress

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fwdctl.channel import Outcome, Request
     from fwdctl.jump.session import Session
     from fwdctl.output import Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.documents import ancestor, entries, name_of, place_of, same, value
+from fwdctl.azure.documents import Document, ancestor, entries, name_of, place_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.deployment.discover import ALIAS, LINKS, SERVICES
 from fwdctl.errors import ExitCode, FwdctlError
@@ -15,7 +15,6 @@ from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.documents import Document
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
 

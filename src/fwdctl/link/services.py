@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -11,16 +12,13 @@ from fwdctl.azure.errors import ArmFailure
 from fwdctl.deployment.survey import side_by_side
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.link import plan
-from fwdctl.link.model import connection_of, service_of
+from fwdctl.link.model import Connection, Service, connection_of, service_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from azure.core.polling import LROPoller
 
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
-    from fwdctl.link.model import Connection, Service
     from fwdctl.link.plan import Decision, Meant
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
@@ -14,8 +15,6 @@ from fwdctl.probe.script import rounds, script
 from fwdctl.probe.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from fwdctl.deployment import Box
     from fwdctl.jump.session import Session
     from fwdctl.probe.model import Path, PathResult

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fwdctl.azure import deployments, scale_sets
-from fwdctl.azure.containers import Containers
+from fwdctl.azure.containers import Containers, Group
 from fwdctl.azure.documents import Document, addresses_of, entries, network_of, place_of, same, value
 from fwdctl.azure.networks import Networks
-from fwdctl.azure.scale_sets import ScaleSet
+from fwdctl.azure.scale_sets import Instance, ScaleSet
 from fwdctl.errors import FwdctlError
 from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe import agents
-from fwdctl.probe.model import Options
+from fwdctl.probe.model import Options, PathResult
 from fwdctl.probe.once import Once
 from fwdctl.probe.plan import forwarder_paths, target_paths
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.containers import Group
     from fwdctl.azure.deployments import Last
-    from fwdctl.azure.scale_sets import Instance
     from fwdctl.deployment import Box, Deployment, Forward, Spoke
     from fwdctl.probe.agents import Report
     from fwdctl.probe.boxes import BoxClient
-    from fwdctl.probe.model import PathResult
 
 T = TypeVar("T")
 DEFAULT = Options("spoke")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from fwdctl.deployment import Box
+from fwdctl.deployment import Box, Deployment, Forward, Spoke
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.jump.boxes import select
 from fwdctl.probe.model import Path
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fwdctl.deployment import Deployment, Forward, Spoke
 
 
 def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, entries, value
 from fwdctl.probe.hops.commands import az, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Forward
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 SEGMENT = "load balancer"
 

@@ -10,12 +10,11 @@ from fwdctl.errors import FwdctlError
 from fwdctl.output import visible
 from fwdctl.probe.hops import link_service
 from fwdctl.probe.hops.commands import az, azd, lines, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Spoke
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 CODES = {"pending": "PE_PENDING", "rejected": "PE_REJECTED", "disconnected": "PE_DISCONNECTED"}
 

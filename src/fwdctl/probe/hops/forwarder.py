@@ -6,16 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.probe import agents
-from fwdctl.probe.evidence import machine_of
+from fwdctl.probe.evidence import Evidence, machine_of
 from fwdctl.probe.hops import route, target
 from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Deployment, Forward
     from fwdctl.probe.agents import Report
-    from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 Health = Sequence[Mapping[str, Any]]
 """Of the load balancer's backends, with the ids of their interfaces (`Evidence.members`)."""

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, entries, group_of, network_of, same, value
 from fwdctl.probe.hops import route
 from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.deployment import Spoke
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 BEHIND = "what lies behind the name was not tested"
 RECORD = ("network", "private-dns", "record-set")

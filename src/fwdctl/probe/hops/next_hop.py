@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
@@ -9,14 +10,11 @@ from typing import TYPE_CHECKING
 from fwdctl.azure.documents import Document, entries, group_of, value
 from fwdctl.probe.hops import ends
 from fwdctl.probe.hops.commands import az
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.hops.rules import End
-    from fwdctl.probe.model import PathResult
 
 NOWHERE = {"none": "nowhere", "internet": "to the internet"}
 """Next hops that no private address is behind, in words."""

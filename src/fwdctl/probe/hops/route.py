@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, entries, group_of, same, value
 from fwdctl.probe.hops import ends, rules
 from fwdctl.probe.hops.commands import az, provision
 from fwdctl.probe.hops.rules import End, Flow
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from fwdctl.deployment import Forward
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 
 def lacks_peering(evidence: Evidence, result: PathResult) -> Broken | None:

@@ -7,16 +7,14 @@ matches decides, the default rules last.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from fwdctl.azure.documents import Document, entries, group_of, same, value
 from fwdctl.probe.hops.commands import az, lines
 from fwdctl.probe.model import Broken
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PLATFORM = "168.63.129.16"
 """Where health probes come from."""
