@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fwdctl.azure.networks import Backend
 from fwdctl.deployment import Box, Deployment, Forward, Hub
 from fwdctl.errors import FwdctlError
 from fwdctl.probe import agents
@@ -222,18 +223,18 @@ def test_rules_of_the_load_balancer() -> None:
     assert (found.code, found.suggestion) == ("LB_NO_RULE", "azd provision --no-state")
 
 
-DOWN = {"ipAddress": "10.0.1.6", "state": "Down", "reason": "Down_Probe_HttpStatusCodeError"}
+DOWN = Backend("10.0.1.6", "Down", "Down_Probe_HttpStatusCodeError")
 
 
 @pytest.mark.parametrize(
     ("health", "words"),
     [
         ([DOWN], "no forwarder is healthy: 10.0.1.6 Down_Probe_HttpStatusCodeError"),
-        ([DOWN, {"ipAddress": "x", "state": "Up"}], ""),
+        ([DOWN, Backend("x", "Up")], ""),
         ([], "Azure's health probes report no forwarder at all"),
     ],
 )
-def test_backends(health: list[dict[str, Any]], words: str) -> None:
+def test_backends(health: list[Backend], words: str) -> None:
     facts = evidence(load_balancer=balancer_document(), rule_health=health)
     found = balancer.unhealthy(facts, FAILED)
     assert (found.code if found else "") == ("LB_NO_HEALTHY_BACKEND" if words else "")
@@ -266,7 +267,7 @@ def status(**changes: Any) -> dict[str, Any]:
 
 SCALE_SET = "-g rg -n vmss-x --instance-ids"
 
-HEALTH = [
+ENTRIES: list[dict[str, Any]] = [
     {
         "ipAddress": f"10.0.1.{6 + number}",
         "state": "Up",
@@ -277,6 +278,7 @@ HEALTH = [
     }
     for number in range(3)
 ]
+HEALTH = [Backend.of(entry) for entry in ENTRIES]
 
 
 def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
@@ -285,11 +287,8 @@ def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
         f"az vmss reimage {SCALE_SET} 2"
     )
     assert forwarder.reimage(HEALTH, ["10.0.1.6", "10.0.1.8"]) == typed
-    plain = [
-        {**each, "networkInterfaceIPConfigurationId": each["networkInterfaceIPConfigurationId"]["id"]}  # type: ignore[index]
-        for each in HEALTH
-    ]
-    assert forwarder.reimage(plain, ["10.0.1.6", "10.0.1.8"]) == typed
+    key = "networkInterfaceIPConfigurationId"
+    assert [Backend.of({**entry, key: entry[key]["id"]}) for entry in ENTRIES] == HEALTH
     others = "Set the machines 10.0.1.6, 10.0.1.9 up anew, one at a time."
     assert forwarder.reimage(HEALTH, ["10.0.1.9", "10.0.1.6"]) == others
 

@@ -71,11 +71,11 @@ def _spokes(ctx: typer.Context) -> list[str]:
 
 def complete_instances(ctx: typer.Context) -> list[str]:
     """Ids of the forwarders that a command here would mean; Azure is asked, which takes a second."""
-    from fwdctl.azure.scale_sets import instances
+    from fwdctl.azure.scale_sets import ScaleSet
 
     def ask(found: Deployment, clients: Clients) -> list[str]:
         group = found.hub.resource_group or found.resource_group
-        return [each.number for each in instances(clients, group, found.hub.scale_set)]
+        return ScaleSet(clients, group, found.hub.scale_set).numbers()
 
     return _of_azure(ctx, ask)
 

@@ -16,7 +16,7 @@ from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
 from fwdctl.probe import agents
 from fwdctl.probe.boxes import BoxClient
-from fwdctl.probe.evidence import INSTANCE, Evidence
+from fwdctl.probe.evidence import Evidence
 from fwdctl.probe.plan import forwarder_paths
 
 if TYPE_CHECKING:
@@ -198,8 +198,7 @@ class Watch:
         scale_set, evidence = self.scale_set, self._evidence
         model = scale_set.model()
         machines = {str(each["instanceId"]): each for each in scale_set.machines()}
-        held = [(INSTANCE.search(entry_id(each)), each["ipAddress"]) for each in scale_set.members()]
-        addresses = {found[3]: str(address) for found, address in held if found and address}
+        addresses = {each.number: each.address for each in scale_set.members() if each.address}
         health, unseen = _health(evidence, self._deployment.forwards)
 
         def one(number: str) -> Instance:
@@ -274,16 +273,11 @@ class Watch:
         return "; ".join(f"{result.path.forward.name}: {result.seen}" for result in failed)
 
 
-def entry_id(entry: Mapping[str, Any]) -> str:
-    """Id of the interface's configuration in an entry of `ScaleSet.members`."""
-    return str(entry["networkInterfaceIPConfigurationId"]["id"])
-
-
 def _health(evidence: Evidence, forwards: tuple[Forward, ...]) -> tuple[dict[str, dict[str, str]], str]:
     """State by address, by forward, without forwards that have no probe; why it is not known."""
 
     def one(forward: Forward) -> dict[str, str]:
-        return {str(each.get("ipAddress")): str(each.get("state")) for each in evidence.health(forward)}
+        return {each.address: each.state for each in evidence.health(forward)}
 
     try:
         found = side_by_side(one, forwards)

@@ -83,7 +83,7 @@ def _read(evidence: Evidence, forward: Forward) -> dict[str, Report] | str:
     try:
         if evidence.running_hub() is None:
             return f"{NOT_ASKED}: the hub's jump box does not run"
-        used = [e["ipAddress"] for e in evidence.health(forward) if e.get("state") != "Down"]
+        used = [each.address for each in evidence.health(forward) if each.state != "Down"]
         reports = evidence.reports(forward)
     except FwdctlError as error:
         return f"{NOT_ASKED}: {error.message.rstrip('.')}"

@@ -62,10 +62,10 @@ def unhealthy(evidence: Evidence, result: PathResult) -> Broken | None:
     """No forwarder is up, by the platform's own probes."""
     forward = result.path.forward
     probe, health = evidence.probe(forward), evidence.health(forward)
-    if probe is None or any(entry.get("state") == "Up" for entry in health):
+    if probe is None or any(each.state == "Up" for each in health):
         return None
     asks = f"health probe {probe['name']} asks {_asked(probe)}"
-    states = ", ".join(f"{entry.get('ipAddress')} {entry.get('reason') or 'Down'}" for entry in health)
+    states = ", ".join(f"{each.address} {each.reason or 'Down'}" for each in health)
     asked = bool(evidence.targets(forward))
     told = (
         f"no forwarder is healthy: {states}" if states else "Azure's health probes report no forwarder at all"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fwdctl.azure.documents import group_of, name_of
+from fwdctl.azure.networks import Backend
 from fwdctl.probe import agents
-from fwdctl.probe.evidence import Evidence, machine_of
 from fwdctl.probe.hops import route, target
 from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
 from fwdctl.probe.model import Broken, PathResult
@@ -14,9 +15,9 @@ from fwdctl.probe.model import Broken, PathResult
 if TYPE_CHECKING:
     from fwdctl.deployment import Deployment, Forward
     from fwdctl.probe.agents import Report
+    from fwdctl.probe.evidence import Evidence
 
-Health = Sequence[Mapping[str, Any]]
-"""Of the load balancer's backends, with the ids of their interfaces (`Evidence.members`)."""
+Health = Sequence[Backend]
 
 
 def absent(evidence: Evidence, result: PathResult) -> Broken | None:
@@ -35,7 +36,7 @@ def absent(evidence: Evidence, result: PathResult) -> Broken | None:
         )
     if not instances or (evidence.probe(forward) is not None and evidence.health(forward)):
         return None
-    states = {each.number: evidence.power_state(forward, each.number) for each in instances}
+    states = {number: evidence.power_state(forward, number) for number in instances}
     if not all(map(_is_off, states.values())):
         return None
     told = ", ".join(f"{number} {state}" for number, state in states.items())
@@ -56,26 +57,26 @@ def unwell(evidence: Evidence, forward: Forward) -> list[Broken]:
         return []
     health = evidence.health(forward)
     group, name = evidence.scale_set(forward)
-    found = [_down(evidence, forward, entry) for entry in health if entry.get("state") == "Down"]
-    seen = {each[3] for each in map(machine_of, health) if each}
-    for each in evidence.instances(forward) or ():
-        state = "" if each.number in seen else evidence.power_state(forward, each.number)
+    found = [_down(evidence, forward, each) for each in health if each.state == "Down"]
+    seen = {each.number for each in health}
+    for number in evidence.instances(forward) or ():
+        state = "" if number in seen else evidence.power_state(forward, number)
         if _is_off(state):
-            text = f"instance {each.number} of scale set {name} takes no connection: it is {state}"
-            where = ("-g", group, "-n", name, "--instance-ids", each.number)
+            text = f"instance {number} of scale set {name} takes no connection: it is {state}"
+            where = ("-g", group, "-n", name, "--instance-ids", number)
             start = az("vmss", "start", *where, of=evidence.balancer().get("id"))
             found.append(Broken("forwarder", "FWD_UNHEALTHY", text, start))
     return found
 
 
-def _down(evidence: Evidence, forward: Forward, entry: Mapping[str, Any]) -> Broken:
-    address = str(entry["ipAddress"])
+def _down(evidence: Evidence, forward: Forward, backend: Backend) -> Broken:
+    address = backend.address
     report = evidence.reports_now(forward).get(address) or evidence.given(forward).get(address) or {}
     if report.get("draining"):
         text = f"forwarder {address} is drained, so that it takes no new connection"
         again = fwdctl(evidence.deployment, "forwarder", "rollout")
         return Broken("forwarder", "FWD_UNHEALTHY", text, f"If no rollout is under way: `{again}`.")
-    text = f"forwarder {address} takes no connection: {entry.get('reason') or 'Down'}"
+    text = f"forwarder {address} takes no connection: {backend.reason or 'Down'}"
     return Broken("forwarder", "FWD_UNHEALTHY", text, reimage(evidence.health(forward), [address]))
 
 
@@ -102,12 +103,11 @@ def crowded(reports: Mapping[str, Report | None], health: Health) -> Broken | No
     full = [f"{address} ({text})" for address, text in told.items() if text]
     if not full:
         return None
-    machines = [found for found in map(machine_of, health) if found]
+    machines = {each.number: each.scale_set for each in health if each.scale_set}
     suggestion = "Give the forwarders more memory, or let more of them share the connections."
     if machines:
-        where = ("-g", machines[0][1], "-n", machines[0][2])
-        more = len({each[3] for each in machines}) + 1
-        suggestion = az("vmss", "scale", *where, "--new-capacity", str(more))
+        where = _scale_set(next(iter(machines.values())))
+        suggestion = az("vmss", "scale", *where, "--new-capacity", str(len(machines) + 1))
     text = f"connection tracking is nearly full on {', '.join(full)}"
     return Broken("forwarder", "FWD_CONNTRACK_FULL", text, suggestion)
 
@@ -242,18 +242,21 @@ def _failed(result: PathResult, failure: str) -> bool:
 
 def reimage(health: Health, addresses: Sequence[str]) -> str:
     """What to type to set forwarders up anew: the scale set's model first, then one after the other."""
-    instances: dict[tuple[str, str], list[str]] = {}
+    instances: dict[str, list[str]] = {}
     unknown = set(addresses)
-    for entry in health:
-        found = machine_of(entry)
-        if found and entry.get("ipAddress") in unknown:
-            instances.setdefault((found[1], found[2]), []).append(found[3])
-            unknown.remove(str(entry["ipAddress"]))
+    for each in health:
+        if each.scale_set and each.address in unknown:
+            instances.setdefault(each.scale_set, []).append(each.number)
+            unknown.remove(each.address)
     if unknown or not instances:
         return f"Set the machines {', '.join(sorted(addresses))} up anew, one at a time."
     commands = []
-    for (group, scale_set), numbers in instances.items():
-        where = ("-g", group, "-n", scale_set, "--instance-ids")
+    for scale_set, numbers in instances.items():
+        where = (*_scale_set(scale_set), "--instance-ids")
         commands.append(az("vmss", "update-instances", *where, *numbers))
         commands += [az("vmss", "reimage", *where, number) for number in numbers]
     return lines(*commands)
+
+
+def _scale_set(resource_id: str) -> tuple[str, ...]:
+    return "-g", group_of(resource_id), "-n", name_of(resource_id)

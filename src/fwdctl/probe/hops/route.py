@@ -106,7 +106,7 @@ def refusal(evidence: Evidence, forward: Forward, source: End) -> Broken | None:
 def probes_refused(evidence: Evidence, result: PathResult) -> Broken | None:
     """The rule that keeps the platform's health probes from the forwarders, so that none counts as up."""
     forward = result.path.forward
-    if any(entry.get("state") == "Up" for entry in evidence.health(forward)):
+    if any(each.state == "Up" for each in evidence.health(forward)):
         return None
     to = ends.forwarders(evidence, forward)
     return _denied(evidence, ends.PROBES, to, evidence.health_port(forward))
