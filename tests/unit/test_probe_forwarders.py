@@ -58,6 +58,10 @@ def evidence(
     )
 
 
+def told(reports: dict[str, Any], forward: Forward) -> forwarder.Told:
+    return forwarder.Told(Deployment("rg", None, Hub(None), (), (), "x"), forward, reports, [])
+
+
 OFF = {"0": "deallocated", "1": "stopped"}
 
 
@@ -141,7 +145,7 @@ def test_agents_that_agree_with_one_another_are_compared_with_what_the_scale_set
 def test_targets_with_names_and_forwards_that_nobody_described_are_not_compared() -> None:
     named = replace(WEB, targets=("server.corp.example:8000",))
     for forward in (named, Forward("web", 8000)):
-        assert forwarder.drifted({"10.0.1.5": report()}, forward, []) is None
+        assert forwarder.drifted(told({"10.0.1.5": report()}, forward)) is None
 
 
 def test_what_azure_has_given_them_counts_where_no_agent_can_be_asked() -> None:
@@ -287,7 +291,8 @@ def test_both_explain_a_path_that_fails() -> None:
         ({"namesFailed": {"db.example": "no such name"}}, "TARGET_DNS"),
         ({}, "TARGET_DOWN"),
     ):
-        found = forwarder.reported({"10.0.1.5": {"hash": "a", "forwards": [entry], **more}}, named, [])
+        reports = {"10.0.1.5": {"hash": "a", "forwards": [entry], **more}}
+        found = forwarder.reported(told(reports, named))
         assert found is not None
         assert found.code == code
 

@@ -281,6 +281,10 @@ ENTRIES: list[dict[str, Any]] = [
 HEALTH = [Backend.of(entry) for entry in ENTRIES]
 
 
+def told(reports: dict[str, Any]) -> forwarder.Told:
+    return forwarder.Told(Deployment("rg", None, HUB, (SPOKE,), (WEB,), "x"), WEB, reports, HEALTH)
+
+
 def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
     typed = (
         f"az vmss update-instances {SCALE_SET} 0 2\naz vmss reimage {SCALE_SET} 0\n"
@@ -309,7 +313,7 @@ DEAD = [{"address": target, "state": "down", "lastError": "timed out"} for targe
 def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
     reports = agents.parse(f"10.0.1.6 {json.dumps(report)}\n10.0.1.7 \n")
     assert reports["10.0.1.7"] is None
-    found = forwarder.reported(reports, WEB, HEALTH)
+    found = forwarder.reported(told(reports))
     assert (found.code if found else None) == code
     if code and code.startswith("FWD"):
         assert found is not None
@@ -319,10 +323,10 @@ def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
 def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
     alive = status()["forwards"][0]["targets"]
     halves = [status(forward={"targets": [DEAD[i], alive[1 - i]]}) for i in (0, 1)]
-    assert forwarder.reported({"10.0.1.6": halves[0], "10.0.1.7": halves[1]}, WEB, HEALTH) is None
+    assert forwarder.reported(told({"10.0.1.6": halves[0], "10.0.1.7": halves[1]})) is None
     none = status(forward={"targets": DEAD})
-    assert forwarder.reported({"10.0.1.6": halves[0], "10.0.1.7": none}, WEB, HEALTH) is None
-    found = forwarder.reported({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}, WEB, HEALTH)
+    assert forwarder.reported(told({"10.0.1.6": halves[0], "10.0.1.7": none})) is None
+    found = forwarder.reported(told({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}))
     assert found is not None
     assert found.code == "TARGET_DOWN"
     assert all(f"{target}: timed out" in found.evidence for target in WEB.targets)
@@ -340,7 +344,7 @@ def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
 def test_packets_to_a_forwarder(failure: str, report: dict[str, Any] | None, code: str | None) -> None:
     path = Path("hub/web/10.0.1.6", "forwarder", BOX, WEB, "10.0.1.6", 8000)
     seen = Sample("curl", connected=not failure, answered=not failure, failure=failure, text="t")
-    found = forwarder.observed([judge(path, Observation(samples=(seen,)))], HEALTH, {"10.0.1.6": report})
+    found = forwarder.observed(told({"10.0.1.6": report}), [judge(path, Observation(samples=(seen,)))])
     assert (found.code if found else None) == code
     if found is not None and code != "TARGET_DOWN":
         assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0\naz vmss reimage {SCALE_SET} 0"

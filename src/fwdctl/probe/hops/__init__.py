@@ -145,7 +145,7 @@ def _after_deployment(evidence: Evidence, broken: Broken) -> Broken:
     return replace(
         broken,
         evidence=f"the last deployment failed: {failed.error}; {broken.evidence}",
-        suggestion=az("deployment", "sub", "show", "-n", failed.name, "--query", "properties.error"),
+        suggestion=az("deployment sub show", "-n", failed.name, "--query", "properties.error"),
     )
 
 
