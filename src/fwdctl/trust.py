@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import UsageError
 
 ARM_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What `requests` obeys, in its order."""
@@ -44,11 +44,10 @@ def _context(environ: Mapping[str, str], names: Sequence[str]) -> ssl.SSLContext
         with _ONE_AT_A_TIME:
             return _read(bundle)
     except OSError as error:
-        raise FwdctlError(
+        raise UsageError(
             "ca_bundle_unreadable",
             f"{name} names {bundle}, which cannot be read as certificates: {error}.",
             f"Correct or unset {name}.",
-            exit_code=ExitCode.USAGE,
         ) from error
 
 

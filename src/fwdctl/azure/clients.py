@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.azure.documents import same
 from fwdctl.azure.errors import ArmFailure
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, InconclusiveError
 
 if TYPE_CHECKING:
     from azure.core import PipelineClient
@@ -115,11 +115,10 @@ class Clients:
                 poller.wait(min(left, TICK))
                 tick()
             if not poller.done():
-                raise late or FwdctlError(
+                raise late or InconclusiveError(
                     "operation_timed_out",
                     f"Azure did not finish within {patience:.0f} s.",
                     "It may still do so; look again in a while.",
-                    exit_code=ExitCode.INCONCLUSIVE,
                 )
             return poller.result()
         except HttpResponseError as error:  # in the body of an answer that is none

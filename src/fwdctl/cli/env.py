@@ -12,7 +12,7 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError, MissingError
 from fwdctl.output import Progress, Result, console, grid, say
 
 if TYPE_CHECKING:
@@ -72,11 +72,10 @@ def orphans_command(call: Call, *, remove: RemoveOption = False, yes: YesOption 
 
     deployment, clients = call.load()
     if not deployment.described:
-        raise FwdctlError(
+        raise MissingError(
             "topology_missing",
             f"FWD_TOPOLOGY is not set ({deployment.source}): nothing says what belongs to the deployment.",
             f"Run `azd env refresh{call.again}`, which sets it.",
-            exit_code=ExitCode.NOT_FOUND,
         )
     found = orphans.find(clients, deployment)
     if not remove or not found:

@@ -12,7 +12,7 @@ from fwdctl.cli.completion import complete_connections, complete_services
 from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, UsageError
 from fwdctl.output import Progress, Result
 from fwdctl.shell import quoted
 
@@ -254,11 +254,10 @@ def _meant(match: str, identity: str) -> Meant:
     from fwdctl.link.plan import Meant
 
     if bool(match) == bool(identity):
-        raise FwdctlError(
+        raise UsageError(
             "usage",
             "Say which connection is meant, with --match or with --id.",
             "`fwdctl link list` shows them.",
-            exit_code=ExitCode.USAGE,
         )
     return Meant(match, identity)
 
@@ -319,8 +318,6 @@ def _probe(
         # What was just approved may take a while to carry packets.
         results = probe(call.runtime, clients, alone, Options("spoke", retries=5), progress)
     except FwdctlError as error:
-        if error.exit_code is ExitCode.INTERRUPTED:
-            raise
         return error.message.rstrip(".")
     return result_of(call.runtime, deployment.resource_group, results)
 

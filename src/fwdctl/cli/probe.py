@@ -12,7 +12,7 @@ import typer
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, UsageError
 from fwdctl.output import OutputFormat, Progress, Result, printable
 
 if TYPE_CHECKING:
@@ -154,11 +154,10 @@ def _described(call: Call, file: Path) -> tuple[Deployment, Clients]:
     from fwdctl.template import topology_file
 
     if call.environment or call.resource_group:
-        raise FwdctlError(
+        raise UsageError(
             "usage",
             "--topology names a deployment, and so do --environment and --resource-group.",
             "Give one of them.",
-            exit_code=ExitCode.USAGE,
         )
     runtime = call.runtime
     deployment = topology_file.load(runtime.cwd / file)

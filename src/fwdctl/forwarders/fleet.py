@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fwdctl.azure.documents import value
 from fwdctl.azure.scale_sets import ScaleSet
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, MissingError, UsageError
 from fwdctl.forwarders.setup import Setup, configuration
 from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
@@ -107,11 +107,10 @@ class Fleet:
             FwdctlError: `not_of_the_template` (exit code 3).
         """
         if not self.setup.hash:
-            raise FwdctlError(
+            raise MissingError(
                 "not_of_the_template",
                 f"Scale set {self.scale_set} is not of fwdctl's template: its user data holds no forwards.",
                 "Change it by the means that made it; `fwdctl forwarder status` only looks.",
-                exit_code=ExitCode.NOT_FOUND,
             )
 
     def at(self, number: str) -> Instance:
@@ -124,11 +123,10 @@ class Fleet:
             if instance.number == number:
                 return instance
         known = ", ".join(each.number for each in self.instances) or "none"
-        raise FwdctlError(
+        raise UsageError(
             "unknown_instance",
             f"Scale set {self.scale_set} has no instance '{number}'.",
             f"Use one of these: {known}.",
-            exit_code=ExitCode.USAGE,
         )
 
 
@@ -146,11 +144,10 @@ class Watch:
     ) -> None:
         if deployment.others:
             names = ", ".join(part.hub.link_service or part.hub.label for part in deployment.parts)
-            raise FwdctlError(
+            raise MissingError(
                 "several_hubs",
                 f"Resource group '{deployment.resource_group}' has several link services: {names}.",
                 "`fwdctl forwarder` works with one hub in a resource group.",
-                exit_code=ExitCode.NOT_FOUND,
             )
         session = partial(Session, runtime, clients, deployment, progress=progress)
         self._boxes = BoxClient(session, (), TIMEOUT, runtime.sleep)
@@ -180,12 +177,11 @@ class Watch:
         if not name and forwards and self._deployment.hub.load_balancer:
             group, name = evidence.scale_set(forwards[0])
         if not name:
-            raise FwdctlError(
+            raise MissingError(
                 "no_scale_set",
                 f"No forwarders were found in resource group '{self._deployment.resource_group}': "
                 "nothing names their scale set.",
                 "Run `azd provision`, or check the resource group.",
-                exit_code=ExitCode.NOT_FOUND,
             )
         return ScaleSet(evidence.clients or self._clients, group, name)
 
@@ -239,8 +235,6 @@ class Watch:
                 return replace(fleet, unasked=why)
             reports = agents.parse(self._boxes.ask(box, agents.script(addresses, int(port))))
         except FwdctlError as error:
-            if error.exit_code is ExitCode.INTERRUPTED:
-                raise
             return replace(fleet, unasked=error.message)
         if addresses and not reports:
             return replace(fleet, unasked="The hub's jump box gave no answer.")
@@ -282,7 +276,5 @@ def _health(evidence: Evidence, forwards: tuple[Forward, ...]) -> tuple[dict[str
     try:
         found = side_by_side(one, forwards)
     except FwdctlError as error:
-        if error.exit_code is ExitCode.INTERRUPTED:
-            raise
         return {}, error.message
     return {forward.name: states for forward, states in zip(forwards, found, strict=True) if states}, ""
