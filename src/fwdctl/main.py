@@ -6,20 +6,17 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import typer
 
 from fwdctl.cli import registry
 from fwdctl.cli.app import app
 from fwdctl.cli.command import CURRENT, Invocation
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError, StoppedError, UsageError
 from fwdctl.output import OutputFormat, render_error
 from fwdctl.runtime import Runtime, UnwritableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 
 def main(argv: Sequence[str] | None = None, runtime: Runtime | None = None) -> int:
@@ -66,7 +63,7 @@ def _report(error: Exception) -> int:
     current = CURRENT.get()
     if _reader_left(error):
         return _give_up_stdout(current.runtime)
-    if isinstance(error, typer.Abort):  # a question that was answered with Ctrl-C or Ctrl-D
+    if isinstance(error, typer.Abort | StoppedError):  # Ctrl-C, or Ctrl-D as the answer to a question
         return ExitCode.INTERRUPTED
     if current.runtime.debug:
         traceback.print_exception(error, file=current.runtime.stderr)
@@ -105,7 +102,7 @@ def _usage(error: typer.TyperException) -> FwdctlError:
     if type(error).__name__ == "NoSuchOption" and any(each.name == "command" for each in parameters):
         suggestion = f"Put `--` before a command that has options of its own, or see `{where} --help`."
     message = " ".join(error.format_message().split())
-    return FwdctlError("usage", message, suggestion, exit_code=ExitCode.USAGE)
+    return UsageError("usage", message, suggestion)
 
 
 def _give_up_stdout(runtime: Runtime) -> int:

@@ -14,7 +14,7 @@ from enum import StrEnum
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -75,11 +75,10 @@ def render(runtime: Runtime, command: str, result: Result, fmt: OutputFormat) ->
         _print_envelope(runtime, command, result)
     elif fmt is OutputFormat.junit:
         if result.junit is None:
-            raise FwdctlError(
+            raise UsageError(
                 "format_not_available",
                 f"`fwdctl {command}` has no JUnit form.",
                 "Use `-o table` or `-o json`.",
-                exit_code=ExitCode.USAGE,
             )
         runtime.stdout.write(result.junit())
     elif result.table is not None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fwdctl.errors import ExitCode, FwdctlError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from fwdctl.errors import UsageError
 
 ARM_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """What `requests` obeys, in its order."""
@@ -47,11 +44,10 @@ def _context(environ: Mapping[str, str], names: Sequence[str]) -> ssl.SSLContext
         with _ONE_AT_A_TIME:
             return _read(bundle)
     except OSError as error:
-        raise FwdctlError(
+        raise UsageError(
             "ca_bundle_unreadable",
             f"{name} names {bundle}, which cannot be read as certificates: {error}.",
             f"Correct or unset {name}.",
-            exit_code=ExitCode.USAGE,
         ) from error
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from fwdctl.azure.networks import Backend
 from fwdctl.deployment import Box, Deployment, Hub
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.evidence import Evidence
@@ -121,16 +122,10 @@ class Azure:
         probe = {"name": "p", "properties": {"port": 18099}}
         return {"name": "lbi", "properties": {**parts, "probes": [probe]}}
 
-    def rule_health(self, *_: str) -> list[dict[str, Any]]:
+    def rule_health(self, *_: str) -> list[Backend]:
         interface = f"{SET}/virtualMachines/{{}}/networkInterfaces/primary/ipConfigurations/primary"
-        return [
-            {
-                "ipAddress": f"10.0.1.{last}",
-                "state": self.more.get("state", "Up"),
-                "networkInterfaceIPConfigurationId": {"id": interface.format(last)},
-            }
-            for last in (6, 7)
-        ]
+        state = self.more.get("state", "Up")
+        return [Backend(f"10.0.1.{last}", state, configuration=interface.format(last)) for last in (6, 7)]
 
     def private_link_services(self) -> list[dict[str, Any]]:
         entry = {"properties": {"privateIPAddress": "10.0.1.8"}}

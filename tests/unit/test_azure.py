@@ -17,7 +17,7 @@ from fwdctl.azure.containers import Containers
 from fwdctl.azure.credential import Login
 from fwdctl.azure.errors import ArmFailure, connection_failure
 from fwdctl.azure.networks import Networks
-from fwdctl.azure.scale_sets import instances
+from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, GROUP, NETWORK, FakeArm, container_group, fake_arm
@@ -178,7 +178,7 @@ def test_rule_health_is_polled_fast(arm: FakeArm) -> None:
     ask = health(arm, (202, None, {}), (202, None, {}), DOWN)
     began = time.monotonic()
     (entry,) = ask()
-    assert (entry["ipAddress"], entry["state"]) == ("10.0.1.6", "Down")
+    assert (entry.address, entry.state) == ("10.0.1.6", "Down")
     assert time.monotonic() - began < 10
 
 
@@ -218,7 +218,7 @@ def test_a_page_elsewhere_is_not_asked_for(arm: FakeArm, foreign: FakeArm) -> No
     for ask in (
         lambda: containers(arm.client()).list(),
         lambda: Networks(arm.client(), "rg-dev").load_balancers(),
-        lambda: instances(arm.client(), "rg-dev", "vmss"),
+        lambda: ScaleSet(arm.client(), "rg-dev", "vmss").machines(),
     ):
         with pytest.raises(FwdctlError, match="localhost") as error:
             ask()
@@ -336,10 +336,9 @@ def test_all_pages(arm: FakeArm) -> None:
     arm.on("GET", CONTAINERS, {"value": [container_group("a")], "nextLink": f"{arm.url}/page2?x=1"})
     arm.on("GET", "/page2", {"value": [container_group("b")]})
     assert [group.name for group in containers(arm.client()).list()] == ["a", "b"]
-    old = {"instanceId": "3", "properties": {"latestModelApplied": False}}
     arm.on("GET", SCALE_SET, {"value": [{"instanceId": "1"}], "nextLink": f"{arm.url}/page3?x=1"})
-    arm.on("GET", "/page3", {"value": [old]})
-    assert [each.number for each in instances(arm.client(), "rg-dev", "vmss") if not each.latest] == ["3"]
+    arm.on("GET", "/page3", {"value": [{"instanceId": "3"}]})
+    assert ScaleSet(arm.client(), "rg-dev", "vmss").numbers() == ["1", "3"]
 
 
 def test_nothing_listens() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fwdctl.deployment import Box, Deployment, Hub, Spoke
-from fwdctl.errors import FwdctlError
+from fwdctl.errors import StoppedError
 from fwdctl.jump import boxes
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
@@ -63,7 +63,7 @@ def test_of_several_boxes_only_those_under_way_are_named(monkeypatch: pytest.Mon
 
     def interrupted(function: Any, items: Any) -> Any:
         def one(item: Any) -> None:
-            with suppress(FwdctlError):  # which ends a start that nobody waits for
+            with suppress(StoppedError):  # which ends a start that nobody waits for
                 function(item)
             ended.set()
 

@@ -10,7 +10,7 @@ import typer
 
 from fwdctl.cli.command import Invocation, command
 from fwdctl.cli.options import OUTPUT
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError, StoppedError
 from fwdctl.main import guard
 from fwdctl.output import Result
 from support.frame import Stream, make_runtime, project, run
@@ -59,7 +59,7 @@ def test_a_known_failure_keeps_its_code_in_json(tmp_path: Path) -> None:
     assert '"exitCode": 3' in runtime.stdout.getvalue()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), typer.Abort()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), StoppedError(), typer.Abort()])
 def test_ctrl_c_is_130_and_silent(tmp_path: Path, error: BaseException) -> None:
     runtime = make_runtime(tmp_path)
     assert guarded(runtime, fails_with(error)) == 130

@@ -33,7 +33,7 @@ BY_HAND = replace(AZD, options=("-g", "rg-dev(1)"))
 
 @pytest.mark.parametrize("word", ODD)
 def test_a_posix_shell_takes_every_word_as_it_was(word: str) -> None:
-    line = commands.az("group", "show", "-n", word)
+    line = commands.az("group show", "-n", word)
     assert shlex.split(line) == ["az", "group", "show", "-n", word]
     done = subprocess.run(
         ["/bin/sh", "-c", f"az() {{ printf '%s\\n' \"$4\"; }}; {line}"],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fwdctl.azure.networks import Backend
 from fwdctl.deployment import Deployment, Hub
 from fwdctl.errors import FwdctlError
 from fwdctl.probe.counters import Count, counted, with_count
@@ -36,7 +37,7 @@ def report(first: int | None, second: int | None, state: str = "up") -> dict[str
 def evidence(*readings: dict[str, Any], hub: bool = True, down: str = "", **more: Any) -> Evidence:
     waiting = iter(readings)
     addresses = list(readings[0]) if readings else []
-    health = [{"ipAddress": a, "state": "Down" if a == down else "Up"} for a in addresses]
+    health = [Backend(each, "Down" if each == down else "Up") for each in addresses]
     facts = {
         "running_hub": lambda: BOX if hub else None,
         "health": lambda _: health,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fwdctl.azure import scale_sets
-from fwdctl.azure.scale_sets import Instance
+from fwdctl.azure.networks import Backend
+from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.deployment import Deployment, Forward, Hub
 from fwdctl.probe.hops import balancer, forwarder, target
 from fwdctl.probe.judge import judge
@@ -23,21 +23,16 @@ SET = "-g rg -n vmss-x"
 REIMAGE = f"az vmss update-instances {SET} --instance-ids"
 
 
-def member(number: int, state: str = "Up", reason: str = "Up_Probe_Success") -> dict[str, Any]:
+def member(number: int, state: str = "Up", reason: str = "Up_Probe_Success") -> Backend:
     nic = (
         "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Compute/virtualMachineScaleSets/vmss-x"
         f"/virtualMachines/{number}/networkInterfaces/p/ipConfigurations/p"
     )
-    return {
-        "ipAddress": f"10.0.1.{5 + number}",
-        "state": state,
-        "reason": reason,
-        "networkInterfaceIPConfigurationId": {"id": nic},
-    }
+    return Backend(f"10.0.1.{5 + number}", state, reason, nic)
 
 
 def evidence(
-    health: list[dict[str, Any]],
+    health: list[Backend],
     states: dict[str, str],
     *,
     reports: dict[str, Any] | None = None,
@@ -54,13 +49,17 @@ def evidence(
         health=lambda _: health,
         members=lambda _: health,
         scale_set=lambda _: ("rg", "vmss-x"),
-        instances=lambda _: [Instance(number, latest=True) for number in states],
+        instances=lambda _: list(states),
         power_state=lambda _, number: states[number],
         reports_now=lambda _: reports or {},
         wanted_hash=lambda _: wanted,
         deployment=Deployment("rg", None, Hub(None), (), (), "x", described=described, options=("-e", "dev")),
         given=lambda _: given or {},
     )
+
+
+def told(reports: dict[str, Any], forward: Forward) -> forwarder.Told:
+    return forwarder.Told(Deployment("rg", None, Hub(None), (), (), "x"), forward, reports, [])
 
 
 OFF = {"0": "deallocated", "1": "stopped"}
@@ -146,7 +145,7 @@ def test_agents_that_agree_with_one_another_are_compared_with_what_the_scale_set
 def test_targets_with_names_and_forwards_that_nobody_described_are_not_compared() -> None:
     named = replace(WEB, targets=("server.corp.example:8000",))
     for forward in (named, Forward("web", 8000)):
-        assert forwarder.drifted({"10.0.1.5": report()}, forward, []) is None
+        assert forwarder.drifted(told({"10.0.1.5": report()}, forward)) is None
 
 
 def test_what_azure_has_given_them_counts_where_no_agent_can_be_asked() -> None:
@@ -258,10 +257,9 @@ def test_power_states_and_interfaces_are_read_from_arm() -> None:
         request=lambda _, path, __: answers[path.partition("/v/")[2]],
         list=lambda path, _: answers[path.partition("/v/")[2]],
     )
-    assert scale_sets.power_state(clients, "rg", "v", "1") == "deallocated"
-    assert scale_sets.members(clients, "rg", "v") == [
-        {"ipAddress": "10.0.1.5", "networkInterfaceIPConfigurationId": {"id": "/c"}}
-    ]
+    scale_set = ScaleSet(clients, "rg", "v")
+    assert scale_set.power_state("1") == "deallocated"
+    assert scale_set.members() == [Backend("10.0.1.5", configuration="/c")]
 
 
 FULL = {"codes": ["FWD_CONNTRACK_FULL"], "conntrack": {"count": 95, "max": 100}}
@@ -293,7 +291,8 @@ def test_both_explain_a_path_that_fails() -> None:
         ({"namesFailed": {"db.example": "no such name"}}, "TARGET_DNS"),
         ({}, "TARGET_DOWN"),
     ):
-        found = forwarder.reported({"10.0.1.5": {"hash": "a", "forwards": [entry], **more}}, named, [])
+        reports = {"10.0.1.5": {"hash": "a", "forwards": [entry], **more}}
+        found = forwarder.reported(told(reports, named))
         assert found is not None
         assert found.code == code
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from fwdctl.azure.networks import Backend
 from fwdctl.deployment import Box, Deployment, Forward, Hub
 from fwdctl.errors import FwdctlError
 from fwdctl.probe import agents
@@ -222,18 +223,18 @@ def test_rules_of_the_load_balancer() -> None:
     assert (found.code, found.suggestion) == ("LB_NO_RULE", "azd provision --no-state")
 
 
-DOWN = {"ipAddress": "10.0.1.6", "state": "Down", "reason": "Down_Probe_HttpStatusCodeError"}
+DOWN = Backend("10.0.1.6", "Down", "Down_Probe_HttpStatusCodeError")
 
 
 @pytest.mark.parametrize(
     ("health", "words"),
     [
         ([DOWN], "no forwarder is healthy: 10.0.1.6 Down_Probe_HttpStatusCodeError"),
-        ([DOWN, {"ipAddress": "x", "state": "Up"}], ""),
+        ([DOWN, Backend("x", "Up")], ""),
         ([], "Azure's health probes report no forwarder at all"),
     ],
 )
-def test_backends(health: list[dict[str, Any]], words: str) -> None:
+def test_backends(health: list[Backend], words: str) -> None:
     facts = evidence(load_balancer=balancer_document(), rule_health=health)
     found = balancer.unhealthy(facts, FAILED)
     assert (found.code if found else "") == ("LB_NO_HEALTHY_BACKEND" if words else "")
@@ -266,7 +267,7 @@ def status(**changes: Any) -> dict[str, Any]:
 
 SCALE_SET = "-g rg -n vmss-x --instance-ids"
 
-HEALTH = [
+ENTRIES: list[dict[str, Any]] = [
     {
         "ipAddress": f"10.0.1.{6 + number}",
         "state": "Up",
@@ -277,6 +278,11 @@ HEALTH = [
     }
     for number in range(3)
 ]
+HEALTH = [Backend.of(entry) for entry in ENTRIES]
+
+
+def told(reports: dict[str, Any]) -> forwarder.Told:
+    return forwarder.Told(Deployment("rg", None, HUB, (SPOKE,), (WEB,), "x"), WEB, reports, HEALTH)
 
 
 def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
@@ -285,11 +291,8 @@ def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
         f"az vmss reimage {SCALE_SET} 2"
     )
     assert forwarder.reimage(HEALTH, ["10.0.1.6", "10.0.1.8"]) == typed
-    plain = [
-        {**each, "networkInterfaceIPConfigurationId": each["networkInterfaceIPConfigurationId"]["id"]}  # type: ignore[index]
-        for each in HEALTH
-    ]
-    assert forwarder.reimage(plain, ["10.0.1.6", "10.0.1.8"]) == typed
+    key = "networkInterfaceIPConfigurationId"
+    assert [Backend.of({**entry, key: entry[key]["id"]}) for entry in ENTRIES] == HEALTH
     others = "Set the machines 10.0.1.6, 10.0.1.9 up anew, one at a time."
     assert forwarder.reimage(HEALTH, ["10.0.1.9", "10.0.1.6"]) == others
 
@@ -310,7 +313,7 @@ DEAD = [{"address": target, "state": "down", "lastError": "timed out"} for targe
 def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
     reports = agents.parse(f"10.0.1.6 {json.dumps(report)}\n10.0.1.7 \n")
     assert reports["10.0.1.7"] is None
-    found = forwarder.reported(reports, WEB, HEALTH)
+    found = forwarder.reported(told(reports))
     assert (found.code if found else None) == code
     if code and code.startswith("FWD"):
         assert found is not None
@@ -320,10 +323,10 @@ def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
 def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
     alive = status()["forwards"][0]["targets"]
     halves = [status(forward={"targets": [DEAD[i], alive[1 - i]]}) for i in (0, 1)]
-    assert forwarder.reported({"10.0.1.6": halves[0], "10.0.1.7": halves[1]}, WEB, HEALTH) is None
+    assert forwarder.reported(told({"10.0.1.6": halves[0], "10.0.1.7": halves[1]})) is None
     none = status(forward={"targets": DEAD})
-    assert forwarder.reported({"10.0.1.6": halves[0], "10.0.1.7": none}, WEB, HEALTH) is None
-    found = forwarder.reported({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}, WEB, HEALTH)
+    assert forwarder.reported(told({"10.0.1.6": halves[0], "10.0.1.7": none})) is None
+    found = forwarder.reported(told({"10.0.1.6": none, "10.0.1.7": none, "10.0.1.8": None}))
     assert found is not None
     assert found.code == "TARGET_DOWN"
     assert all(f"{target}: timed out" in found.evidence for target in WEB.targets)
@@ -341,7 +344,7 @@ def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
 def test_packets_to_a_forwarder(failure: str, report: dict[str, Any] | None, code: str | None) -> None:
     path = Path("hub/web/10.0.1.6", "forwarder", BOX, WEB, "10.0.1.6", 8000)
     seen = Sample("curl", connected=not failure, answered=not failure, failure=failure, text="t")
-    found = forwarder.observed([judge(path, Observation(samples=(seen,)))], HEALTH, {"10.0.1.6": report})
+    found = forwarder.observed(told({"10.0.1.6": report}), [judge(path, Observation(samples=(seen,)))])
     assert (found.code if found else None) == code
     if found is not None and code != "TARGET_DOWN":
         assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0\naz vmss reimage {SCALE_SET} 0"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fwdctl.azure import scale_sets
+from fwdctl.azure import clients, scale_sets
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError
@@ -66,7 +66,7 @@ def test_an_action_that_fails_says_why(arm: FakeArm) -> None:
 
 def test_an_action_that_does_not_end_stops_the_wait(arm: FakeArm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scale_sets, "LONGEST", 0.2)
-    monkeypatch.setattr(scale_sets, "TICK", 0.05)
+    monkeypatch.setattr(clients, "TICK", 0.05)
     arm.on("POST", f"{OWN}/restart", accepted(arm))
     arm.on("GET", "/operation", PENDING)
     ticks: list[None] = []

@@ -14,18 +14,17 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwdctl.encoding import foreign_encoding, plain_text_advice
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, MissingError
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from fwdctl.runtime import Runtime
 
 AZD_TIMEOUT = 60.0
@@ -64,7 +63,7 @@ class AzdEnvironment:
         """
         if missing := ", ".join(name for name in names if not self.values.get(name)):
             text = f"The azd environment '{self.name}' is not provisioned: {missing} not set."
-            raise _error("not_provisioned", text, f"Run `azd provision{self.again}`, which sets them.")
+            raise MissingError("not_provisioned", text, f"Run `azd provision{self.again}`, which sets them.")
 
 
 def find_project(start: Path) -> Path:
@@ -81,7 +80,7 @@ def find_project(start: Path) -> Path:
     suggestion = (
         "Change to the project's folder or name it with --cwd; without a project, name a --resource-group."
     )
-    raise _error("azd_project_not_found", text, suggestion)
+    raise MissingError("azd_project_not_found", text, suggestion)
 
 
 def list_environments(project: Path) -> list[str]:
@@ -107,12 +106,12 @@ def choose(project: Path, environ: Mapping[str, str], wanted: str | None = None)
     if name:
         text = f"The azd environment '{name}' (from {source}) does not exist in {project}."
         suggestion = f"{listed} Choose one with --environment, or make it with `azd env new {quoted(name)}`."
-        raise _error("azd_environment_not_found", text, suggestion)
+        raise MissingError("azd_environment_not_found", text, suggestion)
     text = f"No azd environment is selected in {project}."
     suggestion = (
         f"{listed} Choose one with `azd env select` or --environment, or make one with `azd env new`."
     )
-    raise _error("azd_environment_not_chosen", text, suggestion)
+    raise MissingError("azd_environment_not_chosen", text, suggestion)
 
 
 def _default_environment(project: Path) -> str:
@@ -123,7 +122,7 @@ def _default_environment(project: Path) -> str:
         return ""
     except (OSError, ValueError) as error:
         suggestion = "Correct or delete it and run `azd env select NAME`."
-        raise _error("azd_config_unreadable", f"{path} cannot be read: {error}", suggestion) from error
+        raise MissingError("azd_config_unreadable", f"{path} cannot be read: {error}", suggestion) from error
     name = document.get("defaultEnvironment") if isinstance(document, dict) else None
     return name if isinstance(name, str) else ""
 
@@ -156,7 +155,9 @@ def read_values(path: Path) -> dict[str, str]:
             raise ValueError(f"it is in {encoding}")  # noqa: TRY301 - one message for all of them
         return envfile.parse(content.decode("utf-8"))
     except (OSError, ValueError) as error:
-        raise _error("azd_environment_unreadable", f"{path} cannot be read: {error}.", suggestion) from error
+        raise MissingError(
+            "azd_environment_unreadable", f"{path} cannot be read: {error}.", suggestion
+        ) from error
 
 
 def set_values(runtime: Runtime, environment: AzdEnvironment, values: Mapping[str, str]) -> None:
@@ -189,7 +190,7 @@ def run_azd(runtime: Runtime, *arguments: str) -> str:
     azd = shutil.which("azd", path=runtime.environ.get("PATH"))
     if azd is None:
         text = "The Azure Developer CLI `azd` is not on PATH."
-        raise _error("azd_not_found", text, "Install it: https://aka.ms/azd-install")
+        raise MissingError("azd_not_found", text, "Install it: https://aka.ms/azd-install")
     name, suggestion = f"azd {' '.join(arguments[:2])}", f"Try `azd env get-values{runtime.again}` by hand."
     try:
         done = subprocess.run(
@@ -215,7 +216,3 @@ def escape(value: str) -> str:
     """A value as godotenv 1.5.1, which azd reads with, expects it between double quotes."""
     escaped = re.sub(r'([\\"!$`])', r"\\\1", value)
     return escaped.replace("\n", r"\n").replace("\r", r"\r")
-
-
-def _error(code: str, message: str, suggestion: str) -> FwdctlError:
-    return FwdctlError(code, message, suggestion, exit_code=ExitCode.NOT_FOUND)

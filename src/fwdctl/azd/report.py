@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fwdctl.azd import environment as azd_environment
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import MissingError
 from fwdctl.output import Result, grid, printable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
     suggestion = f"Run `{missing[0]['setBy']}`" + (
         f"; `azd up{environment.again}` takes every step." if missing[1:] else "."
     )
-    error = FwdctlError("not_provisioned", text, suggestion, exit_code=ExitCode.NOT_FOUND)
+    error = MissingError("not_provisioned", text, suggestion)
     return Result(data, "failed", error.exit_code, table=table, errors=(error,))
 
 

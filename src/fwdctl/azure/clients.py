@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azure.documents import same
+from fwdctl.azure.errors import ArmFailure
+from fwdctl.errors import FwdctlError, InconclusiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from azure.core import PipelineClient
     from azure.core.pipeline import Pipeline
     from azure.core.polling import LROPoller
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
     from fwdctl.azure.credential import Login
     from fwdctl.runtime import Runtime
+
+TICK = 0.5
+"""Longest wait at a stretch for an operation's end, in seconds."""
 
 
 class Clients:
@@ -88,7 +93,36 @@ class Clients:
         begun: Any = self._pipeline.run(request, stream=False)
         begun.http_response.raise_for_status()
         polling = ARMPolling(interval, lro_options={"final-state-via": "location"})
-        return LROPoller(self._arm, begun, lambda ended: ended.http_response.json(), polling)
+        return LROPoller(self._arm, begun, lambda ended: _content(ended.http_response), polling)
+
+    def result(
+        self,
+        poller: LROPoller[Any],
+        patience: float,
+        late: FwdctlError | None = None,
+        tick: Callable[[], None] = lambda: None,
+    ) -> Any:
+        """What a long operation ends with; `tick` is called while it takes.
+
+        Raises:
+            FwdctlError: it failed, or has not ended after `patience` seconds, which `late` puts in words.
+        """
+        from azure.core.exceptions import HttpResponseError
+
+        deadline = time.monotonic() + patience
+        try:
+            while not poller.done() and (left := deadline - time.monotonic()) > 0:
+                poller.wait(min(left, TICK))
+                tick()
+            if not poller.done():
+                raise late or InconclusiveError(
+                    "operation_timed_out",
+                    f"Azure did not finish within {patience:.0f} s.",
+                    "It may still do so; look again in a while.",
+                )
+            return poller.result()
+        except HttpResponseError as error:  # in the body of an answer that is none
+            raise ArmFailure(error, self.subscription_id) from error
 
     def list(self, path: str, api_version: str) -> Iterator[dict[str, Any]]:
         """Every element of a collection for which there is no client, all pages."""
@@ -101,8 +135,7 @@ class Clients:
             yield from page["value"]
 
     def _send(self, request: HttpRequest) -> Any:
-        response = self._arm.send_request(request)
-        return response.json() if response.content else None
+        return _content(self._arm.send_request(request))
 
     @cached_property
     def _arm(self) -> PipelineClient[Any, Any]:
@@ -124,3 +157,8 @@ class Clients:
             "base_url": self.login.endpoint,
             "pipeline": self._pipeline,
         }
+
+
+def _content(response: Any) -> Any:
+    """The JSON of an answer; None for nothing."""
+    return response.json() if response.content else None

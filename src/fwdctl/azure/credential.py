@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,11 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from fwdctl.azd.environment import run_azd
 from fwdctl.azure.errors import unreachable, untrusted
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
 
     from fwdctl.runtime import Runtime
@@ -97,11 +96,10 @@ def _require_az_folder(runtime: Runtime) -> None:
     """Refuse a folder that is gone, before az's library makes it anew and warns of its files."""
     folder = runtime.environ.get("AZURE_CONFIG_DIR")
     if folder and not Path(folder).is_dir():
-        raise FwdctlError(
+        raise MissingError(
             "azure_config_missing",
             f"AZURE_CONFIG_DIR names {folder}, which does not exist.",
             "Unset it, or log in to Azure anew with `az login`.",
-            exit_code=ExitCode.NOT_FOUND,
         )
 
 
@@ -112,11 +110,8 @@ class _NoAzLoginError(Exception):
 def _not_logged_in(wanted: str | None, why: str) -> FwdctlError:
     where = f" for subscription {wanted}" if wanted else ""
     detail = f" ({why.strip().rstrip('.')})" if why.strip() else ""
-    return FwdctlError(
-        "not_logged_in",
-        f"Not logged in to Azure{where}{detail}.",
-        "Run `az login` or `azd auth login`.",
-        exit_code=ExitCode.NOT_FOUND,
+    return MissingError(
+        "not_logged_in", f"Not logged in to Azure{where}{detail}.", "Run `az login` or `azd auth login`."
     )
 
 
@@ -137,11 +132,10 @@ def _az_login(runtime: Runtime, wanted: str | None) -> Login:
         raise _login_unreachable(error) from error
     expected = runtime.environ.get("AZURE_TENANT_ID")
     if expected and expected.lower() != tenant.lower():
-        raise FwdctlError(
+        raise MissingError(
             "tenant_mismatch",
             f"az knows subscription {subscription} in tenant {tenant}, but AZURE_TENANT_ID is {expected}.",
             f"Run `az login --tenant {expected}` or unset AZURE_TENANT_ID.",
-            exit_code=ExitCode.NOT_FOUND,
         )
     endpoints = cli.cloud.endpoints
     scopes = resource_to_scopes(endpoints.active_directory_resource_id)
@@ -170,11 +164,10 @@ def _az_token(credential: Any, scopes: list[str], claims: str | None) -> tuple[s
     try:
         token: _Token = credential.get_token(*scopes, **({"claims": claims} if claims else {}))
     except AuthenticationError as error:
-        raise FwdctlError(
+        raise MissingError(
             "login_expired",
             f"Azure does not accept az's login any more: {_one_line(error)}",
             "Run `az login`.",
-            exit_code=ExitCode.NOT_FOUND,
         ) from error
     except CLIError as error:
         raise _not_logged_in(None, _one_line(error)) from error

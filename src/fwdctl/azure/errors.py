@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from fwdctl.errors import ExitCode, FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Container
-
     from azure.core.exceptions import AzureError, HttpResponseError
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.documents import same
-from fwdctl.azure.errors import ArmFailure
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.azure.documents import ancestor, name_of, same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fwdctl.azure.clients import Clients
 
 Document = dict[str, Any]
@@ -21,6 +19,46 @@ SCALE_SET_INTERFACES = "2018-10-01"
 HEALTH_TIMEOUT = 30.0
 HEALTH_POLL = 0.5
 """Seconds between two questions for a result, where the service does not say."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A machine behind a load balancer; what is not told is empty.
+
+    Attributes:
+        state: `Up` or `Down`, by the platform's probes.
+        configuration: id of its interface's IP configuration.
+    """
+
+    address: str
+    state: str = ""
+    reason: str = ""
+    configuration: str = ""
+
+    @classmethod
+    def of(cls, entry: Document) -> Backend:
+        held = entry.get("networkInterfaceIPConfigurationId") or ""
+        return cls(
+            str(entry.get("ipAddress") or ""),
+            str(entry.get("state") or ""),
+            str(entry.get("reason") or ""),
+            held if isinstance(held, str) else str(held.get("id") or ""),
+        )
+
+    @property
+    def interface(self) -> str:
+        """Id of its interface."""
+        return self.configuration.partition("/ipConfigurations/")[0]
+
+    @property
+    def scale_set(self) -> str:
+        """Id of the scale set whose machine it is; empty for any other machine."""
+        return ancestor(self.configuration, "virtualMachineScaleSets")
+
+    @property
+    def number(self) -> str:
+        """Its instance id in the scale set."""
+        return name_of(ancestor(self.configuration, "virtualMachines")) if self.scale_set else ""
 
 
 class Networks:
@@ -53,32 +91,18 @@ class Networks:
     def load_balancer(self, name: str) -> Document:
         return self.resource(f"{self._base}/loadBalancers/{name}")
 
-    def rule_health(self, load_balancer: str, rule: str) -> list[Document]:
-        """What the platform's probes say of each backend address of a rule that has a probe.
+    def rule_health(self, load_balancer: str, rule: str) -> list[Backend]:
+        """What the platform's probes say of each backend of a rule that has a probe.
 
-        Returns:
-            `{"ipAddress", "state": "Up"|"Down", "reason"}` each
-            (azure-docs, load-balancer-manage-health-status).
+        As azure-docs, load-balancer-manage-health-status, describes it.
 
         Raises:
             FwdctlError: `operation_timed_out` (exit code 5).
         """
-        from azure.core.exceptions import HttpResponseError
-
         path = f"{self._base}/loadBalancers/{load_balancer}/loadBalancingRules/{rule}/health"
         poller = self._clients.operation("POST", path, NETWORK, HEALTH_POLL)
-        try:
-            poller.wait(HEALTH_TIMEOUT)
-        except HttpResponseError as error:  # in the body of an answer that is none
-            raise ArmFailure(error, self._clients.subscription_id) from error
-        if not poller.done():
-            raise FwdctlError(
-                "operation_timed_out",
-                f"Azure did not finish within {HEALTH_TIMEOUT:.0f} s.",
-                "It may still do so; look again in a while.",
-                exit_code=ExitCode.INCONCLUSIVE,
-            )
-        return list(poller.result().get("loadBalancerBackendAddresses") or ())
+        told = self._clients.result(poller, HEALTH_TIMEOUT)
+        return [Backend.of(entry) for entry in told.get("loadBalancerBackendAddresses") or ()]
 
     def private_link_services(self) -> list[Document]:
         return _documents(self._clients.networks.private_link_services.list(self._group))

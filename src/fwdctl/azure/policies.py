@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError, HttpResponseError, ServiceResponseTimeoutError
-from azure.core.pipeline import Pipeline
+from azure.core.pipeline import Pipeline, PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
     ContentDecodePolicy,
     HTTPPolicy,
@@ -23,8 +23,6 @@ from fwdctl.azure.transport import Transport
 from fwdctl.errors import FwdctlError
 
 if TYPE_CHECKING:
-    from azure.core.pipeline import PipelineRequest, PipelineResponse
-
     from fwdctl.azure.credential import Login
     from fwdctl.runtime import Runtime
 

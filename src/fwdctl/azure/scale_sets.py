@@ -2,86 +2,32 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from fwdctl.azure.errors import ArmFailure
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.azure.documents import entries, value
+from fwdctl.azure.networks import SCALE_SET_INTERFACES, Backend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fwdctl.azure.clients import Clients
 
 COMPUTE = "2025-04-01"
-INTERFACES = "2018-10-01"
-"""The newest version of the machines' interfaces (azure-rest-api-specs, Microsoft.Network/vmss)."""
 POWER = "PowerState/"
 LONGEST = 1800.0
 """Seconds that an operation on a machine may take; a reimage takes a few minutes as a rule."""
 POLL = 2.0
 """Seconds between two questions for an operation's end, where the service does not say."""
-TICK = 0.5
 Document = dict[str, Any]
 Action = Literal["manualupgrade", "reimage", "restart"]
 
 
 @dataclass(frozen=True)
-class Instance:
-    """A machine of a scale set.
-
-    Attributes:
-        number: its instance id.
-        latest: has the scale set's latest model. Upgrade mode Manual leaves running instances as they are
-            (azure-docs, virtual-machine-scale-sets-upgrade-policy).
-    """
-
-    number: str
-    latest: bool
-
-
-def instances(clients: Clients, resource_group: str, name: str) -> list[Instance]:
-    """The machines of a scale set; none where its capacity is 0.
-
-    Raises:
-        FwdctlError: no such scale set, no permission, no answer.
-    """
-    return [
-        Instance(str(each["instanceId"]), bool(each.get("properties", {}).get("latestModelApplied", True)))
-        for each in ScaleSet(clients, resource_group, name).machines()
-    ]
-
-
-def tag(clients: Clients, resource_group: str, name: str, key: str) -> str:
-    """A tag of a scale set; empty where it has none of that name."""
-    return str((ScaleSet(clients, resource_group, name).model().get("tags") or {}).get(key) or "")
-
-
-def power_state(clients: Clients, resource_group: str, name: str, number: str) -> str:
-    """The last part of a machine's power state, such as `running` or `deallocated`; empty where not told."""
-    path = f"{_path(clients, resource_group, name)}/virtualMachines/{number}/instanceView"
-    view: dict[str, Any] = clients.request("GET", path, COMPUTE)
-    codes = [str(status.get("code", "")) for status in view.get("statuses") or ()]
-    return next((code.removeprefix(POWER) for code in codes if code.startswith(POWER)), "")
-
-
-def members(clients: Clients, resource_group: str, name: str) -> list[dict[str, Any]]:
-    """Addresses of a scale set's machines, in the shape of `Networks.rule_health` without a state."""
-    path = f"{_path(clients, resource_group, name)}/networkInterfaces"
-    return [
-        {
-            "ipAddress": entry["properties"].get("privateIPAddress"),
-            "networkInterfaceIPConfigurationId": {"id": entry["id"]},
-        }
-        for interface in clients.list(path, INTERFACES)
-        for entry in interface["properties"].get("ipConfigurations") or ()
-    ]
-
-
-@dataclass(frozen=True)
 class ScaleSet:
-    """One scale set, for reading and changing its machines; methods raise FwdctlError as `instances` does."""
+    """One scale set, for reading and changing its machines.
+
+    All methods raise FwdctlError where there is no such scale set, no permission or no answer.
+    """
 
     clients: Clients
     resource_group: str
@@ -89,12 +35,23 @@ class ScaleSet:
 
     @property
     def path(self) -> str:
-        return _path(self.clients, self.resource_group, self.name)
+        return (
+            f"/subscriptions/{self.clients.subscription_id}/resourceGroups/{self.resource_group}"
+            f"/providers/Microsoft.Compute/virtualMachineScaleSets/{self.name}"
+        )
 
     def model(self) -> Document:
         """The scale set's document, with the user data that new machines get."""
         document: Document = self.clients.request("GET", f"{self.path}?$expand=userData", COMPUTE)
         return document
+
+    def tag(self, key: str) -> str:
+        """A tag; empty where it has none of that name."""
+        return str((self.model().get("tags") or {}).get(key) or "")
+
+    def numbers(self) -> list[str]:
+        """The instance ids of its machines; none where its capacity is 0."""
+        return [str(each["instanceId"]) for each in self.machines()]
 
     def machines(self) -> list[Document]:
         """The documents of its machines."""
@@ -107,16 +64,26 @@ class ScaleSet:
         return document
 
     def power_state(self, number: str) -> str:
-        return power_state(self.clients, self.resource_group, self.name, number)
+        """The last part of a machine's power state, such as `running` or `deallocated`; empty if not told."""
+        view: Document = self.clients.request(
+            "GET", f"{self.path}/virtualMachines/{number}/instanceView", COMPUTE
+        )
+        codes = [str(status.get("code", "")) for status in view.get("statuses") or ()]
+        return next((code.removeprefix(POWER) for code in codes if code.startswith(POWER)), "")
 
-    def members(self) -> list[Document]:
-        return members(self.clients, self.resource_group, self.name)
+    def members(self) -> list[Backend]:
+        """Its machines as `Networks.rule_health` gives them, without a state."""
+        return [
+            Backend(str(value(entry, "privateIPAddress") or ""), configuration=str(entry["id"]))
+            for interface in self.clients.list(f"{self.path}/networkInterfaces", SCALE_SET_INTERFACES)
+            for entry in entries(interface, "ipConfigurations")
+        ]
 
     def give_user_data(self, machine: Document, user_data: str) -> None:
         """PUT a machine, as `machine` gives it, with other user data (base64), and wait for the end of it."""
         path = f"{self.path}/virtualMachines/{machine['instanceId']}"
         body = {**machine, "properties": {**machine["properties"], "userData": user_data}}
-        self._finish("PUT", path, body, lambda: None)
+        self._finish("PUT", path, body)
 
     def act(self, number: str, action: Action, tick: Callable[[], None]) -> None:
         """Do something to one machine, and wait until Azure has done it; `tick` is called while it takes."""
@@ -125,29 +92,6 @@ class ScaleSet:
         else:
             self._finish("POST", f"{self.path}/virtualMachines/{number}/{action}", None, tick)
 
-    def _finish(self, method: str, path: str, body: Any, tick: Callable[[], None]) -> None:
-        from azure.core.exceptions import HttpResponseError
-
-        deadline = time.monotonic() + LONGEST
+    def _finish(self, method: str, path: str, body: Any, tick: Callable[[], None] = lambda: None) -> None:
         poller = self.clients.operation(method, path, COMPUTE, POLL, body)
-        try:
-            while not poller.done():
-                poller.wait(TICK)
-                tick()
-                if time.monotonic() > deadline:
-                    raise FwdctlError(
-                        "operation_timed_out",
-                        f"Azure did not finish within {LONGEST:.0f} s.",
-                        "It may still do so; look again in a while.",
-                        exit_code=ExitCode.INCONCLUSIVE,
-                    )
-            poller.wait()
-        except HttpResponseError as error:  # in the body of an answer that is none
-            raise ArmFailure(error, self.clients.subscription_id) from error
-
-
-def _path(clients: Clients, resource_group: str, name: str) -> str:
-    return (
-        f"/subscriptions/{clients.subscription_id}/resourceGroups/{resource_group}"
-        f"/providers/Microsoft.Compute/virtualMachineScaleSets/{name}"
-    )
+        self.clients.result(poller, LONGEST, tick=tick)

@@ -10,16 +10,14 @@ import select
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from fwdctl.channel import framing, script
 from fwdctl.channel.socket import ClosedError, Socket, Ticket
-from fwdctl.errors import ExitCode, FwdctlError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from fwdctl.errors import StoppedError, UsageError
 
 PROMPT_WAIT = 1.0
 """Seconds to wait for the shell's first sign of life before talking to it anyhow."""
@@ -238,7 +236,7 @@ class _Conversation:
         while not done():
             now = time.monotonic()
             if self._cancelled():
-                raise FwdctlError("interrupted", "Interrupted.", exit_code=ExitCode.INTERRUPTED)
+                raise StoppedError
             if now >= self._deadline:
                 raise _TimeIsUpError
             if now >= limit:
@@ -389,10 +387,9 @@ def _read(stream: BinaryIO) -> bytes:
 def _encoded(word: str | bytes) -> bytes:
     data = os.fsencode(word) if isinstance(word, str) else word
     if b"\0" in data:
-        raise FwdctlError(
+        raise UsageError(
             "argument_has_nul",
             "An argument contains a NUL character, which no program can be given.",
             "Pass such data on standard input.",
-            exit_code=ExitCode.USAGE,
         )
     return data

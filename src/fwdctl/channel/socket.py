@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, InconclusiveError
 from fwdctl.trust import exec_context
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 OPEN_TIMEOUT = 15.0
 
@@ -93,11 +91,10 @@ def connect(ticket: Ticket, environ: Mapping[str, str]) -> WebSocket:
     try:
         wrapped = WebSocket(_open(ticket.uri, host, environ))
     except ssl.SSLCertVerificationError as error:
-        raise FwdctlError(
+        raise InconclusiveError(
             "exec_tls_untrusted",
             f"The certificate of the exec service at {host} is not trusted: {error.verify_message}.",
             "Set REQUESTS_CA_BUNDLE to a bundle that has the authority of your proxy.",
-            exit_code=ExitCode.INCONCLUSIVE,
         ) from error
     except (InvalidProxy, ProxyError) as error:
         raise _failed(
@@ -134,11 +131,8 @@ def _open(uri: str, host: str, environ: Mapping[str, str]) -> Any:
 
 def _failed(code: str, text: str, error: Exception) -> FwdctlError:
     detail = " ".join(str(error).split()) or type(error).__name__
-    return FwdctlError(
-        code,
-        f"{text}: {detail}.",
-        "Check the network's way out (HTTPS_PROXY, firewall) and try again.",
-        exit_code=ExitCode.INCONCLUSIVE,
+    return InconclusiveError(
+        code, f"{text}: {detail}.", "Check the network's way out (HTTPS_PROXY, firewall) and try again."
     )
 
 

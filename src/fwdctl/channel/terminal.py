@@ -6,23 +6,18 @@ import os
 import select
 import sys
 import threading
-from typing import TYPE_CHECKING
 
 from fwdctl.channel import framing
-from fwdctl.channel.socket import ClosedError
-from fwdctl.errors import ExitCode, FwdctlError
-
-if TYPE_CHECKING:
-    from fwdctl.channel.socket import Socket
+from fwdctl.channel.socket import ClosedError, Socket
+from fwdctl.errors import FwdctlError, UsageError
 
 
 def needs_posix() -> FwdctlError:
     """Why there is no shell on Windows: its consoles have no raw mode of this kind."""
-    return FwdctlError(
+    return UsageError(
         "shell_not_on_windows",
         "`jump shell` needs a POSIX terminal.",
         "Use it in WSL, or `az container exec --exec-command /bin/sh`.",
-        exit_code=ExitCode.USAGE,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import shlex
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,12 +16,10 @@ import typer
 from fwdctl.cli.conversion import QuickCommand
 from fwdctl.cli.group import epilog
 from fwdctl.cli.options import GENERAL, OUTPUT
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import UsageError
 from fwdctl.output import OutputFormat, Result, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.runtime import Runtime
@@ -116,11 +115,8 @@ def narrow(*, cwd: Path | None, debug: bool, no_prompt: bool, **known: Any) -> I
     runtime = current.runtime
     where = runtime.cwd / (cwd or "")
     if cwd is not None and not where.is_dir():
-        raise FwdctlError(
-            "cwd_not_found",
-            f"{where} is not a directory.",
-            "Name an existing directory after --cwd.",
-            exit_code=ExitCode.USAGE,
+        raise UsageError(
+            "cwd_not_found", f"{where} is not a directory.", "Name an existing directory after --cwd."
         )
     again = runtime.again if cwd is None else f" --cwd {shlex.quote(str(where))}"
     debug, no_prompt = runtime.debug or debug, runtime.no_prompt or no_prompt

@@ -5,6 +5,7 @@ Typer leaves out what does not begin with the letters that are typed already.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
@@ -15,8 +16,6 @@ import typer
 from fwdctl.errors import FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
 
@@ -72,11 +71,11 @@ def _spokes(ctx: typer.Context) -> list[str]:
 
 def complete_instances(ctx: typer.Context) -> list[str]:
     """Ids of the forwarders that a command here would mean; Azure is asked, which takes a second."""
-    from fwdctl.azure.scale_sets import instances
+    from fwdctl.azure.scale_sets import ScaleSet
 
     def ask(found: Deployment, clients: Clients) -> list[str]:
         group = found.hub.resource_group or found.resource_group
-        return [each.number for each in instances(clients, group, found.hub.scale_set)]
+        return ScaleSet(clients, group, found.hub.scale_set).numbers()
 
     return _of_azure(ctx, ask)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, UsageError
 from fwdctl.output import printable
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def confirm(runtime: Runtime, question: str, done: str, without: str) -> None:
     """
     if not runtime.may_prompt:
         text = f"Nothing was {done}: nobody can be asked here."
-        raise FwdctlError("confirmation_needed", text, without, exit_code=ExitCode.USAGE)
+        raise UsageError("confirmation_needed", text, without)
     runtime.stderr.write(printable(f"{question} [y/N] ", runtime.stderr))
     runtime.stderr.flush()
     if runtime.stdin.readline().strip().lower() not in {"y", "yes"}:

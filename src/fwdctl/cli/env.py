@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +12,10 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError, MissingError
 from fwdctl.output import Progress, Result, console, grid, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from fwdctl.deployment.orphans import Orphan
 
 app = group(
@@ -73,11 +72,10 @@ def orphans_command(call: Call, *, remove: RemoveOption = False, yes: YesOption 
 
     deployment, clients = call.load()
     if not deployment.described:
-        raise FwdctlError(
+        raise MissingError(
             "topology_missing",
             f"FWD_TOPOLOGY is not set ({deployment.source}): nothing says what belongs to the deployment.",
             f"Run `azd env refresh{call.again}`, which sets it.",
-            exit_code=ExitCode.NOT_FOUND,
         )
     found = orphans.find(clients, deployment)
     if not remove or not found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,8 +18,6 @@ from fwdctl.output import Progress, Result, grid, say
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from fwdctl.errors import FwdctlError
     from fwdctl.forwarders.fleet import Fleet, Watch
     from fwdctl.forwarders.plan import Turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +14,6 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import Progress, Result, grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.deployment.orphans import Orphan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,13 +12,11 @@ from fwdctl.cli.completion import complete_connections, complete_services
 from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, UsageError
 from fwdctl.output import Progress, Result
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.link.model import Connection, Service
@@ -255,11 +254,10 @@ def _meant(match: str, identity: str) -> Meant:
     from fwdctl.link.plan import Meant
 
     if bool(match) == bool(identity):
-        raise FwdctlError(
+        raise UsageError(
             "usage",
             "Say which connection is meant, with --match or with --id.",
             "`fwdctl link list` shows them.",
-            exit_code=ExitCode.USAGE,
         )
     return Meant(match, identity)
 
@@ -320,8 +318,6 @@ def _probe(
         # What was just approved may take a while to carry packets.
         results = probe(call.runtime, clients, alone, Options("spoke", retries=5), progress)
     except FwdctlError as error:
-        if error.exit_code is ExitCode.INTERRUPTED:
-            raise
         return error.message.rstrip(".")
     return result_of(call.runtime, deployment.resource_group, results)
 

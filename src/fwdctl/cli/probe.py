@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +12,10 @@ import typer
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, UsageError
 from fwdctl.output import OutputFormat, Progress, Result, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.probe.model import PathResult
@@ -155,11 +154,10 @@ def _described(call: Call, file: Path) -> tuple[Deployment, Clients]:
     from fwdctl.template import topology_file
 
     if call.environment or call.resource_group:
-        raise FwdctlError(
+        raise UsageError(
             "usage",
             "--topology names a deployment, and so do --environment and --resource-group.",
             "Give one of them.",
-            exit_code=ExitCode.USAGE,
         )
     runtime = call.runtime
     deployment = topology_file.load(runtime.cwd / file)

@@ -9,7 +9,7 @@ from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec, PathFinder
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,11 +53,10 @@ def load(name: str) -> Any:
         return point.load()
     except Exception as error:
         package = point.dist.name if point.dist else point.module
-        raise FwdctlError(
+        raise MissingError(
             "command_not_loaded",
             f"`fwdctl {name}` cannot be loaded from {point.value}: {type(error).__name__}: {error}.",
             f"Install the package {package} again, or remove it.",
-            exit_code=ExitCode.NOT_FOUND,
         ) from error
 
 

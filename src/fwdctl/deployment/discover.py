@@ -10,21 +10,19 @@ network. Targets are known to the forwarders only.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import addresses_of, ancestor, entries, name_of, place_of, same, value
+from fwdctl.azure.documents import Document, addresses_of, ancestor, entries, name_of, place_of, same, value
 from fwdctl.deployment import ports
 from fwdctl.deployment.survey import Machine, Name, Survey, key, network_of, side_by_side
 from fwdctl.deployment.topology import RESERVED, Box, Deployment, Forward, Hub, Spoke
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.documents import Document
 
 SERVICES = "privateLinkServices"
 ALIAS = ".privatelinkservice"
@@ -84,12 +82,11 @@ def complete(deployment: Deployment, clients: Clients) -> Deployment:
     places = [place_of(each) for each in ids]
     machines = survey.machines(places)
     if not chains and not machines:
-        raise FwdctlError(
+        raise MissingError(
             "nothing_found",
             f"Resource group '{deployment.resource_group}' has neither a private link service nor a private "
             "endpoint to one, nor a container group in a network.",
             "Check -g, or choose another environment with `azd env select`.",
-            exit_code=ExitCode.NOT_FOUND,
         )
     boxes = Boxes(survey, deployment, machines, [chain.network_id for chain in chains])
     names = survey.names(places)

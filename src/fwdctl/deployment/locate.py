@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fwdctl.deployment.topology import Box, Deployment, Hub, Spoke, parse
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, MissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fwdctl.runtime import Runtime
 
 
@@ -51,11 +50,10 @@ def locate(runtime: Runtime, *, environment: str | None = None, resource_group: 
     if missing is not None:
         raise missing
     selected.require(["RESOURCE_GROUP_NAME"])
-    raise FwdctlError(
+    raise MissingError(
         "subscription_contradicts",
         f"AZURE_SUBSCRIPTION_ID is {other}, but the azd environment '{selected.name}' belongs to {own}.",
         "Unset AZURE_SUBSCRIPTION_ID, or name the environment with --environment.",
-        exit_code=ExitCode.NOT_FOUND,
     )
 
 

@@ -8,18 +8,16 @@ spoke's network. What is the user's own in the same resource group fails one of 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azure.errors import ArmFailure
-from fwdctl.deployment.topology import Box
+from fwdctl.deployment.topology import Box, Deployment
 from fwdctl.errors import FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from fwdctl.azure.clients import Clients
-    from fwdctl.deployment.topology import Deployment
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
 

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from fwdctl.azure.documents import entries, name_of, same, value
-from fwdctl.deployment.survey import network_of
-
-if TYPE_CHECKING:
-    from fwdctl.azure.documents import Document
-    from fwdctl.deployment.survey import Survey
+from fwdctl.azure.documents import Document, entries, name_of, same, value
+from fwdctl.deployment.survey import Survey, network_of
 
 ADMINISTRATION = {22, 3389}
 """Ports of SSH and RDP, that are opened for administrators and not for what is forwarded."""

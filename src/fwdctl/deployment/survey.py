@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fwdctl.azure.containers import Containers
-from fwdctl.azure.documents import ancestor, place_of, same, value
+from fwdctl.azure.containers import Containers, Group
+from fwdctl.azure.documents import Document, ancestor, place_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.errors import FwdctlError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.containers import Group
-    from fwdctl.azure.documents import Document
 
 MOST_AT_ONCE = 16
 OF_THE_PLATFORM = "privatelink."

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from fwdctl.azure.documents import name_of, place_of
-from fwdctl.errors import ExitCode, FwdctlError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from fwdctl.errors import FwdctlError, MissingError, UsageError
 
 VERSION = 1
 Check = Literal["tcp", "http", "https", "tls", "mssql", "postgres", "banner", "none"]
@@ -167,11 +165,10 @@ class Deployment:
         strange = [str(port) for port in ports if port not in taken]
         if strange:
             known = sorted({forward.port for part in self.parts for forward in part.forwards})
-            raise FwdctlError(
+            raise UsageError(
                 "port_not_forwarded",
                 f"Port {', '.join(strange)} is not forwarded in resource group '{self.resource_group}'.",
                 f"Name one of {', '.join(map(str, known))}, or leave --port out." if known else "",
-                exit_code=ExitCode.USAGE,
             )
         return replace(parts[0], others=tuple(parts[1:]))
 
@@ -274,9 +271,8 @@ def _forward(entry: Mapping[str, Any]) -> Forward:
 
 
 def _invalid(source: str, why: str) -> FwdctlError:
-    return FwdctlError(
+    return MissingError(
         "topology_invalid",
         f"FWD_TOPOLOGY of the {source} cannot be used: {why}.",
         "Run `azd env refresh` (or `azd provision`), or name a --resource-group.",
-        exit_code=ExitCode.NOT_FOUND,
     )

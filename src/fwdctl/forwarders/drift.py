@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fwdctl.forwarders.setup import configuration
+from fwdctl.forwarders.setup import Setup, What, configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fwdctl.forwarders.fleet import Fleet, Instance
-    from fwdctl.forwarders.setup import Setup, What
 
 RENEWAL: frozenset[str] = frozenset({"agent", "image", "size", "model"})
 """What only the scale set's model, applied to the machine, mends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -9,18 +10,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from fwdctl.azure.documents import value
 from fwdctl.azure.scale_sets import ScaleSet
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, MissingError, UsageError
 from fwdctl.forwarders.setup import Setup, configuration
 from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
 from fwdctl.probe import agents
 from fwdctl.probe.boxes import BoxClient
-from fwdctl.probe.evidence import INSTANCE, Evidence
+from fwdctl.probe.evidence import Evidence
 from fwdctl.probe.plan import forwarder_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Box, Deployment, Forward
     from fwdctl.output import Progress
@@ -108,11 +107,10 @@ class Fleet:
             FwdctlError: `not_of_the_template` (exit code 3).
         """
         if not self.setup.hash:
-            raise FwdctlError(
+            raise MissingError(
                 "not_of_the_template",
                 f"Scale set {self.scale_set} is not of fwdctl's template: its user data holds no forwards.",
                 "Change it by the means that made it; `fwdctl forwarder status` only looks.",
-                exit_code=ExitCode.NOT_FOUND,
             )
 
     def at(self, number: str) -> Instance:
@@ -125,11 +123,10 @@ class Fleet:
             if instance.number == number:
                 return instance
         known = ", ".join(each.number for each in self.instances) or "none"
-        raise FwdctlError(
+        raise UsageError(
             "unknown_instance",
             f"Scale set {self.scale_set} has no instance '{number}'.",
             f"Use one of these: {known}.",
-            exit_code=ExitCode.USAGE,
         )
 
 
@@ -147,11 +144,10 @@ class Watch:
     ) -> None:
         if deployment.others:
             names = ", ".join(part.hub.link_service or part.hub.label for part in deployment.parts)
-            raise FwdctlError(
+            raise MissingError(
                 "several_hubs",
                 f"Resource group '{deployment.resource_group}' has several link services: {names}.",
                 "`fwdctl forwarder` works with one hub in a resource group.",
-                exit_code=ExitCode.NOT_FOUND,
             )
         session = partial(Session, runtime, clients, deployment, progress=progress)
         self._boxes = BoxClient(session, (), TIMEOUT, runtime.sleep)
@@ -181,12 +177,11 @@ class Watch:
         if not name and forwards and self._deployment.hub.load_balancer:
             group, name = evidence.scale_set(forwards[0])
         if not name:
-            raise FwdctlError(
+            raise MissingError(
                 "no_scale_set",
                 f"No forwarders were found in resource group '{self._deployment.resource_group}': "
                 "nothing names their scale set.",
                 "Run `azd provision`, or check the resource group.",
-                exit_code=ExitCode.NOT_FOUND,
             )
         return ScaleSet(evidence.clients or self._clients, group, name)
 
@@ -199,8 +194,7 @@ class Watch:
         scale_set, evidence = self.scale_set, self._evidence
         model = scale_set.model()
         machines = {str(each["instanceId"]): each for each in scale_set.machines()}
-        held = [(INSTANCE.search(entry_id(each)), each["ipAddress"]) for each in scale_set.members()]
-        addresses = {found[3]: str(address) for found, address in held if found and address}
+        addresses = {each.number: each.address for each in scale_set.members() if each.address}
         health, unseen = _health(evidence, self._deployment.forwards)
 
         def one(number: str) -> Instance:
@@ -241,8 +235,6 @@ class Watch:
                 return replace(fleet, unasked=why)
             reports = agents.parse(self._boxes.ask(box, agents.script(addresses, int(port))))
         except FwdctlError as error:
-            if error.exit_code is ExitCode.INTERRUPTED:
-                raise
             return replace(fleet, unasked=error.message)
         if addresses and not reports:
             return replace(fleet, unasked="The hub's jump box gave no answer.")
@@ -275,21 +267,14 @@ class Watch:
         return "; ".join(f"{result.path.forward.name}: {result.seen}" for result in failed)
 
 
-def entry_id(entry: Mapping[str, Any]) -> str:
-    """Id of the interface's configuration in an entry of `ScaleSet.members`."""
-    return str(entry["networkInterfaceIPConfigurationId"]["id"])
-
-
 def _health(evidence: Evidence, forwards: tuple[Forward, ...]) -> tuple[dict[str, dict[str, str]], str]:
     """State by address, by forward, without forwards that have no probe; why it is not known."""
 
     def one(forward: Forward) -> dict[str, str]:
-        return {str(each.get("ipAddress")): str(each.get("state")) for each in evidence.health(forward)}
+        return {each.address: each.state for each in evidence.health(forward)}
 
     try:
         found = side_by_side(one, forwards)
     except FwdctlError as error:
-        if error.exit_code is ExitCode.INTERRUPTED:
-            raise
         return {}, error.message
     return {forward.name: states for forward, states in zip(forwards, found, strict=True) if states}, ""

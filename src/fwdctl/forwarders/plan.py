@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fwdctl.forwarders.drift import RENEWAL
+from fwdctl.forwarders.drift import RENEWAL, Difference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from fwdctl.forwarders.drift import Difference
     from fwdctl.forwarders.fleet import Fleet, Instance
     from fwdctl.forwarders.setup import What
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.errors import ArmFailure
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError, InconclusiveError
 from fwdctl.forwarders import user_data
 from fwdctl.forwarders.plan import (
     Await,
@@ -26,8 +27,6 @@ from fwdctl.forwarders.views import unknowns
 from fwdctl.jump.boxes import NOT_NOW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from fwdctl.azure.scale_sets import Action
     from fwdctl.forwarders.fleet import Fleet, Watch
     from fwdctl.forwarders.plan import Step, Turn
@@ -100,8 +99,6 @@ class Rollout:
                 self._turn(turn)
                 self.ended.append(Ended(turn, self._open))
         except FwdctlError as error:
-            if error.exit_code is ExitCode.INTERRUPTED:
-                raise
             return error
         except KeyboardInterrupt:
             self._progress.note(f"Interrupted; `{self._again}` goes on where this stopped")
@@ -275,13 +272,11 @@ class Rollout:
                     return fleet
                 problem = problems[0]
             except FwdctlError as error:
-                if error.exit_code is ExitCode.INTERRUPTED:
-                    raise
                 problem = error
             if self._runtime.clock() >= deadline:
                 text = f"Stopped at forwarder {self._number}, whose state is not known: {problem.message}"
                 advice = f"Run `{self._again}` when that can be read again; it goes on where it stopped."
-                raise FwdctlError("rollout_blind", text, advice, exit_code=ExitCode.INCONCLUSIVE)
+                raise InconclusiveError("rollout_blind", text, advice)
             self._progress.step(f"Looking again: {problem.message}")
             self._runtime.sleep(FIRST_PAUSE)
 

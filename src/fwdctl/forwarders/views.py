@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.forwarders.drift import SCALE_SET, differences, silent
+from fwdctl.errors import ExitCode, FwdctlError, InconclusiveError
+from fwdctl.forwarders.drift import SCALE_SET, Difference, differences, silent
 from fwdctl.output import Result, grid, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from rich.console import Console
 
-    from fwdctl.forwarders.drift import Difference
     from fwdctl.forwarders.fleet import Fleet, Instance
     from fwdctl.forwarders.plan import Ended, Step, Turn
 
@@ -41,7 +39,7 @@ def unknowns(fleet: Fleet) -> tuple[FwdctlError, ...]:
         ("health_not_known", "How the load balancer sees the forwarders", fleet.unseen, role),
     )
     return tuple(
-        FwdctlError(code, f"{what} is not known: {why}", advice, exit_code=ExitCode.INCONCLUSIVE)
+        InconclusiveError(code, f"{what} is not known: {why}", advice)
         for code, what, why, advice in asked
         if why
     )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from fwdctl.azure.containers import Containers, Group
 from fwdctl.azure.errors import ArmFailure
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, InconclusiveError, MissingError, StoppedError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Box, Deployment
     from fwdctl.output import Progress
@@ -80,11 +79,8 @@ def select(deployment: Deployment, which: str) -> tuple[Box, ...]:
         boxes = tuple(box for box in deployment.boxes if box.name == which or box in named)
         if not boxes and not named:
             names = [*groups, *(box.name for box in deployment.boxes), *(spoke.name for spoke in spokes)]
-            raise FwdctlError(
-                "unknown_box",
-                f"There is no jump box '{which}'.",
-                f"Use {', '.join(dict.fromkeys(names))}.",
-                exit_code=ExitCode.USAGE,
+            raise UsageError(
+                "unknown_box", f"There is no jump box '{which}'.", f"Use {', '.join(dict.fromkeys(names))}."
             )
     if not boxes:
         raise _no_box(deployment, which)
@@ -98,11 +94,10 @@ def _no_box(deployment: Deployment, which: str) -> FwdctlError:
         suggestion = "Run `azd provision --no-state`."
         if deployment.complete:  # the environment says that there is none
             suggestion = 'Write "jump": true in infra/main.parameters.json and run `azd provision`.'
-    return FwdctlError(
+    return MissingError(
         "no_jump_box",
         f"No jump box{whose} was found in resource group '{deployment.resource_group}'.",
         suggestion,
-        exit_code=ExitCode.NOT_FOUND,
     )
 
 
@@ -120,11 +115,10 @@ def select_one(deployment: Deployment, which: str) -> Box:
     boxes = select(deployment, which)
     named = [box for box in boxes if box.name == which]
     if len(named) != 1 and len(boxes) != 1:
-        raise FwdctlError(
+        raise UsageError(
             "several_boxes",
             f"'{which}' means {len(boxes)} jump boxes: {', '.join(box.name for box in boxes)}.",
             "Name one of them.",
-            exit_code=ExitCode.USAGE,
         )
     return (named or list(boxes))[0]
 
@@ -253,7 +247,7 @@ def start_box(  # noqa: PLR0917 - what a start consists of
 
     def tick() -> None:
         if cancelled():
-            raise FwdctlError("interrupted", "Interrupted.", exit_code=ExitCode.INTERRUPTED)
+            raise StoppedError
         progress.step(f"Starting {box.name} ({box.group})", runtime.clock() - began)
 
     tick()
@@ -268,12 +262,11 @@ def start_box(  # noqa: PLR0917 - what a start consists of
             why = group.reason or f"its state is {group.state or group.provisioning}"
             raise _start_failed(containers, box, why)
         if spent > START_TIMEOUT:
-            raise FwdctlError(
+            raise InconclusiveError(
                 "jump_start_timeout",
                 f"Jump box {box.name} ({box.group}) does not run after {START_TIMEOUT:.0f} s.",
                 f"Look at it: az container show -g {containers.resource_group} -n {box.group}; "
                 f"stop it with `fwdctl jump stop {box.name}`.",
-                exit_code=ExitCode.INCONCLUSIVE,
             )
         _rest(runtime, pause, tick)
         pause = min(LONGEST_PAUSE, pause * 1.5)
@@ -305,9 +298,8 @@ def _ended(group: Group, before: Group, *, settled: bool) -> bool:
 
 
 def _start_failed(containers: Containers, box: Box, why: str) -> FwdctlError:
-    return FwdctlError(
+    return InconclusiveError(
         "jump_start_failed",
         f"Jump box {box.name} ({box.group}) did not start: {why.rstrip('.')}.",
         f"See its events and image: az container show -g {containers.resource_group} -n {box.group}",
-        exit_code=ExitCode.INCONCLUSIVE,
     )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from fwdctl.channel import Outcome, Request
     from fwdctl.jump.session import Session
     from fwdctl.output import Progress
@@ -46,7 +45,7 @@ def run(runtime: Runtime, progress: Progress, open_session: Callable[[], Session
         with progress, open_session() as session:
             outcome = session.run(request, copy)
     except FwdctlError as error:
-        if error.exit_code is ExitCode.USAGE or error.exit_code is ExitCode.INTERRUPTED:
+        if error.exit_code is ExitCode.USAGE:
             raise
         code = ExitCode.INCONCLUSIVE if started else ExitCode.NOT_RUN
         raise FwdctlError(error.code, error.message, error.suggestion, exit_code=code) from error
@@ -75,11 +74,10 @@ def require_terminal(runtime: Runtime) -> None:
 
         raise needs_posix()
     if not (runtime.stdin.isatty() and runtime.stdout.isatty()):
-        raise FwdctlError(
+        raise UsageError(
             "not_a_terminal",
             "`jump shell` needs a terminal on standard input and output.",
             "Use `fwdctl jump exec BOX -- COMMAND` in scripts.",
-            exit_code=ExitCode.USAGE,
         )
 
 

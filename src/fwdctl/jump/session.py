@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from fwdctl.azure.errors import ArmFailure
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, InconclusiveError, MissingError, StoppedError
 from fwdctl.jump.boxes import NOT_NOW, containers_of, side_by_side, start_box, stop_box
 
 if TYPE_CHECKING:
@@ -147,8 +147,6 @@ class Session:
                 "" if outcome.status == 0 else outcome.detail or outcome.stderr.decode("utf-8", "replace")
             )
         except FwdctlError as error:
-            if error.exit_code is ExitCode.INTERRUPTED:
-                raise
             problem = error.message
         if problem:
             self._progress.warning(
@@ -173,7 +171,7 @@ class Session:
             admitted, lambda ticket: connect(ticket, self._runtime.environ), self._cancelled.is_set
         )
         while not self._cancelled.wait(RENEWAL):
-            with suppress(FwdctlError):  # there is a next time
+            with suppress(FwdctlError, StoppedError):  # there is a next time
                 channel.run(
                     Request(_shell(f"[ -s {LIFE} ] || echo renew >{LIFE}"), timeout=TELLING, idempotent=True)
                 )
@@ -185,20 +183,18 @@ class Session:
         except ArmFailure as error:
             if error.code != "resource_not_found":
                 raise
-            raise FwdctlError(
+            raise MissingError(
                 "jump_missing",
                 f"Jump box {self._box.name} ({self._box.group}) does not exist.",
                 "Run `azd provision --no-state`.",
-                exit_code=ExitCode.NOT_FOUND,
             ) from error
         if not group.running:
             if not self._may_start:
-                raise FwdctlError(
+                raise MissingError(
                     "jump_not_running",
                     f"Jump box {self._box.name} ({self._box.group}) does not run; "
                     f"its state is {group.state or group.provisioning}.",
                     f"Start it: `fwdctl jump start {self._box.name}`, or use --start.",
-                    exit_code=ExitCode.NOT_FOUND,
                 )
             # Whoever started a box that is just starting wants to keep it.
             self._started = self._started or group.state != "Pending"
@@ -221,11 +217,10 @@ class Session:
 
     def _refused(self, error: ArmFailure) -> FwdctlError:
         name = self._box.name
-        return FwdctlError(
+        return InconclusiveError(
             "exec_refused",
             f"Jump box {name} ({self._box.group}) runs but refuses exec: {error.arm_message}",
             f"Run `fwdctl jump stop {name}` and `fwdctl jump start {name}`, then try again.",
-            exit_code=ExitCode.INCONCLUSIVE,
         )
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fwdctl.azure.documents import entries, name_of, place_of, value
-
-if TYPE_CHECKING:
-    from fwdctl.azure.documents import Document
+from fwdctl.azure.documents import Document, entries, name_of, place_of, value
 
 APPROVED, PENDING, REJECTED, DISCONNECTED = "Approved", "Pending", "Rejected", "Disconnected"
 """States of a connection (azure-docs, private-link/manage-private-endpoint)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -11,8 +12,6 @@ from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.link.model import APPROVED, DISCONNECTED, REJECTED, REMOVED, Connection, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from fwdctl.deployment import Deployment, Spoke
 
 FINAL = (

@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.documents import ancestor, entries, name_of, place_of, same, value
+from fwdctl.azure.documents import Document, ancestor, entries, name_of, place_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.deployment.discover import ALIAS, LINKS, SERVICES
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.link.model import APPROVED, DISCONNECTED, PENDING, REJECTED
-from fwdctl.link.services import POLL, await_end
+from fwdctl.link.services import POLL, not_in_time
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.documents import Document
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
 
@@ -181,7 +180,8 @@ def ask(
         poller = clients.networks.private_endpoints.begin_create_or_update(
             wanted.group, wanted.name, body, polling_interval=POLL
         )
-        found = await_end(poller, clients, f"private endpoint {wanted.name} is not made", patience).as_dict()
+        late = not_in_time(f"private endpoint {wanted.name} is not made", patience)
+        found = clients.result(poller, patience, late).as_dict()
     deadline = runtime.clock() + patience
     while True:
         request = outcome(wanted, found, _address(networks, found), made=made)

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fwdctl.azure.documents import place_of
-from fwdctl.azure.errors import ArmFailure
 from fwdctl.deployment.survey import side_by_side
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.link import plan
-from fwdctl.link.model import connection_of, service_of
+from fwdctl.link.model import Connection, Service, connection_of, service_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from azure.core.polling import LROPoller
-
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
-    from fwdctl.link.model import Connection, Service
     from fwdctl.link.plan import Decision, Meant
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
@@ -127,7 +122,7 @@ class Owner:
         while (decided.state, decided.settled) != (decision.state, True):
             if self.runtime.clock() >= deadline:
                 if patience or decided.state != decision.state:
-                    raise _not_in_time(f"connection {decided.name} is {decided.state}", patience)
+                    raise not_in_time(f"connection {decided.name} is {decided.state}", patience)
                 break
             self.runtime.sleep(POLL)
             answer = self._operations.get_private_endpoint_connection(*self._place, connection.name)
@@ -144,27 +139,11 @@ class Owner:
         poller = self._operations.begin_delete_private_endpoint_connection(
             *self._place, connection.name, polling_interval=POLL
         )
-        await_end(poller, self.clients, f"connection {connection.name} is still there", patience)
+        late = not_in_time(f"connection {connection.name} is still there", patience)
+        self.clients.result(poller, patience, late)
 
 
-def await_end(poller: LROPoller[Any], clients: Clients, what: str, patience: float) -> Any:
-    """The result of a long operation.
-
-    Raises:
-        FwdctlError: it failed, or did not end in time (exit code 5).
-    """
-    from azure.core.exceptions import HttpResponseError
-
-    try:
-        poller.wait(patience)
-    except HttpResponseError as error:  # in the body of an answer that is none
-        raise ArmFailure(error, clients.subscription_id) from error
-    if not poller.done():
-        raise _not_in_time(what, patience)
-    return poller.result()
-
-
-def _not_in_time(what: str, patience: float) -> FwdctlError:
+def not_in_time(what: str, patience: float) -> FwdctlError:
     return FwdctlError(
         "operation_timed_out",
         f"After {patience:.0f} s {what}.",

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.errors import ExitCode
-from fwdctl.link.model import ANYONE, PENDING
-from fwdctl.link.request import advice
+from fwdctl.link.model import ANYONE, PENDING, Connection, Service
+from fwdctl.link.request import Request, advice
 from fwdctl.output import Result, grid, say
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rich.console import Console
 
-    from fwdctl.link.model import Connection, Service
     from fwdctl.link.plan import Decision
-    from fwdctl.link.request import Request
 
 COLUMNS = ("state", "endpoint", "subscription", "region", "since", "spoke", "message")
 NOBODY = "Nobody is connected."

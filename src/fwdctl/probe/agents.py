@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from fwdctl.deployment import Forward
 
 Report = dict[str, Any]

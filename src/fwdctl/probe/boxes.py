@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from fwdctl.channel import Request
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError
 from fwdctl.probe.judge import judge, skipped
 from fwdctl.probe.parse import IncompleteError, parse
 from fwdctl.probe.script import rounds, script
 from fwdctl.probe.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from fwdctl.deployment import Box
     from fwdctl.jump.session import Session
     from fwdctl.probe.model import Path, PathResult
@@ -114,9 +113,7 @@ class BoxClient:
         self._sleep(RETRY_PAUSE)
         try:
             again = self._test_once([result.path for result in failed], "Testing once more:", self._timeout)
-        except FwdctlError as error:
-            if error.exit_code is ExitCode.INTERRUPTED:
-                raise
+        except FwdctlError:
             return list(failed)
         return [
             replace(new, earlier=(*old.earlier, old.seen)) if new.verdict in {"pass", "fail"} else old

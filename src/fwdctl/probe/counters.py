@@ -6,6 +6,7 @@ path, and other clients move them too: they show that a target takes connections
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,8 +15,6 @@ from fwdctl.probe import agents
 from fwdctl.probe.judge import NOT_ASKED, with_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from fwdctl.deployment import Forward
     from fwdctl.probe.agents import Report
     from fwdctl.probe.evidence import Evidence
@@ -84,7 +83,7 @@ def _read(evidence: Evidence, forward: Forward) -> dict[str, Report] | str:
     try:
         if evidence.running_hub() is None:
             return f"{NOT_ASKED}: the hub's jump box does not run"
-        used = [e["ipAddress"] for e in evidence.health(forward) if e.get("state") != "Down"]
+        used = [each.address for each in evidence.health(forward) if each.state != "Down"]
         reports = evidence.reports(forward)
     except FwdctlError as error:
         return f"{NOT_ASKED}: {error.message.rstrip('.')}"

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from fwdctl.azure import deployments, scale_sets
-from fwdctl.azure.containers import Containers
-from fwdctl.azure.documents import Document, addresses_of, entries, network_of, place_of, same, value
-from fwdctl.azure.networks import Networks
+from fwdctl.azure import deployments
+from fwdctl.azure.containers import Containers, Group
+from fwdctl.azure.documents import (
+    Document,
+    addresses_of,
+    entries,
+    group_of,
+    name_of,
+    network_of,
+    place_of,
+    same,
+    value,
+)
+from fwdctl.azure.networks import Backend, Networks
 from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError
 from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe import agents
-from fwdctl.probe.model import Options
+from fwdctl.probe.model import Options, PathResult
 from fwdctl.probe.once import Once
 from fwdctl.probe.plan import forwarder_paths, target_paths
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.containers import Group
     from fwdctl.azure.deployments import Last
-    from fwdctl.azure.scale_sets import Instance
     from fwdctl.deployment import Box, Deployment, Forward, Spoke
     from fwdctl.probe.agents import Report
     from fwdctl.probe.boxes import BoxClient
-    from fwdctl.probe.model import PathResult
 
 T = TypeVar("T")
 DEFAULT = Options("spoke")
-INSTANCE = re.compile(
-    r"/resourceGroups/([^/]+)/providers/Microsoft\.Compute/virtualMachineScaleSets/([^/]+)/virtualMachines/([^/]+)/",
-    re.IGNORECASE,
-)
-"""Group, scale set and instance in the id of a scale set machine's interface."""
-
-
-def machine_of(entry: Mapping[str, Any]) -> re.Match[str] | None:
-    """Group, scale set and instance of a backend, where it is a scale set's."""
-    interface = entry.get("networkInterfaceIPConfigurationId") or ""
-    return INSTANCE.search(str(interface if isinstance(interface, str) else interface.get("id", "")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +141,7 @@ class Evidence:
         frontends = entries(self.balancer(), "frontendIPConfigurations")
         return [each for each in frontends if value(each, "privateIPAddress") == wanted]
 
-    def health(self, forward: Forward) -> list[dict[str, Any]]:
+    def health(self, forward: Forward) -> list[Backend]:
         """What the platform's probes say of each forwarder; empty where the rule has no probe."""
         rule = self.rule(forward)
         if rule is None or not value(rule, "probe"):
@@ -158,49 +152,48 @@ class Evidence:
         """The pool that a forward's rule sends to."""
         rule = self.rule(forward) or {}
         named = [value(rule, "backendAddressPool"), *(value(rule, "backendAddressPools") or ())]
-        wanted = [str(pool["id"]).rpartition("/")[2] for pool in named if pool and pool.get("id")]
+        wanted = [name_of(pool["id"]) for pool in named if pool and pool.get("id")]
         pools = entries(self.balancer(), "backendAddressPools")
         return next((pool for pool in pools for name in wanted if same(pool["name"], name)), None)
 
     def scale_set(self, forward: Forward) -> tuple[str, str]:
         """Resource group and name of the forwarders' scale set; empty where they are other machines."""
         members = value(self.pool(forward) or {}, "backendIPConfigurations") or ()
-        found = next(filter(None, (INSTANCE.search(str(each.get("id"))) for each in members)), None)
-        if found:
-            return found[1], found[2]
-        own = self.deployment.hub.scale_set
-        return (self.resource_group, own) if own else ("", "")
-
-    def instances(self, forward: Forward) -> list[Instance] | None:
-        """The scale set's machines; None where the forwarders are not a scale set's."""
-        own = self._own(forward)
-        return self.read(scale_sets.instances, own.clients, own.resource_group, own.name) if own else None
-
-    def given(self, forward: Forward) -> dict[str, Report | None]:
-        """What Azure has given each forwarder to forward, by address, as its agent's report."""
-        scale_set = self._own(forward)
-        if scale_set is None:
-            return {}
-        held = {
-            found[3]: str(each.get("ipAddress"))
-            for each in self.members(forward)
-            if (found := machine_of(each))
-        }
-        machines = side_by_side(partial(self.read, scale_set.machine), list(held))
-        told = [agents.given(str(value(machine, "userData") or "")) for machine in machines]
-        return {address: report for address, report in zip(held.values(), told, strict=True) if report}
+        own = next(
+            filter(None, (Backend("", configuration=str(each.get("id"))).scale_set for each in members)), ""
+        )
+        if own:
+            return group_of(own), name_of(own)
+        named = self.deployment.hub.scale_set
+        return (self.resource_group, named) if named else ("", "")
 
     def _own(self, forward: Forward) -> ScaleSet | None:
         group, name = self.scale_set(forward)
-        return ScaleSet(self.clients, group, name) if self.clients is not None and name else None
+        return self.read(ScaleSet, self.clients, group, name) if self.clients is not None and name else None
+
+    def instances(self, forward: Forward) -> list[str] | None:
+        """The ids of the scale set's machines; None where the forwarders are not a scale set's."""
+        own = self._own(forward)
+        return self.read(own.numbers) if own else None
+
+    def given(self, forward: Forward) -> dict[str, Report | None]:
+        """What Azure has given each forwarder to forward, by address, as its agent's report."""
+        own = self._own(forward)
+        if own is None:
+            return {}
+        held = {each.number: each.address for each in self.members(forward) if each.number}
+        machines = side_by_side(partial(self.read, own.machine), list(held))
+        told = [agents.given(str(value(machine, "userData") or "")) for machine in machines]
+        return {address: report for address, report in zip(held.values(), told, strict=True) if report}
 
     def power_state(self, forward: Forward, number: str) -> str:
-        return self.read(scale_sets.power_state, self.clients, *self.scale_set(forward), number)
+        own = self._own(forward)
+        return self.read(own.power_state, number) if own else ""
 
     def wanted_hash(self, forward: Forward) -> str:
         """Of what the forwarders shall forward; empty where the scale set does not say."""
-        group, name = self.scale_set(forward)
-        return self.read(scale_sets.tag, self.clients, group, name, agents.WANTED_TAG) if name else ""
+        own = self._own(forward)
+        return self.read(own.tag, agents.WANTED_TAG) if own else ""
 
     def failed_deployment(self) -> Last | None:
         """The environment's last deployment, where it failed; nothing where that cannot be read."""
@@ -213,19 +206,19 @@ class Evidence:
             return None
         return last if last is not None and last.error else None
 
-    def members(self, forward: Forward) -> list[dict[str, Any]]:
+    def members(self, forward: Forward) -> list[Backend]:
         """The forwarders as `health` gives them; where the rule has no probe, from their interfaces."""
         if self.probe(forward) is not None or self.clients is None:
             return self.health(forward)
-        group, name = self.scale_set(forward)
-        return self.read(scale_sets.members, self.clients, group, name) if name else []
+        own = self._own(forward)
+        return self.read(own.members) if own else []
 
     def forwarders(self, forward: Forward) -> list[str]:
-        return [str(entry["ipAddress"]) for entry in self.members(forward) if entry.get("ipAddress")]
+        return [each.address for each in self.members(forward) if each.address]
 
     def probe(self, forward: Forward) -> Document | None:
         """The health probe of a forward's rule."""
-        wanted = str(value(self.rule(forward) or {}, "probe", "id") or "").rpartition("/")[2]
+        wanted = name_of(value(self.rule(forward) or {}, "probe", "id"))
         return next((each for each in entries(self.balancer(), "probes") if same(each["name"], wanted)), None)
 
     def health_port(self, forward: Forward) -> int:
@@ -249,7 +242,7 @@ class Evidence:
         try:
             return self.networks.resource(resource_id)
         except FwdctlError as error:
-            self.hidden.append(f"{resource_id.rpartition('/')[2]} ({error.message.rstrip('.')})")
+            self.hidden.append(f"{name_of(resource_id)} ({error.message.rstrip('.')})")
             return {}
 
     def hub_network(self) -> Document | None:
@@ -284,13 +277,12 @@ class Evidence:
     def interfaces(self, forward: Forward) -> dict[str, Document]:
         """The forwarders' interfaces, by address."""
         found: dict[str, Document] = {}
-        for entry in self.health(forward):
-            held = entry.get("networkInterfaceIPConfigurationId") or ""
-            own = str(held if isinstance(held, str) else held.get("id", "")).partition("/ipConfigurations/")[
-                0
-            ]
-            scale_set = re.split("/virtualMachines/", own, maxsplit=1, flags=re.IGNORECASE)[0]
-            documents = self.read(self._interfaces, scale_set) if scale_set != own else [self.resource(own)]
+        for each in self.health(forward):
+            documents = (
+                self.read(self._interfaces, each.scale_set)
+                if each.scale_set
+                else [self.resource(each.interface)]
+            )
             found |= {a: document for document in documents for a in addresses_of(document)}
         return found
 
@@ -298,9 +290,7 @@ class Evidence:
         try:
             return list(self.networks.scale_set_interfaces(scale_set))
         except FwdctlError as error:
-            self.hidden.append(
-                f"the interfaces of {scale_set.rpartition('/')[2]} ({error.message.rstrip('.')})"
-            )
+            self.hidden.append(f"the interfaces of {name_of(scale_set)} ({error.message.rstrip('.')})")
             return []
 
     # -- from the hub's jump box

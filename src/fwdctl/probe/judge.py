@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from fwdctl.probe.model import Broken, Finding, Observation, Path, PathResult, Sample
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fwdctl.probe.model import Verdict
+from fwdctl.probe.model import Broken, Finding, Observation, Path, PathResult, Sample, Verdict
 
 NAME_UNKNOWN = 2
 NOT_THERE = 127

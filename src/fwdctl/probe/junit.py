@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from fwdctl.output import xml_document, xml_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from fwdctl.probe.model import PathResult
 
 ELEMENTS = {"fail": "failure", "untested": "error", "skip": "skipped"}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.deployment import Box, Forward, Spoke
 
 Verdict = Literal["pass", "fail", "skip", "inconclusive"]

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from fwdctl.deployment import Box
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.deployment import Box, Deployment, Forward, Spoke
+from fwdctl.errors import MissingError, UsageError
 from fwdctl.jump.boxes import select
 from fwdctl.probe.model import Path
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from fwdctl.deployment import Deployment, Forward, Spoke
 
 
 def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
@@ -32,13 +27,12 @@ def plan_parts(deployment: Deployment, which: str, samples: int = 0) -> list[tup
     select(deployment, which)
     parts = [(part, _paths(part, which, samples)) for part in deployment.parts]
     if not any(paths for _, paths in parts):
-        raise FwdctlError(
+        raise MissingError(
             "no_forwards",
             f"Nothing is forwarded in resource group '{deployment.resource_group}'.",
             "Add a forward to infra/main.parameters.json and run `azd provision`."
             if deployment.by_azd
             else "Add a load balancing rule for TCP, or check the resource group.",
-            exit_code=ExitCode.NOT_FOUND,
         )
     return parts
 
@@ -48,11 +42,8 @@ def _paths(part: Deployment, which: str, samples: int) -> list[Path]:
     spokes = [s for s in part.spokes if which in {"spoke", "all", s.name, s.box.name if s.box else s.name}]
     unknown = next((forward for forward in part.forwards if not forward.port), None)
     if unknown is not None and (hub or spokes):
-        raise FwdctlError(
-            "port_not_known",
-            f"Which port to test is not known: {unknown.unknown}.",
-            "Name it with --port.",
-            exit_code=ExitCode.USAGE,
+        raise UsageError(
+            "port_not_known", f"Which port to test is not known: {unknown.unknown}.", "Name it with --port."
         )
     paths = [path for f in part.forwards if hub for path in _hub_paths(part, hub, f, samples)]
     return paths + [path for s in spokes for forward in part.forwards for path in _named(s, forward, samples)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -12,18 +13,15 @@ from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
 from fwdctl.probe.boxes import BoxClient
 from fwdctl.probe.judge import skipped
-from fwdctl.probe.model import Broken, Options, PathResult
+from fwdctl.probe.model import Broken, Options, Path, PathResult
 from fwdctl.probe.plan import plan_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.credential import Login
     from fwdctl.deployment import Deployment
     from fwdctl.output import Progress
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import Path
     from fwdctl.runtime import Runtime
 
 
@@ -117,8 +115,6 @@ def _test(client: BoxClient, deployment: Deployment, paths: Sequence[Path], retr
         try:
             return client.test(own, retries)
         except FwdctlError as error:
-            if error.exit_code is ExitCode.INTERRUPTED:
-                raise
             return error
 
     boxes = dict.fromkeys(path.box for path in paths)

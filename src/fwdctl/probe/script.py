@@ -18,13 +18,12 @@ what each tool said; where that failed too, TOOL is `none` and STATUS 127.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fwdctl.probe.talk import opening
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.probe.model import Path
 
 LANES = 24

@@ -6,6 +6,7 @@ explanation says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -16,13 +17,10 @@ from fwdctl.errors import FwdctlError
 from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe.hops import balancer, endpoint, forwarder, link_service, name, next_hop, route, target
 from fwdctl.probe.hops.commands import az, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, Path, PathResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import Path, PathResult
 
     Hop = Callable[[Evidence, PathResult], Broken | None]
 
@@ -147,7 +145,7 @@ def _after_deployment(evidence: Evidence, broken: Broken) -> Broken:
     return replace(
         broken,
         evidence=f"the last deployment failed: {failed.error}; {broken.evidence}",
-        suggestion=az("deployment", "sub", "show", "-n", failed.name, "--query", "properties.error"),
+        suggestion=az("deployment sub show", "-n", failed.name, "--query", "properties.error"),
     )
 
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, entries, value
 from fwdctl.probe.hops.commands import az, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Forward
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 SEGMENT = "load balancer"
 
@@ -25,15 +24,12 @@ def misled(evidence: Evidence, result: PathResult) -> Broken | None:
     if rule is None:
         text = f"load balancer {name} has no rule for port {forward.port}"
         return Broken(SEGMENT, "LB_NO_RULE", text, provision(evidence.deployment))
-    update = ("network", "lb", "rule", "update", *_where(evidence), "-n", str(rule["name"]))
     said = f"rule {rule['name']} of load balancer {name}"
     if evidence.pool(forward) is None:
         pools = [pool["name"] for pool in entries(evidence.balancer(), "backendAddressPools")]
-        suggestion = (
-            az(*update, "--backend-pool-name", pools[0], of=evidence.balancer().get("id"))
-            if len(pools) == 1
-            else provision(evidence.deployment)
-        )
+        suggestion = provision(evidence.deployment)
+        if len(pools) == 1:
+            suggestion = _update(evidence, "rule", rule, "--backend-pool-name", pools[0])
         return Broken(SEGMENT, "LB_NO_POOL", f"{said} has no backend pool", suggestion)
     # Where nobody has described the forwards they are read from the rules, and any port may be meant.
     port = value(rule, "backendPort")
@@ -41,12 +37,8 @@ def misled(evidence: Evidence, result: PathResult) -> Broken | None:
         text = (
             f"{said} sends port {forward.port} to port {port} of the forwarders, which forward {forward.port}"
         )
-        return Broken(
-            SEGMENT,
-            "LB_WRONG_PORT",
-            text,
-            az(*update, "--backend-port", str(forward.port), of=evidence.balancer().get("id")),
-        )
+        suggestion = _update(evidence, "rule", rule, "--backend-port", str(forward.port))
+        return Broken(SEGMENT, "LB_WRONG_PORT", text, suggestion)
     return None
 
 
@@ -63,10 +55,10 @@ def unhealthy(evidence: Evidence, result: PathResult) -> Broken | None:
     """No forwarder is up, by the platform's own probes."""
     forward = result.path.forward
     probe, health = evidence.probe(forward), evidence.health(forward)
-    if probe is None or any(entry.get("state") == "Up" for entry in health):
+    if probe is None or any(each.state == "Up" for each in health):
         return None
     asks = f"health probe {probe['name']} asks {_asked(probe)}"
-    states = ", ".join(f"{entry.get('ipAddress')} {entry.get('reason') or 'Down'}" for entry in health)
+    states = ", ".join(f"{each.address} {each.reason or 'Down'}" for each in health)
     asked = bool(evidence.targets(forward))
     told = (
         f"no forwarder is healthy: {states}" if states else "Azure's health probes report no forwarder at all"
@@ -95,23 +87,13 @@ def _wrong_probe(evidence: Evidence, forward: Forward, probe: Document) -> Broke
     known = next(filter(answered, paths), None)
     if known is None:
         return None
-    update = (
-        "network",
-        "lb",
-        "probe",
-        "update",
-        *_where(evidence),
-        "-n",
-        str(probe["name"]),
-        "--port",
-        str(port),
-    )
+    right = ("--port", str(port), *(("--path", known) if path else ()))
     return Broken(
         SEGMENT,
         "LB_WRONG_PROBE",
         f"health probe {probe['name']} asks {_asked(probe)}; the forwarders' agents answer port {port}, "
         f"path {known}",
-        az(*update, *(("--path", known) if path else ()), of=evidence.balancer().get("id")),
+        _update(evidence, "probe", probe, *right),
     )
 
 
@@ -120,5 +102,8 @@ def _asked(probe: Document) -> str:
     return f"port {value(probe, 'port')}" + (f", path {path}" if path else "")
 
 
-def _where(evidence: Evidence) -> tuple[str, ...]:
-    return "-g", evidence.resource_group, "--lb-name", str(evidence.balancer().get("name"))
+def _update(evidence: Evidence, kind: str, part: Document, *words: str) -> str:
+    """A command that changes a rule or a probe of the load balancer."""
+    balancer = evidence.balancer()
+    where = ("-g", evidence.resource_group, "--lb-name", str(balancer.get("name")), "-n", str(part["name"]))
+    return az(f"network lb {kind} update", *where, *words, of=balancer.get("id"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import place_of, same
+from fwdctl.azure.documents import group_of, place_of, same
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
@@ -16,10 +16,16 @@ COMMANDS = ("az ", "azd ", "fwdctl ")
 _AGAIN = "Deploy the network again, by the means that made it."
 
 
-def az(*words: str, of: object = "") -> str:
-    """A command of az; `of` is the id of what it is about, which may be in another subscription."""
+def az(command: str, *words: str, of: object = "") -> str:
+    """A command of az, such as `vmss start`; `of` is an id in the subscription that is meant."""
     subscription, _ = place_of(of)
-    return _typed("az", (*words, *(("--subscription", subscription) if subscription else ())))
+    named = ("--subscription", subscription) if subscription else ()
+    return _typed("az", (*command.split(), *words, *named))
+
+
+def az_in_group_of(resource_id: object, command: str, *words: str) -> str:
+    """A command of az about what is in the resource group of something else."""
+    return az(command, "-g", group_of(resource_id), *words, of=resource_id)
 
 
 def in_subscription(suggestion: str, own: str, active: str) -> str:

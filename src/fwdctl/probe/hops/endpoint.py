@@ -10,12 +10,11 @@ from fwdctl.errors import FwdctlError
 from fwdctl.output import visible
 from fwdctl.probe.hops import link_service
 from fwdctl.probe.hops.commands import az, azd, lines, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Spoke
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 CODES = {"pending": "PE_PENDING", "rejected": "PE_REJECTED", "disconnected": "PE_DISCONNECTED"}
 
@@ -106,7 +105,8 @@ def _anew(evidence: Evidence, document: Document, connection: Document, spoke: S
     where = ("-g", evidence.of_spoke(spoke).deployment.resource_group, "-n", spoke.endpoint)
     manual = entries(document, "manualPrivateLinkServiceConnections")
     create = az(
-        *("network", "private-endpoint", "create", *where),
+        "network private-endpoint create",
+        *where,
         *("--subnet", str(value(document, "subnet", "id")), "--connection-name", str(connection.get("name"))),
         *("--private-connection-resource-id", str(value(connection, "privateLinkServiceId"))),
         *("--ip-config", f"{{name:endpoint,group-id:'',member-name:'',private-ip-address:{spoke.address}}}"),
@@ -114,6 +114,6 @@ def _anew(evidence: Evidence, document: Document, connection: Document, spoke: S
         of=document.get("id"),
     )
     return lines(
-        az("network", "private-endpoint", "delete", *where, of=document.get("id")),
+        az("network private-endpoint delete", *where, of=document.get("id")),
         provision(evidence.deployment, create),
     )

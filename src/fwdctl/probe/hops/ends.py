@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, addresses_of, entries, network_of, same, value
 from fwdctl.probe.hops.rules import PLATFORM, PLATFORM_DNS, End
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from fwdctl.deployment import Box, Forward, Spoke
     from fwdctl.probe.evidence import Evidence
 

@@ -3,48 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from fwdctl.azure.documents import group_of, name_of
 from fwdctl.probe import agents
-from fwdctl.probe.evidence import machine_of
 from fwdctl.probe.hops import route, target
 from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
+    from fwdctl.azure.networks import Backend
     from fwdctl.deployment import Deployment, Forward
     from fwdctl.probe.agents import Report
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
-Health = Sequence[Mapping[str, Any]]
-"""Of the load balancer's backends, with the ids of their interfaces (`Evidence.members`)."""
+SEGMENT = "forwarder"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the agents say of a forward, and what that is compared with.
+
+    Attributes:
+        reports: by address; None of an agent that does not answer.
+        machines: the forwarders.
+        wanted: hash of what all of them shall forward; empty where that is not known.
+    """
+
+    deployment: Deployment
+    forward: Forward
+    reports: Mapping[str, Report | None]
+    machines: Sequence[Backend]
+    wanted: str = ""
+
+    @property
+    def answered(self) -> dict[str, Report]:
+        return {address: report for address, report in self.reports.items() if report is not None}
 
 
 def absent(evidence: Evidence, result: PathResult) -> Broken | None:
     """The scale set has no machine, or none that is on."""
     forward = result.path.forward
-    group, name = evidence.scale_set(forward)
+    _, name = evidence.scale_set(forward)
     instances = evidence.instances(forward)
-    where = ("-g", group, "-n", name)
     if instances == []:
-        text = f"scale set {name} has no instance"
-        return Broken(
-            "forwarder",
-            "FWD_NO_INSTANCES",
-            text,
-            az("vmss", "scale", *where, "--new-capacity", "2", of=evidence.balancer().get("id")),
-        )
+        more = _vmss(evidence, forward, "scale", "--new-capacity", "2")
+        return Broken(SEGMENT, "FWD_NO_INSTANCES", f"scale set {name} has no instance", more)
     if not instances or (evidence.probe(forward) is not None and evidence.health(forward)):
         return None
-    states = {each.number: evidence.power_state(forward, each.number) for each in instances}
+    states = {number: evidence.power_state(forward, number) for number in instances}
     if not all(map(_is_off, states.values())):
         return None
     told = ", ".join(f"{number} {state}" for number, state in states.items())
     text = f"no instance of scale set {name} is on: {told}"
-    return Broken(
-        "forwarder", "FWD_NO_INSTANCES", text, az("vmss", "start", *where, of=evidence.balancer().get("id"))
-    )
+    return Broken(SEGMENT, "FWD_NO_INSTANCES", text, _vmss(evidence, forward, "start"))
+
+
+def _vmss(evidence: Evidence, forward: Forward, verb: str, *words: str) -> str:
+    """A command about the forwarders' scale set."""
+    group, name = evidence.scale_set(forward)
+    return az(f"vmss {verb}", "-g", group, "-n", name, *words, of=evidence.balancer().get("id"))
 
 
 def _is_off(state: str) -> bool:
@@ -57,28 +76,27 @@ def unwell(evidence: Evidence, forward: Forward) -> list[Broken]:
     if pool is None or not evidence.probe(forward):
         return []
     health = evidence.health(forward)
-    group, name = evidence.scale_set(forward)
-    found = [_down(evidence, forward, entry) for entry in health if entry.get("state") == "Down"]
-    seen = {each[3] for each in map(machine_of, health) if each}
-    for each in evidence.instances(forward) or ():
-        state = "" if each.number in seen else evidence.power_state(forward, each.number)
+    _, name = evidence.scale_set(forward)
+    found = [_down(evidence, forward, each) for each in health if each.state == "Down"]
+    seen = {each.number for each in health}
+    for number in evidence.instances(forward) or ():
+        state = "" if number in seen else evidence.power_state(forward, number)
         if _is_off(state):
-            text = f"instance {each.number} of scale set {name} takes no connection: it is {state}"
-            where = ("-g", group, "-n", name, "--instance-ids", each.number)
-            start = az("vmss", "start", *where, of=evidence.balancer().get("id"))
-            found.append(Broken("forwarder", "FWD_UNHEALTHY", text, start))
+            text = f"instance {number} of scale set {name} takes no connection: it is {state}"
+            start = _vmss(evidence, forward, "start", "--instance-ids", number)
+            found.append(Broken(SEGMENT, "FWD_UNHEALTHY", text, start))
     return found
 
 
-def _down(evidence: Evidence, forward: Forward, entry: Mapping[str, Any]) -> Broken:
-    address = str(entry["ipAddress"])
+def _down(evidence: Evidence, forward: Forward, backend: Backend) -> Broken:
+    address = backend.address
     report = evidence.reports_now(forward).get(address) or evidence.given(forward).get(address) or {}
     if report.get("draining"):
         text = f"forwarder {address} is drained, so that it takes no new connection"
         again = fwdctl(evidence.deployment, "forwarder", "rollout")
-        return Broken("forwarder", "FWD_UNHEALTHY", text, f"If no rollout is under way: `{again}`.")
-    text = f"forwarder {address} takes no connection: {entry.get('reason') or 'Down'}"
-    return Broken("forwarder", "FWD_UNHEALTHY", text, reimage(evidence.health(forward), [address]))
+        return Broken(SEGMENT, "FWD_UNHEALTHY", text, f"If no rollout is under way: `{again}`.")
+    text = f"forwarder {address} takes no connection: {backend.reason or 'Down'}"
+    return Broken(SEGMENT, "FWD_UNHEALTHY", text, reimage(evidence.health(forward), [address]))
 
 
 def drift(evidence: Evidence, forward: Forward) -> list[Broken]:
@@ -86,74 +104,75 @@ def drift(evidence: Evidence, forward: Forward) -> list[Broken]:
     reports = evidence.reports_now(forward)
     if not any(reports.values()):
         reports = evidence.given(forward)
-    wanted = evidence.wanted_hash(forward) if any(reports.values()) else ""
-    found = drifted(reports, forward, evidence.members(forward), wanted, evidence.deployment)
+    found = drifted(_told(evidence, forward, reports))
     return [found] if found else []
 
 
 def strained(evidence: Evidence, forward: Forward) -> list[Broken]:
     """What the agents warn of while connections still pass."""
-    reports = evidence.reports_now(forward)
-    found = (crowded(reports, evidence.members(forward)), target.unresolved(reports, forward))
-    return [each for each in found if each is not None]
+    reports, machines = evidence.reports_now(forward), evidence.members(forward)
+    told = Told(evidence.deployment, forward, reports, machines)
+    return [each for each in (crowded(told), target.unresolved(reports, forward)) if each is not None]
 
 
-def crowded(reports: Mapping[str, Report | None], health: Health) -> Broken | None:
+def _told(evidence: Evidence, forward: Forward, reports: Mapping[str, Report | None]) -> Told:
+    wanted = evidence.wanted_hash(forward) if any(reports.values()) else ""
+    return Told(evidence.deployment, forward, reports, evidence.members(forward), wanted)
+
+
+def crowded(told: Told) -> Broken | None:
     """Forwarders that can hardly track another connection; the kernel drops what it cannot track."""
-    told = {address: agents.crowded(report or {}) for address, report in reports.items()}
-    full = [f"{address} ({text})" for address, text in told.items() if text]
+    fill = {address: agents.crowded(report) for address, report in told.answered.items()}
+    full = [f"{address} ({text})" for address, text in fill.items() if text]
     if not full:
         return None
-    machines = [found for found in map(machine_of, health) if found]
+    machines = {each.number: each.scale_set for each in told.machines if each.scale_set}
     suggestion = "Give the forwarders more memory, or let more of them share the connections."
     if machines:
-        where = ("-g", machines[0][1], "-n", machines[0][2])
-        more = len({each[3] for each in machines}) + 1
-        suggestion = az("vmss", "scale", *where, "--new-capacity", str(more))
+        where = _scale_set(next(iter(machines.values())))
+        suggestion = az("vmss scale", *where, "--new-capacity", str(len(machines) + 1))
     text = f"connection tracking is nearly full on {', '.join(full)}"
-    return Broken("forwarder", "FWD_CONNTRACK_FULL", text, suggestion)
+    return Broken(SEGMENT, "FWD_CONNTRACK_FULL", text, suggestion)
 
 
-def drifted(
-    reports: Mapping[str, Report | None],
-    forward: Forward,
-    health: Health,
-    wanted_hash: str = "",
-    deployment: Deployment | None = None,
-) -> Broken | None:
+def drifted(told: Told) -> Broken | None:
     """Agents whose forward is not the deployed one, or whose configuration is not the wanted one.
 
     Where that is not known, all of them should have the same.
     """
-    answered = {address: report for address, report in reports.items() if report is not None}
-    wanted = sorted(forward.targets)
-    named = any(target[0].isalpha() for target in wanted)  # agents report what a name means just now
-    runs: dict[str, list[str]] = {}
-    for address, report in sorted(answered.items()):
-        entry = agents.entry(report, forward)
-        has = sorted(str(each.get("address")) for each in entry.get("targets") or ())
-        port = entry.get("port", forward.port)
-        if wanted and (not entry or port != forward.port or (has != wanted and not named)):
-            text = f"port {port} to {', '.join(has)}" if entry else "nothing of it"
-            runs.setdefault(text, []).append(address)
+    forward, answered = told.forward, dict(sorted(told.answered.items()))
     deployed = f"port {forward.port} to {', '.join(forward.targets) or 'targets that are not known'}"
-    hashes = {address: report.get("hash") for address, report in sorted(answered.items())}
-    if not runs and (wanted_hash or len(set(hashes.values())) > 1):
-        deployed = f"configuration {wanted_hash}" if wanted_hash else deployed
-        for address, name in hashes.items():
-            if name != wanted_hash:
-                runs.setdefault(f"configuration {name}", []).append(address)
+    runs = {a: text for a, report in answered.items() if (text := _other_forward(report, forward))}
+    hashes = {address: report.get("hash") for address, report in answered.items()}
+    if not runs and (told.wanted or len(set(hashes.values())) > 1):
+        deployed = f"configuration {told.wanted}" if told.wanted else deployed
+        runs = {address: f"configuration {name}" for address, name in hashes.items() if name != told.wanted}
     if not runs:
         return None
-    said = "; ".join(f"{text} ({', '.join(addresses)})" for text, addresses in runs.items())
-    wrong = [address for addresses in runs.values() for address in addresses]
+    if not told.deployment.described:
+        suggestion = reimage(told.machines, list(runs))
+    elif told.wanted and {hashes[address] for address in runs} == {told.wanted}:
+        suggestion = provision(told.deployment)  # the scale set itself is not as deployed
+    else:
+        suggestion = fwdctl(told.deployment, "forwarder", "rollout")
+    alike = {text: [a for a, own in runs.items() if own == text] for text in runs.values()}
+    said = "; ".join(f"{text} ({', '.join(addresses)})" for text, addresses in alike.items())
     text = f"forward '{forward.name}' is {deployed}, but the forwarders run {said}"
-    suggestion = reimage(health, wrong)
-    if deployment is not None and deployment.described:
-        suggestion = fwdctl(deployment, "forwarder", "rollout")
-        if wanted_hash and {hashes[address] for address in wrong} == {wanted_hash}:
-            suggestion = provision(deployment)  # the scale set itself is not as deployed
-    return Broken("forwarder", "FWD_CONFIG_DRIFT", text, suggestion)
+    return Broken(SEGMENT, "FWD_CONFIG_DRIFT", text, suggestion)
+
+
+def _other_forward(report: Report, forward: Forward) -> str:
+    """What an agent has in the place of a forward, in words; empty where that is as deployed."""
+    entry = agents.entry(report, forward)
+    wanted, has = (
+        sorted(forward.targets),
+        sorted(str(each.get("address")) for each in entry.get("targets") or ()),
+    )
+    named = any(target[0].isalpha() for target in wanted)  # agents report what a name means just now
+    port = entry.get("port", forward.port)
+    if not wanted or (entry and port == forward.port and (has == wanted or named)):
+        return ""
+    return f"port {port} to {', '.join(has)}" if entry else "nothing of it"
 
 
 def broken(evidence: Evidence, result: PathResult) -> Broken | None:
@@ -161,40 +180,32 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     forward = result.path.forward
     if not evidence.targets(forward) or route.refusal_of_hub(evidence, forward) is not None:
         return None  # the hub's box does not run, or is refused: it cannot ask them
-    health = evidence.members(forward)
-    reports = evidence.reports_now(forward)
-    wanted = evidence.wanted_hash(forward) if any(reports.values()) else ""
-    told = reported(reports, forward, health, wanted, evidence.deployment)
-    if told is not None:
-        return told
-    seen = observed(evidence.through_each_forwarder(forward), health, reports)
-    if seen is not None and seen.code == "FWD_RULES_MISSING" and any(reports.values()):
+    told = _told(evidence, forward, evidence.reports_now(forward))
+    found = reported(told)
+    if found is not None:
+        return found
+    seen = observed(told, evidence.through_each_forwarder(forward))
+    if seen is not None and seen.code == "FWD_RULES_MISSING" and any(told.reports.values()):
         # The agents said that rules are in place: if they have just taken them away, they know why.
-        return reported(evidence.reports(forward), forward, health, wanted, evidence.deployment) or seen
+        return reported(replace(told, reports=evidence.reports(forward))) or seen
     return seen
 
 
-def reported(
-    reports: Mapping[str, Report | None],
-    forward: Forward,
-    health: Health,
-    wanted_hash: str = "",
-    deployment: Deployment | None = None,
-) -> Broken | None:
+def reported(told: Told) -> Broken | None:
     """The first thing that is wrong on any forwarder, or with the targets of all of them."""
-    answered = {address: report for address, report in reports.items() if report is not None}
+    answered, forward = told.answered, told.forward
     idle = [address for address, report in answered.items() if report.get("forwarding") is False]
     if idle:
         text = f"IPv4 forwarding is off on {', '.join(idle)}"
-        return Broken("forwarder", "FWD_NO_FORWARDING", text, reimage(health, idle))
-    other = drifted(answered, forward, health, wanted_hash, deployment)
+        return Broken(SEGMENT, "FWD_NO_FORWARDING", text, reimage(told.machines, idle))
+    other = drifted(told)
     if other is not None:
         return other
     bare = [a for a, report in answered.items() if not agents.entry(report, forward).get("rulesInPlace")]
     if bare:
         text = f"the rules of forward '{forward.name}' are not in place on {', '.join(bare)}"
-        return Broken("forwarder", "FWD_RULES_MISSING", text, reimage(health, bare))
-    strain = crowded(answered, health) or target.unresolved(answered, forward)
+        return Broken(SEGMENT, "FWD_RULES_MISSING", text, reimage(told.machines, bare))
+    strain = crowded(told) or target.unresolved(answered, forward)
     if strain is not None:
         return strain
     dead = agents.down_everywhere(answered.values(), forward)
@@ -214,9 +225,7 @@ def _unreached(said: str) -> Broken:
     )
 
 
-def observed(
-    results: Sequence[PathResult], health: Health, reports: Mapping[str, Report | None]
-) -> Broken | None:
+def observed(told: Told, results: Sequence[PathResult]) -> Broken | None:
     """What forwarders do with a connection while the targets are known to answer.
 
     A forwarder has no service of its own on the port: refused means that no rule takes the packets, silence
@@ -231,9 +240,13 @@ def observed(
         if found:
             hosts = [path.host for path in found]
             port = f"port {found[0].port} (forward '{found[0].forward.name}')"
-            if failure == "timeout" and all((reports.get(host) or {}).get("forwarding") for host in hosts):
+            if failure == "timeout" and all(
+                (told.reports.get(host) or {}).get("forwarding") for host in hosts
+            ):
                 return _unreached(f"{port} is silent through {', '.join(hosts)}, which do pass it on")
-            return Broken("forwarder", code, f"{port} is {text} {', '.join(hosts)}", reimage(health, hosts))
+            return Broken(
+                SEGMENT, code, f"{port} is {text} {', '.join(hosts)}", reimage(told.machines, hosts)
+            )
     return None
 
 
@@ -242,20 +255,23 @@ def _failed(result: PathResult, failure: str) -> bool:
     return result.verdict == "fail" and failure in failures
 
 
-def reimage(health: Health, addresses: Sequence[str]) -> str:
+def reimage(machines: Sequence[Backend], addresses: Sequence[str]) -> str:
     """What to type to set forwarders up anew: the scale set's model first, then one after the other."""
-    instances: dict[tuple[str, str], list[str]] = {}
+    instances: dict[str, list[str]] = {}
     unknown = set(addresses)
-    for entry in health:
-        found = machine_of(entry)
-        if found and entry.get("ipAddress") in unknown:
-            instances.setdefault((found[1], found[2]), []).append(found[3])
-            unknown.remove(str(entry["ipAddress"]))
+    for each in machines:
+        if each.scale_set and each.address in unknown:
+            instances.setdefault(each.scale_set, []).append(each.number)
+            unknown.remove(each.address)
     if unknown or not instances:
         return f"Set the machines {', '.join(sorted(addresses))} up anew, one at a time."
     commands = []
-    for (group, scale_set), numbers in instances.items():
-        where = ("-g", group, "-n", scale_set, "--instance-ids")
-        commands.append(az("vmss", "update-instances", *where, *numbers))
-        commands += [az("vmss", "reimage", *where, number) for number in numbers]
+    for scale_set, numbers in instances.items():
+        where = (*_scale_set(scale_set), "--instance-ids")
+        commands.append(az("vmss update-instances", *where, *numbers))
+        commands += [az("vmss reimage", *where, number) for number in numbers]
     return lines(*commands)
+
+
+def _scale_set(resource_id: str) -> tuple[str, ...]:
+    return "-g", group_of(resource_id), "-n", name_of(resource_id)

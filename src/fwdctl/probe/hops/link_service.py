@@ -23,12 +23,6 @@ def approval(evidence: Evidence, endpoint: Document) -> str:
     for service in evidence.read(evidence.networks.private_link_services):
         for connection in entries(service, "privateEndpointConnections"):
             if same(value(connection, "privateEndpoint", "id"), endpoint.get("id")):
-                return az(
-                    "network",
-                    "private-endpoint-connection",
-                    "approve",
-                    "--id",
-                    str(connection["id"]),
-                    of=connection["id"],
-                )
+                own = str(connection["id"])
+                return az("network private-endpoint-connection approve", "--id", own, of=own)
     return "Ask the owner of the link service to approve it."

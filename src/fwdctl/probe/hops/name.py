@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, entries, group_of, network_of, same, value
+from fwdctl.azure.documents import Document, entries, group_of, name_of, network_of, same, value
 from fwdctl.probe.hops import route
 from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fwdctl.deployment import Spoke
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 BEHIND = "what lies behind the name was not tested"
-RECORD = ("network", "private-dns", "record-set")
 PLATFORM_DNS = {"168.63.129.16", "azureprovideddns"}
 
 
@@ -55,7 +52,7 @@ def _cause(evidence: Evidence, result: PathResult, spoke: Spoke) -> Broken:
         zones = [_Zone.of(each, group) for each in evidence.read(evidence.networks.all_zones)]
     zone = next((each for each in zones if same(each.name, wanted)), None)
     if zone is None:
-        create = az("network", "private-dns", "zone", "create", "-g", group, "-n", wanted)
+        create = az("network private-dns zone create", "-g", group, "-n", wanted)
         text = f"there is no private DNS zone {wanted}"
         return Broken("name", "DNS_NXDOMAIN", text, provision(evidence.deployment, create))
     network = _network(evidence, spoke)
@@ -120,8 +117,8 @@ def _not_linked(spoke: Spoke, zone: _Zone, network: str) -> Broken:
         "DNS_ZONE_NOT_LINKED",
         f"zone {zone.name} is not linked to the network of {spoke.name}",
         az(
-            *("network", "private-dns", "link", "vnet", "create", "-g", zone.group, "-z", zone.name),
-            *("-n", network.rpartition("/")[2], "-v", network, "-e", "false"),
+            "network private-dns link vnet create",
+            *("-g", zone.group, "-z", zone.name, "-n", name_of(network), "-v", network, "-e", "false"),
             of=zone.id,
         ),
     )
@@ -169,7 +166,7 @@ def _correction(zone: _Zone, label: str, held: Sequence[Sequence[str]], address:
 
     def record(kind: str, verb: str, *words: str) -> str:
         where = ("-g", zone.group, "-z", zone.name, "-n", label)
-        return az(*RECORD, kind, verb, *where, *words, of=zone.id)
+        return az(f"network private-dns record-set {kind} {verb}", *where, *words, of=zone.id)
 
     wrong = [("a", each) for each in four if each != address] + [("aaaa", each) for each in six]
     return lines(

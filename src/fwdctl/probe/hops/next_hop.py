@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, entries, group_of, value
+from fwdctl.azure.documents import Document, entries, value
 from fwdctl.probe.hops import ends
-from fwdctl.probe.hops.commands import az
-from fwdctl.probe.model import Broken
+from fwdctl.probe.hops.commands import az_in_group_of
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.hops.rules import End
-    from fwdctl.probe.model import PathResult
 
 NOWHERE = {"none": "nowhere", "internet": "to the internet"}
 """Next hops that no private address is behind, in words."""
@@ -66,10 +64,9 @@ def _broken(route: Document, table: Document, source: End, address: str, hop: st
         f"route {route['name']} of route table {table['name']} sends packets from {source.words} to "
         f"{address} elsewhere: {where}"
     )
-    group = group_of(table["id"])
     if hop in NOWHERE:
         named = ("--route-table-name", str(table["name"]), "-n", str(route["name"]))
-        suggestion = az("network", "route-table", "route", "delete", "-g", group, *named, of=table["id"])
+        suggestion = az_in_group_of(table["id"], "network route-table route delete", *named)
     else:
         suggestion = (
             f"Check what is there{f' ({place})' if place else ''}: is it on, does it admit and pass on these "

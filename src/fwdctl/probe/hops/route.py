@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, entries, group_of, same, value
+from fwdctl.azure.documents import Document, entries, same, value
 from fwdctl.probe.hops import ends, rules
-from fwdctl.probe.hops.commands import az, provision
+from fwdctl.probe.hops.commands import az_in_group_of, provision
 from fwdctl.probe.hops.rules import End, Flow
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from fwdctl.deployment import Forward
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 
 def lacks_peering(evidence: Evidence, result: PathResult) -> Broken | None:
@@ -48,14 +46,14 @@ def lacks_peering(evidence: Evidence, result: PathResult) -> Broken | None:
 
 def _peer(network: Document, other: Document) -> Iterator[str]:
     """Commands that peer a network with another one; a half that has lost the other cannot be revived."""
-    where = ("-g", group_of(network["id"]), "--vnet-name", str(network["name"]))
-    verb = ("network", "vnet", "peering")
+    where = ("--vnet-name", str(network["name"]))
     for peering in entries(network, "virtualNetworkPeerings"):
         if same(value(peering, "remoteVirtualNetwork", "id"), other["id"]):
-            yield az(*verb, "delete", *where, "-n", str(peering["name"]), of=network["id"])
+            gone = ("-n", str(peering["name"]))
+            yield az_in_group_of(network["id"], "network vnet peering delete", *where, *gone)
     name = f"to-{other['name']}"
     reach = ("--remote-vnet", str(other["id"]), "--allow-vnet-access")
-    yield az(*verb, "create", *where, "-n", name, *reach, of=network["id"])
+    yield az_in_group_of(network["id"], "network vnet peering create", *where, "-n", name, *reach)
 
 
 def _unreached(result: PathResult) -> Sequence[str]:
@@ -108,7 +106,7 @@ def refusal(evidence: Evidence, forward: Forward, source: End) -> Broken | None:
 def probes_refused(evidence: Evidence, result: PathResult) -> Broken | None:
     """The rule that keeps the platform's health probes from the forwarders, so that none counts as up."""
     forward = result.path.forward
-    if any(entry.get("state") == "Up" for entry in evidence.health(forward)):
+    if any(each.state == "Up" for each in evidence.health(forward)):
         return None
     to = ends.forwarders(evidence, forward)
     return _denied(evidence, ends.PROBES, to, evidence.health_port(forward))

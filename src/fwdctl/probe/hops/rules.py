@@ -7,16 +7,14 @@ matches decides, the default rules last.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from fwdctl.azure.documents import Document, entries, group_of, same, value
-from fwdctl.probe.hops.commands import az, lines
+from fwdctl.azure.documents import Document, entries, same, value
+from fwdctl.probe.hops.commands import az_in_group_of, lines
 from fwdctl.probe.model import Broken
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 PLATFORM = "168.63.129.16"
 """Where health probes come from."""
@@ -273,8 +271,7 @@ def _suggestion(guard: _Guard, rule: Document, flow: Flow) -> str:
 
 def _rule_command(group: Document, verb: str, *words: str) -> str:
     """A command of az about the rules of a security group."""
-    where = ("-g", group_of(group["id"]), "--nsg-name", str(group["name"]))
-    return az("network", "nsg", "rule", verb, *where, *words, of=group["id"])
+    return az_in_group_of(group["id"], f"network nsg rule {verb}", "--nsg-name", str(group["name"]), *words)
 
 
 def _is_narrow(rule: Document, far: str) -> bool:

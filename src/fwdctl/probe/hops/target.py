@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,12 @@ from fwdctl.probe import agents
 from fwdctl.probe.counters import Count, counted, with_count
 from fwdctl.probe.hops import route
 from fwdctl.probe.judge import judge, lost_in_words
-from fwdctl.probe.model import Broken
+from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fwdctl.deployment import Forward
     from fwdctl.probe.agents import Report
     from fwdctl.probe.evidence import Evidence
-    from fwdctl.probe.model import PathResult
 
 MORE_SAMPLES = 6
 """Times the number of targets: connections made before a target is said to be missing."""
