@@ -1,7 +1,7 @@
 """Times whole commands as users type them and prints medians and ratios; no verdict enters a test.
 
 Usage: bench.py [help|probe|explain|jump|lab-up|azd|demo] [-o json]
-       bench.py forwarder …, which is something else: forwarder.py
+       bench.py forwarder …, bench.py scale …: other measurements, by forwarder.py and scale.py
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -238,12 +239,13 @@ BENCHMARKS = {
 
 def main() -> None:
     """Run what was asked for and print it."""
-    if sys.argv[1:2] == ["forwarder"]:
-        import forwarder
-
-        forwarder.main(sys.argv[2:])
+    if sys.argv[1:2] in (["forwarder"], ["scale"]):
+        import_module(sys.argv[1]).main(sys.argv[2:])
         return
-    parser = argparse.ArgumentParser(description="Times whole commands; prints medians and ratios.")
+    parser = argparse.ArgumentParser(
+        description="Times whole commands; prints medians and ratios.",
+        epilog="`forwarder` and `scale` in place of a name are other measurements; see their --help.",
+    )
     parser.add_argument("name", nargs="?", choices=BENCHMARKS)
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table")
     arguments = parser.parse_args()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from support.lab_processes import children_of
 from support.programs import FWDCTL, RunningLab, clean_environ, run
 
 if TYPE_CHECKING:
@@ -26,16 +27,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 SPACES = ("net", "mnt", "pid", "uts", "ipc", "user")
-
-
-def children_of(pid: int) -> list[int]:
-    """Every descendant of a process, the process first; those that end meanwhile are left out."""
-    found = [pid]
-    for each in found:
-        for task in Path(f"/proc/{each}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                found += [int(child) for child in task.read_text().split()]
-    return found
 
 
 def process_of(role: str, supervisor: int) -> int:

@@ -57,6 +57,7 @@ def test_a_failed_batch_changes_nothing() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert [r.name for r in store.list()] == ["a"]
+    assert [r.name for r in store.list(type="Microsoft.Network/virtualNetworks")] == ["a"]
     assert store.revision == 1
     store.put(net("c"))
     assert store.revision == 2

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class Store:
     def __init__(self) -> None:
         self._resources: dict[str, Resource] = {}
+        self._of_type: dict[str, dict[str, Resource]] = {}
+        """The same by lower-case type."""
         self._etags: dict[str, str] = {}
         self._created: dict[str, str] = {}
         self._revision = 0
@@ -52,8 +54,12 @@ class Store:
         self._etags[key] = str(uuid.uuid4())
         self._created.setdefault(key, datetime.now(UTC).isoformat())
         if self._resources.get(key) != resource:
-            self._resources[key] = resource
+            self._keep(key, resource)
             self._touch()
+
+    def _keep(self, key: str, resource: Resource) -> None:
+        self._resources[key] = resource
+        self._of_type.setdefault(resource.type.lower(), {})[key] = resource
 
     def etag(self, resource_id: str) -> str:
         """Another one after each write."""
@@ -69,6 +75,7 @@ class Store:
         below = key + "/"
         doomed = [k for k in self._resources if k == key or k.startswith(below)]
         for k in doomed:
+            del self._of_type[self._resources[k].type.lower()][k]
             del self._resources[k]
             self._created.pop(k, None)
         if doomed:
@@ -82,13 +89,11 @@ class Store:
         within: str | None = None,
     ) -> list[Resource]:
         """Resources of a type and below a group's or subscription's id, both without case, oldest first."""
-        wanted = type.lower() if type is not None else None
-        prefix = f"{within.lower()}/" if within is not None else ""
-        return [
-            resource
-            for key, resource in self._resources.items()
-            if (wanted is None or resource.type.lower() == wanted) and key.startswith(prefix)
-        ]
+        found = self._resources if type is None else self._of_type.get(type.lower(), {})
+        if within is None:
+            return list(found.values())
+        prefix = f"{within.lower()}/"
+        return [resource for key, resource in found.items() if key.startswith(prefix)]
 
     @contextlib.contextmanager
     def batch(self) -> Iterator[None]:
@@ -101,7 +106,9 @@ class Store:
         try:
             yield
         except BaseException:
-            self._resources = before
+            self._resources, self._of_type = {}, {}
+            for key, resource in before.items():
+                self._keep(key, resource)
             self._dirty = False
             raise
         finally:

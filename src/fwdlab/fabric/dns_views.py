@@ -32,7 +32,11 @@ def views(
         if str(document.get("type", "")).lower() == _LINK:
             target = reference_key(document["properties"].get("virtualNetwork"))
             linked.setdefault(target, set()).add(document["id"].lower().rsplit("/", 2)[0])
-    records = {zone["id"].lower(): _records(zone, documents, warnings) for zone in zones}
+    below: dict[str, list[tuple[str, Document]]] = {zone["id"].lower(): [] for zone in zones}
+    for key, document in sorted(documents.items()):
+        if (zone_id := key.rsplit("/", 2)[0]) in below:
+            below[zone_id].append((key, document))
+    records = {zone["id"].lower(): _records(zone, below[zone["id"].lower()], warnings) for zone in zones}
     names = {zone["id"].lower(): zone["id"].rsplit("/", 1)[-1].lower() for zone in zones}
     own = {key: sorted(linked[key] & names.keys()) for key in networks}
     return tuple(
@@ -55,14 +59,14 @@ def _closest(name: str, zones: Iterable[str]) -> str:
     return max((zone for zone in zones if f".{name}".endswith(f".{zone}")), key=len, default="")
 
 
-def _records(zone: Document, documents: Mapping[str, Document], warnings: list[str]) -> tuple[Record, ...]:
-    base = zone["id"].lower() + "/"
+def _records(
+    zone: Document, below: Iterable[tuple[str, Document]], warnings: list[str]
+) -> tuple[Record, ...]:
+    """`below` are the documents directly below the zone, by lower-case id."""
     name = zone["id"].rsplit("/", 1)[-1].lower()
     found = []
-    for key, document in sorted(documents.items()):
-        if not key.startswith(base) or key.count("/") != base.count("/") + 1:
-            continue
-        kind, label = key[len(base) :].split("/")
+    for key, document in below:
+        kind, label = key.rsplit("/", 2)[1:]
         properties = document.get("properties", {})
         ttl = int(properties.get("ttl", properties.get("TTL", 3600)))
         full = name if label == "@" else f"{label}.{name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fwdlab.arm.services.network.security_groups import default_rules
@@ -125,6 +126,11 @@ def _is_prefix(text: str) -> bool:
 
 def collapse(prefixes: Iterable[str]) -> tuple[str, ...]:
     """The same addresses in as few prefixes as possible, without overlaps; IPv6 left out."""
+    return _collapsed(tuple(prefixes))
+
+
+@lru_cache(maxsize=1024)
+def _collapsed(prefixes: tuple[str, ...]) -> tuple[str, ...]:
     networks = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes]
     four = [network for network in networks if isinstance(network, ipaddress.IPv4Network)]
     return tuple(str(network) for network in ipaddress.collapse_addresses(four))

@@ -24,6 +24,7 @@ def nested_request(
     request = read_request(
         resource.name, resource.scope, {**body, "properties": {**properties, "template": template}}
     )
+    resource.raw["properties"]["template"] = request.template  # read once for all turns of a loop
     if not resource.outer:
         return request
     if request.parameters:

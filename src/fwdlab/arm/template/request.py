@@ -29,6 +29,15 @@ _SCHEMAS = {
 }
 
 
+class CheckedTemplate(dict[str, Any]):
+    """A template that was read, in ARM's own spelling; `kind` is the scope that it is for.
+
+    A nested deployment in a loop is read many times: what is checked once is known by this class.
+    """
+
+    kind: str
+
+
 @dataclass(frozen=True)
 class Outer:
     """The evaluation scope of a nested template that is evaluated in its parent's."""
@@ -50,7 +59,7 @@ class DeploymentRequest:
     scope: Scope
     location: str
     tags: dict[str, str]
-    template: dict[str, Any]
+    template: CheckedTemplate
     parameters: dict[str, Any] = field(default_factory=dict)
     outer: Outer | None = None
 
@@ -143,16 +152,18 @@ def _check_limits(template: dict[str, Any]) -> None:
             raise limit_exceeded(section, most, count)
 
 
-def _checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
+def _checked_template(template: dict[str, Any], scope: Scope) -> CheckedTemplate:
     """The template in ARM's own spelling, when it is one that this engine runs in this scope."""
-    template = spelled(template)
+    wanted = "resourceGroup" if scope.resource_group else "subscription"
+    if isinstance(template, CheckedTemplate) and template.kind == wanted:
+        return template
+    template = CheckedTemplate(spelled(template))
     schema = str(template.get("$schema", "")).rstrip("#").rsplit("/", 1)[-1].lower()
     kind = _SCHEMAS.get(schema)
     if kind is None:
         raise invalid_template(f"The template schema '{template.get('$schema')}' is not supported")
     if kind in {"managementGroup", "tenant"}:
         raise ArmError(400, "LabDeploymentScopeNotSupported", f"The lab has no {kind} deployments.")
-    wanted = "resourceGroup" if scope.resource_group else "subscription"
     if kind != wanted:
         raise invalid_template(
             f"The template schema '{template['$schema']}' is not supported at {wanted} scope. "
@@ -165,4 +176,5 @@ def _checked_template(template: dict[str, Any], scope: Scope) -> dict[str, Any]:
     for feature in ("imports", "extensions"):
         if template.get(feature):
             raise ArmError(400, "LabTemplateFeatureNotSupported", f"The lab does not support '{feature}'.")
+    template.kind = kind
     return template

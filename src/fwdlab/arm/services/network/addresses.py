@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 _RESERVED_FIRST = 4
+_COLLECTIONS = frozenset({"ipConfigurations", "frontendIPConfigurations"})
 IP_CONFIGURATION: Mapping[str, Shape] = {
     "primary": flag(),
     "subnet": reference(),
@@ -37,9 +38,10 @@ def prefix_of(subnet: dict[str, Any]) -> IPv4Network:
 def used_addresses(store: Store, subnet_id: str) -> dict[IPv4Address, str]:
     """Addresses taken in a subnet and the resource that has each."""
     taken: dict[IPv4Address, str] = {}
+    wanted = subnet_id.lower()
     for resource in store.list():
         for place, address in _addresses_of(resource):
-            if same(place, subnet_id):
+            if place.lower() == wanted:
                 taken.setdefault(IPv4Address(address), resource.id)
     return taken
 
@@ -53,8 +55,8 @@ def _addresses_of(resource: Resource) -> Iterator[tuple[str, str]]:
         return
     if "privateLinkService" in resource.properties:
         return
-    for collection in ("ipConfigurations", "frontendIPConfigurations"):
-        for entry in resource.properties.get(collection, []):
+    for collection in _COLLECTIONS & resource.properties.keys():
+        for entry in resource.properties[collection]:
             properties = entry.get("properties", {})
             subnet = reference_id(properties.get("subnet"))
             if subnet and properties.get("privateIPAddress"):

@@ -118,7 +118,7 @@ class VirtualNetworks(NetworkProvider):
             position = index_of(subnets, subnet["name"])
             if position is None:
                 self._refuse_used(subnet)
-            elif any(
+            elif _prefixes(subnets[position]) != _prefixes(subnet) and any(
                 address not in prefix_of(subnets[position])
                 for address in used_addresses(self.store, subnet["id"])
             ):
