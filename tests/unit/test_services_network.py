@@ -342,4 +342,5 @@ async def test_what_is_referred_to_is_shown_whole_when_asked_for(api: ArmApi) ->
     assert (await api.get(address))["properties"]["ipConfiguration"][
         "id"
     ] == f"{interface}/ipConfigurations/ip0"
-    assert "properties" not in (await api.get(address, "ipConfiguration"))["properties"]["ipConfiguration"]
+    user = (await api.get(address, "ipConfiguration"))["properties"]["ipConfiguration"]
+    assert user["properties"]["publicIPAddress"] == {"id": address}

@@ -124,7 +124,7 @@ class ArmApi:
             raise not_found(resource_id)
         provider = self.world.provider(parsed.type)
         self._check_group(parsed)
-        return provider.expanded(parsed, expand.lower().split(","))
+        return provider.expanded(provider.get(parsed), expand.lower().split(","))
 
     async def list(self, path: str) -> Documents:
         return self._list(self._path(path))
@@ -138,7 +138,7 @@ class ArmApi:
         owner = self.world.providers.get(found.resource.type.lower())
         view = owner.views.get(found.word.lower()) if owner is not None else None
         if view is None:
-            return {"value": self._list(found)}
+            return {"value": self._list(found, expand)}
         shown = view(found.resource)
         return await shown if inspect.isawaitable(shown) else shown
 
@@ -206,12 +206,13 @@ class ArmApi:
         if parsed.type.lower().startswith(_WITH_NODES):
             await self.settle()
 
-    def _list(self, path: ArmPath) -> Documents:
+    def _list(self, path: ArmPath, expand: str = "") -> Documents:
         self._check_group(path.resource)
         provider = self.world.provider(path.type)
         if path.resource.is_type(provider.type.rpartition("/")[0]):
             self.store.require(path.resource.text)
-        return provider.list(path.resource)
+        words = expand.lower().split(",")
+        return [provider.expanded(document, words) for document in provider.list(path.resource)]
 
     def _path(self, text: str) -> ArmPath:
         found = parse_path(self.world.spelling.of(text))

@@ -203,20 +203,36 @@ class Provider:
         """The document as GET answers it."""
         return self.rendered(self.store.require(resource_id.text))
 
-    def expanded(self, resource_id: ResourceId, words: Collection[str]) -> dict[str, Any]:
-        """The document with the whole of what it refers to, so far as `$expand` asks (in lower case)."""
-        document = self.get(resource_id)
-        asked = {word.partition("/")[0] for word in words}
-        for name, value in document["properties"].items() if asked - {""} else ():
-            for reference in value if isinstance(value, list) else [value]:
-                if name.lower() in asked and reference_id(reference):
-                    self._resolve(reference)
+    def expanded(self, document: dict[str, Any], words: Collection[str]) -> dict[str, Any]:
+        """The document with the whole of what it refers to, so far as `$expand` asks.
+
+        Args:
+            document: as `get` answers it; changed in place.
+            words: names of properties, or paths of them as `subnets/ipConfigurations`, in lower case.
+        """
+        for word in filter(None, words):
+            self._expand(document, word.split("/"))
         return document
 
-    def _resolve(self, reference: dict[str, Any]) -> None:
-        with contextlib.suppress(ArmError, ValueError):  # it names nothing, or nothing the lab has
-            target = ResourceId.parse(reference["id"])
-            reference |= self.world.provider(target.type).get(target)
+    def _expand(self, document: dict[str, Any], path: list[str]) -> None:
+        properties = document.get("properties", {})
+        for name in [name for name in properties if path and name.lower() == path[0]]:
+            for part in properties[name] if isinstance(properties[name], list) else [properties[name]]:
+                if reference_id(part) and "properties" not in part:
+                    part.update(self._whole(part["id"]))
+                if isinstance(part, dict):
+                    self._expand(part, path[1:])
+
+    def _whole(self, resource_id: str) -> dict[str, Any]:
+        """What an id names, a part of another resource too; empty where the lab has nothing of that id."""
+        with contextlib.suppress(ArmError, ValueError):
+            target = ResourceId.parse(resource_id)
+            if target.type.lower() in self.world.providers:
+                return self.world.provider(target.type).get(target)
+            owner = self._whole(str(target.parent))
+            parts = owner.get("properties", {}).get(target.type.rpartition("/")[2], [])
+            return next((part for part in parts if same(part["id"], resource_id)), {})
+        return {}
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """A copy of the document with what is derived at reading time."""

@@ -143,7 +143,10 @@ def _parameter_values(given: Any) -> dict[str, Any]:
 
 
 def _check_limits(template: dict[str, Any]) -> None:
-    """ARM's own (azure-resource-manager/templates/best-practices); resources are counted with their loops."""
+    """ARM's own (azure-resource-manager/templates/best-practices); resources are counted with their loops.
+
+    That page and Bicep's rule `max-variables` say 512 variables; older pages still have 256.
+    """
     if len(compact(template)) > LARGEST:
         raise invalid_content(f"The template is larger than the limit of {LARGEST} bytes.")
     for section, most in _MOST.items():

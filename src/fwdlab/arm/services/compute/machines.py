@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import reference_id, same
+from fwdlab.arm.ids import ResourceId, reference_id, same
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request
 from fwdlab.model import NodeSpec
@@ -19,7 +19,6 @@ from fwdlab.model import NodeSpec
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from fwdlab.arm.ids import ResourceId
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
 
@@ -63,13 +62,12 @@ class Machine(Provider):
     def views(self) -> Views:
         return {"instanceview": self._view}
 
-    def expanded(self, resource_id: ResourceId, words: Collection[str]) -> dict[str, Any]:
+    def expanded(self, document: dict[str, Any], words: Collection[str]) -> dict[str, Any]:
         """With the user data and the instance view, where they are asked for."""
-        document = self.get(resource_id)
         if "instanceview" in words:
-            document["properties"]["instanceView"] = self._view(resource_id)
+            document["properties"]["instanceView"] = self._view(ResourceId.parse(document["id"]))
         if "userdata" in words:
-            document["properties"]["userData"] = self.store.require(resource_id.text).secrets["userData"]
+            document["properties"]["userData"] = self.store.require(document["id"]).secrets["userData"]
         return document
 
     def power(self, machine: Resource, state: str, *, fresh: bool = False) -> None:

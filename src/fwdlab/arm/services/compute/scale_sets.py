@@ -161,11 +161,10 @@ class ScaleSets(Provider):
             self.instances.create(scale_set, added)
         return replace(scale_set, secrets={**scale_set.secrets, "next": after})
 
-    def expanded(self, resource_id: ResourceId, words: Collection[str]) -> dict[str, Any]:
+    def expanded(self, document: dict[str, Any], words: Collection[str]) -> dict[str, Any]:
         """With the model's user data, where they are asked for."""
-        document = self.get(resource_id)
         if "userdata" in words:
-            own = self.store.require(resource_id.text).secrets["userData"]
+            own = self.store.require(document["id"]).secrets["userData"]
             document["properties"]["virtualMachineProfile"]["userData"] = own
         return document
 

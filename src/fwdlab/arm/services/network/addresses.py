@@ -46,6 +46,15 @@ def used_addresses(store: Store, subnet_id: str) -> dict[IPv4Address, str]:
     return taken
 
 
+def ip_configurations(store: Store) -> Iterator[dict[str, Any]]:
+    """Those of all interfaces and the frontends of load balancers."""
+    for resource in store.list():
+        if resource.type.endswith("/networkInterfaces"):
+            yield from resource.properties["ipConfigurations"]
+        elif resource.type.endswith("/loadBalancers"):
+            yield from resource.properties["frontendIPConfigurations"]
+
+
 def _addresses_of(resource: Resource) -> Iterator[tuple[str, str]]:
     """(subnet, address) of each; a link service's interface only repeats what the service has."""
     node = resource.node

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, ip_network
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import ResourceId, reference_id, refers, same
+from fwdlab.arm.ids import ResourceId, reference_id, reference_key, refers, same
 from fwdlab.arm.services.base import (
     NetworkProvider,
     bad_request,
@@ -17,7 +17,7 @@ from fwdlab.arm.services.base import (
     of_type,
 )
 from fwdlab.arm.services.embedded import Embedded
-from fwdlab.arm.services.network.addresses import prefix_of, used_addresses
+from fwdlab.arm.services.network.addresses import ip_configurations, prefix_of, used_addresses
 from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class VirtualNetworks(NetworkProvider):
         """Follow the references; refuse to lose a subnet in use."""
         properties = document["properties"]
         for subnet in properties["subnets"]:
+            subnet["properties"].pop("ipConfigurations", None)  # worked out when it is read
             for key in ("networkSecurityGroup", "natGateway", "routeTable"):
                 wanted = reference_id(subnet["properties"].get(key))
                 if wanted and self.store.get(wanted) is None:
@@ -89,6 +90,18 @@ class VirtualNetworks(NetworkProvider):
         if old is not None:
             self._keep_used(properties["subnets"], old)
         self._tell_peers(document["id"], properties)
+
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """With who is in each subnet."""
+        document = super().rendered(resource)
+        users: dict[str, list[dict[str, Any]]] = {}
+        for user in ip_configurations(self.store):
+            subnet = reference_key(user["properties"].get("subnet"))
+            users.setdefault(subnet, []).append({"id": user["id"]})
+        for subnet in document["properties"]["subnets"]:
+            if found := users.get(subnet["id"].lower()):
+                subnet["properties"]["ipConfigurations"] = found
+        return document
 
     def _complete_peering(self, peering: dict[str, Any], document: dict[str, Any]) -> None:
         properties = peering["properties"]
