@@ -13,6 +13,22 @@ METADATA_ADDRESS = "169.254.169.254"
 
 
 @dataclass(frozen=True)
+class ContainerSpec:
+    """One container of a group.
+
+    Attributes:
+        command: its process; empty for the image's own.
+        environment: its variables.
+        restarts: how often its restart policy has started it again; one more starts it once more.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
 class NodeSpec:
     """A machine or container that the data plane has to run.
 
@@ -21,13 +37,12 @@ class NodeSpec:
 
     Attributes:
         name: unique in the lab, usable as a host name, e.g. `fwd000002` or `ci-hub-x1`.
-        kind: `machine` runs `custom_data` through cloud-init; `container` runs `command`.
-        subnet_id: ARM id of the subnet of its single interface.
+        kind: `machine` runs `custom_data` through cloud-init; `container` runs the group's `containers`.
+        subnet_id: ARM id of the subnet of its single interface; empty for a node without one.
         address: its IPv4 address in that subnet.
         custom_data: base64 of the machine's customData, empty for none.
         user_data: base64 of the machine's userData, empty for none; the metadata service tells it.
-        command: a container's process; empty for the image's own.
-        environment: a container's variables.
+        containers: those of a group, which share the node.
         name_servers: that it asks in the place of the platform's.
         backend_pool_ids: ARM ids of the load balancer pools that this interface is a member of.
         security_group_id: ARM id of the interface's own network security group.
@@ -42,8 +57,7 @@ class NodeSpec:
     resource_id: str
     custom_data: str = ""
     user_data: str = ""
-    command: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()
+    containers: tuple[ContainerSpec, ...] = ()
     name_servers: tuple[str, ...] = ()
     backend_pool_ids: tuple[str, ...] = ()
     security_group_id: str | None = None

@@ -44,6 +44,7 @@ NOT_ANSWERED = {
     r"\S+ .*(ipConfiguration|ipConfigurations|privateEndpoints|ipConfigurations\[\]\.type|connections\[\]\.etag|"
     r"Connections\[\]\.etag|virtualNetworkPeerings\[\]\.properties\.resourceGuid|ipConfigurations\[\]\.etag)": "who uses "
     "a part stands with the user in the lab",
+    r"\S+/storageAccounts properties\.\S+": "only a record in the lab",
     r"\S+/workspaces properties\.(createdDate|modifiedDate)": "only a record in the lab",
 }
 
@@ -74,6 +75,8 @@ async def _documents() -> list[dict[str, Any]]:
         f"{NETWORK}/publicIPAddresses/p",
         {"location": "westeurope", "properties": {"dnsSettings": {"domainNameLabel": "web"}}},
     )
+    for kind in ("Microsoft.Storage/storageAccounts", "Microsoft.EventHub/namespaces"):
+        await api.put(f"{PROVIDERS}/{kind}/records01", {"location": "westeurope", "kind": "StorageV2"})
     await api.action(BOX, "stop")
     found = [await api.get(one.id) for one in api.store.list()]
     found += [part for one in found for part in one["properties"].get("privateEndpointConnections", [])]

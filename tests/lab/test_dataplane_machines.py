@@ -12,7 +12,7 @@ import pytest
 
 from fwdlab.errors import LabError
 from fwdlab.fabric.dataplane import DataPlane
-from fwdlab.model import NodeSpec, Snapshot
+from fwdlab.model import ContainerSpec, NodeSpec, Snapshot
 from support.bench import Bench, seed_bench
 from support.inside import Scenario, run_inside
 from support.seed_topology import CORP, Source, documents, encoded, node
@@ -196,6 +196,31 @@ async def containers(directory: Path) -> None:
     await bench.plane.close()
 
 
+async def group_without_a_subnet(directory: Path) -> None:
+    """Two containers that share a network with nothing else in it."""
+    serve = ContainerSpec("serve", ("python3", "-m", "http.server", "8080", "--bind", "127.0.0.1"))
+    retry = "--retry 50 --retry-connrefused --retry-delay 0 --retry-max-time 10"
+    ask = f"echo $WHO; curl -s -o /dev/null -w '%{{http_code}}\\n' {retry} http://127.0.0.1:8080/; exit 3"
+    asking = ContainerSpec("ask", ("/bin/sh", "-c", ask), (("WHO", "asker"),))
+    group = node("g", "", "", kind="container", containers=(serve, asking))
+    bench = await _alone(directory, group)
+    ended: list[tuple[ContainerSpec, int]] = []
+    bench.plane.on_container_end = lambda _node, _boot, container, code: ended.append((container, code))
+    await bench.change(nodes=(replace(group, boot_id="2"),))
+    await bench.until(lambda: bool(ended), "one ended")
+    assert ended == [(asking, 3)]
+    assert await bench.plane.logs("g", "ask") == "asker\n200\n"
+    assert "GET / " in await bench.plane.logs("g", "serve")
+    assert bench.plane.status()[0].state == "running"
+    assert await bench.ok("g", "echo $WHO; ls /sys/class/net") == "\nlo\n"
+    again = replace(asking, restarts=1)
+    await bench.change(nodes=(replace(group, boot_id="2", containers=(serve, again)),))
+    await bench.until(lambda: len(ended) == 2, "ended again")
+    assert (ended[1], await bench.plane.logs("g", "ask")) == ((again, 3), "asker\n200\n" * 2)
+    assert bench.plane.warnings == ()
+    await bench.plane.close()
+
+
 async def terminals(directory: Path) -> None:
     bench = await _alone(directory, node("c", f"{CORP}/subnets/servers", "192.168.42.9", kind="container"))
     terminal = await bench.plane.open_terminal("c", ["/bin/sh"], rows=31, cols=77, environment={"A": "b"})
@@ -295,6 +320,7 @@ async def dying_node_is_reported(directory: Path) -> None:
         forwarder_by_hand,
         broken_custom_data,
         containers,
+        group_without_a_subnet,
         terminals,
         files_stay_inside,
         dying_node_is_reported,

@@ -97,8 +97,8 @@ class FakeDataPlane:
     def health(self) -> tuple[ProbeHealth, ...]:
         return self.verdicts
 
-    async def logs(self, node: str) -> str:
-        return f"log of {node}\n"
+    async def logs(self, node: str, container: str) -> str:
+        return f"log of {container} in {node}\n"
 
     async def open_terminal(
         self, node: str, argv: Sequence[str], *, rows: int, cols: int, environment: Mapping[str, str]

@@ -7,7 +7,7 @@ import base64
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.model import NodeSpec, Snapshot
+from fwdlab.model import ContainerSpec, NodeSpec, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -216,6 +216,10 @@ def documents(spokes: Iterable[int] = (1,)) -> dict[str, dict[str, Any]]:
 
 def node(name: str, subnet: str, address: str, **fields: Any) -> NodeSpec:
     kind = fields.pop("kind", "machine")
+    if kind == "container":
+        environment = fields.pop("environment", ())
+        own = ContainerSpec("main", fields.pop("command", ()), environment)
+        fields.setdefault("containers", (own,))
     resource = f"{GROUP}/Microsoft.Compute/virtualMachines/{name}"
     return NodeSpec(
         name=name, kind=kind, subnet_id=subnet, address=address, boot_id="1", resource_id=resource, **fields

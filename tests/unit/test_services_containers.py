@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,12 +29,10 @@ async def state(api: ArmApi) -> str:
 async def test_a_new_group_runs_its_command_with_its_environment(api: ArmApi) -> None:
     running = node(api)
     assert running is not None
-    assert (running.kind, running.command, running.address) == (
-        "container",
-        ("sleep", "3600"),
-        "10.1.16.4",
-    )
-    assert dict(running.environment) == {"PLAIN": "1", "SECRET": "hidden"}
+    assert (running.kind, running.address) == ("container", "10.1.16.4")
+    (container,) = running.containers
+    assert (container.name, container.command) == ("jump", ("sleep", "3600"))
+    assert dict(container.environment) == {"PLAIN": "1", "SECRET": "hidden"}
     document = await api.get(BOX)
     assert "hidden" not in str(document)
     assert document["properties"]["ipAddress"]["ip"] == "10.1.16.4"
@@ -60,7 +59,7 @@ async def test_a_changed_definition_starts_afresh(api: ArmApi) -> None:
     assert before is not None
     assert after is not None
     assert after.boot_id != before.boot_id
-    assert after.command == ("sleep", "60")
+    assert after.containers[0].command == ("sleep", "60")
 
 
 async def test_stop_and_start_as_recorded_from_the_service(api: ArmApi) -> None:
@@ -141,7 +140,8 @@ async def test_a_process_that_ends_is_treated_by_the_restart_policy(
     await api.put(BOX, body)
     before = node(api)
     assert before is not None
-    api.container_ended(before.name, before.boot_id, code)
+    (container,) = before.containers
+    api.container_ended(before.name, before.boot_id, container, code)
     assert await state(api) == expected
     after = node(api)
     assert (after is None) == (expected != "Running")
@@ -151,9 +151,11 @@ async def test_a_process_that_ends_is_treated_by_the_restart_policy(
         await api.action(BOX, "stop")
         assert await state(api) == expected
     else:
-        assert after.boot_id != before.boot_id
-        assert view["restartCount"] == 1
-        api.container_ended(before.name, before.boot_id, code)  # old news
+        # The container starts again, the group keeps its node and address.
+        assert (after.boot_id, after.address) == (before.boot_id, before.address)
+        assert after.containers[0].restarts == 1
+        assert (view["restartCount"], view["previousState"]["exitCode"]) == (1, code)
+        api.container_ended(before.name, before.boot_id, container, code)  # old news
         assert node(api) == after
 
 
@@ -166,10 +168,12 @@ def wrong(**properties: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (wrong(containers=[]), "LabOneContainerOnly"),
+        (wrong(containers=[]), "LabContainersNotValid"),
+        (wrong(containers=box_body(NETWORK)["properties"]["containers"] * 2), "LabContainersNotValid"),
+        (wrong(networkProfile={"id": f"{NETWORK}/networkProfiles/p"}), "LabNetworkProfileNotSupported"),
         (wrong(containers=[{"name": "x"}]), "InvalidRequestContent"),
         (wrong(restartPolicy="Sometimes"), "InvalidRestartPolicy"),
-        (wrong(subnetIds=[]), "LabContainerGroupNeedsSubnet"),
+        (wrong(subnetIds=[], ipAddress={"type": "Private"}), "LabPrivateAddressNeedsSubnet"),
         (wrong(subnetIds=[{"id": f"{NETWORK}/virtualNetworks/hub/subnets/no"}]), "InvalidResourceReference"),
         (
             wrong(subnetIds=[{"id": f"{NETWORK}/virtualNetworks/hub/subnets/shared"}]),
@@ -179,6 +183,79 @@ def wrong(**properties: Any) -> dict[str, Any]:
 )
 async def test_groups_that_cannot_be(api: ArmApi, body: dict[str, Any], code: str) -> None:
     assert (await refused(api.put(f"{BOX}2", body))).code == code
+
+
+def two_containers(policy: str = "Never") -> dict[str, Any]:
+    body = box_body(NETWORK)
+    body["properties"]["restartPolicy"] = policy
+    helper = {"image": "i", "command": ["tail", "-f", "/dev/null"], "ports": [{"port": 9000}]}
+    helper["environmentVariables"] = [{"name": "SECRET", "secureValue": "other"}]
+    body["properties"]["containers"].append({"name": "helper", "properties": helper})
+    return body
+
+
+async def test_containers_of_a_group_share_a_node_and_nothing_else(api: ArmApi) -> None:
+    await api.put(BOX, two_containers())
+    running = node(api)
+    assert running is not None
+    jump, helper = running.containers
+    assert dict(jump.environment)["SECRET"] == "hidden"
+    assert (helper.command[0], dict(helper.environment)) == ("tail", {"SECRET": "other"})
+    assert (await api.get(BOX))["properties"]["ipAddress"]["ports"] == [{"port": 9000}]
+    log = await api.read(f"{BOX}/containers/helper/logs")
+    assert log == {"content": "log of helper in jump\n"}
+    assert (await refused(api.read(f"{BOX}/containers/other/logs"))).code == "ContainerNotFound"
+    await api.put(BOX, {**two_containers(), "tags": {"a": "b"}})
+    assert node(api) == running
+
+
+async def test_a_group_lives_as_long_as_one_of_its_containers(api: ArmApi) -> None:
+    await api.put(BOX, two_containers())
+    running = node(api)
+    assert running is not None
+    jump, helper = running.containers
+    api.container_ended(running.name, running.boot_id, jump, 3)
+    assert (await state(api), node(api)) == ("Running", running)
+    views = [one["properties"]["instanceView"] for one in (await api.get(BOX))["properties"]["containers"]]
+    assert [view["currentState"]["state"] for view in views] == ["Terminated", "Running"]
+    api.container_ended(running.name, running.boot_id, helper, 0)
+    assert (await state(api), node(api)) == ("Failed", None)
+    views = [one["properties"]["instanceView"] for one in (await api.get(BOX))["properties"]["containers"]]
+    assert [view["currentState"]["exitCode"] for view in views] == [3, 0]
+
+
+async def test_a_container_that_is_restarted_leaves_the_others_alone(api: ArmApi) -> None:
+    await api.put(BOX, two_containers("OnFailure"))
+    running = node(api)
+    assert running is not None
+    jump, helper = running.containers
+    api.container_ended(running.name, running.boot_id, helper, 1)
+    after = node(api)
+    assert after is not None
+    assert after.boot_id == running.boot_id
+    assert after.containers == (jump, replace(helper, restarts=1))
+
+
+@pytest.mark.parametrize("public", [False, True])
+async def test_a_group_without_a_subnet_has_no_address_inside(api: ArmApi, *, public: bool) -> None:
+    body = wrong(subnetIds=[])
+    if public:
+        body["properties"]["ipAddress"] = {"type": "Public", "ports": [{"port": 80}], "dnsNameLabel": "box"}
+    made = await api.put(f"{BOX}2", body)
+    found = api.store.require(f"{BOX}2").node
+    assert found is not None
+    assert (found.subnet_id, found.address) == ("", "")
+    if public:
+        shown = made["properties"]["ipAddress"]
+        assert (shown["ip"], shown["fqdn"]) == ("203.0.113.1", "box.westeurope.azurecontainer.io")
+        assert any("leads nowhere" in warning for warning in api.warnings)
+        address = await api.put(f"{NETWORK}/publicIPAddresses/p", {"location": "westeurope"})
+        assert address["properties"]["ipAddress"] == "203.0.113.2"
+        await api.action(f"{BOX}2", "stop")
+        await api.action(f"{BOX}2", "start")
+        assert (await api.get(f"{BOX}2"))["properties"]["ipAddress"]["ip"] == "203.0.113.1"
+    else:
+        assert "ipAddress" not in made["properties"]
 
 
 async def test_changes_of_nodes_wait_for_the_data_plane() -> None:
@@ -193,7 +270,7 @@ async def test_changes_of_nodes_wait_for_the_data_plane() -> None:
 
 
 async def test_logs_come_from_the_node(api: ArmApi) -> None:
-    assert await api.read(f"{BOX}/containers/jump/logs") == {"content": "log of jump\n"}
+    assert await api.read(f"{BOX}/containers/jump/logs") == {"content": "log of jump in jump\n"}
     assert (await refused(api.post(f"{BOX}/containers/jump", "attach"))).code == "LabOperationNotSupported"
     await api.action(BOX, "stop")
     assert (await refused(api.read(f"{BOX}/containers/jump/logs"))).code == "ContainerGroupStopped"

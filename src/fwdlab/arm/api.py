@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.services.base import Provider
     from fwdlab.arm.store import Store
     from fwdlab.clients.credentials import Tenant
+    from fwdlab.model import ContainerSpec
 
 Documents: TypeAlias = "list[dict[str, Any]]"
 _SETTLE_SECONDS = 65.0  # past the data plane's own limit, whose message says more
@@ -181,12 +182,12 @@ class ArmApi:
         except LabError as error:
             raise ArmError(500, "LabDataPlaneFailed", f"{error.code}: {error.message}") from error
 
-    def container_ended(self, node: str, boot_id: str, exit_code: int) -> None:
+    def container_ended(self, node: str, boot_id: str, container: ContainerSpec, exit_code: int) -> None:
         """The data plane reports that a container's own process has ended; old news is ignored."""
         provider = self.world.provider(CONTAINER_GROUP)
         assert isinstance(provider, ContainerGroups)  # noqa: S101 - the registry says so
         with self.store.batch():
-            provider.ended(node, boot_id, exit_code)
+            provider.ended(node, boot_id, container, exit_code)
 
     async def close(self) -> None:
         tasks = list(self.world.tasks)

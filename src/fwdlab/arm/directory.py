@@ -55,10 +55,21 @@ class Directory:
             return Answer(200, self._subscription_document(subscription))
         if parts == ["locations"]:
             return Answer(200, {"value": location_documents(subscription)})
+        if parts[0] == "providers" and parts[2:] == ["checknameavailability"]:
+            return self._name_answer(parts[1], request.body)
         if parts[0] == "providers" and len(parts) <= 3:  # noqa: PLR2004 - providers/NAMESPACE/register
             return self._providers(parts[1:], request.method)
         below = f"/subscriptions/{subscription}"
         return self._listing(below, parts, request) if request.method == "GET" else None
+
+    def _name_answer(self, namespace: str, body: Any) -> Answer:
+        """Whether a name that the whole world shares is free."""
+        wanted = str(body.get("name")).lower() if isinstance(body, dict) else ""
+        kinds = [one.type for one in self.api.store.list() if one.name.lower() == wanted]
+        if not any(kind.lower().startswith(f"{namespace}/") for kind in kinds):
+            return Answer(200, {"nameAvailable": True})
+        message = f"The name {wanted} is already taken."
+        return Answer(200, {"nameAvailable": False, "reason": "AlreadyExists", "message": message})
 
     def _listing(self, below: str, parts: list[str], request: ArmRequest) -> Answer | None:
         conditions = request.query.get("$filter", "")

@@ -25,10 +25,11 @@ from fwdlab.arm.services.container_instance.container_groups import Containers
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fwdlab.arm.api import ArmApi
     from fwdlab.arm.ids import ResourceId
     from fwdlab.arm.ports import Terminal
-    from fwdlab.model import NodeSpec
 
 _SESSION_SECONDS = 60.0
 _PASSWORD_SECONDS = 15.0
@@ -54,7 +55,8 @@ class ExecFaults:
 
 @dataclass(frozen=True)
 class _ExecSession:
-    node: NodeSpec
+    node: str
+    environment: Mapping[str, str]
     argv: tuple[str, ...]
     rows: int
     cols: int
@@ -85,13 +87,15 @@ class ExecSessions:
         provider = self.api.world.provider(container.type)
         if not isinstance(provider, Containers):
             raise ArmError(400, "LabOperationNotSupported", f"'{container.type}' has no exec.")
-        node = provider.running_node(container)
+        node, own = provider.running(container)
         rows, cols = _size(body, "rows", 24), _size(body, "cols", 80)
         now = asyncio.get_running_loop().time()
         self._waiting = {k: s for k, s in self._waiting.items() if s.expires > now}
         session, password = uuid.uuid4().hex, secrets.token_urlsafe(24)
         expires = now + _SESSION_SECONDS
-        self._waiting[session] = _ExecSession(node, tuple(command.split()), rows, cols, password, expires)
+        self._waiting[session] = _ExecSession(
+            node.name, dict(own.environment), tuple(command.split()), rows, cols, password, expires
+        )
         return {
             "webSocketUri": f"{self.address}/exec/{session}?rows={rows}&cols={cols}",
             "password": password,
@@ -118,11 +122,11 @@ class ExecSessions:
             await socket.send_bytes(b"")
         try:
             terminal = await self.api.world.data_plane.open_terminal(
-                session.node.name,
+                session.node,
                 session.argv,
                 rows=session.rows,
                 cols=session.cols,
-                environment=dict(session.node.environment),
+                environment=session.environment,
             )
         except (OSError, LabError) as error:
             await socket.send_bytes(f"exec: {session.argv[0]}: {error}\r\n".encode())

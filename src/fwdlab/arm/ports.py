@@ -39,5 +39,5 @@ class DataPlane(Protocol):
     ) -> Terminal:
         """Start a process with a terminal in a node; LabError when there is no such node or program."""
 
-    async def logs(self, node: str) -> str:
+    async def logs(self, node: str, container: str) -> str:
         """What the process of a container has printed; LabError when there is no such node."""

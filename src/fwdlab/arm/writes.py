@@ -34,8 +34,9 @@ class Writes:
         """Create or replace: 201 or 200, and what goes on."""
         before = self._checked(request)
         document = await self._api.put(request.path, request.body)
-        outcome = self._going_on(request.path, document, "Updating")
-        return Outcome(201 if before is None else 200, self.shown(document), outcome)
+        operation = self._going_on(request.path, document, "Updating")
+        status = self._api.provider_of(request.path).created if before is None else 200
+        return Outcome(status, self.shown(document), operation)
 
     async def patch(self, request: ArmRequest) -> Outcome:
         self._checked(request)

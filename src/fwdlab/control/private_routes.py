@@ -74,7 +74,7 @@ class PrivateRoutes:
             {
                 "name": group.name,
                 "kind": "container",
-                "network": _network(group.properties["subnetIds"][0]["id"]),
+                "network": "".join(_network(one["id"]) for one in group.properties["subnetIds"][:1]),
                 "address": "",
                 "state": "stopped",
                 "health": "-",

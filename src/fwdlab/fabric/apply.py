@@ -70,8 +70,7 @@ class Kernel:
         # The default route never carries a packet of a node (these have a mark and their own table); it is
         # what makes proxy ARP answer for every address.
         own = [f"addr add {address}/32 dev lo" for address in (PLATFORM_ADDRESS, METADATA_ADDRESS)]
-        first = ["link set lo up", *own, "route add default dev lo"]
-        await run_ip(node, first)
+        await run_ip(node, [*own, "route add default dev lo"])
         refused = await kernel._nft(timeout_test())
         if refused is not None:
             kernel._forgets = False
@@ -240,7 +239,7 @@ def _routes(fabric: Fabric) -> set[str]:
 
 def _node_lines(new: Interface, old: Interface | None) -> list[str]:
     if old is None:
-        lines = ["link set lo up", f"addr add {new.address}/{new.prefix_length} dev eth0", "link set eth0 up"]
+        lines = [f"addr add {new.address}/{new.prefix_length} dev eth0", "link set eth0 up"]
         return [*lines, f"route add default via {new.gateway} dev eth0"]
     if (old.address, old.prefix_length, old.gateway) == (new.address, new.prefix_length, new.gateway):
         return []

@@ -15,7 +15,7 @@ from fwdlab.fabric.metadata import MetadataServer, machines
 from fwdlab.fabric.plan import plan
 from fwdlab.fabric.wanted import Fabric
 from fwdlab.nodes.factory import NodeFactory
-from fwdlab.nodes.running import NodeStatus, RunningNode
+from fwdlab.nodes.running import ContainerEnd, NodeStatus, RunningNode
 from fwdlab.process import launch
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ class DataPlane:
     """Machines, containers and the network between them, as the store wants them.
 
     Attributes:
-        on_container_end: told node, boot id and exit code when a container's own process has ended.
+        on_container_end: told node, boot id, container and exit code when the container's process has ended.
     """
 
     def __init__(self, *, run_dir: Path, log: Callable[[str], None]) -> None:
-        self.on_container_end: Callable[[str, str, int], None] | None = None
+        self.on_container_end: ContainerEnd | None = None
         self._log = log
         self._factory = NodeFactory(run_dir)
         self._kernel: Kernel | None = None
@@ -149,8 +149,7 @@ class DataPlane:
         await metadata.follow((network.number for network in fabric.networks), machines(snapshot, there))
         probes.follow(fabric.probes, {f"{i.network}/{i.address}": i.boot_id for i in there})
         for running in self._running.values():
-            if running.boot_task is None:
-                running.boot(self.on_container_end)
+            running.boot(self.on_container_end)
         if problems:
             raise LabError("node_failed", " ".join(problems))
 
@@ -241,8 +240,8 @@ class DataPlane:
     ) -> Pty:
         return await self._get(node).open_terminal(argv, rows=rows, cols=cols, environment=environment)
 
-    async def logs(self, node: str) -> str:
-        return await self._get(node).logs()
+    async def logs(self, node: str, container: str = "") -> str:
+        return await self._get(node).logs(container)
 
     async def counters(self) -> tuple[HopCounter, ...]:
         """Connections that each hop of the fabric has seen, in the order in which a packet passes them."""

@@ -125,6 +125,8 @@ class _Planner:
     # interfaces
 
     def _interface(self, spec: NodeSpec) -> Interface | None:
+        if not spec.subnet_id:
+            return None
         network = self._network_of_subnet(spec.subnet_id, spec.name)
         if network is None:
             return None

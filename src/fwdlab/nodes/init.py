@@ -38,6 +38,7 @@ _SYSCTLS = {
     "net/ipv4/ping_group_range": "0 0",
 }
 _SO_MARK = 36
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 
 
 def serve(end: socket.socket) -> NoReturn:
@@ -89,6 +90,8 @@ def _build(settings: dict[str, Any], _files: list[int], _out: list[int]) -> dict
     else:
         syscalls.mount_proc()
     os.chdir("/")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
     for name, value in {**_SYSCTLS, **settings["sysctls"]}.items():
         with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fwdlab.errors import LabError
 from fwdlab.machine import first_boot
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fwdlab.machine.ports import Completed, Process
-    from fwdlab.model import NodeSpec
+    from fwdlab.model import ContainerSpec, NodeSpec
     from fwdlab.nodes.factory import NodeFactory
     from fwdlab.nodes.node import Node
 
-_CONTAINER_LOG = "/var/log/fwdlab/container.log"
+ContainerEnd: TypeAlias = "Callable[[str, str, ContainerSpec, int], None]"
+"""Is told node, boot id, container and exit code when a container's process has ended."""
+_CONTAINER_LOG = "/var/log/fwdlab/container-{}.log"
 _LOG_TAIL = 4 * 1024 * 1024  # container-instances quotas: 4 MB of logs of a running container
 
 
@@ -36,7 +38,7 @@ class NodeStatus:
         state: `booting` until cloud-init is through, `exited` for a container whose command has ended.
         cloud_init: `none`, `running`, `done` or `error`; empty for a container.
         units: services and their states.
-        exit_code: of a container's command that has ended.
+        exit_code: of a group whose containers' commands have all ended: the first that is not 0, or 0.
         error: the last thing that went wrong, empty for nothing.
         warnings: what of its customData is not honoured.
     """
@@ -63,7 +65,8 @@ class RunningNode:
     units: UnitManager | None
     log: Callable[[str], None]
     outcome: first_boot.Outcome = field(default_factory=first_boot.Outcome)
-    process: Process | None = None
+    started: dict[str, int] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
     error: str = ""
     boot_task: asyncio.Task[None] | None = None
 
@@ -76,8 +79,9 @@ class RunningNode:
             OSError: when the node ends at once.
         """
         if spec.kind == "container":
-            environment, name_servers = dict(spec.environment), spec.name_servers
-            node = await factory.create(spec.name, environment=environment, name_servers=name_servers)
+            # With several containers each has its own variables, and who enters the node has none of them.
+            environment = dict(spec.containers[0].environment) if len(spec.containers) == 1 else {}
+            node = await factory.create(spec.name, environment=environment, name_servers=spec.name_servers)
             return cls(spec, node, None, log)
         node = await factory.create(spec.name, programs=programs())
         units = UnitManager(node, log)
@@ -88,29 +92,46 @@ class RunningNode:
             raise
         return cls(spec, node, units, log)
 
-    def boot(self, on_container_end: Callable[[str, str, int], None] | None) -> None:
-        """Start cloud-init or the container's command in the background.
+    def boot(self, on_container_end: ContainerEnd | None) -> None:
+        """Start in the background what has not been started: cloud-init, or containers' commands."""
+        due = [one for one in self.spec.containers if self.started.get(one.name, -1) < one.restarts]
+        if self.boot_task is None or due:
+            self.started |= {one.name: one.restarts for one in due}
+            self.boot_task = asyncio.create_task(self._boot(due, on_container_end))
 
-        `on_container_end` is told node, boot id and exit code when the command has ended.
-        """
-        self.boot_task = asyncio.create_task(self._boot(on_container_end))
-
-    async def _boot(self, on_container_end: Callable[[str, str, int], None] | None) -> None:
+    async def _boot(self, due: Sequence[ContainerSpec], on_container_end: ContainerEnd | None) -> None:
         try:
             if self.spec.kind == "machine":
                 await first_boot.run(self.node, self.spec.custom_data, self.outcome)
                 for text in (*self.outcome.errors, *self.outcome.warnings):
                     self.log(f"{self.spec.name}: cloud-init: {text}")
-            elif self.spec.command:
-                self.process = await self.node.start(self.spec.command, log=_CONTAINER_LOG)
-                if on_container_end is not None:
-                    name, boot_id = self.spec.name, self.spec.boot_id
-                    self.process.ended.add_done_callback(
-                        lambda ended: on_container_end(name, boot_id, ended.result())
-                    )
         except OSError as error:
-            self.error = str(error)
-            self.log(f"{self.spec.name}: {error}")
+            self._note(error)
+        for container in due:
+            try:
+                if container.command:
+                    await self._start(container, on_container_end)
+            except OSError as error:  # the others start all the same
+                self._note(error)
+
+    def _note(self, error: OSError) -> None:
+        self.error = str(error)
+        self.log(f"{self.spec.name}: {error}")
+
+    async def _start(self, container: ContainerSpec, on_container_end: ContainerEnd | None) -> None:
+        environment = {**self.node.environment, **dict(container.environment)}
+        log = self._log_of(container.name)
+        process = await self.node.start(container.command, log=log, environment=environment)
+        self.processes[container.name] = process
+        if on_container_end is not None:
+            name, boot_id = self.spec.name, self.spec.boot_id
+            process.ended.add_done_callback(
+                lambda ended: on_container_end(name, boot_id, container, ended.result())
+            )
+
+    def _log_of(self, container: str) -> str:
+        names = [one.name for one in self.spec.containers]
+        return _CONTAINER_LOG.format(names.index(container) if container in names else 0)
 
     async def run(self, argv: Sequence[str], *, stdin: bytes, seconds: float | None) -> Completed:
         """Run a program to its end.
@@ -143,16 +164,16 @@ class RunningNode:
             raise LabError("command_not_run", f"{error}.") from error
         return Pty(self.node, process, master)
 
-    async def logs(self) -> str:
+    async def logs(self, container: str) -> str:
         """A container's output; for a machine, what cloud-init printed."""
-        path = first_boot.OUTPUT if self.spec.kind == "machine" else _CONTAINER_LOG
+        path = first_boot.OUTPUT if self.spec.kind == "machine" else self._log_of(container)
         with contextlib.suppress(FileNotFoundError, ConnectionError):
             return (await self.node.read(path))[-_LOG_TAIL:].decode("utf-8", "replace")
         return ""
 
     def status(self) -> NodeStatus:
         parts = self.spec.subnet_id.split("/")
-        exit_code = self.process.ended.result() if self.process and self.process.ended.done() else None
+        exit_code = self._exit_code()
         errors = [self.error, *self.outcome.errors]
         return NodeStatus(
             name=self.spec.name,
@@ -167,6 +188,12 @@ class RunningNode:
             error=next((text for text in reversed(errors) if text), ""),
             warnings=tuple(self.outcome.warnings),
         )
+
+    def _exit_code(self) -> int | None:
+        processes = [self.processes.get(one.name) for one in self.spec.containers if one.command]
+        codes = [one.ended.result() for one in processes if one is not None and one.ended.done()]
+        ended = bool(codes) and len(codes) == len(processes)
+        return next((code for code in codes if code), 0) if ended else None
 
     def _state(self, exit_code: int | None) -> Literal["booting", "running", "failed", "exited"]:
         if self.error or self.node.gone:

@@ -134,6 +134,7 @@ class Provider:
         etag: how the type's etag is written, empty where it has none.
         has_guid: whether it has a `resourceGuid`.
         has_state: whether it has a `provisioningState`.
+        created: status of the answer to a PUT that makes one.
     """
 
     type: ClassVar[str] = ""
@@ -145,6 +146,7 @@ class Provider:
     etag: ClassVar[str] = ""
     has_guid: ClassVar[bool] = False
     has_state: ClassVar[bool] = True
+    created: ClassVar[int] = 201
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -334,6 +336,12 @@ Kind = TypeVar("Kind", bound=Provider)
 def of_type(base: type[Kind], kind: str, **attributes: Any) -> type[Kind]:
     """A provider class for one more type, which differs from `base` in its name alone or in `attributes`."""
     return type(base.__name__, (base,), {"type": kind, **attributes})
+
+
+def absent(kind: str, why: str = "") -> type[ReadOnly]:
+    """A type of which there are none, which is what clients that list all kinds want to hear."""
+    message = f"The lab has no resource type '{kind}'. {why}".strip()
+    return of_type(ReadOnly, kind, refusal=(400, "LabResourceTypeNotSupported", message))
 
 
 def with_properties(resource: Resource, **changes: Any) -> Resource:

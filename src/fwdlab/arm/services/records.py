@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Actions, Provider, of_type
+from fwdlab.arm.services.base import Actions, Provider, absent, of_type
 from fwdlab.arm.services.shapes import Shape, body, number
 
 if TYPE_CHECKING:
@@ -19,12 +19,10 @@ _TRACKED = (
     "Microsoft.Network/applicationSecurityGroups",
     "Microsoft.Insights/components",
     "Microsoft.Insights/actionGroups",
-    "Microsoft.Insights/metricAlerts",
     "Microsoft.Insights/autoscaleSettings",
     "Microsoft.Insights/dataCollectionRules",
 )
 _UNTRACKED = (
-    "Microsoft.Insights/diagnosticSettings",
     "Microsoft.Insights/dataCollectionRuleAssociations",
     "Microsoft.Authorization/roleAssignments",
     "Microsoft.Authorization/roleDefinitions",
@@ -64,9 +62,16 @@ class Identities(Provider):
         document["properties"]["tenantId"] = self.world.tenant_id
 
 
+# azure-cli#20587: container groups name their subnets themselves since API version 2021-07-01.
+_NO_PROFILES = "Give container groups `subnetIds` instead; Azure creates no profiles for them any more."
+
 PROVIDERS = (
+    absent("Microsoft.Network/networkProfiles", _NO_PROFILES),
     Workspaces,
     Identities,
+    # az takes no 201 of these.
+    of_type(Provider, "Microsoft.Insights/metricAlerts", created=200),
+    of_type(Provider, "Microsoft.Insights/diagnosticSettings", created=200, tracked=False, has_state=False),
     *(of_type(Provider, kind) for kind in _TRACKED),
     *(of_type(Provider, kind, tracked=False, has_state=False) for kind in _UNTRACKED),
 )

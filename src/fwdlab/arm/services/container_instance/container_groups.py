@@ -1,22 +1,30 @@
-"""Container groups: create, start, stop, restart, logs and the door to exec."""
+"""Container groups: create, start, stop, restart, logs and the door to exec.
+
+The containers of a group share a node: its network, as in Azure, and its files, as only the lab does it.
+"""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id
-from fwdlab.arm.operations import Operation, Outcome, timestamp
+from fwdlab.arm.operations import Operation, Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, index_of, part_of
 from fwdlab.arm.services.compute.machines import new_boot_id, node_name
+from fwdlab.arm.services.container_instance.views import add_event, end, in_state, is_running, restarted
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import allocate
+from fwdlab.arm.services.network.public_addresses import free_address
 from fwdlab.arm.services.shapes import body, decimal, items, named, number, optional, reference, text
 from fwdlab.errors import LabError
-from fwdlab.model import NodeSpec, Resource
+from fwdlab.model import ContainerSpec, NodeSpec, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 GROUP = "Microsoft.ContainerInstance/containerGroups"
 _PORT = optional(port=number(), protocol=text(None, "TCP", "UDP"))
@@ -25,7 +33,7 @@ _POLICIES = ("Always", "OnFailure", "Never")
 
 
 class ContainerGroups(Provider):
-    """Groups of one container.
+    """Groups of containers.
 
     What the service answers to start, stop and restart was recorded from real traffic: start of a stopped
     group 204 with `Azure-AsyncOperation` and no `Retry-After`; start of a running one a bare 204; stop 204
@@ -56,7 +64,8 @@ class ContainerGroups(Provider):
         initContainers=items(optional(), default=[], ignored="init containers have no effect in the lab"),
         volumes=items(optional(), ignored="volumes have no effect in the lab"),
         subnetIds=items(reference(), default=[]),
-        ipAddress=optional(type=text(), ports=items(_PORT)),
+        ipAddress=optional(type=text(None, "Public", "Private"), ports=items(_PORT), dnsNameLabel=text()),
+        networkProfile=optional(),
         diagnostics=optional(logAnalytics=optional(workspaceKey=text())),
     )
 
@@ -65,19 +74,27 @@ class ContainerGroups(Provider):
         return {"start": self._start, "stop": self._stop, "restart": self._restart}
 
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
-        """One container, a subnet."""
+        """At least one container, each with a name of its own; a subnet for a private address."""
         properties = document["properties"]
-        count = len(properties["containers"])
-        if count != 1:
+        names = [container["name"] for container in properties["containers"]]
+        if not names or len(set(names)) < len(names):
             raise bad_request(
-                "LabOneContainerOnly",
-                f"{resource_id} has {count} containers; the lab supports one in a group.",
+                "LabContainersNotValid", f"{resource_id} must have containers with names of their own."
             )
-        if not properties["subnetIds"]:
+        if "networkProfile" in properties:
             raise bad_request(
-                "LabContainerGroupNeedsSubnet",
-                f"{resource_id} has no subnetIds; the lab has no public container groups.",
+                "LabNetworkProfileNotSupported",
+                f"{resource_id} has a networkProfile, which Azure has replaced. Give it `subnetIds` instead.",
             )
+        if properties.get("ipAddress", {}).get("type") == "Private" and not properties["subnetIds"]:
+            raise bad_request(
+                "LabPrivateAddressNeedsSubnet", f"{resource_id} has a private address and no subnetIds."
+            )
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        yield from super().not_honoured(document)
+        if document["properties"].get("ipAddress", {}).get("type") == "Public":
+            yield f"{document['id']}: there is no internet in the lab, so its public address leads nowhere"
 
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
         """Start it; a group whose definition is unchanged keeps running, or stays stopped."""
@@ -90,22 +107,25 @@ class ContainerGroups(Provider):
         if old is None or _definition(old) != _definition(group):
             return self._running(group)
         for name in ("instanceView", "ipAddress"):
-            document["properties"][name] = copy.deepcopy(old.properties[name])
-        before = old.properties["containers"][0]["properties"]["instanceView"]
-        document["properties"]["containers"][0]["properties"]["instanceView"] = copy.deepcopy(before)
+            if name in old.properties:
+                document["properties"][name] = copy.deepcopy(old.properties[name])
+        for container, before in zip(
+            document["properties"]["containers"], old.properties["containers"], strict=True
+        ):
+            container["properties"]["instanceView"] = copy.deepcopy(before["properties"]["instanceView"])
         return replace(group, node=old.node)
 
     def _running(self, group: Resource) -> Resource:
         """The group with a fresh boot: a new node, perhaps with another address, as in the service."""
         document = copy.deepcopy(group.document)
         properties = document["properties"]
-        subnet = reference_id(properties["subnetIds"][0])
-        network = self._delegating(subnet, group.id)
-        address = allocate(self.store, subnet, None, group.id, group.id)
-        container = properties["containers"][0]["properties"]
-        public = properties.get("ipAddress", {})
-        ports = public.get("ports") or container["ports"]
-        properties["ipAddress"] = {**public, "type": "Private", "ip": address, "ports": ports}
+        subnet, address, name_servers = "", "", ()
+        if properties["subnetIds"]:
+            subnet = reference_id(properties["subnetIds"][0])
+            network = self._delegating(subnet, group.id)
+            address = allocate(self.store, subnet, None, group.id, group.id)
+            name_servers = tuple(network.properties.get("dhcpOptions", {}).get("dnsServers") or ())
+        self._give_address(document, address)
         node = NodeSpec(
             name=node_name(self.store, group.name, group.id),
             kind="container",
@@ -113,14 +133,28 @@ class ContainerGroups(Provider):
             address=address,
             boot_id=new_boot_id(),
             resource_id=group.id,
-            command=tuple(container.get("command", ())),
-            environment=tuple(
-                (one["name"], one.get("value", group.secrets["environment"].get(one["name"], "")))
-                for one in container["environmentVariables"]
-            ),
-            name_servers=tuple(network.properties.get("dhcpOptions", {}).get("dnsServers") or ()),
+            containers=tuple(_containers(group)),
+            name_servers=name_servers,
         )
-        return replace(group, document=_in_state(document, "Running"), node=node)
+        return replace(group, document=in_state(document, "Running"), node=node)
+
+    def _give_address(self, document: dict[str, Any], address: str) -> None:
+        """Let a group show its address: the one in its subnet, or a public one where it asks for that."""
+        properties = document["properties"]
+        shown = properties.get("ipAddress", {})
+        exposed = [port for one in properties["containers"] for port in one["properties"]["ports"]]
+        ports = shown.get("ports") or exposed
+        if address:
+            properties["ipAddress"] = {**shown, "type": "Private", "ip": address, "ports": ports}
+        elif shown:
+            properties["ipAddress"] = {
+                **shown,
+                "ip": shown.get("ip") or free_address(self.store),
+                "ports": ports,
+            }
+            if "dnsNameLabel" in shown:
+                name = f"{shown['dnsNameLabel']}.{document['location']}.azurecontainer.io"
+                properties["ipAddress"]["fqdn"] = name
 
     def _delegating(self, subnet_id: str, user: str) -> Resource:
         """A group's network, whose subnet must be delegated (azure-docs, virtual-network-concepts)."""
@@ -155,7 +189,7 @@ class ContainerGroups(Provider):
             status="Pending",
         )
         operation.document = {"id": f"{group.id}/operations/{operation.id}", "properties": {"events": []}}
-        self.store.put(replace(group, document=_in_state(group.document, "Pending"), node=None))
+        self.store.put(replace(group, document=in_state(group.document, "Pending"), node=None))
         seconds = self.world.settings.start_seconds
         self.world.perform(lambda: self._finish_boot(group.id, operation), operation, seconds)
         return Outcome(204, None, operation)
@@ -171,8 +205,9 @@ class ContainerGroups(Provider):
             self._refuse_by_fault()
             self.store.put(self._running(group))
         except ArmError as error:
-            document = _in_state(group.document, "Failed")
-            _add_event(document, "Failed", "Warning", error.message)
+            document = in_state(group.document, "Failed")
+            for container in document["properties"]["containers"]:
+                add_event(container, "Failed", "Warning", error.message)
             self.store.put(replace(group, document=document, node=None))
             operation.fail(error)
 
@@ -185,23 +220,36 @@ class ContainerGroups(Provider):
         group = self.store.require(resource_id.text)
         _refuse_in_transition(group)
         if _state(group) not in {"Succeeded", "Failed"}:
-            self.store.put(replace(group, document=_in_state(group.document, "Stopped"), node=None))
+            self.store.put(replace(group, document=in_state(group.document, "Stopped"), node=None))
         return Outcome(204)
 
-    def ended(self, node: str, boot: str, exit_code: int) -> None:
-        """The container's own process has ended: restart it or say Succeeded or Failed, by its policy."""
+    def ended(self, node: str, boot: str, container: ContainerSpec, exit_code: int) -> None:
+        """A container's own process has ended: restart it, or let it and perhaps its group be over."""
         for group in self.store.list(type=GROUP):
-            if group.node is not None and (group.node.name, group.node.boot_id) == (node, boot):
-                self.store.put(self._after_end(group, exit_code))
+            known = group.node
+            if (
+                known is not None
+                and (known.name, known.boot_id) == (node, boot)
+                and container in known.containers
+            ):
+                self.store.put(self._after_end(group, known, container, exit_code))
 
-    def _after_end(self, group: Resource, exit_code: int) -> Resource:
-        policy = group.properties["restartPolicy"]
+    def _after_end(self, group: Resource, node: NodeSpec, ended: ContainerSpec, exit_code: int) -> Resource:
+        """By the group's policy; the node stays while a container runs (azure-docs, restart-policy)."""
+        policy, document = group.properties["restartPolicy"], copy.deepcopy(group.document)
+        containers = document["properties"]["containers"]
+        position = node.containers.index(ended)
+        end(containers[position], exit_code)
         if policy == "Always" or (policy == "OnFailure" and exit_code):
-            again = self._running(group)
-            again.properties["containers"][0]["properties"]["instanceView"]["restartCount"] += 1
-            return again
-        state = "Failed" if exit_code else "Succeeded"
-        return replace(group, document=_in_state(group.document, state, exit_code), node=None)
+            restarted(containers[position])
+            again = list(node.containers)
+            again[position] = replace(ended, restarts=ended.restarts + 1)
+            return replace(group, document=document, node=replace(node, containers=tuple(again)))
+        if any(map(is_running, containers)):
+            return replace(group, document=document)
+        states = [one["properties"]["instanceView"]["currentState"] for one in containers]
+        failed = any(state["exitCode"] for state in states)
+        return replace(group, document=in_state(document, "Failed" if failed else "Succeeded"), node=None)
 
     def delete(self, resource_id: ResourceId) -> Outcome:
         """Answer with the last document, as the service does."""
@@ -221,14 +269,15 @@ class Containers(Embedded):
     def views(self) -> Views:
         return {"logs": self._logs}
 
-    def running_node(self, resource_id: ResourceId) -> NodeSpec:
-        """The node of a container that can be entered.
+    def running(self, resource_id: ResourceId) -> tuple[NodeSpec, ContainerSpec]:
+        """A container that can be entered, and the node that it is on.
 
         Raises:
             ArmError: 404 without such a container, 409 while its group does not run.
         """
         group = self.store.require(str(resource_id.parent))
-        if index_of(group.properties["containers"], resource_id.name) is None:
+        position = index_of(group.properties["containers"], resource_id.name)
+        if position is None:
             raise ArmError(
                 404,
                 "ContainerNotFound",
@@ -237,12 +286,12 @@ class Containers(Embedded):
         _refuse_in_transition(group)
         if group.node is None:
             raise _stopped(group)
-        return group.node
+        return group.node, group.node.containers[position]
 
     async def _logs(self, resource_id: ResourceId) -> dict[str, Any]:
-        node = self.running_node(resource_id)
+        node, _ = self.running(resource_id)
         try:
-            return {"content": await self.world.data_plane.logs(node.name)}
+            return {"content": await self.world.data_plane.logs(node.name, resource_id.name)}
         except LabError as error:  # it ended this very moment
             raise ArmError(404, "ContainerLogNotAvailable", error.message) from error
 
@@ -274,67 +323,27 @@ def _state(group: Resource) -> str:
     return state
 
 
-def _in_state(document: dict[str, Any], state: str, exit_code: int | None = None) -> dict[str, Any]:
-    """A copy of a group's document in another state, its container's view too."""
-    document = copy.deepcopy(document)
-    document["properties"].setdefault("instanceView", {"events": []})["state"] = state
-    now = timestamp()
-    (container,) = document["properties"]["containers"]
-    view = container["properties"].setdefault("instanceView", {"restartCount": 0, "events": []})
-    before = view.get("currentState", {})
-    if before.get("state") in {"Running", "Terminated"}:
-        view["previousState"] = before
-    if state == "Pending":
-        view["currentState"] = {"state": "Waiting", "detailStatus": "CreatingContainer"}
-    elif state == "Running":
-        view["currentState"] = {"state": "Running", "startTime": now, "detailStatus": ""}
-        _add_event(document, "Started", "Normal", "Started container")
-    else:
-        began = {k: v for k, v in before.items() if k == "startTime"}
-        view["currentState"] = {
-            "state": "Terminated",
-            **began,
-            "finishTime": now,
-            **_ending(state, exit_code),
-        }
-    if state == "Stopped":
-        _add_event(document, "Killing", "Normal", "Killing container")
-    return document
+def _containers(group: Resource) -> Iterator[ContainerSpec]:
+    """What the group's containers run, secrets included."""
+    for container in group.properties["containers"]:
+        own, secret = container["properties"], group.secrets["environment"].get(container["name"], {})
+        variables = own["environmentVariables"]
+        environment = tuple((one["name"], one.get("value", secret.get(one["name"], ""))) for one in variables)
+        yield ContainerSpec(container["name"], tuple(own.get("command", ())), environment)
 
 
-def _ending(state: str, exit_code: int | None) -> dict[str, Any]:
-    """How a container ended: by itself, or because it was told to (text seen in the service, 2026)."""
-    if state == "Stopped":
-        return {"detailStatus": "Container stopped per client request"}
-    if exit_code is None:
-        return {"detailStatus": "Error"}
-    return {"detailStatus": "Error" if exit_code else "Completed", "exitCode": exit_code}
-
-
-def _add_event(document: dict[str, Any], name: str, kind: str, message: str) -> None:
-    now = timestamp()
-    event = {
-        "count": 1,
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "name": name,
-        "message": message,
-        "type": kind,
-    }
-    view = document["properties"]["containers"][0]["properties"]["instanceView"]
-    view["events"] = [*view["events"], event][-20:]
-
-
-def _take_secrets(properties: dict[str, Any], old: Resource | None) -> dict[str, str]:
-    """Move secure environment values out of the document; a PUT without one keeps the one before."""
-    known: dict[str, str] = old.secrets["environment"] if old is not None else {}
-    found: dict[str, str] = {}
-    for variable in properties["containers"][0]["properties"]["environmentVariables"]:
-        name, secret = variable["name"], variable.pop("secureValue", None)
-        if secret is not None:
-            found[name] = secret
-        elif "value" not in variable and name in known:
-            found[name] = known[name]
+def _take_secrets(properties: dict[str, Any], old: Resource | None) -> dict[str, dict[str, str]]:
+    """Move secure values out of the document, by container; a PUT without one keeps the one before."""
+    known: dict[str, dict[str, str]] = old.secrets["environment"] if old is not None else {}
+    found: dict[str, dict[str, str]] = {}
+    for container in properties["containers"]:
+        before, own = known.get(container["name"], {}), found.setdefault(container["name"], {})
+        for variable in container["properties"]["environmentVariables"]:
+            name, secret = variable["name"], variable.pop("secureValue", None)
+            if secret is not None:
+                own[name] = secret
+            elif "value" not in variable and name in before:
+                own[name] = before[name]
     properties.get("diagnostics", {}).get("logAnalytics", {}).pop("workspaceKey", None)
     return found
 
@@ -343,7 +352,8 @@ def _definition(group: Resource) -> tuple[Any, ...]:
     """What makes a group another group: everything but tags and read-only values."""
     derived = ("instanceView", "provisioningState", "ipAddress")
     properties = copy.deepcopy({k: v for k, v in group.properties.items() if k not in derived})
-    properties["containers"][0]["properties"].pop("instanceView", None)
+    for container in properties["containers"]:
+        container["properties"].pop("instanceView", None)
     return properties, group.secrets
 
 

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from fwdlab.arm.services.base import ReadOnly, of_type
+from fwdlab.arm.services.base import absent
 
-
-def _none(kind: str) -> type[ReadOnly]:
-    refusal = (400, "LabResourceTypeNotSupported", f"The lab has no resource type '{kind}'.")
-    return of_type(ReadOnly, kind, refusal=refusal)
-
-
-PROVIDERS = tuple(_none(f"Microsoft.KeyVault/{kind}") for kind in ("managedHSMs", "deletedManagedHSMs"))
+PROVIDERS = tuple(absent(f"Microsoft.KeyVault/{kind}") for kind in ("managedHSMs", "deletedManagedHSMs"))

@@ -9,9 +9,9 @@ from typing import Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, same
-from fwdlab.arm.services.base import Provider, bad_request, with_properties
+from fwdlab.arm.services.base import Provider, bad_request, of_type, with_properties
 from fwdlab.arm.services.key_vault.deleted_vaults import DELETED_VAULT, DELETED_VAULTS, deleted_id, second
-from fwdlab.arm.services.network.private_endpoints import PE, connections
+from fwdlab.arm.services.network.private_link_targets import PrivateLinkTarget, TargetConnections
 from fwdlab.arm.services.shapes import Place, Shape, body, flag, items, normal, number, optional, text
 from fwdlab.model import Resource
 
@@ -30,7 +30,7 @@ _POLICY = optional(
 )
 
 
-class Vaults(Provider):
+class Vaults(PrivateLinkTarget):
     type = VAULT
     carry = ("enableSoftDelete", "softDeleteRetentionInDays", "enablePurgeProtection")
     derived = ("createMode", "privateEndpointConnections")
@@ -83,28 +83,6 @@ class Vaults(Provider):
             )
         properties.setdefault("tenantId", self.world.tenant_id)
         properties["vaultUri"] = f"https://{document['name'].lower()}.vault.azure.net/"
-
-    def rendered(self, resource: Resource) -> dict[str, Any]:
-        """With the connections of private endpoints."""
-        document = super().rendered(resource)
-        found = [
-            {
-                "id": f"{resource.id}/privateEndpointConnections/{endpoint.name}",
-                "properties": {
-                    "provisioningState": "Succeeded",
-                    "privateEndpoint": {"id": endpoint.id},
-                    "privateLinkServiceConnectionState": dict(
-                        entry["properties"]["privateLinkServiceConnectionState"]
-                    ),
-                },
-            }
-            for endpoint in self.store.list(type=PE)
-            for entry in connections(endpoint.document)
-            if same(entry["properties"].get("privateLinkServiceId"), resource.id)
-        ]
-        if found:
-            document["properties"]["privateEndpointConnections"] = found
-        return document
 
     def before_delete(self, resource_id: ResourceId) -> None:
         """Keep it, with what is below it, as deleted until it is purged."""
@@ -242,4 +220,9 @@ class Secrets(Provider):
         return secret
 
 
-PROVIDERS = (Vaults, AccessPolicies, Secrets)
+PROVIDERS = (
+    Vaults,
+    AccessPolicies,
+    Secrets,
+    of_type(TargetConnections, f"{VAULT}/privateEndpointConnections"),
+)

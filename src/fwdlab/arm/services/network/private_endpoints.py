@@ -57,12 +57,11 @@ class PrivateEndpoints(NetworkProvider):
         connection = next(connections(document))
         service = self._target(connection)
         known = _known_state(old, connection)
-        state = known or _AUTO_APPROVED
+        manual = connection in properties["manualPrivateLinkServiceConnections"]
+        asking = ResourceId.parse(document["id"]).subscription
+        state = known or _first_state(service, asking, connection["properties"], manual=manual)
         if service.type == PLS:
-            manual = connection in properties["manualPrivateLinkServiceConnections"]
-            asking = ResourceId.parse(document["id"]).subscription
             self._check_visible(service, asking, document["id"], manual=manual)
-            state = known or _first_state(service, asking, connection["properties"], manual=manual)
             properties["customDnsConfigs"] = [
                 {"fqdn": name, "ipAddresses": [address]} for name in service.properties["fqdns"]
             ]
@@ -159,7 +158,7 @@ def _first_state(
     service: Resource, asking: str, properties: dict[str, Any], *, manual: bool
 ) -> dict[str, Any]:
     """Approved when the caller may approve, or the subscription is in autoApproval (azure-docs, FAQ)."""
-    automatic = [one.lower() for one in service.properties["autoApproval"]["subscriptions"]]
+    automatic = [one.lower() for one in service.properties.get("autoApproval", {}).get("subscriptions", ())]
     if not manual or "*" in automatic or asking.lower() in automatic:
         return _AUTO_APPROVED
     return link_state("Pending", properties.get("requestMessage", ""))

@@ -149,22 +149,8 @@ class Connections(Embedded):
     def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
         """Approve or reject; the endpoint shows the same state."""
         connection = self.get(resource_id)
-        properties = connection["properties"]
-        own = sent.get("properties")
-        wanted = own.get("privateLinkServiceConnectionState") if isinstance(own, dict) else None
-        if not isinstance(wanted, dict) or wanted.get("status") not in _STATES:
-            raise bad_request(
-                "InvalidRequestFormat",
-                f"privateLinkServiceConnectionState.status must be one of {', '.join(_STATES)}.",
-            )
-        before = properties["privateLinkServiceConnectionState"]
-        if before["status"] in _CLOSED and wanted["status"] != before["status"]:
-            raise bad_request(
-                "LabConnectionIsFinal",
-                f"Private endpoint connection {resource_id} is {before['status']} and cannot become "
-                f"{wanted['status']}.",
-            )
-        decide(self.store, self.parent(resource_id), connection, merge(before, wanted))
+        before = connection["properties"]["privateLinkServiceConnectionState"]
+        decide(self.store, self.parent(resource_id), connection, decided(resource_id, sent, before))
         return Resource(connection["id"], self.type, connection)
 
     def delete(self, resource_id: ResourceId) -> Outcome:
@@ -176,13 +162,38 @@ class Connections(Embedded):
             return Outcome(204)
         endpoint = reference_id(entries[position]["properties"]["privateEndpoint"])
         drop_connection(self.store, service, endpoint)
-        hint = "Consider deleting the private endpoint connection"
-        set_endpoint_state(self.store, endpoint, link_state("Disconnected", "Deleted state", hint))
+        set_endpoint_state(self.store, endpoint, REMOVED)
         return Outcome(200)
 
 
 def link_state(status: str, description: str, actions: str = "None") -> dict[str, Any]:
     return {"status": status, "description": description, "actionsRequired": actions}
+
+
+REMOVED = link_state("Disconnected", "Deleted state", "Consider deleting the private endpoint connection")
+"""What an endpoint says of a connection that its service has removed."""
+
+
+def decided(connection: ResourceId, sent: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The state that a PUT of a connection asks for.
+
+    Raises:
+        ArmError: 400, without a known state, or for a connection that has come to its end.
+    """
+    own = sent.get("properties")
+    wanted = own.get("privateLinkServiceConnectionState") if isinstance(own, dict) else None
+    if not isinstance(wanted, dict) or wanted.get("status") not in _STATES:
+        raise bad_request(
+            "InvalidRequestFormat",
+            f"privateLinkServiceConnectionState.status must be one of {', '.join(_STATES)}.",
+        )
+    if before["status"] in _CLOSED and wanted["status"] != before["status"]:
+        raise bad_request(
+            "LabConnectionIsFinal",
+            f"Private endpoint connection {connection} is {before['status']} and cannot become "
+            f"{wanted['status']}.",
+        )
+    return merge(before, wanted)
 
 
 def interface_id(document: dict[str, Any], name: str) -> str:

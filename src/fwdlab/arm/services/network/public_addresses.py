@@ -10,6 +10,7 @@ from fwdlab.arm.services.base import NetworkProvider, bad_request
 from fwdlab.arm.services.shapes import Shape, body, number, optional, text
 
 if TYPE_CHECKING:
+    from fwdlab.arm.store import Store
     from fwdlab.model import Resource
 
 _RANGE = IPv4Network("203.0.113.0/24")  # RFC 5737
@@ -28,7 +29,7 @@ class PublicAddresses(NetworkProvider):
 
     def complete(self, document: dict[str, Any], old: Resource | None) -> None:
         before = old.properties["ipAddress"] if old is not None else None
-        document["properties"]["ipAddress"] = before or self._free()
+        document["properties"]["ipAddress"] = before or free_address(self.store)
         names = document["properties"].get("dnsSettings", {})
         if "domainNameLabel" in names:
             names["fqdn"] = f"{names['domainNameLabel']}.{document['location']}.cloudapp.azure.com"
@@ -51,12 +52,15 @@ class PublicAddresses(NetworkProvider):
                     "DnsRecordInUse", f"DNS record {name} is already used by another public IP.", target=own
                 )
 
-    def _free(self) -> str:
-        taken = {one.properties["ipAddress"] for one in self.store.list(type=self.type)}
-        for address in _RANGE.hosts():
-            if str(address) not in taken:
-                return str(address)
-        raise bad_request("PublicIPCountLimitReached", "The lab has no public address left.")
+
+def free_address(store: Store) -> str:
+    """One that neither a public address nor a container group has."""
+    shown = [one.properties.get("ipAddress") for one in store.list()]
+    taken = {one.get("ip") if isinstance(one, dict) else one for one in shown}
+    for address in _RANGE.hosts():
+        if str(address) not in taken:
+            return str(address)
+    raise bad_request("PublicIPCountLimitReached", "The lab has no public address left.")
 
 
 PROVIDERS = (PublicAddresses,)
