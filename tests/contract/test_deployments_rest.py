@@ -12,10 +12,13 @@ from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import ArmRequest
 from support.deployment_requests import MAIN, NET, TAGS, azd_body, client, finish, net
 from support.deployment_target import (
+    ABROAD,
     AT_SUBSCRIPTION,
     BASE,
     GROUP,
+    SECOND,
     SUBSCRIPTION,
+    SUBSCRIPTION_SCHEMA,
     Client,
     deployment_id,
     request_body,
@@ -262,16 +265,34 @@ def test_deployments_go_with_their_group() -> None:
     asyncio.run(scenario())
 
 
-def test_a_group_of_another_subscription_in_a_template_is_refused() -> None:
+@pytest.mark.parametrize("subscription", ["another", ABROAD])
+def test_a_group_of_a_foreign_subscription_in_a_template_is_refused(subscription: str) -> None:
     inner = {"mode": "Incremental", "template": template([])}
     child = {
         "type": "Microsoft.Resources/deployments",
         "apiVersion": "1",
         "name": "c",
-        "subscriptionId": "another",
+        "subscriptionId": subscription,
         "resourceGroup": "rg",
         "properties": inner,
     }
     answer = asyncio.run(client().put(GROUP, "main", template([child])))
     assert answer.body["error"]["details"][0]["code"] == "SubscriptionNotFound"
     assert SUBSCRIPTION not in answer.body["error"]["details"][0]["message"]
+
+
+@pytest.mark.parametrize("subscription", [SECOND, ABROAD])
+def test_every_subscription_takes_deployments(subscription: str) -> None:
+    shown = {"shown": {"type": "string", "value": "[subscription().tenantId]"}}
+
+    async def scenario() -> None:
+        one = client()
+        path = deployment_id(f"/subscriptions/{subscription}", "main")
+        body = request_body(AT_SUBSCRIPTION, template([], schema=SUBSCRIPTION_SCHEMA, outputs=shown), {})
+        assert (await one.send("PUT", path, body)).status == 201
+        await until(lambda: not one.routes.records.get(path).active)
+        found = (await one.send("GET", path)).body["properties"]
+        assert found["outputs"]["shown"]["value"] == one.target.tenant_id_of(subscription)
+        assert (await one.send("GET", deployment_id(AT_SUBSCRIPTION, "main"))).status == 404
+
+    asyncio.run(scenario())

@@ -79,6 +79,13 @@ def test_each_link_service_is_tested(networks: RunningLab) -> None:
     }
 
 
+def test_the_list_of_connections_names_the_networks(networks: RunningLab) -> None:
+    for group, spokes in (("several", ["vnet-one", "vnet-two"]), ("apart", ["vnet-apart"])):
+        listed = networks.fwdctl("link", "list", "-g", f"rg-{group}", "-o", "json")
+        assert sorted(each["spoke"] for each in listed.json["data"]["connections"]) == spokes
+        assert "not known" not in listed.stderr
+
+
 def test_a_rule_for_every_port_is_tested_at_the_named_ones(networks: RunningLab) -> None:
     refused = networks.fwdctl("probe", "spoke", "-g", "rg-ha", expect=2)
     assert "rule every of load balancer lb takes every port" in refused.stderr

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 TENANT = "22222222-2222-2222-2222-222222222222"
+SECOND = "11111111-1111-1111-1111-222222222222"
+"""Another subscription of the same tenant."""
+ABROAD = "33333333-3333-3333-3333-333333333333"
+"""A subscription of another tenant."""
 BASE = "https://management.azure.com"
 AT_SUBSCRIPTION = f"/subscriptions/{SUBSCRIPTION}"
 GROUP = f"{AT_SUBSCRIPTION}/resourceGroups/rg"
@@ -51,7 +55,6 @@ class MemoryTarget:
     """
 
     def __init__(self) -> None:
-        self.subscription_id, self.tenant_id = SUBSCRIPTION, TENANT
         self.documents: dict[str, dict[str, Any]] = {}
         self.order: list[str] = []
         self.fails: dict[str, ArmError] = {}
@@ -61,6 +64,10 @@ class MemoryTarget:
         self.most = 0
         self.actions: list[tuple[str, str, Any]] = []
         self.checked: list[str] = []
+
+    def tenant_id_of(self, subscription_id: str) -> str | None:
+        known = {SUBSCRIPTION: TENANT, SECOND: TENANT, ABROAD: "another-tenant"}
+        return known.get(subscription_id.lower())
 
     def seed_group(self, name: str = "rg", location: str = "westeurope") -> None:
         key = f"{AT_SUBSCRIPTION}/resourceGroups/{name}"

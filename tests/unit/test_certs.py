@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import ssl
 import stat
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography import x509
 
 from fwdlab.clients.certs import issue_certificates
@@ -16,7 +18,11 @@ def test_the_server_certificate_names_the_lab_and_arm(tmp_path: Path) -> None:
     files = issue_certificates(tmp_path, {})
     leaf = x509.load_pem_x509_certificate(files.chain.read_bytes())
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert set(names.get_values_for_type(x509.DNSName)) == {"localhost", "management.azure.com"}
+    assert set(names.get_values_for_type(x509.DNSName)) == {
+        "localhost",
+        "management.azure.com",
+        "*.vault.azure.net",
+    }
     assert [str(a) for a in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
     assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
 
@@ -26,7 +32,7 @@ def test_the_authority_is_good_for_the_served_names_only(tmp_path: Path) -> None
     authority = x509.load_pem_x509_certificate(files.authority.read_bytes())
     allowed = authority.extensions.get_extension_for_class(x509.NameConstraints)
     assert allowed.critical
-    assert len(allowed.value.permitted_subtrees or []) == 3
+    assert len(allowed.value.permitted_subtrees or []) == 4
 
 
 def test_the_bundle_holds_the_users_roots_and_the_labs(tmp_path: Path) -> None:
@@ -44,3 +50,21 @@ def test_the_bundle_does_not_grow_when_the_user_has_this_labs_environment(tmp_pa
     size = len(first.bundle.read_bytes())
     again = issue_certificates(tmp_path, {"REQUESTS_CA_BUNDLE": str(first.bundle)})
     assert len(again.bundle.read_bytes()) == size
+
+
+def test_a_client_that_trusts_the_authority_trusts_a_vaults_name(tmp_path: Path) -> None:
+    files = issue_certificates(tmp_path, {})
+    client = ssl.create_default_context(cafile=str(files.authority))
+    for name, trusted in (("kv.vault.azure.net", True), ("kv.example.com", False)):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        asks = client.wrap_bio(incoming, outgoing, server_hostname=name)
+        answers = files.server_context().wrap_bio(outgoing, incoming, server_side=True)
+        with contextlib.suppress(ssl.SSLWantReadError):
+            asks.do_handshake()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            answers.do_handshake()
+        if trusted:
+            asks.do_handshake()
+        else:
+            with pytest.raises(ssl.SSLCertVerificationError):
+                asks.do_handshake()

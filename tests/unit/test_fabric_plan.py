@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fwdlab.fabric.plan import numbered, plan
+from fwdlab.fabric.plan import plan
 from fwdlab.fabric.ruleset import compile_rules
-from fwdlab.fabric.wanted import Fabric, Side
+from fwdlab.fabric.wanted import Fabric, Side, numbered
 from fwdlab.model import ProbeHealth, Snapshot
 from support.seed_topology import CORP, HUB, LB, NETWORK, POOL, SERVICE, documents, node, snapshot
 

@@ -11,7 +11,7 @@ from fwdctl.probe.hops import endpoint, explain, name
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Observation, Path, PathResult
 from support.probe_azure import BOTH, FAILED, NET, OTHER, SILENT, SPOKE_NET, Azure, evidence, network, typed
-from support.probe_paths import PATH, observed
+from support.probe_paths import PATH, SPOKE, observed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +72,18 @@ def test_a_more_specific_zone_of_another_group_is_named() -> None:
     found = name.broken(evidence(azure), UNRESOLVED)
     assert found is not None
     assert found.evidence.startswith("zone, link and record are right, but the box sees nothing")
+
+
+def test_the_record_of_a_service_of_azure_is_looked_for_in_its_private_zone() -> None:
+    zone = "privatelink.vaultcore.azure.net"
+    spoke = replace(SPOKE, host_name="kv.vault.azure.net", zone=zone)
+    path = replace(PATH, spoke=spoke, host=spoke.host_name)
+    azure = Azure(SPOKE_NET, zones=[{"id": f"{NET}/privateDnsZones/{zone}", "name": zone}], records={})
+    found = name.broken(evidence(azure), judge(path, observed(addresses=("203.0.113.10",))))
+    assert found is not None
+    assert found.code == "DNS_WRONG_ADDRESS"
+    assert found.evidence.startswith(f"zone {zone} has no A record 'kv'")
+    assert typed(found) == f"{RECORD} a add-record -g rg -z {zone} -n kv -a 10.1.17.4"
 
 
 @pytest.mark.parametrize("unlinked", [(), ("corp.internal",)])

@@ -274,11 +274,16 @@ def _known(
 ) -> list[Connection]:
     """Connections with dates, spokes and removed spokes; not to know those is a warning."""
     from fwdctl.deployment import orphans
+    from fwdctl.deployment.discover import complete
     from fwdctl.link import plan
     from fwdctl.link.services import since
 
     left: dict[str, str] = {}
     progress = Progress(call.runtime)
+    try:
+        deployment = deployment if deployment.complete else complete(deployment, clients)
+    except FwdctlError as error:
+        progress.warning(f"Which networks the endpoints are in is not known: {error.message}")
     try:
         kinds = (orphans.CONNECTION,)
         left = {each.id.lower(): each.spoke for each in orphans.find(clients, deployment, kinds)}

@@ -171,7 +171,7 @@ def annotated(
         replace(
             each,
             since=since.get(each.endpoint.lower(), ""),
-            spoke=own[1].name if (own := spoke_of(deployment, each)) else "",
+            spoke=own[1].name if (own := spoke_of(deployment, each)) and not own[1].unknown else "",
             orphan_of=orphans.get(each.id.lower(), ""),
         )
         for each in connections

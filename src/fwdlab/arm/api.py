@@ -58,6 +58,10 @@ class ArmApi:
         self.settings = self.world.settings
         services.register(self.world)
 
+    def tenant_id_of(self, subscription_id: str) -> str | None:
+        tenant = self.world.tenant_of(subscription_id)
+        return tenant.tenant_id if tenant is not None else None
+
     @property
     def warnings(self) -> Sequence[str]:
         """What was accepted and is not honoured: `ID: what`; the data plane has its own."""

@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SERVED_NAMES = ("localhost", "management.azure.com")
+SERVED_NAMES = ("localhost", "management.azure.com", "*.vault.azure.net")
 _LIFE = timedelta(days=365)
 
 
@@ -111,7 +111,9 @@ def _builder(
 
 
 def _names(loopback: ipaddress.IPv4Address | ipaddress.IPv4Network) -> list[x509.GeneralName]:
-    return [*(x509.DNSName(name) for name in SERVED_NAMES), x509.IPAddress(loopback)]
+    constrains = isinstance(loopback, ipaddress.IPv4Network)  # a constraint holds for what is below a name
+    names = [name.removeprefix("*.") if constrains else name for name in SERVED_NAMES]
+    return [*(x509.DNSName(name) for name in names), x509.IPAddress(loopback)]
 
 
 def _allowed_names() -> x509.NameConstraints:

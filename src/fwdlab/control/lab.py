@@ -39,7 +39,9 @@ class Lab:
         self.certificates = issue_certificates(directory.path / "tls", os.environ)
         self.requests = RequestLog(directory.request_log)
         self.store = Store()
-        self.data_plane = DataPlane(run_dir=directory.path / "run", log=write_log)
+        self.data_plane = DataPlane(
+            run_dir=directory.path / "run", log=write_log, tls=self.certificates.server_context()
+        )
         self.api = ArmApi(
             self.store,
             self.data_plane,

@@ -13,12 +13,14 @@ from fwdlab.fabric.dns import DnsServer
 from fwdlab.fabric.health import HealthProbes
 from fwdlab.fabric.metadata import MetadataServer, machines
 from fwdlab.fabric.plan import plan
+from fwdlab.fabric.vaults import VaultServer
 from fwdlab.fabric.wanted import Fabric
 from fwdlab.nodes.factory import NodeFactory
 from fwdlab.nodes.running import ContainerEnd, NodeStatus, RunningNode
 from fwdlab.process import launch
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
@@ -42,17 +44,23 @@ class SnapshotSource(Protocol):
 class DataPlane:
     """Machines, containers and the network between them, as the store wants them.
 
+    Without a TLS context nothing answers in the place of key vaults.
+
     Attributes:
         on_container_end: told node, boot id, container and exit code when the container's process has ended.
     """
 
-    def __init__(self, *, run_dir: Path, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, *, run_dir: Path, log: Callable[[str], None], tls: ssl.SSLContext | None = None
+    ) -> None:
         self.on_container_end: ContainerEnd | None = None
         self._log = log
         self._factory = NodeFactory(run_dir)
         self._kernel: Kernel | None = None
         self._dns: DnsServer | None = None
         self._metadata: MetadataServer | None = None
+        self._tls = tls
+        self._vaults: VaultServer | None = None
         self._probes: HealthProbes | None = None
         self._running: dict[str, RunningNode] = {}
         self._fabric = Fabric()
@@ -80,6 +88,7 @@ class DataPlane:
         self._kernel = await Kernel.create(self._factory, self._log)
         self._dns = DnsServer(self._kernel.node)
         self._metadata = MetadataServer(self._kernel.node)
+        self._vaults = VaultServer(self._kernel.node, self._tls) if self._tls is not None else None
         self._probes = HealthProbes(self._kernel.node, self._on_verdict)
         self._task = asyncio.create_task(self._follow(source))
 
@@ -147,6 +156,8 @@ class DataPlane:
         self._fabric = fabric
         await dns.follow(fabric.views)
         await metadata.follow((network.number for network in fabric.networks), machines(snapshot, there))
+        if self._vaults is not None:
+            await self._vaults.follow(fabric.vaults)
         probes.follow(fabric.probes, {f"{i.network}/{i.address}": i.boot_id for i in there})
         for running in self._running.values():
             running.boot(self.on_container_end)
@@ -255,7 +266,7 @@ class DataPlane:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._probes is not None:
             await self._probes.close()
-        for server in (self._dns, self._metadata):
+        for server in (self._dns, self._metadata, self._vaults):
             if server is not None:
                 server.close()
         await asyncio.gather(*(running.destroy() for running in self._running.values()))

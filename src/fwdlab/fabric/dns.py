@@ -67,21 +67,22 @@ def _zone_of(view: View, name: str) -> str | None:
 def _look_up(view: View, name: str, kind: str) -> tuple[list[Record], bool]:
     """Records that answer, aliases followed, and whether the name exists.
 
-    Outside the linked zones nothing exists: the lab has no way to the internet.
+    Outside the linked zones there are names of the lab's own services only: it has no way to the internet.
     """
     answers: list[Record] = []
     for _ in range(_LONGEST_CHAIN):
         zone = _zone_of(view, name)
-        if zone is None:
+        records = view.public if zone is None else view.records
+        here = [record for record in records if record.name == name]
+        if zone is None and not here:
             return answers, bool(answers)
-        here = [record for record in view.records if record.name == name]
         if not here and name != zone:
             wildcard = "*." + name.partition(".")[2]
-            here = [replace(record, name=name) for record in view.records if record.name == wildcard]
+            here = [replace(record, name=name) for record in records if record.name == wildcard]
         alias = next((record for record in here if record.type == "CNAME"), None)
         if alias is None or kind == "CNAME":
             answers += [record for record in here if record.type == kind]
-            parent_of_some = any(record.name.endswith("." + name) for record in view.records)
+            parent_of_some = any(record.name.endswith("." + name) for record in records)
             return answers, bool(here or answers) or name == zone or parent_of_some
         answers.append(alias)
         name = alias.values[0]

@@ -21,9 +21,10 @@ def views(
     zones: list[Document],
     documents: Mapping[str, Document],
     networks: Mapping[str, Network],
+    public: tuple[Record, ...],
     warnings: list[str],
 ) -> tuple[View, ...]:
-    """For each network, the zones that are linked to it.
+    """For each network, the zones that are linked to it, and what is public.
 
     Documents and networks are by lower-case id; `warnings` is told of record types that are not answered.
     """
@@ -49,6 +50,7 @@ def views(
                 for record in records[zone]
                 if names[zone] == _closest(record.name, (names[each] for each in own[key]))
             ),
+            public,
         )
         for key, network in networks.items()
     )

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from fwdlab.arm.ids import reference_key
-from fwdlab.fabric import dns_views, pools, security, user_routes
+from fwdlab.fabric import dns_views, pools, security, user_routes, vaults
 from fwdlab.fabric.wanted import (
     Balance,
     Connection,
@@ -18,12 +18,14 @@ from fwdlab.fabric.wanted import (
     Probe,
     Protocol,
     SecurityChain,
+    numbered,
     short_hash,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from fwdlab.fabric.wanted import VaultEndpoint
     from fwdlab.model import NodeSpec, ProbeHealth, Snapshot
 
 Document = dict[str, Any]
@@ -72,6 +74,8 @@ class _Planner:
         services = self._services()
         connections = self._connections(services)
         zones = [document for _, document in self.of_type("privateDnsZones")]
+        vault_endpoints = self._vault_endpoints()
+        public = vaults.public_names((v for _, v in self.documents[vaults.TYPE]), vault_endpoints)
         return Fabric(
             networks=tuple(self.networks.values()),
             interfaces=tuple(sorted(interfaces, key=lambda i: i.node)),
@@ -80,7 +84,8 @@ class _Planner:
             probes=tuple(self.probes.values()),
             services=tuple(services.values()),
             connections=connections,
-            views=dns_views.views(zones, self.snapshot.documents, self.networks, self.warnings),
+            vaults=vault_endpoints,
+            views=dns_views.views(zones, self.snapshot.documents, self.networks, public, self.warnings),
             warnings=tuple(dict.fromkeys(self.warnings)),
         )
 
@@ -315,16 +320,12 @@ class _Planner:
     def _connections(self, services: dict[str, LinkService]) -> tuple[Connection, ...]:
         found: dict[str, tuple[Document, str, Network, str]] = {}
         inbound: dict[str, tuple[str, ...]] = {}
-        for key, document in self.of_type("privateEndpoints"):
-            properties = document.get("properties", {})
-            service = self._service_named(_approved(properties))
-            address = self._endpoint_address(properties)
-            network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
-            if service in services and address and network:
-                inbound[document["id"]] = self._endpoint_chains(properties, network)
+        for key, document, service, network, address in self._approved_endpoints():
+            if service in services:
+                inbound[document["id"]] = self._endpoint_chains(document["properties"], network)
                 for reacher in self._reachers(network):
                     found[f"{key}@{reacher.id}"] = (document, service, reacher, address)
-            elif service and service not in services:
+            elif self._vault(service) is None:
                 self.warnings.append(f"{document['id']}: {service} carries nothing in the lab")
         marks = numbered(found, first=0x10000, last=0x7FFF_FFFF)
         return tuple(
@@ -333,6 +334,27 @@ class _Planner:
                 inbound=inbound[document["id"]],
             )
             for key, (document, service, network, address) in sorted(found.items())
+        )
+
+    def _approved_endpoints(self) -> Iterator[tuple[str, Document, str, Network, str]]:
+        """Of each endpoint that is connected: key, document, key of the service, network and address."""
+        for key, document in self.of_type("privateEndpoints"):
+            properties = document.get("properties", {})
+            service = self._service_named(_approved(properties))
+            address = self._endpoint_address(properties)
+            network = self._network_of_subnet(reference_key(properties.get("subnet")), document["id"])
+            if service and address and network:
+                yield key, document, service, network, address
+
+    def _vault(self, key: str) -> Document | None:
+        return next((document for known, document in self.documents[vaults.TYPE] if known == key), None)
+
+    def _vault_endpoints(self) -> tuple[VaultEndpoint, ...]:
+        return vaults.endpoints(
+            (key, reacher, address, vault)
+            for key, _, service, network, address in self._approved_endpoints()
+            if (vault := self._vault(service)) is not None
+            for reacher in self._reachers(network)
         )
 
     def _endpoint_chains(self, properties: Document, network: Network) -> tuple[str, ...]:
@@ -349,19 +371,6 @@ class _Planner:
                 if address := entry.get("properties", {}).get("privateIPAddress"):
                     return str(address)
         return None
-
-
-def numbered(keys: Iterable[str], *, first: int, last: int) -> dict[str, int]:
-    """A number for each key that depends on the key, and on others only when two collide."""
-    numbers: dict[str, int] = {}
-    taken: set[int] = set()
-    for key in sorted(keys):
-        number = first + int(short_hash(key), 16) % (last - first + 1)
-        while number in taken:
-            number = number + 1 if number < last else first
-        numbers[key] = number
-        taken.add(number)
-    return numbers
 
 
 def _prefixes(network: Document) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Way of a packet through the fabric's own network namespace:
     raw       foreign source addresses are dropped; mark and conntrack zone of the network it came from
     forget    flows that were idle for too long: a reset for their client, or nothing
     classify  what may leave (security groups), private endpoints, the network that the connection is in
-    pre       endpoint or frontend -> load balancer -> a member of the pool; DNS, IMDS -> this network's
+    pre       endpoint or frontend -> load balancer -> a member of the pool; DNS, IMDS, vault -> the fabric
     (routing by mark: own and peered networks, everything else is dropped)
     post      private link: a NAT address of the link service as source
     arrive    what may come in (security groups), with the addresses that the receiver sees
@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from fwdlab.fabric import vaults
 from fwdlab.fabric.wanted import short_hash
 from fwdlab.model import METADATA_ADDRESS, PLATFORM_ADDRESS
 
@@ -81,6 +82,7 @@ _MAP_TYPES = {
     "forgotten": "map {}{{ type mark . ipv4_addr . inet_service : verdict; }}",
     "dns": "map {}{{ type mark : ipv4_addr . inet_service; }}",
     "metadata": "map {}{{ type mark : ipv4_addr . inet_service; }}",
+    "vaults": "map {}{{ type mark . ipv4_addr : ipv4_addr . inet_service; }}",
 }
 
 
@@ -108,6 +110,9 @@ def _maps(fabric: Fabric) -> dict[str, tuple[str, frozenset[str]]]:
     elements["frontends_all"].update(_frontends(fabric, every_port=True))
     elements["dns"].update(f"{n.number} : {PLATFORM_ADDRESS} . {n.number}" for n in fabric.networks)
     elements["metadata"].update(f"{n.number} : {METADATA_ADDRESS} . {n.number}" for n in fabric.networks)
+    elements["vaults"].update(
+        f"{v.network} . {v.address} : {vaults.ADDRESS} . {v.port}" for v in fabric.vaults
+    )
     return {name: (kind, frozenset(elements[name])) for name, kind in _MAP_TYPES.items()}
 
 
@@ -194,6 +199,7 @@ _BASE: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             f"ip daddr {PLATFORM_ADDRESS} {_ANY_PORTS} th dport 53 dnat ip to meta mark map @dns",
             f"ip daddr {METADATA_ADDRESS} tcp dport 80 dnat ip to meta mark map @metadata",
+            "tcp dport 443 dnat ip to meta mark . ip daddr map @vaults",
             "ct mark vmap @services",
             "meta mark . ip daddr . meta l4proto . th dport vmap @frontends",
             "meta mark . ip daddr vmap @frontends_all",

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Protocol = Literal["tcp", "udp", "icmp", "*"]
 
@@ -16,6 +19,19 @@ Protocol = Literal["tcp", "udp", "icmp", "*"]
 def short_hash(text: str) -> str:
     """Ten hex digits that stand for a longer name; device names have 15 characters at most."""
     return hashlib.sha256(text.lower().encode()).hexdigest()[:10]
+
+
+def numbered(keys: Iterable[str], *, first: int, last: int) -> dict[str, int]:
+    """A number for each key that depends on the key, and on others only when two collide."""
+    numbers: dict[str, int] = {}
+    taken: set[int] = set()
+    for key in sorted(keys):
+        number = first + int(short_hash(key), 16) % (last - first + 1)
+        while number in taken:
+            number = number + 1 if number < last else first
+        numbers[key] = number
+        taken.add(number)
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -169,6 +185,23 @@ class Connection:
 
 
 @dataclass(frozen=True)
+class VaultEndpoint:
+    """An approved private endpoint to a key vault as one network sees it.
+
+    Attributes:
+        network: number of the network whose packets may use it.
+        vault: its name, in lower case.
+        port: where the lab answers for it; 32768 or more.
+    """
+
+    network: int
+    address: str
+    vault: str
+    tenant: str
+    port: int
+
+
+@dataclass(frozen=True)
 class Record:
     """One record set of a private DNS zone; `name` is a full name in lower case."""
 
@@ -180,11 +213,12 @@ class Record:
 
 @dataclass(frozen=True)
 class View:
-    """The private zones that one network sees, and their records."""
+    """The private zones that one network sees, and their records; `public` is for names outside of them."""
 
     network: int
     zones: tuple[str, ...]
     records: tuple[Record, ...]
+    public: tuple[Record, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,5 +232,6 @@ class Fabric:
     probes: tuple[Probe, ...] = ()
     services: tuple[LinkService, ...] = ()
     connections: tuple[Connection, ...] = ()
+    vaults: tuple[VaultEndpoint, ...] = ()
     views: tuple[View, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -34,6 +34,16 @@ class _Zone:
     def answers(self, host: str) -> bool:
         return f".{host}".lower().endswith(f".{self.name}".lower())
 
+    def label(self, host: str) -> str:
+        """What a name is called in the zone.
+
+        The name of a service of Azure is an alias of the one with the same first part in its private zone
+        (azure-docs, private-link/private-endpoint-dns).
+        """
+        if same(self.name, host):
+            return "@"
+        return host[: -len(self.name) - 1] if self.answers(host) else host.partition(".")[0]
+
 
 def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     """Why the name does not lead to the endpoint."""
@@ -126,7 +136,7 @@ def _not_linked(spoke: Spoke, zone: _Zone, network: str) -> Broken:
 
 def _wrong_record(evidence: Evidence, result: PathResult, zone: _Zone, spoke: Spoke) -> Broken | None:
     """Anything in a zone but one A record with the endpoint's address."""
-    label = "@" if same(zone.name, spoke.host_name) else spoke.host_name[: -len(zone.name) - 1]
+    label = zone.label(spoke.host_name)
     sets = [
         document
         for document in evidence.read(evidence.networks.zone_records, zone.name, zone.group)

@@ -76,7 +76,7 @@ class Preview:
     ) -> list[ResourcePreview]:
         try:
             request = nested_request(expansion, found.resource, found.body)
-            inner = await self._engine.prepare(request, self._groups)
+            inner = await self._engine.prepare(request, self._groups, expansion)
         except ArmError as error:
             return [replace(found, problem=error)]
         below = dict(known) if request.outer is not None else {}

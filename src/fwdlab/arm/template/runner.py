@@ -57,17 +57,27 @@ class Engine:
         self._writes: set[asyncio.Task[None]] = set()
         self._tops: set[asyncio.Task[None]] = set()
 
-    async def prepare(self, request: DeploymentRequest, groups: Documents | None = None) -> Expansion:
+    async def prepare(
+        self,
+        request: DeploymentRequest,
+        groups: Documents | None = None,
+        around: Expansion | None = None,
+    ) -> Expansion:
         """Expand a request.
 
         Args:
             request: the deployment.
+            around: the one that it is nested in; no template leads out of its tenant.
             groups: documents of groups, by lower-case id, that the deployment around it will create.
 
         Raises:
             ArmError: InvalidTemplate; the scope does not exist.
         """
-        host = Host(self.target.tenant_id, await self.scope(request.scope, groups))
+        subscription = request.scope.subscription_id
+        tenant = self.target.tenant_id_of(subscription) or ""
+        if around is not None and around.environment.tenant_id != tenant:
+            raise subscription_not_found(subscription)
+        host = Host(tenant, await self.scope(request.scope, groups))
         return await self.evaluate(expand, request, host)
 
     async def evaluate(self, work: Callable[..., T], *arguments: Any) -> T:
@@ -87,7 +97,7 @@ class Engine:
         Raises:
             ArmError: SubscriptionNotFound, ResourceGroupNotFound.
         """
-        if scope.subscription_id.lower() != self.target.subscription_id.lower():
+        if self.target.tenant_id_of(scope.subscription_id) is None:
             raise subscription_not_found(scope.subscription_id)
         if not scope.resource_group:
             return None
@@ -309,7 +319,9 @@ class Run:
         return body if resource.is_deployment else dict(without_nulls(body))
 
     async def _nested(self, resource: ExpandedResource, body: dict[str, Any]) -> None:
-        expansion = await self.engine.prepare(nested_request(self.expansion, resource, body))
+        expansion = await self.engine.prepare(
+            nested_request(self.expansion, resource, body), around=self.expansion
+        )
         run = self.engine.admit(expansion, self.record.correlation_id, self, resource.key)
         self._children[resource.key] = run
         await run.execute()

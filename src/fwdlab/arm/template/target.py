@@ -8,8 +8,8 @@ from typing import Any, Protocol
 class Target(Protocol):
     """The resource providers; all methods raise `ArmError`."""
 
-    subscription_id: str
-    tenant_id: str
+    def tenant_id_of(self, subscription_id: str) -> str | None:
+        """The tenant of a subscription, None where there is no such subscription."""
 
     async def put(self, resource_id: str, body: dict[str, Any]) -> dict[str, Any]:
         """Create or replace a resource, wait until it is provisioned, and return its document."""
