@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the fake service needs a PTY")
 
 SET = f"{GROUP}/providers/Microsoft.Compute/virtualMachineScaleSets/vmss"
+START = f"az vmss start -g {GROUP.split('/')[4]} -n vmss --instance-ids 1"
 ADDRESSES = {"0": "10.0.1.6", "1": "10.0.1.7"}
 TAGS = {"fwdctl-config-hash": "programs2", "fwdctl-forwards-hash": "new"}
 IMAGE = {"imageReference": {"publisher": "a", "offer": "b", "sku": "c", "version": "1.0.0"}}
@@ -202,7 +203,7 @@ def test_a_rollout_that_cannot_begin_tells_its_plan(world: World) -> None:
     assert (envelope["status"], envelope["data"]["done"]) == ("failed", [])
     assert [turn["instance"] for turn in envelope["data"]["plan"]] == ["1", "0"]
     [error] = envelope["errors"]
-    assert error["message"] == "Stopped at forwarder 1: it is stopped; start it with `az vmss start`."
+    assert error["message"] == f"Stopped at forwarder 1: it is stopped; start it with `{START}`."
     assert "`fwdctl forwarder rollout`" in error["suggestion"]
 
 

@@ -85,3 +85,11 @@ def test_a_folder_of_azs_that_is_gone_is_named_and_not_made_anew(tmp_path: Path)
     assert (error.value.code, error.value.exit_code) == ("azure_config_missing", 3)
     assert str(gone) in error.value.message
     assert not gone.exists()
+
+
+@pytest.mark.parametrize(
+    ("active", "named"), [("S1", ""), ("s2", " --subscription s1"), ("", " --subscription s1")]
+)
+def test_a_command_of_az_names_its_subscription_where_az_would_mean_another(active: str, named: str) -> None:
+    login = Login("s1", "https://x", lambda _: ("t", 9e9), active=active)
+    assert login.az("container", "show", "-n", "a b") == f"az container show -n 'a b'{named}"

@@ -55,6 +55,10 @@ class Containers:
             self._elsewhere[place] = Containers(self._clients.of(subscription_id), resource_group)
         return self._elsewhere.get(place, self)
 
+    def typed(self, verb: str, name: str) -> str:
+        """The command of az that does something to one group."""
+        return self._clients.login.az("container", verb, "-g", self.resource_group, "-n", name)
+
     def get(self, name: str) -> Group:
         """One group.
 

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fwdctl.azd.environment import run_azd
+from fwdctl.azure.documents import same
 from fwdctl.azure.errors import unreachable, untrusted
 from fwdctl.errors import FwdctlError, MissingError
+from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessTokenInfo, TokenRequestOptions
@@ -73,6 +75,11 @@ class Login:
         self.token((options or {}).get("claims"))
         token, ends = self._cached
         return AccessTokenInfo(token, int(ends))
+
+    def az(self, *words: str) -> str:
+        """A command of az about this subscription, to be typed as it stands."""
+        named = () if same(self.subscription_id, self.active) else ("--subscription", self.subscription_id)
+        return " ".join(map(quoted, ("az", *words, *named)))
 
 
 def log_in(runtime: Runtime, subscription_id: str | None = None) -> Login:

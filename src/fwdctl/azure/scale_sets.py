@@ -40,6 +40,11 @@ class ScaleSet:
             f"/providers/Microsoft.Compute/virtualMachineScaleSets/{self.name}"
         )
 
+    def typed(self, verb: str, number: str) -> str:
+        """The command of az that does something to one machine."""
+        words = ("-g", self.resource_group, "-n", self.name, "--instance-ids", number)
+        return self.clients.login.az("vmss", verb, *words)
+
     def model(self) -> Document:
         """The scale set's document, with the user data that new machines get."""
         document: Document = self.clients.request("GET", f"{self.path}?$expand=userData", COMPUTE)

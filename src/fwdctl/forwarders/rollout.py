@@ -135,7 +135,8 @@ class Rollout:
         """Look whether this forwarder may go down now."""
         off = self._wait("its turn", self._off, 0.0)
         if off:
-            raise self._stopped(f"{off}; start it with `az vmss start`")
+            start = self._scale_set.typed("start", self._number)
+            raise self._stopped(f"{off}; start it with `{start}`")
 
     def _step(self, step: Step) -> None:
         match step:

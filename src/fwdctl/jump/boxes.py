@@ -265,7 +265,7 @@ def start_box(  # noqa: PLR0917 - what a start consists of
             raise InconclusiveError(
                 "jump_start_timeout",
                 f"Jump box {box.name} ({box.group}) does not run after {START_TIMEOUT:.0f} s.",
-                f"Look at it: az container show -g {containers.resource_group} -n {box.group}; "
+                f"Look at it: `{containers.typed('show', box.group)}`; "
                 f"stop it with `fwdctl jump stop {box.name}`.",
             )
         _rest(runtime, pause, tick)
@@ -301,5 +301,5 @@ def _start_failed(containers: Containers, box: Box, why: str) -> FwdctlError:
     return InconclusiveError(
         "jump_start_failed",
         f"Jump box {box.name} ({box.group}) did not start: {why.rstrip('.')}.",
-        f"See its events and image: az container show -g {containers.resource_group} -n {box.group}",
+        f"See its events and image: `{containers.typed('show', box.group)}`.",
     )
