@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ def addresses_of(interface: Document) -> list[str]:
 
 def network_of(subnet_id: object) -> str:
     """Id of the network that a subnet is in, as it is written there; empty without a subnet."""
-    return str(subnet_id or "").partition("/subnets/")[0]
+    return re.split("/subnets/", str(subnet_id or ""), maxsplit=1, flags=re.IGNORECASE)[0]
 
 
 def group_of(resource_id: object, otherwise: str = "") -> str:

@@ -15,11 +15,22 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, addresses_of, ancestor, entries, name_of, place_of, same, value
+from fwdctl.azure.documents import (
+    Document,
+    addresses_of,
+    ancestor,
+    entries,
+    name_of,
+    network_of,
+    place_of,
+    same,
+    value,
+)
 from fwdctl.deployment import ports
-from fwdctl.deployment.survey import Machine, Name, Survey, key, network_of, side_by_side
+from fwdctl.deployment.survey import Machine, Name, Survey, key
 from fwdctl.deployment.topology import RESERVED, Box, Deployment, Forward, Hub, Spoke
 from fwdctl.errors import MissingError
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients

@@ -24,12 +24,12 @@ from fwdctl.azure.documents import (
 from fwdctl.azure.networks import Backend, Networks
 from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError
-from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe import agents
 from fwdctl.probe.model import Options, PathResult
 from fwdctl.probe.once import Once
 from fwdctl.probe.plan import forwarder_paths, target_paths
 from fwdctl.shell import quoted
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients

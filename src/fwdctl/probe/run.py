@@ -9,12 +9,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
 from fwdctl.probe.boxes import BoxClient
 from fwdctl.probe.judge import skipped
 from fwdctl.probe.model import Broken, Options, Path, PathResult
 from fwdctl.probe.plan import plan_parts
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
