@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Document = Mapping[str, Any]
+LINKS = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
+"""Lists of a private endpoint's connections."""
 TYPE = 7
 """Place of the first type's segment in an id: /subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/…"""
 
@@ -25,6 +27,11 @@ def value(document: Document, *keys: str | int) -> Any:
 def entries(document: Document, *keys: str) -> list[Document]:
     """A list of documents below `properties`; several keys for lists that belong together."""
     return [entry for key in keys for entry in value(document, key) or ()]
+
+
+def tag_of(document: Document, name: str) -> str:
+    """A tag; empty where there is none of that name."""
+    return str((document.get("tags") or {}).get(name) or "")
 
 
 def addresses_of(interface: Document) -> list[str]:

@@ -16,6 +16,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import (
+    LINKS,
     Document,
     addresses_of,
     ancestor,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 SERVICES = "privateLinkServices"
 ALIAS = ".privatelinkservice"
 """How the alias of a link service ends, with which an endpoint may name it in place of its id."""
-LINKS = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
 
 
 @dataclass(frozen=True)

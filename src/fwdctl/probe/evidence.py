@@ -19,6 +19,7 @@ from fwdctl.azure.documents import (
     network_of,
     place_of,
     same,
+    tag_of,
     value,
 )
 from fwdctl.azure.networks import Backend, Networks
@@ -197,7 +198,7 @@ class Evidence:
 
     def failed_deployment(self) -> Last | None:
         """The environment's last deployment, where it failed; nothing where that cannot be read."""
-        environment = (self.balancer().get("tags") or {}).get(deployments.TAG)
+        environment = tag_of(self.balancer(), deployments.TAG)
         if self.clients is None or not environment:
             return None
         try:
