@@ -6,12 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support.programs import RunningLab
-from typing import TYPE_CHECKING
-
 from support.az_program import Az
 from support.azd_project import Project, copy_template, new_project
 from support.programs import RunningLab

@@ -5,23 +5,15 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from support.azd_project import OF_AZD, Project
 from support.programs import run
 from support.terminal import CTRL_C, DOWN, ENTER, Terminal
 
-if TYPE_CHECKING:
-    from support.azd_project import Project
-
-pytestmark = [
-    pytest.mark.azd,
-    pytest.mark.bicep,
-    pytest.mark.lab,
-    pytest.mark.xdist_group("azd"),
-    pytest.mark.timeout(240),
-]
+pytestmark = [*OF_AZD, pytest.mark.timeout(240)]
 UP = ("up", "--no-prompt")
 
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from support.azd_project import OF_AZD, Project
 from support.programs import run
 
-if TYPE_CHECKING:
-    from support.azd_project import Project
-
-pytestmark = [
-    pytest.mark.az,
-    pytest.mark.azd,
-    pytest.mark.bicep,
-    pytest.mark.lab,
-    pytest.mark.xdist_group("azd"),
-    pytest.mark.timeout(300),
-]
+pytestmark = [*OF_AZD, pytest.mark.az, pytest.mark.timeout(300)]
 
 
 def deleted_vaults(project: Project) -> list[dict[str, Any]]:
@@ -76,5 +66,5 @@ def test_down_without_purge_keeps_the_name_taken(project: Project) -> None:
     run(["az", "keyvault", "purge", "-n", name], environ=project.environ, cwd=project.folder)
     assert deleted_vaults(project) == []
     project.azd("up", "--no-prompt")
-    assert json.loads(project.values()["FWD_TOPOLOGY"])
+    assert project.topology()
     project.fwdctl("probe", "all")

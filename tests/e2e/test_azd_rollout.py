@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 
+from support.azd_project import OF_AZD, Project
 from support.programs import FWDCTL, run
 from support.traffic import Traffic
 
-if TYPE_CHECKING:
-    from support.azd_project import Project
-
-pytestmark = [
-    pytest.mark.azd,
-    pytest.mark.bicep,
-    pytest.mark.lab,
-    pytest.mark.xdist_group("azd"),
-    pytest.mark.timeout(600),
-]
+pytestmark = [*OF_AZD, pytest.mark.timeout(600)]
 COUNT = 2
 
 
 def test_a_new_agent_is_deployed_and_rolled_out_under_traffic(project: Project) -> None:
-    file = json.loads((project.folder / "infra" / "main.parameters.json").read_text())
-    forwarder = file["parameters"]["forwarder"]["value"]
+    forwarder = project.parameter("forwarder")
     project.edit_parameters("forwarder", {**forwarder, "instanceCount": COUNT})
     project.azd("up", "--no-prompt", seconds=300)
-    traffic = Traffic(project.lab, json.loads(project.values()["FWD_TOPOLOGY"]), 8000, 6)
+    traffic = Traffic(project.lab, project.topology(), 8000, 6)
 
     with (project.folder / "infra" / "cloud-init" / "forwarder" / "agent.py").open("a") as agent:
         agent.write("# another one\n")

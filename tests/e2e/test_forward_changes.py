@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from support.azd_project import OF_AZD, Project
 from support.traffic import Traffic
 
-if TYPE_CHECKING:
-    from support.azd_project import Project
-
-pytestmark = [
-    pytest.mark.azd,
-    pytest.mark.bicep,
-    pytest.mark.lab,
-    pytest.mark.xdist_group("azd"),
-    pytest.mark.timeout(900),
-]
+pytestmark = [*OF_AZD, pytest.mark.timeout(900)]
 LIVE_SECONDS = 30
 KEPT = 20
 
 
 def hashes(project: Project, health_port: int) -> set[str]:
     """What the forwarders say that they forward; one that does not answer says nothing."""
-    nodes = project.lab.lab("status", "-o", "json").json["data"]["nodes"]
     ask = ("curl", "-s", f"http://127.0.0.1:{health_port}/status")
-    forwarders = [node["name"] for node in nodes if node["name"].startswith("fwd")]
+    forwarders = [node["name"] for node in project.nodes() if node["name"].startswith("fwd")]
     assert len(forwarders) == 3
     said = [project.lab.lab("shell", name, "--", *ask, expect=None).stdout for name in forwarders]
     return {json.loads(text or "{}").get("hash", "") for text in said}
@@ -41,7 +32,7 @@ def provision(project: Project, **parameters: Any) -> float:
     done = project.azd("provision", "--no-prompt", seconds=240)
     began = time.monotonic()
     assert "forwarder rollout" not in done.stdout + done.stderr
-    hub = json.loads(project.values()["FWD_TOPOLOGY"])["hub"]
+    hub = project.topology()["hub"]
     while (said := hashes(project, hub["healthPort"])) != {hub["forwardsHash"]}:
         assert time.monotonic() - began < LIVE_SECONDS, f"{said} is not {hub['forwardsHash']}: {done}"
         time.sleep(0.5)
@@ -50,11 +41,10 @@ def provision(project: Project, **parameters: Any) -> float:
 
 def test_forwards_change_while_a_workload_uses_one(project: Project) -> None:
     project.azd("up", "--no-prompt", seconds=240)
-    topology = json.loads(project.values()["FWD_TOPOLOGY"])
+    topology = project.topology()
     [web] = topology["forwards"]
     web = {name: value for name, value in web.items() if value}
-    file = json.loads((project.folder / "infra" / "main.parameters.json").read_text())
-    corp = file["parameters"]["corp"]["value"]
+    corp = project.parameter("corp")
     first, second = corp["servers"]
     traffic = Traffic(project.lab, topology, web["port"], KEPT)
 
@@ -80,7 +70,7 @@ def test_forwards_change_while_a_workload_uses_one(project: Project) -> None:
     project.fwdctl("forwarder", "drift")
 
     # The load balancer probes the new port half a minute before the agents know of it.
-    forwarder = file["parameters"]["forwarder"]["value"]
+    forwarder = project.parameter("forwarder")
     provision(project, forwarder={**forwarder, "healthPort": forwarder["healthPort"] - 1})
     project.fwdctl("probe", "all")
     project.fwdctl("forwarder", "drift")  # nothing differs, though the instances' model is an earlier one

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import sysconfig
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from conftest import ROOT, bicep_compiler
 from support.programs import FWDCTL, Done, RunningLab, run
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+OF_AZD = [pytest.mark.azd, pytest.mark.bicep, pytest.mark.lab, pytest.mark.xdist_group("azd")]
+"""Marks of a test that takes a project through the real azd."""
 COPIED = ("azure.yaml", "infra", "hooks", "src", "pyproject.toml", "README.md", "LICENSE")
 
 VAULT_MODULE = """\
@@ -77,6 +81,31 @@ class Project:
     def values(self) -> dict[str, str]:
         printed: dict[str, str] = self.azd("env", "get-values", "--output", "json").json
         return printed
+
+    def topology(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.values()["FWD_TOPOLOGY"])
+        return found
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """What runs in the lab."""
+        found: list[dict[str, Any]] = self.lab.lab("status", "-o", "json").json["data"]["nodes"]
+        return found
+
+    def refused(self, *arguments: str) -> str:
+        """What azd prints of a command that fails."""
+        done = self.azd(*arguments, expect=None)
+        assert done.returncode != 0, done
+        return done.stdout + done.stderr
+
+    def parameter(self, name: str) -> Any:
+        file = self.folder / "infra" / "main.parameters.json"
+        return json.loads(file.read_text())["parameters"][name]["value"]
+
+    def add_predown(self, program: str) -> None:
+        """Give the project a hook of its user's that runs before everything is deleted."""
+        (self.folder / "hooks" / "predown.py").write_text(program)
+        with (self.folder / "azure.yaml").open("a") as file:
+            file.write("  predown:\n    kind: python\n    run: hooks/predown.py\n    interactive: true\n")
 
     def edit_parameters(self, name: str, value: object) -> None:
         file = self.folder / "infra" / "main.parameters.json"

@@ -10,13 +10,8 @@ import pytest
 from fwdctl.errors import FwdctlError
 from fwdctl.forwarders.drift import differences
 from fwdctl.forwarders.plan import (
-    Await,
-    Drain,
-    HandOn,
-    Reimage,
-    Restart,
+    Step,
     Turn,
-    Upgrade,
     fault_elsewhere,
     lacking,
     plan_restart,
@@ -29,7 +24,6 @@ if TYPE_CHECKING:
     from fwdctl.forwarders.fleet import Fleet
 
 WEB = frozenset({"web"})
-DRAIN = Drain(60.0)
 
 
 def rollout(found: Fleet) -> list[Turn]:
@@ -42,7 +36,7 @@ def test_nothing_is_done_where_nothing_differs() -> None:
 
 def test_user_data_is_handed_on_without_anything_else_and_first() -> None:
     lacks = instance("1", setup=replace(SETUP, user_data=user_data("old")))
-    handed = Turn("1", ("user data",), (HandOn(),))
+    handed = Turn("1", ("user data",), (Step.hand_on,))
     assert rollout(fleet(instance("0"), lacks)) == [handed]
     assert handed.is_harmless
     both = replace(lacks, number="2", report=report(programs="programs1"))
@@ -52,32 +46,32 @@ def test_user_data_is_handed_on_without_anything_else_and_first() -> None:
 
 def test_a_forwarder_that_was_left_drained_gets_its_user_data_back() -> None:
     left = instance("1", setup=replace(SETUP, user_data=user_data(drain=True)))
-    assert rollout(fleet(instance("0"), left)) == [Turn("1", ("user data",), (HandOn(),))]
+    assert rollout(fleet(instance("0"), left)) == [Turn("1", ("user data",), (Step.hand_on,))]
 
 
 def test_a_new_agent_takes_an_update_a_drain_and_a_reimage() -> None:
     [turn] = rollout(fleet(instance("0"), outdated("1")))
-    assert (turn.instance, turn.why) == ("1", ("agent",))
-    assert turn.steps == (Upgrade(), DRAIN, Reimage(), HandOn(), Await())
+    assert (turn.instance, turn.why, turn.drain) == ("1", ("agent",), 60.0)
+    assert turn.steps == (Step.upgrade, Step.drain, Step.reimage, Step.hand_on, Step.wait)
 
 
 def test_an_update_that_may_bring_a_newer_image_is_drained_for_too() -> None:
     latest = replace(SETUP, image="canonical:ubuntu:server:latest")
     found = fleet(outdated("1", setup=replace(latest, programs="programs1")), setup=latest)
     [turn] = rollout(found)
-    assert turn.steps == (DRAIN, Upgrade(), DRAIN, Reimage(), HandOn(), Await())
+    assert turn.steps == (Step.drain, Step.upgrade, Step.drain, Step.reimage, Step.hand_on, Step.wait)
 
 
 @pytest.mark.parametrize("changed", [{"image": "a:b:c:0"}, {"size": "Standard_B1s"}])
 def test_another_image_or_size_comes_with_the_update(changed: dict[str, str]) -> None:
     [turn] = rollout(fleet(instance("0"), instance("1", latest=False, setup=replace(SETUP, **changed))))
-    assert turn.steps == (DRAIN, Upgrade(), HandOn(), Await())
+    assert turn.steps == (Step.drain, Step.upgrade, Step.hand_on, Step.wait)
 
 
 def test_what_was_updated_and_not_reimaged_goes_on_with_the_reimage() -> None:
     half = instance("1", report=report(programs="programs1"))
     [turn] = rollout(fleet(instance("0"), half))
-    assert turn.steps == (DRAIN, Reimage(), HandOn(), Await())
+    assert turn.steps == (Step.drain, Step.reimage, Step.hand_on, Step.wait)
 
 
 def test_forwarders_that_take_no_connections_go_first() -> None:
@@ -89,7 +83,7 @@ def test_a_restart_is_drained_for_and_awaited() -> None:
     found = fleet(instance("0"), instance("1"), instance("2", health={"web": "Down"}))
     assert [turn.instance for turn in plan_restart(found, (), 60.0)] == ["2", "0", "1"]
     [turn] = plan_restart(found, ("1", "1"), 60.0)
-    assert turn.steps == (DRAIN, Restart(), HandOn(), Await())
+    assert turn.steps == (Step.drain, Step.restart, Step.hand_on, Step.wait)
     with pytest.raises(FwdctlError, match="no instance '7'") as error:
         plan_restart(found, ("7",), 60.0)
     assert (error.value.exit_code, error.value.suggestion) == (2, "Use one of these: 0, 1, 2.")

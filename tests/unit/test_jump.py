@@ -14,6 +14,7 @@ from fwdctl.errors import FwdctlError
 from fwdctl.jump import boxes, remote
 from fwdctl.output import Progress
 from fwdctl.runtime import Runtime
+from fwdctl.threads import side_by_side
 from support.fake_arm import CONTAINERS, FakeArm, container_group
 from support.jump_boxes import GROUP, HUB, MOVING_409, ONE, SECOND, SPOKE, group, starts
 
@@ -198,4 +199,4 @@ def test_an_exec_without_a_result_has_the_advice_of_its_cause(
 
 
 def test_side_by_side_keeps_the_order() -> None:
-    assert boxes.side_by_side(lambda number: number * 2, list(range(50))) == [n * 2 for n in range(50)]
+    assert side_by_side(lambda number: number * 2, list(range(50))) == [n * 2 for n in range(50)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fwdctl.azure.documents import tag_of
+
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
 
@@ -27,7 +29,7 @@ def last(clients: Clients, environment: str) -> Last | None:
         FwdctlError: no permission, no answer.
     """
     path = f"/subscriptions/{clients.subscription_id}/providers/Microsoft.Resources/deployments"
-    own = [each for each in clients.list(path, RESOURCES) if (each.get("tags") or {}).get(TAG) == environment]
+    own = [each for each in clients.list(path, RESOURCES) if tag_of(each, TAG) == environment]
     if not own:
         return None
     newest = max(own, key=lambda each: str(each["properties"].get("timestamp", "")))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 Document = Mapping[str, Any]
+LINKS = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
+"""Lists of a private endpoint's connections."""
 TYPE = 7
 """Place of the first type's segment in an id: /subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/…"""
 
@@ -26,6 +29,11 @@ def entries(document: Document, *keys: str) -> list[Document]:
     return [entry for key in keys for entry in value(document, key) or ()]
 
 
+def tag_of(document: Document, name: str) -> str:
+    """A tag; empty where there is none of that name."""
+    return str((document.get("tags") or {}).get(name) or "")
+
+
 def addresses_of(interface: Document) -> list[str]:
     """The private addresses of an interface."""
     found = (value(entry, "privateIPAddress") for entry in entries(interface, "ipConfigurations"))
@@ -34,7 +42,7 @@ def addresses_of(interface: Document) -> list[str]:
 
 def network_of(subnet_id: object) -> str:
     """Id of the network that a subnet is in, as it is written there; empty without a subnet."""
-    return str(subnet_id or "").partition("/subnets/")[0]
+    return re.split("/subnets/", str(subnet_id or ""), maxsplit=1, flags=re.IGNORECASE)[0]
 
 
 def group_of(resource_id: object, otherwise: str = "") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from fwdctl.azure.documents import entries, value
+from fwdctl.azure.documents import entries, tag_of, value
 from fwdctl.azure.networks import SCALE_SET_INTERFACES, Backend
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ScaleSet:
 
     def tag(self, key: str) -> str:
         """A tag; empty where it has none of that name."""
-        return str((self.model().get("tags") or {}).get(key) or "")
+        return tag_of(self.model(), key)
 
     def numbers(self) -> list[str]:
         """The instance ids of its machines; none where its capacity is 0."""

@@ -6,12 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
-from fwdctl.cli.options import ENVIRONMENT, OUTPUT
+from fwdctl.cli.options import ENVIRONMENT, OUTPUT, option
 from fwdctl.errors import ExitCode, FwdctlError, MissingError
 from fwdctl.output import Progress, Result, console, grid, say
 
@@ -52,8 +50,8 @@ def check(call: Call) -> Result:
     return replace(result, status="failed", exit_code=error.exit_code, errors=(error, *result.errors))
 
 
-RemoveOption = Annotated[bool, typer.Option("--remove", help="Delete them, after showing them and asking.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="With --remove: delete without asking.")]
+RemoveOption = Annotated[bool, option("--remove", "Delete them, after showing them and asking.")]
+YesOption = Annotated[bool, option("--yes", "With --remove: delete without asking.")]
 
 
 @command(

@@ -8,12 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_instances
 from fwdctl.cli.group import group
-from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP
+from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, option
 from fwdctl.output import Progress, Result, grid, say
 from fwdctl.shell import quoted
 
@@ -38,45 +36,27 @@ app = group(
 SHARED = (ENVIRONMENT, RESOURCE_GROUP, OUTPUT)
 DrainOption = Annotated[
     float,
-    typer.Option(
-        "--drain",
-        metavar="SECONDS",
+    option(
+        "--drain SECONDS",
+        "Wait at most so long for open connections to end; the rest is counted.",
         min=0,
         max=3600,
-        help="Wait at most so long for open connections to end; the rest is counted.",
     ),
 ]
 TimeoutOption = Annotated[
     float,
-    typer.Option(
-        "--timeout",
-        metavar="SECONDS",
-        min=10,
-        max=7200,
-        help="Until a forwarder that was down must be healthy.",
-    ),
+    option("--timeout SECONDS", "Until a forwarder that was down must be healthy.", min=10, max=7200),
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan and change nothing.")]
+DryRunOption = Annotated[bool, option("--dry-run", "Print the plan and change nothing.")]
 InterruptOption = Annotated[
-    bool,
-    typer.Option("--allow-interruption", help="Go on with a single forwarder: nothing works meanwhile."),
+    bool, option("--allow-interruption", "Go on with a single forwarder: nothing works meanwhile.")
 ]
 InstanceOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--instance",
-        metavar="ID",
-        autocompletion=complete_instances,
-        show_default=False,
-        help="This one only; may be repeated.",
-    ),
+    option("--instance ID", "This one only; may be repeated.", autocompletion=complete_instances),
 ]
-
 ParametersOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--parameters", metavar="FILE", show_default=False, help="Instead of infra/main.parameters.json."
-    ),
+    Path | None, option("--parameters FILE", "Instead of infra/main.parameters.json.")
 ]
 
 
@@ -268,7 +248,7 @@ def render_command(
     file: ParametersOption = None,
     part: Annotated[
         RenderedPart | None,
-        typer.Option("--part", metavar="configuration|rules|cloud-init", help="This part alone."),
+        option("--part configuration|rules|cloud-init", "This part alone."),
     ] = None,
 ) -> Result:
     """Print what forwarders would get from a parameters file.

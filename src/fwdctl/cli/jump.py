@@ -9,7 +9,7 @@ import typer
 
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.group import group
-from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, BoxArgument, BoxesArgument
+from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, BoxArgument, BoxesArgument, option
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.output import Progress, Result, grid
 
@@ -33,7 +33,7 @@ app = group(
 )
 
 StartOption = Annotated[
-    bool, typer.Option("--start", help="Start the box if it does not run, and stop it again afterwards.")
+    bool, option("--start", "Start the box if it does not run, and stop it again afterwards.")
 ]
 
 
@@ -146,9 +146,7 @@ def exec_command(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARGUMENT]...", help="What to run.")],
     *,
     start: StartOption = False,
-    timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="End it after this time.")
-    ] = None,
+    timeout: Annotated[float | None, option("--timeout SECONDS", "End it after this time.", min=0.1)] = None,
 ) -> Result:
     """Run a command in a box; its output, its exit code, and standard input when piped.
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_connections, complete_services
 from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
-from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP
+from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, option
 from fwdctl.errors import FwdctlError, UsageError
 from fwdctl.output import Progress, Result
 from fwdctl.shell import quoted
@@ -33,39 +31,34 @@ app = group(
 SHARED = (ENVIRONMENT, RESOURCE_GROUP, OUTPUT)
 ServiceOption = Annotated[
     str | None,
-    typer.Option(
-        "--service",
-        metavar="NAME",
+    option(
+        "--service NAME",
+        "The link service; by default the environment's own, or the only one of the group.",
         autocompletion=complete_services,
-        help="The link service; by default the environment's own, or the only one of the group.",
     ),
 ]
 MatchOption = Annotated[
     str,
-    typer.Option(
-        "--match",
-        metavar="GLOB",
+    option(
+        "--match GLOB",
+        "Part of names with * and ?: of the connection, its endpoint, or the endpoint's id.",
         show_default=False,
-        help="Part of names with * and ?: of the connection, its endpoint, or the endpoint's id.",
     ),
 ]
 IdOption = Annotated[
     str,
-    typer.Option(
-        "--id",
-        metavar="ID",
+    option(
+        "--id ID",
+        "Id of the endpoint or of the connection.",
         autocompletion=complete_connections,
         show_default=False,
-        help="Id of the endpoint or of the connection.",
     ),
 ]
 DescriptionOption = Annotated[
-    str, typer.Option("--description", metavar="TEXT", show_default=False, help="What the consumer reads.")
+    str, option("--description TEXT", "What the consumer reads.", show_default=False)
 ]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-TimeoutOption = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", min=1, max=86400, help="Wait no longer than this.")
-]
+YesOption = Annotated[bool, option("--yes", "Do not ask.")]
+TimeoutOption = Annotated[float, option("--timeout SECONDS", "Wait no longer than this.", min=1, max=86400)]
 
 
 @command(app, "link list", *SHARED, examples="fwdctl link list\nfwdctl link list -g rg-hub -o json")
@@ -121,11 +114,11 @@ def approve_command(
     identity: IdOption = "",
     description: DescriptionOption = "",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait for a request that is still to come, and for Azure's end.")
+        bool, option("--wait", "Wait for a request that is still to come, and for Azure's end.")
     ] = False,
     timeout: TimeoutOption = 600.0,
     probe: Annotated[
-        bool, typer.Option("--probe/--no-probe", help="Test the paths behind the connection afterwards.")
+        bool, option("--probe/--no-probe", "Test the paths behind the connection afterwards.")
     ] = True,
 ) -> Result:
     """Approve one connection, then test the paths behind it, where they are the environment's own.
@@ -171,7 +164,7 @@ def reject_command(
     identity: IdOption = "",
     description: DescriptionOption = "",
     yes: YesOption = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until Azure has done it.")] = False,
+    wait: Annotated[bool, option("--wait", "Wait until Azure has done it.")] = False,
     timeout: TimeoutOption = 600.0,
 ) -> Result:
     """Reject one connection. That is final: the consumer needs a new endpoint to ask again."""
@@ -218,14 +211,13 @@ def remove_command(
 def request_command(
     call: Call,
     *,
-    alias: Annotated[str, typer.Option("--alias", metavar="ALIAS", help="Alias or id of the link service.")],
-    subnet: Annotated[str, typer.Option("--subnet", metavar="ID", help="Id of the subnet of the endpoint.")],
-    name: Annotated[str, typer.Option("--name", metavar="N", help="Name of the endpoint.")],
+    alias: Annotated[str, option("--alias ALIAS", "Alias or id of the link service.")],
+    subnet: Annotated[str, option("--subnet ID", "Id of the subnet of the endpoint.")],
+    name: Annotated[str, option("--name N", "Name of the endpoint.")],
     message: Annotated[
-        str,
-        typer.Option("--message", metavar="TEXT", show_default=False, help="For the owner of the service."),
+        str, option("--message TEXT", "For the owner of the service.", show_default=False)
     ] = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the owner has decided.")] = False,
+    wait: Annotated[bool, option("--wait", "Wait until the owner has decided.")] = False,
     timeout: TimeoutOption = 600.0,
 ) -> Result:
     """Ask for a connection as a consumer: make a private endpoint that the service's owner has to approve.

@@ -22,26 +22,31 @@ def _shared(name: str, annotation: Any, default: object = None) -> Parameter:
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _output(**settings: Any) -> Parameter:
-    option = typer.Option("--output", "-o", help="Format of stdout.", **settings)
-    return _shared("output", Annotated[OutputFormat, option], OutputFormat.table)
+def option(words: str, text: str, **settings: Any) -> Any:
+    """An option as its help shows it: its names, then what stands for its value, such as `--timeout SECONDS`.
+
+    Args:
+        words: these.
+        text: the rest of its help.
+        settings: as `typer.Option` takes them.
+    """
+    names, values = [word for word in words.split() if word[0] == "-"], words.rpartition(" ")[2]
+    metavar = values if values[0] != "-" else None
+    return typer.Option(*names, metavar=metavar, help=text, **settings)
 
 
-CwdOption = Annotated[
-    Path | None, typer.Option("--cwd", "-C", metavar="DIR", help="Work as if started in this directory.")
-]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Print tracebacks and requests (redacted).")]
-NoPromptOption = Annotated[bool, typer.Option("--no-prompt", help="Never ask a question.")]
-_Environment = typer.Option(
-    "--environment",
-    "-e",
-    metavar="NAME",
-    autocompletion=complete_environment,
-    help="The azd environment to use.",
+def _output(values: str, **settings: Any) -> Parameter:
+    written = option(f"--output -o {values}", "Format of stdout.", **settings)
+    return _shared("output", Annotated[OutputFormat, written], OutputFormat.table)
+
+
+CwdOption = Annotated[Path | None, option("--cwd -C DIR", "Work as if started in this directory.")]
+DebugOption = Annotated[bool, option("--debug", "Print tracebacks and requests (redacted).")]
+NoPromptOption = Annotated[bool, option("--no-prompt", "Never ask a question.")]
+_Environment = option(
+    "--environment -e NAME", "The azd environment to use.", autocompletion=complete_environment
 )
-_ResourceGroup = typer.Option(
-    "--resource-group", "-g", metavar="NAME", help="Use this resource group, without azd."
-)
+_ResourceGroup = option("--resource-group -g NAME", "Use this resource group, without azd.")
 
 GENERAL = (
     _shared("cwd", CwdOption),
@@ -49,8 +54,8 @@ GENERAL = (
     _shared("no_prompt", NoPromptOption, default=False),
 )
 """Every command has them, and the root too."""
-OUTPUT = _output(metavar="table|json", callback=_refuse_junit)
-PROBE_OUTPUT = _output(metavar="table|json|junit")
+OUTPUT = _output("table|json", callback=_refuse_junit)
+PROBE_OUTPUT = _output("table|json|junit")
 ENVIRONMENT = _shared("environment", Annotated[str | None, _Environment])
 RESOURCE_GROUP = _shared("resource_group", Annotated[str | None, _ResourceGroup])
 

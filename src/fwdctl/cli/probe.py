@@ -11,7 +11,7 @@ import typer
 
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
-from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP
+from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP, option
 from fwdctl.errors import ExitCode, UsageError
 from fwdctl.output import OutputFormat, Progress, Result, printable
 
@@ -44,66 +44,41 @@ Which = Annotated[
     str,
     typer.Argument(metavar="hub|spoke|all|NAME", autocompletion=complete_boxes, help="From where to test."),
 ]
-KeepRunning = Annotated[
-    bool, typer.Option("--keep-running", help="Do not stop boxes that were started for this.")
-]
+KeepRunning = Annotated[bool, option("--keep-running", "Do not stop boxes that were started for this.")]
 Samples = Annotated[
     int | None,
-    typer.Option(
-        "--samples",
-        metavar="N",
+    option(
+        "--samples N",
+        "Fresh connections for each path; by default twice the number of targets.",
         min=1,
         max=200,
-        show_default=False,
-        help="Fresh connections for each path; by default twice the number of targets.",
     ),
 ]
 Ports = Annotated[
     list[int] | None,
-    typer.Option(
-        "--port",
-        metavar="N",
+    option(
+        "--port N",
+        "Test this port only; may be repeated. Needed where a load balancer takes every port.",
         min=1,
         max=65535,
-        show_default=False,
-        help="Test this port only; may be repeated. Needed where a load balancer takes every port.",
     ),
 ]
-Timeout = Annotated[
-    float,
-    typer.Option("--timeout", metavar="SECONDS", min=1, max=60, help="For one look-up or connection."),
-]
+Timeout = Annotated[float, option("--timeout SECONDS", "For one look-up or connection.", min=1, max=60)]
 Retries = Annotated[
     int,
-    typer.Option(
-        "--retries",
-        metavar="N",
-        min=0,
-        max=10,
-        help="Times that a path which fails is asked again, after two seconds.",
-    ),
+    option("--retries N", "Times that a path which fails is asked again, after two seconds.", min=0, max=10),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="Exit code 4 for warnings too.")]
-Explain = Annotated[
-    bool, typer.Option("--explain/--no-explain", help="Ask Azure and the hub why a path fails.")
-]
+Strict = Annotated[bool, option("--strict", "Exit code 4 for warnings too.")]
+Explain = Annotated[bool, option("--explain/--no-explain", "Ask Azure and the hub why a path fails.")]
 Hub = Annotated[
     HubUse,
-    typer.Option(
-        "--hub",
-        metavar="never|auto|always",
-        help="Start the hub's box to explain: never, when nothing else tells, or always.",
+    option(
+        "--hub never|auto|always",
+        "Start the hub's box to explain: never, when nothing else tells, or always.",
     ),
 ]
-
 TopologyFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--topology",
-        metavar="FILE",
-        show_default=False,
-        help="Test what this JSON file describes, not an azd environment.",
-    ),
+    Path | None, option("--topology FILE", "Test what this JSON file describes, not an azd environment.")
 ]
 
 

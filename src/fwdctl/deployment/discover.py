@@ -15,11 +15,23 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, addresses_of, ancestor, entries, name_of, place_of, same, value
+from fwdctl.azure.documents import (
+    LINKS,
+    Document,
+    addresses_of,
+    ancestor,
+    entries,
+    name_of,
+    network_of,
+    place_of,
+    same,
+    value,
+)
 from fwdctl.deployment import ports
-from fwdctl.deployment.survey import Machine, Name, Survey, key, network_of, side_by_side
+from fwdctl.deployment.survey import Machine, Name, Survey, key
 from fwdctl.deployment.topology import RESERVED, Box, Deployment, Forward, Hub, Spoke
 from fwdctl.errors import MissingError
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
@@ -27,7 +39,6 @@ if TYPE_CHECKING:
 SERVICES = "privateLinkServices"
 ALIAS = ".privatelinkservice"
 """How the alias of a link service ends, with which an endpoint may name it in place of its id."""
-LINKS = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
 
 
 @dataclass(frozen=True)

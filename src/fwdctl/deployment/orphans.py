@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from fwdctl.azure.deployments import TAG
+from fwdctl.azure.documents import LINKS, Document, entries, name_of, network_of, same, tag_of, value
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.deployment.topology import Box, Deployment
 from fwdctl.errors import FwdctlError
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
 
-TAG = "azd-env-name"
 NO_SPOKES = frozenset({"hub", "corp"})
 SPOKE_SUBNETS = frozenset({"cp", "apps", "jump", "linked"})
 
@@ -56,8 +57,6 @@ POLL = 1.0
 RELEASE_TIMEOUT = 120.0
 """Seconds in which Azure may still take a network for used by what was just deleted from it."""
 NOT_FOUND = 404
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -116,8 +115,8 @@ class _Search:
         self._kept_names |= {spoke.endpoint for spoke in deployment.spokes}
         listed = list(clients.list(f"{group}/resources", RESOURCES))
         self._links = [each for each in listed if TYPES.get(each["type"].lower()) == LINK]
-        environments = {_tag(each) for each in listed if each["name"] == own} - {""}
-        self._listed = [each for each in listed if _tag(each) in environments]
+        environments = {tag_of(each, TAG) for each in listed if each["name"] == own} - {""}
+        self._listed = [each for each in listed if tag_of(each, TAG) in environments]
 
     def of(self, kind: str) -> Iterator[Orphan]:
         if kind == CONNECTION:
@@ -133,14 +132,14 @@ class _Search:
                 if error.status != NOT_FOUND:  # the list may be older than the resource's end
                     raise
                 continue
-            if (state := self._state(kind, spoke, document["properties"])) is not None:
+            if (state := self._state(kind, spoke, document)) is not None:
                 yield _orphan(kind, spoke, each["id"], state, document)
 
     def _former_spoke(self, kind: str, listed: Document) -> str:
         """The spoke that a resource's name tells, if the topology does not have it; empty otherwise."""
         if kind == ZONE:
             return self._zones_spoke(listed)
-        name = listed["id"].rpartition("/")[2]
+        name = name_of(listed["id"])
         named = re.fullmatch(f"{PREFIXES[kind]}(.+)-{re.escape(self._token)}", name)
         if named is None or named[1] in self._kept or name in self._kept_names:
             return ""
@@ -156,31 +155,32 @@ class _Search:
         }
         return spokes.pop() if len(spokes) == 1 else ""
 
-    def _state(self, kind: str, spoke: str, properties: Document) -> str | None:
+    def _state(self, kind: str, spoke: str, document: Document) -> str | None:
         """The state in words; None for what only looks like a spoke's."""
-        network = f"/virtualNetworks/vnet-{spoke}-{self._token}".lower()
-        if kind == BOX:
-            subnets = [subnet["id"].lower() for subnet in properties.get("subnetIds") or ()]
-            state = (properties.get("instanceView") or {}).get("state") or properties["provisioningState"]
-            return str(state) if subnets and all(f"{network}/" in subnet for subnet in subnets) else None
-        if kind == ENDPOINT:
-            ours = [each for each in _connections_of(properties) if self._is_service(each)]
-            return _status(ours[0]) if ours and f"{network}/" in properties["subnet"]["id"].lower() else None
-        if kind == LINK:
-            return "linked" if properties["virtualNetwork"]["id"].lower().endswith(network) else None
-        if kind == ZONE:
-            return f"{properties.get('numberOfRecordSets', 0)} record sets"
-        if kind == SECURITY_GROUP:
-            users = [subnet["id"].lower() for subnet in properties.get("subnets") or ()]
-            own = all(f"{network}/" in user for user in users) and not properties.get("networkInterfaces")
-            return f"{len(properties.get('securityRules') or ())} rules" if own else None
-        names = {subnet["name"] for subnet in properties.get("subnets") or ()}
-        alone = names >= SPOKE_SUBNETS and not properties.get("virtualNetworkPeerings")
-        return f"{len(names)} subnets" if alone else None
+        network = f"vnet-{spoke}-{self._token}"
+        subnets = value(document, "subnets") or ()
 
-    def _is_service(self, connection: Document) -> bool:
-        service = str(connection["properties"].get("privateLinkServiceId") or "")
-        return service.lower() == self._service.lower()
+        def is_in_it(subnet: Document) -> bool:
+            return same(name_of(network_of(subnet.get("id"))), network)
+
+        if kind == BOX:
+            subnets = value(document, "subnetIds") or ()
+            state = value(document, "instanceView", "state") or value(document, "provisioningState")
+            return str(state) if subnets and all(map(is_in_it, subnets)) else None
+        if kind == ENDPOINT:
+            links = entries(document, *LINKS)
+            ours = [each for each in links if same(value(each, "privateLinkServiceId"), self._service)]
+            return _status(ours[0]) if ours and is_in_it(value(document, "subnet")) else None
+        if kind == LINK:
+            return "linked" if same(name_of(value(document, "virtualNetwork", "id")), network) else None
+        if kind == ZONE:
+            return f"{value(document, 'numberOfRecordSets') or 0} record sets"
+        if kind == SECURITY_GROUP:
+            own = all(map(is_in_it, subnets)) and not value(document, "networkInterfaces")
+            return f"{len(entries(document, 'securityRules'))} rules" if own else None
+        names = {subnet["name"] for subnet in subnets}
+        alone = names >= SPOKE_SUBNETS and not value(document, "virtualNetworkPeerings")
+        return f"{len(names)} subnets" if alone else None
 
     def _connections(self) -> Iterator[Orphan]:
         """The link service's side, which stays when only the endpoint goes."""
@@ -193,8 +193,8 @@ class _Search:
                 raise
             return
         group = self._service.lower().partition("/providers/")[0] + "/"
-        for each in service["properties"].get("privateEndpointConnections") or ():
-            endpoint = str((each["properties"].get("privateEndpoint") or {}).get("id") or "")
+        for each in entries(service, "privateEndpointConnections"):
+            endpoint = str(value(each, "privateEndpoint", "id") or "")
             spoke = self._former_spoke(ENDPOINT, {"id": endpoint})
             if spoke and endpoint.lower().startswith(group):
                 yield _orphan(CONNECTION, spoke, each["id"], _status(each), each)
@@ -205,8 +205,8 @@ def _orphan(kind: str, spoke: str, resource_id: str, state: str, document: Docum
     container = ""
     if kind == BOX:
         costs = COSTS_NOTHING if state in {"Stopped", "Succeeded", "Failed"} else "costs by the second"
-        container = next((each["name"] for each in document["properties"].get("containers") or ()), "")
-    name = resource_id.rpartition("/")[2]
+        container = next((each["name"] for each in value(document, "containers") or ()), "")
+    name = name_of(resource_id)
     if kind == LINK:
         name = f"{resource_id.split('/')[-3]}/{name}"
     return Orphan(kind, name, spoke, resource_id, state, costs, container)
@@ -277,15 +277,5 @@ def _is_there(clients: Clients, method: str, resource_id: str, version: str) -> 
     return True
 
 
-def _tag(listed: Document) -> str:
-    return str((listed.get("tags") or {}).get(TAG) or "")
-
-
-def _connections_of(properties: Document) -> list[Document]:
-    kinds = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
-    return [connection for kind in kinds for connection in properties.get(kind) or ()]
-
-
 def _status(connection: Document) -> str:
-    state = connection["properties"].get("privateLinkServiceConnectionState") or {}
-    return str(state.get("status") or "Unknown")
+    return str(value(connection, "privateLinkServiceConnectionState", "status") or "Unknown")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from fwdctl.azure.documents import Document, entries, name_of, same, value
-from fwdctl.deployment.survey import Survey, network_of
+from typing import TYPE_CHECKING
+
+from fwdctl.azure.documents import Document, entries, name_of, network_of, same, value
+
+if TYPE_CHECKING:
+    from fwdctl.deployment.survey import Survey
 
 ADMINISTRATION = {22, 3389}
 """Ports of SSH and RDP, that are opened for administrators and not for what is forwarded."""

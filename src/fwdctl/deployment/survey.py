@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fwdctl.azure.containers import Containers, Group
-from fwdctl.azure.documents import Document, ancestor, place_of, same, value
+from fwdctl.azure.documents import Document, ancestor, network_of, place_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.errors import FwdctlError
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
 
-MOST_AT_ONCE = 16
 OF_THE_PLATFORM = "privatelink."
 """How the zones of Azure's own services begin, of which a subscription may have dozens."""
 
-T = TypeVar("T")
-R = TypeVar("R")
 Place = tuple[str, str]
 """Subscription and resource group."""
 
@@ -28,15 +25,6 @@ Place = tuple[str, str]
 def key(resource_id: object) -> str:
     """An id in the one spelling in which it is looked up."""
     return str(resource_id or "").lower()
-
-
-def side_by_side(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="fwdctl") as pool:
-        return list(pool.map(function, items))
-
-
-def network_of(subnet_id: object) -> str:
-    return ancestor(subnet_id, "virtualNetworks")
 
 
 @dataclass(frozen=True)

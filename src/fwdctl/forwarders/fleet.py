@@ -12,12 +12,12 @@ from fwdctl.azure.documents import value
 from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError, MissingError, UsageError
 from fwdctl.forwarders.setup import Setup, configuration
-from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
 from fwdctl.probe import agents
 from fwdctl.probe.boxes import BoxClient
 from fwdctl.probe.evidence import Evidence
 from fwdctl.probe.plan import forwarder_paths
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from fwdctl.forwarders.drift import RENEWAL, Difference
@@ -13,64 +14,35 @@ if TYPE_CHECKING:
     from fwdctl.forwarders.setup import What
 
 
-@dataclass(frozen=True)
-class HandOn:
-    """Give the instance the scale set's user data."""
+class Step(StrEnum):
+    """What is done to an instance, as people are told."""
 
-    words = "hand on user data"
-
-
-@dataclass(frozen=True)
-class Drain:
-    """Let the load balancer send nothing new; wait so long for open connections to end."""
-
-    seconds: float
-    words = "drain"
-
-
-@dataclass(frozen=True)
-class Upgrade:
+    hand_on = "hand on user data"
+    """Give it the scale set's user data."""
+    drain = "drain"
+    """Let the load balancer send nothing new, and wait for open connections to end."""
+    upgrade = "update to the model"
     """Apply the scale set's model."""
-
-    words = "update to the model"
-
-
-@dataclass(frozen=True)
-class Reimage:
+    reimage = "reimage"
     """Boot a fresh disk, on which cloud-init writes the model's programs."""
-
-    words = "reimage"
-
-
-@dataclass(frozen=True)
-class Restart:
-    """Restart the machine."""
-
-    words = "restart"
-
-
-@dataclass(frozen=True)
-class Await:
-    """Wait until the instance is healthy, does what is wanted and carries connections."""
-
-    words = "wait until healthy"
-
-
-Step = HandOn | Drain | Upgrade | Reimage | Restart | Await
+    restart = "restart"
+    wait = "wait until healthy"
+    """Until it is healthy, does what is wanted and carries connections."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """All that is done to one instance, and why."""
+    """All that is done to one instance, and why; `drain` is how many seconds a drain may take."""
 
     instance: str
     why: tuple[str, ...]
     steps: tuple[Step, ...]
+    drain: float = 0.0
 
     @property
     def is_harmless(self) -> bool:
         """Whether no connection can break."""
-        return all(isinstance(step, HandOn) for step in self.steps)
+        return set(self.steps) == {Step.hand_on}
 
 
 @dataclass(frozen=True)
@@ -91,27 +63,26 @@ def plan_rollout(fleet: Fleet, found: Iterable[Difference], drain: float) -> lis
     differs: dict[str, list[What]] = {each.number: [] for each in fleet.instances}
     for each in found:
         differs.get(each.instance, []).append(each.what)
-    turns = [
-        Turn(number, ("user data",), (HandOn(),)) for number, what in differs.items() if "user data" in what
-    ]
+    handed = [number for number, what in differs.items() if "user data" in what]
+    turns = [Turn(number, ("user data",), (Step.hand_on,)) for number in handed]
     forwards = served(fleet)
     old = [each for each in fleet.instances if RENEWAL.intersection(differs[each.number])]
     for instance in sorted(old, key=lambda each: not fault(each, forwards)):
         why = [what for what in differs[instance.number] if what in RENEWAL]
-        turns.append(Turn(instance.number, tuple(why), _renewal(fleet, instance, why, drain)))
+        turns.append(Turn(instance.number, tuple(why), _renewal(fleet, instance, why), drain))
     return turns
 
 
-def _renewal(fleet: Fleet, instance: Instance, why: Sequence[What], drain: float) -> tuple[Step, ...]:
+def _renewal(fleet: Fleet, instance: Instance, why: Sequence[What]) -> tuple[Step, ...]:
     """An update of the model undoes a drain; it is drained for, too, where it may restart the machine."""
     steps: list[Step] = []
     is_applied = instance.latest and instance.setup.programs == fleet.setup.programs and why == ["agent"]
     if not is_applied:
         restarts = why != ["agent"] or fleet.setup.image.endswith(":latest")
-        steps += [Drain(drain), Upgrade()] if restarts else [Upgrade()]
+        steps += [Step.drain, Step.upgrade] if restarts else [Step.upgrade]
     if "agent" in why:
-        steps += [Drain(drain), Reimage()]
-    return (*steps, HandOn(), Await())
+        steps += [Step.drain, Step.reimage]
+    return (*steps, Step.hand_on, Step.wait)
 
 
 def plan_restart(fleet: Fleet, numbers: Sequence[str], drain: float) -> list[Turn]:
@@ -122,9 +93,9 @@ def plan_restart(fleet: Fleet, numbers: Sequence[str], drain: float) -> list[Tur
     """
     chosen = [fleet.at(number) for number in dict.fromkeys(numbers)] or list(fleet.instances)
     forwards = served(fleet)
-    steps: tuple[Step, ...] = (Drain(drain), Restart(), HandOn(), Await())
+    steps = (Step.drain, Step.restart, Step.hand_on, Step.wait)
     return [
-        Turn(each.number, ("asked for",), steps)
+        Turn(each.number, ("asked for",), steps, drain)
         for each in sorted(chosen, key=lambda each: not fault(each, forwards))
     ]
 

@@ -9,19 +9,7 @@ from typing import TYPE_CHECKING
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import ExitCode, FwdctlError, InconclusiveError
 from fwdctl.forwarders import user_data
-from fwdctl.forwarders.plan import (
-    Await,
-    Drain,
-    Ended,
-    HandOn,
-    Reimage,
-    Restart,
-    Upgrade,
-    fault_elsewhere,
-    lacking,
-    open_to,
-    served,
-)
+from fwdctl.forwarders.plan import Ended, Step, Turn, fault_elsewhere, lacking, open_to, served
 from fwdctl.forwarders.setup import draining
 from fwdctl.forwarders.views import unknowns
 from fwdctl.jump.boxes import NOT_NOW
@@ -29,7 +17,6 @@ from fwdctl.jump.boxes import NOT_NOW
 if TYPE_CHECKING:
     from fwdctl.azure.scale_sets import Action
     from fwdctl.forwarders.fleet import Fleet, Watch
-    from fwdctl.forwarders.plan import Step, Turn
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
 
@@ -119,13 +106,13 @@ class Rollout:
     def _turn(self, turn: Turn) -> None:
         """All steps of a turn; a forwarder that was drained gets its own user data back, whatever happens."""
         self._number, self._is_renewed, self._open = turn.instance, False, None
-        is_restart = Restart() in turn.steps  # which brings no other programs
+        is_restart = Step.restart in turn.steps  # which brings no other programs
         self._expected = replace(self._setup, programs="") if is_restart else self._setup
         try:
             if not turn.is_harmless:
                 self._begin()
             for step in turn.steps:
-                self._step(step)
+                self._step(step, turn.drain)
         except BaseException:
             if self._is_drained:
                 self._give_back()
@@ -138,21 +125,21 @@ class Rollout:
             start = self._scale_set.typed("start", self._number)
             raise self._stopped(f"{off}; start it with `{start}`")
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: Step, drain: float) -> None:
         match step:
-            case HandOn():
+            case Step.hand_on:
                 self._hand_on()
-            case Drain(seconds) if not self._is_renewed:
-                self._drain(seconds)
-            case Upgrade():
+            case Step.drain if not self._is_renewed:
+                self._drain(drain)
+            case Step.upgrade:
                 self._act("manualupgrade", "updated to the model")
                 # Where that brought a newer image, it booted with the model's programs already.
                 self._wait("it answers", self._unrenewed, ANSWERS)
-            case Reimage() if not self._is_renewed:
+            case Step.reimage if not self._is_renewed:
                 self._act("reimage", "reimaged")
-            case Restart():
+            case Step.restart:
                 self._act("restart", "restarted")
-            case Await():
+            case Step.wait:
                 self._await()
 
     # -- steps

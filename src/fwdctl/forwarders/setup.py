@@ -5,12 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from fwdctl.azure.documents import Document, tag_of
 from fwdctl.probe.agents import WANTED_TAG
-
-if TYPE_CHECKING:
-    from fwdctl.azure.documents import Document
 
 CLOUD_INIT_TAG = "fwdctl-config-hash"
 """Set by the template: the hash of the programs in the cloud-init that the model had when it was applied."""
@@ -37,13 +35,12 @@ class Setup:
     @classmethod
     def of(cls, document: Document, profile: Document) -> Setup:
         """From a document with tags and size, and what holds user data and disks."""
-        tags = document.get("tags") or {}
         image = (profile.get("storageProfile") or {}).get("imageReference") or {}
         words = [str(image.get(key) or "") for key in ("publisher", "offer", "sku", "version")]
         return cls(
             str(profile.get("userData") or ""),
-            str(tags.get(CLOUD_INIT_TAG) or ""),
-            str(tags.get(WANTED_TAG) or ""),
+            tag_of(document, CLOUD_INIT_TAG),
+            tag_of(document, WANTED_TAG),
             str(image.get("id") or "") or ":".join(filter(None, words)),
             str((document.get("sku") or {}).get("name") or ""),
         )

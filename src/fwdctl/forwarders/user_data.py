@@ -6,18 +6,16 @@ but may bring a newer image as well, and with it a restart (azure-sdk-for-net#28
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError
 from fwdctl.forwarders.setup import Setup
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
-
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,7 @@ def hand_on(clients: Clients, resource_group: str, name: str) -> list[Handed]:
             return Handed(number, "failed", error.message, outdated)
         return Handed(number, outcome, "", outdated)
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(one, scale_set.machines()))
+    return side_by_side(one, scale_set.machines())
 
 
 def give(scale_set: ScaleSet, number: str, wanted: str) -> Literal["handed", "same"]:

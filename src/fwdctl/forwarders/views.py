@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.errors import ExitCode, FwdctlError, InconclusiveError
 from fwdctl.forwarders.drift import SCALE_SET, Difference, differences, silent
+from fwdctl.forwarders.plan import Step
 from fwdctl.output import Result, grid, say
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fwdctl.forwarders.fleet import Fleet, Instance
-    from fwdctl.forwarders.plan import Ended, Step, Turn
+    from fwdctl.forwarders.plan import Ended, Turn
 
 STATUS = {ExitCode.OK: "succeeded", ExitCode.INCONCLUSIVE: "inconclusive"}
 COLUMNS = ("id", "address", "zone", "power", "model", "health", "what the agent says")
@@ -180,7 +181,7 @@ def left_over(fleet: Fleet, again: str) -> tuple[FwdctlError, ...]:
 
 def plan(fleet: Fleet, turns: Sequence[Turn]) -> Result:
     """What would be done."""
-    rows = [(turn.instance, ", ".join(turn.why), ", ".join(map(_told, turn.steps))) for turn in turns]
+    rows = [(turn.instance, ", ".join(turn.why), _told(turn)) for turn in turns]
     return Result(
         _rollout_data(fleet, turns, (), dry_run=True),
         table=lambda console: _listed(console, ("id", "why", "steps"), rows),
@@ -208,15 +209,19 @@ def _rollout_data(
     fleet: Fleet, turns: Sequence[Turn], ended: Sequence[Ended], *, dry_run: bool
 ) -> dict[str, Any]:
     plan = [
-        {"instance": turn.instance, "why": list(turn.why), "steps": [_step(step) for step in turn.steps]}
+        {
+            "instance": turn.instance,
+            "why": list(turn.why),
+            "steps": [_step(turn, step) for step in turn.steps],
+        }
         for turn in turns
     ]
     done = [{"instance": each.turn.instance, "openConnections": each.open} for each in ended]
     return {**_place(fleet), "dryRun": dry_run, "plan": plan, "done": done}
 
 
-def _step(step: Step) -> dict[str, Any]:
-    return {"step": step.words, **vars(step)}
+def _step(turn: Turn, step: Step) -> dict[str, Any]:
+    return {"step": step.value} | ({"seconds": turn.drain} if step is Step.drain else {})
 
 
 def _listed(console: Console, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -226,6 +231,6 @@ def _listed(console: Console, headings: Sequence[str], rows: Sequence[Sequence[o
         say(console, "Nothing to do: no forwarder lacks user data, an agent, an image or a size.")
 
 
-def _told(step: Step) -> str:
-    seconds = getattr(step, "seconds", None)
-    return f"{step.words} (at most {seconds:.0f} s)" if seconds is not None else step.words
+def _told(turn: Turn) -> str:
+    limit = f" (at most {turn.drain:.0f} s)"
+    return ", ".join(f"{step}{limit if step is Step.drain else ''}" for step in turn.steps)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 from fwdctl.azure.containers import Containers, Group
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import FwdctlError, InconclusiveError, MissingError, StoppedError, UsageError
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
 
-MOST_AT_ONCE = 16
 START_TIMEOUT = 300.0
 """Seconds; a start in a virtual network takes 30-120 s as a rule."""
 SETTLING = 10.0
@@ -32,9 +32,6 @@ LONGEST_PAUSE = 2.0
 TICK = 0.5
 """Longest sleep at a stretch, in seconds."""
 ENDED = frozenset({"Stopped", "Succeeded", "Failed"})
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -123,19 +120,6 @@ def select_one(deployment: Deployment, which: str) -> Box:
     return (named or list(boxes))[0]
 
 
-def side_by_side(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Results in order; one item needs no thread, which keeps Ctrl-C immediate."""
-    if len(items) < 2:  # noqa: PLR2004 - one item, no thread
-        return [function(item) for item in items]
-    from concurrent.futures import ThreadPoolExecutor
-
-    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, len(items)), thread_name_prefix="fwdctl")
-    try:
-        return list(pool.map(function, items))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
 def status(clients: Clients, deployment: Deployment, boxes: Iterable[Box]) -> list[Status]:
     """What Azure says of each box."""
 
@@ -147,7 +131,7 @@ def status(clients: Clients, deployment: Deployment, boxes: Iterable[Box]) -> li
                 raise
             return Status(box, None)
 
-    return side_by_side(one, list(boxes))
+    return side_by_side(one, boxes)
 
 
 def start(
@@ -181,7 +165,7 @@ def start(
         return Change(box, "started")
 
     try:
-        return side_by_side(one, list(boxes))
+        return side_by_side(one, boxes)
     except KeyboardInterrupt:
         interrupted.set()
         for box in list(under_way.values()):
@@ -198,7 +182,7 @@ def stop(runtime: Runtime, clients: Clients, deployment: Deployment, boxes: Iter
     def one(box: Box) -> Change:
         return stop_box(runtime, containers_of(clients, deployment, box), box)
 
-    return side_by_side(one, list(boxes))
+    return side_by_side(one, boxes)
 
 
 def stop_box(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import FwdctlError, InconclusiveError, MissingError, StoppedError
-from fwdctl.jump.boxes import NOT_NOW, containers_of, side_by_side, start_box, stop_box
+from fwdctl.jump.boxes import NOT_NOW, containers_of, start_box, stop_box
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

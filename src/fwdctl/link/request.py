@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.documents import Document, ancestor, entries, name_of, place_of, same, value
+from fwdctl.azure.documents import LINKS, Document, ancestor, entries, name_of, place_of, same, value
 from fwdctl.azure.networks import Networks
-from fwdctl.deployment.discover import ALIAS, LINKS, SERVICES
+from fwdctl.deployment.discover import ALIAS, SERVICES
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.link.model import APPROVED, DISCONNECTED, PENDING, REJECTED
 from fwdctl.link.services import POLL, not_in_time

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fwdctl.azure.documents import place_of
-from fwdctl.deployment.survey import side_by_side
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.link import plan
 from fwdctl.link.model import Connection, Service, connection_of, service_of
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients

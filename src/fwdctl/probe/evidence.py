@@ -19,17 +19,18 @@ from fwdctl.azure.documents import (
     network_of,
     place_of,
     same,
+    tag_of,
     value,
 )
 from fwdctl.azure.networks import Backend, Networks
 from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError
-from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe import agents
 from fwdctl.probe.model import Options, PathResult
 from fwdctl.probe.once import Once
 from fwdctl.probe.plan import forwarder_paths, target_paths
 from fwdctl.shell import quoted
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
@@ -197,7 +198,7 @@ class Evidence:
 
     def failed_deployment(self) -> Last | None:
         """The environment's last deployment, where it failed; nothing where that cannot be read."""
-        environment = (self.balancer().get("tags") or {}).get(deployments.TAG)
+        environment = tag_of(self.balancer(), deployments.TAG)
         if self.clients is None or not environment:
             return None
         try:

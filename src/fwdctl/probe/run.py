@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.jump.boxes import side_by_side
 from fwdctl.jump.session import Session
 from fwdctl.probe.boxes import BoxClient
+from fwdctl.probe.counters import count_targets
+from fwdctl.probe.evidence import Evidence
+from fwdctl.probe.hops import explain, look_ahead
+from fwdctl.probe.hops.commands import bare, in_subscription
 from fwdctl.probe.judge import skipped
 from fwdctl.probe.model import Broken, Options, Path, PathResult
 from fwdctl.probe.plan import plan_parts
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.credential import Login
     from fwdctl.deployment import Deployment
     from fwdctl.output import Progress
-    from fwdctl.probe.evidence import Evidence
     from fwdctl.runtime import Runtime
 
 
@@ -44,46 +47,41 @@ def probe(
         Session, runtime, clients, deployment, progress=progress, keep_running=options.keep_running
     )
 
-    @cache
-    def evidence(part: Deployment) -> Evidence:  # imported where it is needed
-        from fwdctl.probe.evidence import Evidence
-
-        return Evidence.of(client, clients, part, options, progress.note)
-
     with BoxClient(open_session, boxes, options.timeout, runtime.sleep) as client:
+        asked = [(Evidence.of(client, clients, part, options, progress.note), own) for part, own in parts]
+        for evidence, own in asked:
+            if options.explain:
+                look_ahead(evidence, own)
+            if options.hub == "always":
+                evidence.wake_hub()
         test = partial(_test, client, deployment, paths, options.retries)
+        is_counted = any(path.is_counted for path in paths)
+        # Targets are known where there is one part only.
+        results = count_targets(asked[0][0], paths, test) if is_counted else test()
         if options.explain:
-            from fwdctl.probe.hops import explain, look_ahead
-
-            for part, own in parts:
-                look_ahead(evidence(part), own)
-        if options.hub == "always":
-            for part, _ in parts:
-                evidence(part).wake_hub()
-        if any(path.is_counted for path in paths):
-            from fwdctl.probe.counters import count_targets
-
-            # Targets are known where there is one part only.
-            results = count_targets(evidence(parts[0][0]), paths, test)
-        else:
-            results = test()
-        if options.explain:
-            if any(result.verdict == "fail" or result.lacks_servers for result in results):
-                progress.step("Looking for what is broken")
-            left = iter(results)
-            results = [
-                result
-                for part, own in parts
-                for result in explain(evidence(part), list(islice(left, len(own))), progress.detail)
-            ]
-            for message in dict.fromkeys(text for part, _ in parts for text in evidence(part).unread):
-                progress.warning(f"The forwarders were not all looked at: {message}")
+            results = _explained(asked, results, progress)
     return as_evidence([_typed_anywhere(result, clients.login) for result in results])
+
+
+def _explained(
+    asked: Sequence[tuple[Evidence, list[Path]]], results: Sequence[PathResult], progress: Progress
+) -> list[PathResult]:
+    """The results of all parts, each with its own evidence."""
+    if any(result.verdict == "fail" or result.lacks_servers for result in results):
+        progress.step("Looking for what is broken")
+    left = iter(results)
+    found = [
+        result
+        for evidence, own in asked
+        for result in explain(evidence, list(islice(left, len(own))), progress.detail)
+    ]
+    for message in dict.fromkeys(text for evidence, _ in asked for text in evidence.unread):
+        progress.warning(f"The forwarders were not all looked at: {message}")
+    return found
 
 
 def _typed_anywhere(result: PathResult, login: Login) -> PathResult:
     """A result whose commands name their subscription where az would not mean it."""
-    from fwdctl.probe.hops.commands import in_subscription
 
     def one(broken: Broken) -> Broken:
         suggestion = in_subscription(broken.suggestion, login.subscription_id, login.active)
@@ -133,8 +131,6 @@ def _test(client: BoxClient, deployment: Deployment, paths: Sequence[Path], retr
 
 
 def _untested(deployment: Deployment, paths: Sequence[Path], error: FwdctlError) -> list[PathResult]:
-    from fwdctl.probe.hops.commands import bare
-
     broken = Broken("box", error.code.upper(), error.message, bare(error.suggestion, deployment))
     return [replace(skipped(path, error.message, "inconclusive"), broken=broken) for path in paths]
 

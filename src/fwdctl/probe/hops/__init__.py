@@ -14,10 +14,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import FwdctlError
-from fwdctl.jump.boxes import side_by_side
 from fwdctl.probe.hops import balancer, endpoint, forwarder, link_service, name, next_hop, route, target
 from fwdctl.probe.hops.commands import az, provision
 from fwdctl.probe.model import Broken, Path, PathResult
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
     from fwdctl.probe.evidence import Evidence

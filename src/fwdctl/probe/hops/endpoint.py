@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, entries, value
+from fwdctl.azure.documents import LINKS, Document, entries, value
 from fwdctl.errors import FwdctlError
 from fwdctl.output import visible
 from fwdctl.probe.hops import link_service
@@ -81,9 +81,7 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     document = evidence.endpoint(spoke) if spoke is not None and spoke.endpoint else None
     if document is None or spoke is None:
         return None
-    for connection in entries(
-        document, "privateLinkServiceConnections", "manualPrivateLinkServiceConnections"
-    ):
+    for connection in entries(document, *LINKS):
         state = value(connection, "privateLinkServiceConnectionState") or {}
         code = CODES.get(str(state.get("status", "")).lower())
         if code is not None:
@@ -103,7 +101,7 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
 def _anew(evidence: Evidence, document: Document, connection: Document, spoke: Spoke) -> str:
     """Commands that make an endpoint again, with the address that it has."""
     where = ("-g", evidence.of_spoke(spoke).deployment.resource_group, "-n", spoke.endpoint)
-    manual = entries(document, "manualPrivateLinkServiceConnections")
+    manual = entries(document, LINKS[1])
     create = az(
         "network private-endpoint create",
         *where,
