@@ -24,8 +24,10 @@ pytestmark = pytest.mark.lab
 PROGRAM = """
 import asyncio, os, sys
 sys.path.insert(0, sys.argv[2])
+from fwdlab.nodes import fork_server
 from fwdlab.process import launch
 launch.enter_namespaces()
+fork_server.start()
 from pathlib import Path
 from support.bench import seed_bench
 async def main():

@@ -39,9 +39,11 @@ def run_inside(scenario: Scenario, *, seconds: float = 60) -> None:
 
 
 def _main() -> None:
+    from fwdlab.nodes import fork_server
     from fwdlab.process import launch
 
     launch.enter_namespaces()
+    fork_server.start()
     sys.path.insert(0, str(TESTS))
     specification = importlib.util.spec_from_file_location("scenarios", sys.argv[1])
     assert specification is not None

@@ -1,7 +1,8 @@
 """The lab's background process: `python -m fwdlab.control.background NAME PORT LOCK`.
 
-LOCK is the descriptor of the lab's lock. Standard output is told that the lab is ready or has failed; what
-comes later goes to the log, which is standard error.
+LOCK is the descriptor of the lab's lock. Standard input is the user's environment as JSON: the processes of
+nodes are forks of this one, and must not have it. Standard output is told that the lab is ready or has
+failed; what comes later goes to the log, which is standard error.
 """
 
 from __future__ import annotations
@@ -9,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import os
 import signal
 import sys
 import traceback
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fwdlab.clients.certs import issue_certificates
 from fwdlab.errors import LabError
+from fwdlab.nodes import fork_server
 from fwdlab.process import janitor, launch, requirements
 from fwdlab.process.state import LabDirectory
 
@@ -34,7 +39,11 @@ def main() -> int:
         janitor.start(directory)
         requirements.raise_open_files()
         launch.enter_namespaces()
-        # Only now: what follows is large, and the processes around it should stay small.
+        fork_server.start()
+        environ: dict[str, str] = json.loads(os.pread(0, 2**24, 0))
+        issuing = _issue_certificates(directory, environ)
+        _load_lab(environ)
+        _await(issuing, directory)
         from fwdlab.control.lab import Lab
 
         asyncio.run(_serve(Lab(directory, supervisor=supervisor, port=port)))
@@ -51,6 +60,45 @@ def main() -> int:
         _report({"error": {"code": "lab_failed", "message": f"{type(error).__name__}: {error}."}})
         return 1
     return 0
+
+
+def _issue_certificates(directory: LabDirectory, environ: dict[str, str]) -> int:
+    """Issue them in a process of its own, beside what follows; its number.
+
+    The library that it loads takes 8 MB, and nothing else in the lab needs it.
+    """
+    child = os.fork()
+    if child:
+        return child
+    status = 255
+    try:
+        os.environ.clear()
+        os.environ.update(environ)
+        issue_certificates(directory.certificates, environ)
+        status = 0
+    except OSError as error:
+        status = error.errno or status
+    finally:
+        os._exit(status)
+
+
+def _await(issuing: int, directory: LabDirectory) -> None:
+    status = os.waitstatus_to_exitcode(os.waitpid(issuing, 0)[1])
+    if status:
+        raise OSError(status, os.strerror(status), str(directory.certificates))
+
+
+def _load_lab(environ: dict[str, str]) -> None:
+    """Import the lab, and take over the user's environment.
+
+    Only now: it is large, and the processes around it should stay small.
+    """
+    sys.modules["cryptography"] = None  # type: ignore[assignment]  # for jwt, which needs it for no HMAC
+    import_module("fwdlab.control.lab")
+    gc.freeze()
+    os.environ.clear()
+    os.environ.update(environ)
+    os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
 
 
 def failure(error: OSError, directory: LabDirectory) -> dict[str, str]:

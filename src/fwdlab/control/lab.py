@@ -13,7 +13,7 @@ from fwdlab.arm.log import RequestLog
 from fwdlab.arm.server import Server
 from fwdlab.arm.store import Store
 from fwdlab.arm.template.routes import DeploymentRoutes
-from fwdlab.clients.certs import issue_certificates
+from fwdlab.clients.certs import Certificates
 from fwdlab.clients.credentials import Credentials
 from fwdlab.clients.profile import Profile
 from fwdlab.clients.proxy import Proxy, Upstream
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 class Lab:
     """The parts of one lab, in the order in which data flow through them: server, api, store, data plane.
 
+    Its certificates have been issued.
+
     `supervisor` is the process that ends the lab when it is killed, as the host sees it.
     Port 0 is a free one.
     """
@@ -36,7 +38,7 @@ class Lab:
         self.supervisor = supervisor
         self.port = port
         self.credentials = Credentials.load_or_create(directory.path / "credentials.json")
-        self.certificates = issue_certificates(directory.path / "tls", os.environ)
+        self.certificates = Certificates.within(directory.certificates)
         self.requests = RequestLog(directory.request_log)
         self.store = Store()
         self.data_plane = DataPlane(

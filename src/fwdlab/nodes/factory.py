@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
 from fwdlab.model import PLATFORM_ADDRESS
-from fwdlab.nodes import messages
-from fwdlab.nodes.node import PATH, Node
+from fwdlab.nodes import fork_server, messages
+from fwdlab.nodes.node import Node
 from fwdlab.nodes.requester import Requester
 
 if TYPE_CHECKING:
@@ -32,26 +33,13 @@ class NodeFactory:
     def __init__(self, run_dir: Path) -> None:
         self._scratch = run_dir / "node"
         self._scratch.mkdir(parents=True, exist_ok=True)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = 0
         self._fork_server: Requester | None = None
 
     def start(self) -> None:
-        here, there = messages.pair()
-        source = str(Path(__file__).resolve().parents[2])
-        program = (
-            f"import sys; sys.path.insert(0, {source!r}); from fwdlab.nodes.fork_server import main;"
-            f" main({there.fileno()})"
-        )
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", program],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=(there.fileno(),),
-            env={"PATH": PATH},
-            cwd="/",
-        )
-        there.close()
-        self._fork_server = Requester(here, lambda _message: None)
+        """Use the fork server that this process has started."""
+        self._process, end = fork_server.take()
+        self._fork_server = Requester(end, lambda _message: None)
 
     async def create(
         self,
@@ -112,9 +100,9 @@ class NodeFactory:
             self._fork_server.close()
             self._fork_server = None
         if self._process:
-            self._process.kill()
-            self._process.wait(5)
-            self._process = None
+            os.kill(self._process, signal.SIGKILL)
+            os.waitpid(self._process, 0)
+            self._process = 0
         with contextlib.suppress(OSError):
             self._scratch.rmdir()
 

@@ -20,7 +20,7 @@ import struct
 import termios
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fwdlab.nodes import messages, mounts
+from fwdlab.nodes import interpreter, messages, mounts
 from fwdlab.process import syscalls
 
 if TYPE_CHECKING:
@@ -142,6 +142,9 @@ def _become(request: dict[str, Any], files: list[int], report: int, *, controlli
         os.closerange(len(high), 400)
         os.chdir(request["directory"])
         os.umask(0o022)
+        if program := interpreter.load(request["argv"], request["environment"]):
+            os.close(kept)
+            interpreter.run(program, request["argv"], request["environment"])
         os.execvpe(request["argv"][0], request["argv"], request["environment"])  # noqa: S606
     except OSError as error:
         os.write(kept, f"{error.strerror}: {error.filename or request['argv'][0]}".encode())

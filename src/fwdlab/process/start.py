@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fwdlab.errors import LabError
 from fwdlab.process import requirements
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
     from fwdlab.process.state import LabDirectory, LabState
 
+_ENVIRONMENT = ("HOME", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "XDG_STATE_HOME")
+"""What of the user's environment the first process gets; the rest is handed to the one that serves."""
+_FIRST = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
+"""Importing aiohttp's client, which nobody uses, would load all roots that the system trusts."""
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
 
@@ -35,13 +39,13 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
     requirements.require()
     lock = directory.hold()  # from here on, so that of two commands at once only one starts a process
     try:
-        with directory.log_file.open("ab") as log:
+        with directory.log_file.open("ab") as log, _as_file(environ) as given:
             process = subprocess.Popen(
                 [sys.executable, "-m", "fwdlab.control.background", directory.name, str(port), str(lock)],
-                stdin=subprocess.DEVNULL,
+                stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env=dict(environ),
+                env=_FIRST | {name: environ[name] for name in _ENVIRONMENT if name in environ},
                 pass_fds=(lock,),
                 start_new_session=True,
                 cwd="/",
@@ -60,6 +64,14 @@ def start(directory: LabDirectory, *, port: int, environ: Mapping[str, str]) -> 
     finally:
         if process.stdout is not None:
             process.stdout.close()
+
+
+def _as_file(environ: Mapping[str, str]) -> BinaryIO:
+    """An environment as JSON, in memory only."""
+    file = os.fdopen(os.memfd_create("environment"), "w+b", buffering=0)
+    file.write(json.dumps(dict(environ)).encode())
+    file.seek(0)
+    return file
 
 
 def stop(directory: LabDirectory) -> bool:

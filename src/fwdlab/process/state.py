@@ -80,9 +80,13 @@ class LabDirectory:
         return self.path / "requests.jsonl"
 
     @property
+    def certificates(self) -> Path:
+        return self.path / "tls"
+
+    @property
     def ca_bundle(self) -> Path:
         """System roots and the lab's own authority."""
-        return self.path / "tls" / "bundle.pem"
+        return self.certificates / "bundle.pem"
 
     def hold(self) -> int:
         """Make the directory, empty and for its owner only, and take its lock; for its descriptor's life.

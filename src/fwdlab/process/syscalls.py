@@ -8,6 +8,10 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWUTS = 0x0400_0000
@@ -25,6 +29,9 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x4_0000
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_ARGUMENTS = slice(45, 47)
+"""Begin and end of the command line in memory, in /proc/PID/stat behind the name (proc_pid_stat(5))."""
 _SYS_MOUNT_SETATTR = 442  # the same number on every architecture
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
@@ -101,6 +108,15 @@ def die_with_parent(parent: int | None = None) -> None:
     _check(result, "prctl PR_SET_PDEATHSIG")
     if parent is not None and os.getppid() != parent:
         os._exit(1)
+
+
+def rename_process(argv: Sequence[str]) -> None:
+    """Let this process be listed with another command line, as much of it as there is room for."""
+    _check(_libc.prctl(ctypes.c_int(_PR_SET_NAME), argv[0].rpartition("/")[2].encode()), "prctl PR_SET_NAME")
+    with open("/proc/self/stat", "rb") as file:  # noqa: PTH123 - pathlib is not worth its import here
+        begin, end = map(int, file.read().rpartition(b")")[2].split()[_ARGUMENTS])
+    text = "\0".join(argv).encode()[: end - begin - 1]
+    ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
 
 
 def reap() -> list[tuple[int, int]]:
