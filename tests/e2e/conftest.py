@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from support.programs import RunningLab
-from typing import TYPE_CHECKING
 
 from support.az_program import Az
 from support.azd_project import Project, copy_template, new_project
@@ -42,6 +36,12 @@ def project(template: Path, tmp_path: Path) -> Iterator[Project]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def az_answers() -> list[dict[str, Any]]:
+    """What az was answered in all tests before, as documents of resources."""
+    return []
+
+
 @pytest.fixture
-def az(az_lab: RunningLab) -> Az:
-    return Az(az_lab)
+def az(az_lab: RunningLab, az_answers: list[dict[str, Any]]) -> Az:
+    return Az(az_lab, az_answers)
