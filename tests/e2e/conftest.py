@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,6 +36,12 @@ def project(template: Path, tmp_path: Path) -> Iterator[Project]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def az_answers() -> list[dict[str, Any]]:
+    """What az was answered in all tests before, as documents of resources."""
+    return []
+
+
 @pytest.fixture
-def az(az_lab: RunningLab) -> Az:
-    return Az(az_lab)
+def az(az_lab: RunningLab, az_answers: list[dict[str, Any]]) -> Az:
+    return Az(az_lab, az_answers)

@@ -60,6 +60,20 @@ def at(document: dict[str, Any], path: list[str]) -> list[dict[str, Any]]:
     return found
 
 
+async def test_a_subnets_user_is_shown_by_its_address_alone(api: ArmApi) -> None:
+    (subnet, *_) = at(
+        await api.get(f"{NETWORK}/virtualNetworks/hub", "subnets/ipConfigurations"), ["subnets"]
+    )
+    known = {
+        "privateIPAddress",
+        "privateIPAllocationMethod",
+        "subnet",
+        "provisioningState",
+        "publicIPAddress",
+    }
+    assert all(set(one["properties"]) <= known for one in subnet["properties"]["ipConfigurations"])
+
+
 async def test_a_subnet_says_who_is_in_it(api: ArmApi) -> None:
     """Interfaces of machines, instances, endpoints and the link service, and frontends; no container."""
     (subnet,) = (await api.get(f"{NETWORK}/virtualNetworks/hub"))["properties"]["subnets"]

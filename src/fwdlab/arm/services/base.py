@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Entries: TypeAlias = "list[dict[str, Any]]"
 Actions: TypeAlias = "Mapping[str, Callable[[ResourceId, Any], Outcome]]"
 Views: TypeAlias = "Mapping[str, Callable[[ResourceId], Any]]"
+_ADDRESS = ("privateIPAddress", "privateIPAllocationMethod", "subnet", "publicIPAddress", "provisioningState")
 _READ_ONLY = frozenset({"id", "name", "type", "etag", "systemData"})
 
 
@@ -221,7 +222,8 @@ class Provider:
         for name in [name for name in properties if path and name.lower() == path[0]]:
             for part in properties[name] if isinstance(properties[name], list) else [properties[name]]:
                 if reference_id(part) and "properties" not in part:
-                    part.update(self._whole(part["id"]))
+                    whole = self._whole(part["id"])
+                    part.update(_ip_configuration(whole) if name.startswith("ipConfiguration") else whole)
                 if isinstance(part, dict):
                     self._expand(part, path[1:])
 
@@ -305,6 +307,13 @@ class Provider:
             former = old.properties if old is not None else {}
             document["properties"]["resourceGuid"] = former.get("resourceGuid") or str(uuid.uuid4())
         return {"id": known.text, "name": known.name, "type": self.type, **document}
+
+
+def _ip_configuration(whole: dict[str, Any]) -> dict[str, Any]:
+    """What Azure's type `IPConfiguration` has of an interface's IP configuration, or of a frontend."""
+    properties = whole.get("properties", {})
+    short = {name: properties[name] for name in _ADDRESS if name in properties}
+    return {**{name: whole[name] for name in ("id", "name", "etag") if name in whole}, "properties": short}
 
 
 class NetworkProvider(Provider):

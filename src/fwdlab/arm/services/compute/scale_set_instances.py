@@ -111,6 +111,7 @@ class Instances(ReadOnly, Machine):
         old = self.store.get(nic_id.text)
         former = old.properties["ipConfigurations"] if old is not None else []
         allocate_interface(self.store, [entry], former, nic_id.text)
+        entry["properties"]["provisioningState"] = "Succeeded"
         properties |= {"provisioningState": "Succeeded", "virtualMachine": {"id": own_id.text}}
         document = {"id": nic_id.text, "name": nic_id.name, "type": SCALE_SET_NIC, "properties": properties}
         self.store.put(Resource(nic_id.text, SCALE_SET_NIC, document))
