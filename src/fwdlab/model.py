@@ -13,6 +13,25 @@ METADATA_ADDRESS = "169.254.169.254"
 
 
 @dataclass(frozen=True)
+class Nic:
+    """One interface of a node.
+
+    Attributes:
+        subnet_id: ARM id of its subnet.
+        address: its IPv4 address in that subnet.
+        backend_pool_ids: ARM ids of the load balancer pools that it is a member of.
+        security_group_id: ARM id of its own network security group.
+        forwards: may send with addresses that are not its own (enableIPForwarding).
+    """
+
+    subnet_id: str
+    address: str
+    backend_pool_ids: tuple[str, ...] = ()
+    security_group_id: str | None = None
+    forwards: bool = False
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """One container of a group.
 
@@ -38,14 +57,12 @@ class NodeSpec:
     Attributes:
         name: unique in the lab, usable as a host name, e.g. `fwd000002` or `ci-hub-x1`.
         kind: `machine` runs `custom_data` through cloud-init; `container` runs the group's `containers`.
-        subnet_id: ARM id of the subnet of its single interface; empty for a node without one.
-        address: its IPv4 address in that subnet.
+        subnet_id: of its primary interface, as all that `Nic` has; empty for a node without one.
         custom_data: base64 of the machine's customData, empty for none.
         user_data: base64 of the machine's userData, empty for none; the metadata service tells it.
         containers: those of a group, which share the node.
         name_servers: that it asks in the place of the platform's.
-        backend_pool_ids: ARM ids of the load balancer pools that this interface is a member of.
-        security_group_id: ARM id of the interface's own network security group.
+        second: a machine's other interface.
         resource_id: ARM id of the resource that it realises.
     """
 
@@ -61,6 +78,16 @@ class NodeSpec:
     name_servers: tuple[str, ...] = ()
     backend_pool_ids: tuple[str, ...] = ()
     security_group_id: str | None = None
+    forwards: bool = False
+    second: Nic | None = None
+
+    @property
+    def nics(self) -> tuple[Nic, ...]:
+        """Its interfaces, the primary one first."""
+        primary = Nic(
+            self.subnet_id, self.address, self.backend_pool_ids, self.security_group_id, self.forwards
+        )
+        return (*((primary,) if self.subnet_id else ()), *((self.second,) if self.second else ()))
 
 
 @dataclass

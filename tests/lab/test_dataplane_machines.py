@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from dataclasses import replace
@@ -12,10 +13,10 @@ import pytest
 
 from fwdlab.errors import LabError
 from fwdlab.fabric.dataplane import DataPlane
-from fwdlab.model import ContainerSpec, NodeSpec, Snapshot
+from fwdlab.model import ContainerSpec, Nic, NodeSpec, Snapshot
 from support.bench import Bench, seed_bench
 from support.inside import Scenario, run_inside
-from support.seed_topology import CORP, Source, documents, encoded, node
+from support.seed_topology import CORP, HUB, Source, documents, encoded, node
 
 pytestmark = pytest.mark.lab
 
@@ -221,6 +222,33 @@ async def group_without_a_subnet(directory: Path) -> None:
     await bench.plane.close()
 
 
+async def two_interfaces(directory: Path) -> None:
+    machine = node("m", f"{HUB}/subnets/shared", "10.0.1.30", second=Nic(f"{HUB}/subnets/jump", "10.0.1.80"))
+    other, third = (
+        node("o", f"{HUB}/subnets/jump", "10.0.1.90"),
+        node("t", f"{HUB}/subnets/shared", "10.0.1.31"),
+    )
+    bench = await _alone(directory, machine, other, third)
+    shown = await bench.ok("m", "ip -br -4 addr; ip route")
+    assert "eth0@" in shown
+    assert "10.0.1.80/26" in shown
+    assert shown.count("default") == 1
+    assert "default via 10.0.1.1 dev eth0" in shown
+    await bench.ok("m", "python3 -m http.server 8080 >/dev/null 2>&1 &")
+    ask = "curl -sS -m 3 -o /dev/null -w '%{local_ip} %{remote_ip}' --retry 50 --retry-connrefused --retry-delay 0"
+    assert await bench.ok("o", f"{ask} http://10.0.1.80:8080/") == "10.0.1.90 10.0.1.80"
+    assert await bench.ok("t", f"{ask} http://10.0.1.30:8080/") == "10.0.1.31 10.0.1.30"
+    # The answer would leave by the interface that is nearer, with the address of the other one; Azure drops it too.
+    assert (await bench.sh("o", "curl -sS -m 0.5 http://10.0.1.30:8080/")).returncode == 28
+    about = "http://169.254.169.254/metadata/instance/network?api-version=2021-02-01"
+    interfaces = json.loads(await bench.ok("m", f"curl -sS -m 3 -H Metadata:true '{about}'"))["interface"]
+    told = [one["ipv4"]["ipAddress"][0]["privateIpAddress"] for one in interfaces]
+    assert told == ["10.0.1.30", "10.0.1.80"]
+    await bench.change(nodes=(replace(machine, second=None), other, third))
+    assert await bench.ok("m", "ls /sys/class/net") == "eth0\nlo\n"
+    await bench.plane.close()
+
+
 async def terminals(directory: Path) -> None:
     bench = await _alone(directory, node("c", f"{CORP}/subnets/servers", "192.168.42.9", kind="container"))
     terminal = await bench.plane.open_terminal("c", ["/bin/sh"], rows=31, cols=77, environment={"A": "b"})
@@ -321,6 +349,7 @@ async def dying_node_is_reported(directory: Path) -> None:
         broken_custom_data,
         containers,
         group_without_a_subnet,
+        two_interfaces,
         terminals,
         files_stay_inside,
         dying_node_is_reported,

@@ -33,3 +33,17 @@ def changed(**profile: Any) -> dict[str, Any]:
 async def latest(api: ArmApi) -> list[bool]:
     listed = await api.list(f"{VMSS}/virtualMachines")
     return [instance["properties"]["latestModelApplied"] for instance in listed]
+
+
+async def with_machine(api: ArmApi, name: str = "server65", **profile: Any) -> str:
+    nic = f"{NETWORK}/networkInterfaces/nic-{name}"
+    configuration = {"name": "ip", "properties": {"subnet": SHARED}}
+    await api.put(nic, {"location": "westeurope", "properties": {"ipConfigurations": [configuration]}})
+    machine = f"{PROVIDERS}/Microsoft.Compute/virtualMachines/vm-{name}"
+    os_profile = {"computerName": name, "customData": text("#cloud-config\n"), **profile}
+    body = {
+        "location": "westeurope",
+        "properties": {"osProfile": os_profile, "networkProfile": {"networkInterfaces": [{"id": nic}]}},
+    }
+    await api.put(machine, body)
+    return machine

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdlab.arm.services.compute.scale_set_instances import host_name
-from support.controlplane import NETWORK, PROVIDERS, refused
-from support.scale_sets import POOL, SHARED, VMSS, changed, latest, machines, text
+from support.controlplane import NETWORK, refused
+from support.scale_sets import POOL, VMSS, changed, latest, machines, text, with_machine
 
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
@@ -150,20 +150,6 @@ async def test_a_flexible_scale_set_is_refused_by_name(api: ArmApi) -> None:
     body["properties"]["orchestrationMode"] = "Flexible"
     assert (await refused(api.put(VMSS, body))).code == "LabOrchestrationModeNotSupported"
     assert (await refused(api.put(f"{VMSS}/virtualMachines/9", {}))).code == "LabInstanceReadOnly"
-
-
-async def with_machine(api: ArmApi, name: str = "server65", **profile: Any) -> str:
-    nic = f"{NETWORK}/networkInterfaces/nic-{name}"
-    configuration = {"name": "ip", "properties": {"subnet": SHARED}}
-    await api.put(nic, {"location": "westeurope", "properties": {"ipConfigurations": [configuration]}})
-    machine = f"{PROVIDERS}/Microsoft.Compute/virtualMachines/vm-{name}"
-    os_profile = {"computerName": name, "customData": text("#cloud-config\n"), **profile}
-    body = {
-        "location": "westeurope",
-        "properties": {"osProfile": os_profile, "networkProfile": {"networkInterfaces": [{"id": nic}]}},
-    }
-    await api.put(machine, body)
-    return machine
 
 
 async def test_a_machine_is_the_node_of_its_interface(api: ArmApi) -> None:

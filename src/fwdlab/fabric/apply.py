@@ -207,7 +207,7 @@ def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
     added = [i for i in new.interfaces if i.device not in before]
     for descriptor, interface in enumerate(added, start=3):
         device = interface.device
-        peer = f"name eth0 address {interface.mac} netns /proc/self/fd/{descriptor}"
+        peer = f"name eth{interface.place} address {interface.mac} netns /proc/self/fd/{descriptor}"
         lines += [
             f"link add {device} address {_GATEWAY_MAC} type veth peer {peer}",
             f"link set {device} up",
@@ -238,16 +238,14 @@ def _routes(fabric: Fabric) -> set[str]:
 
 
 def _node_lines(new: Interface, old: Interface | None) -> list[str]:
+    """Azure gives no default gateway to a machine's second interface (network-interface-vm, constraints)."""
+    device, address = f"eth{new.place}", f"{new.address}/{new.prefix_length}"
+    gateway = [] if new.place else [f"route replace default via {new.gateway} dev {device}"]
     if old is None:
-        lines = [f"addr add {new.address}/{new.prefix_length} dev eth0", "link set eth0 up"]
-        return [*lines, f"route add default via {new.gateway} dev eth0"]
+        return [f"addr add {address} dev {device}", f"link set {device} up", *gateway]
     if (old.address, old.prefix_length, old.gateway) == (new.address, new.prefix_length, new.gateway):
         return []
-    return [
-        "addr flush dev eth0",
-        f"addr add {new.address}/{new.prefix_length} dev eth0",
-        f"route replace default via {new.gateway} dev eth0",
-    ]
+    return [f"addr flush dev {device}", f"addr add {address} dev {device}", *gateway]
 
 
 async def run_ip(node: Node, lines: list[str], files: list[int] | None = None) -> None:

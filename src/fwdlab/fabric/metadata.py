@@ -48,13 +48,13 @@ class RefusedError(Exception):
 def machines(snapshot: Snapshot, interfaces: Iterable[Interface]) -> Machines:
     """The documents of all machines, as `/metadata/instance` answers them."""
     specs = {spec.name: spec for spec in snapshot.nodes if spec.kind == "machine"}
+    of_machines = [one for one in interfaces if one.node in specs]
     return {
         (interface.network, interface.address): {
             "compute": _compute(specs[interface.node], snapshot.documents),
-            "network": _network(interface),
+            "network": {"interface": [_network(one) for one in of_machines if one.node == interface.node]},
         }
-        for interface in interfaces
-        if interface.node in specs
+        for interface in of_machines
     }
 
 
@@ -86,13 +86,9 @@ def _network(interface: Interface) -> Document:
     address = {"privateIpAddress": interface.address, "publicIpAddress": ""}
     prefix = {"address": str(subnet.network_address), "prefix": str(subnet.prefixlen)}
     return {
-        "interface": [
-            {
-                "ipv4": {"ipAddress": [address], "subnet": [prefix]},
-                "ipv6": {"ipAddress": []},
-                "macAddress": interface.mac.replace(":", "").upper(),
-            }
-        ]
+        "ipv4": {"ipAddress": [address], "subnet": [prefix]},
+        "ipv6": {"ipAddress": []},
+        "macAddress": interface.mac.replace(":", "").upper(),
     }
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from fwdlab.fabric.wanted import VaultEndpoint
-    from fwdlab.model import NodeSpec, ProbeHealth, Snapshot
+    from fwdlab.model import Nic, NodeSpec, ProbeHealth, Snapshot
 
 Document = dict[str, Any]
 HealthKey = tuple[str, str, str]
@@ -69,7 +69,7 @@ class _Planner:
         return properties
 
     def fabric(self) -> Fabric:
-        interfaces = tuple(i for spec in self.snapshot.nodes if (i := self._interface(spec)))
+        interfaces = [i for spec in self.snapshot.nodes for i in self._interfaces(spec)]
         balances = self._balancers()
         services = self._services()
         connections = self._connections(services)
@@ -78,7 +78,7 @@ class _Planner:
         public = vaults.public_names((v for _, v in self.documents[vaults.TYPE]), vault_endpoints)
         return Fabric(
             networks=tuple(self.networks.values()),
-            interfaces=tuple(sorted(interfaces, key=lambda i: i.node)),
+            interfaces=tuple(sorted(interfaces, key=lambda i: (i.node, i.place))),
             chains=tuple(chain for _, chain in sorted(self.chains.items())),
             balances=balances,
             probes=tuple(self.probes.values()),
@@ -129,41 +129,32 @@ class _Planner:
 
     # interfaces
 
-    def _interface(self, spec: NodeSpec) -> Interface | None:
-        if not spec.subnet_id:
-            return None
-        network = self._network_of_subnet(spec.subnet_id, spec.name)
-        if network is None:
-            return None
-        subnet = self.subnets[spec.subnet_id.lower()][1]
+    def _interfaces(self, spec: NodeSpec) -> Iterator[Interface]:
+        for place, nic in enumerate(spec.nics):
+            network = self._network_of_subnet(nic.subnet_id, spec.name)
+            if network is not None:
+                yield self._interface(spec, place, nic, network)
+
+    def _interface(self, spec: NodeSpec, place: int, nic: Nic, network: Network) -> Interface:
+        subnet = self.subnets[nic.subnet_id.lower()][1]
         prefix = ipaddress.ip_network(_subnet_prefix(subnet), strict=False)
-        groups = [reference_key(subnet.get("networkSecurityGroup")), (spec.security_group_id or "").lower()]
-        digest = short_hash(f"{spec.name}/{spec.boot_id}")
-        mac = short_hash(spec.name)
+        groups = [reference_key(subnet.get("networkSecurityGroup")), (nic.security_group_id or "").lower()]
+        own = "/1" if place else ""
+        digest, mac = short_hash(f"{spec.name}/{spec.boot_id}{own}"), short_hash(spec.name + own)
         return Interface(
             node=spec.name,
             boot_id=spec.boot_id,
             device=f"v-{digest}",
             mac=f"00:0d:3a:{mac[0:2]}:{mac[2:4]}:{mac[4:6]}",
             network=network.number,
-            address=spec.address,
+            address=nic.address,
             prefix_length=prefix.prefixlen,
             gateway=str(prefix[1]),
-            forwards=self._forwards(spec),
+            forwards=nic.forwards,
+            place=place,
             inbound=self._chains(groups, "Inbound", network),
             outbound=(*self._chains(reversed(groups), "Outbound", network), *self._routes(subnet, network)),
         )
-
-    def _forwards(self, spec: NodeSpec) -> bool:
-        """Whether Azure lets the interface send with foreign source addresses (enableIPForwarding)."""
-        own = self._properties(spec.resource_id.lower())
-        scale_set = self._properties(parent(spec.resource_id.lower()))
-        attached = own.get("networkProfile", {}).get("networkInterfaces", [])
-        interfaces = [self._properties(reference_key(entry)) for entry in attached]
-        machine = scale_set.get("virtualMachineProfile", {})
-        configured = machine.get("networkProfile", {}).get("networkInterfaceConfigurations", [])
-        interfaces += [entry.get("properties", {}) for entry in configured]
-        return any(bool(properties.get("enableIPForwarding")) for properties in interfaces)
 
     def _chains(
         self, groups: Iterable[str], direction: security.Direction, network: Network

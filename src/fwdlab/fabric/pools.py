@@ -33,9 +33,17 @@ def members(
     the frontend. `warnings` is told each address that is no machine's in that network.
     """
     joined = {
-        node.address for node, _ in nodes if any(pool.lower() in pool_ids for pool in node.backend_pool_ids)
+        nic.address
+        for node, _ in nodes
+        for nic in node.nics
+        if any(pool.lower() in pool_ids for pool in nic.backend_pool_ids)
     }
-    machines = {node.address for node, there in nodes if node.kind == "machine" and there == network_id}
+    machines = {
+        nic.address
+        for node, there in nodes
+        if node.kind == "machine" and there == network_id
+        for nic in node.nics
+    }
     for pool, address, there in _listed(balancer, pool_ids):
         if there == network_id and address in machines:
             joined.add(address)

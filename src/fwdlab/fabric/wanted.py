@@ -53,9 +53,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Interface:
-    """A node's one interface.
+    """An interface of a node.
 
     Attributes:
+        place: which of the node's it is; 0 is the primary one, eth0, and has the default route.
         device: name of the fabric's end.
         mac: hardware address of the node's end.
         network: number of its network.
@@ -76,6 +77,7 @@ class Interface:
     forwards: bool = False
     inbound: tuple[str, ...] = ()
     outbound: tuple[str, ...] = ()
+    place: int = 0
 
 
 @dataclass(frozen=True)

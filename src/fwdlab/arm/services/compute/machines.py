@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.ids import ResourceId, reference_id, same
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request
-from fwdlab.model import NodeSpec
+from fwdlab.model import Nic, NodeSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 CUSTOM_DATA_LIMIT = 65535
+_MOST_INTERFACES = 2
 USER_DATA_LIMIT = 65536  # virtual-machines/user-data: 64 KB
 # What each operation leaves behind, and whether the machine boots fresh.
 POWER: Mapping[str, tuple[str, bool]] = {
@@ -80,22 +81,36 @@ class Machine(Provider):
         self.store.put(replace(machine, secrets={**machine.secrets, "powerState": state}, node=node))
 
     def node(self, machine: Resource, boot_id: str) -> NodeSpec:
-        """What the data plane runs for a machine: by the first of its interface's IP configurations."""
-        nic = self.store.require(interface_of(machine)).properties
-        entries = [entry["properties"] for entry in nic["ipConfigurations"]]
-        entry = next((entry for entry in entries if entry.get("primary")), entries[0])
-        pools = entry.get("loadBalancerBackendAddressPools", [])
+        """What the data plane runs for a machine: by the first of its interfaces' IP configurations."""
+        primary, *others = (self._nic(one) for one in interfaces_of(machine))
+        if others and network_id(others[0].subnet_id) != network_id(primary.subnet_id):
+            # virtual-network-network-interface-vm, constraints; Azure's own code is not known
+            raise bad_request(
+                "LabInterfacesOfOneNetwork",
+                f"The network interfaces of {machine.id} must be in the same virtual network.",
+            )
         return NodeSpec(
             name=node_name(self.store, machine.properties["osProfile"]["computerName"], machine.id),
             kind="machine",
-            subnet_id=reference_id(entry.get("subnet")),
-            address=entry["privateIPAddress"],
             boot_id=boot_id,
             resource_id=machine.id,
             custom_data=machine.secrets.get("disk", machine.secrets["customData"]),
             user_data=machine.secrets["userData"],
-            backend_pool_ids=tuple(reference_id(pool) for pool in pools),
-            security_group_id=reference_id(nic.get("networkSecurityGroup")) or None,
+            **vars(primary),
+            second=others[0] if others else None,
+        )
+
+    def _nic(self, nic_id: str) -> Nic:
+        nic = self.store.require(nic_id).properties
+        entries = [entry["properties"] for entry in nic["ipConfigurations"]]
+        entry = next((entry for entry in entries if entry.get("primary")), entries[0])
+        pools = entry.get("loadBalancerBackendAddressPools", [])
+        return Nic(
+            reference_id(entry.get("subnet")),
+            entry["privateIPAddress"],
+            tuple(reference_id(pool) for pool in pools),
+            reference_id(nic.get("networkSecurityGroup")) or None,
+            bool(nic.get("enableIPForwarding")),
         )
 
     def _view(self, resource_id: ResourceId) -> dict[str, Any]:
@@ -116,9 +131,34 @@ class Machine(Provider):
         }
 
 
-def interface_of(machine: Resource) -> str:
-    """Id of its one interface."""
-    return reference_id(machine.properties["networkProfile"]["networkInterfaces"][0])
+def interfaces_of(machine: Resource) -> list[str]:
+    """Ids of its interfaces, the primary one first."""
+    entries = machine.properties["networkProfile"]["networkInterfaces"]
+    return [reference_id(entry) for entry in sorted(entries, key=lambda one: not is_primary(one))]
+
+
+def network_id(subnet_id: str) -> str:
+    """Lower-case id of a subnet's network."""
+    return subnet_id.lower().partition("/subnets/")[0]
+
+
+def is_primary(entry: dict[str, Any]) -> bool:
+    return bool(entry.get("properties", {}).get("primary"))
+
+
+def check_interfaces(entries: list[dict[str, Any]], owner: ResourceId) -> None:
+    """One or two, of which one is the primary one (code and text of the last: terraform#6514)."""
+    if not 1 <= len(entries) <= _MOST_INTERFACES:
+        raise bad_request(
+            "LabInterfacesNotSupported",
+            f"{owner} has {len(entries)} network interfaces; the lab supports one or two.",
+        )
+    if len(entries) > 1 and sum(map(is_primary, entries)) != 1:
+        name = entries[0].get("name") or reference_id(entries[0]).rpartition("/")[2]
+        raise bad_request(
+            "NetworkInterfaceMustHavePrimaryPropertySet",
+            f"Network interface {name} must have Primary property set.",
+        )
 
 
 def new_boot_id() -> str:

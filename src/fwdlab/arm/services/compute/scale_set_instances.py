@@ -11,7 +11,7 @@ from typing import Any
 from fwdlab.arm.ids import ResourceId
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, ReadOnly, Views, of_type
-from fwdlab.arm.services.compute.machines import Machine, check_user_data
+from fwdlab.arm.services.compute.machines import Machine, check_user_data, is_primary
 from fwdlab.arm.services.network.interfaces import SCALE_SET_NIC, allocate_interface
 from fwdlab.model import Resource
 
@@ -68,7 +68,6 @@ class Instances(ReadOnly, Machine):
         zones = scale_set.document.get("zones") or []
         profile = copy.deepcopy(scale_set.properties["virtualMachineProfile"]["osProfile"])
         profile["computerName"] = host_name(profile.pop("computerNamePrefix"), number)
-        nic = {"id": self._put_interface(scale_set, own_id), "properties": {"primary": True}}
         document: dict[str, Any] = {
             "id": own_id.text,
             "name": f"{scale_set.name}_{number}",
@@ -84,7 +83,7 @@ class Instances(ReadOnly, Machine):
                 "provisioningState": "Succeeded",
                 "osProfile": profile,
                 **self._disks(scale_set),
-                "networkProfile": {"networkInterfaces": [nic]},
+                "networkProfile": {"networkInterfaces": self._put_interfaces(scale_set, own_id)},
                 "modelDefinitionApplied": "VirtualMachineScaleSet",
             },
         }
@@ -100,10 +99,15 @@ class Instances(ReadOnly, Machine):
             image["exactVersion"] = self.world.settings.newest_image if version == "latest" else version
         return {"storageProfile": storage} if storage else {}
 
-    def _put_interface(self, scale_set: Resource, own_id: ResourceId) -> str:
-        """Make or renew the instance's interface from the scale set's current model."""
+    def _put_interfaces(self, scale_set: Resource, own_id: ResourceId) -> list[dict[str, Any]]:
+        """Make or renew the instance's interfaces from the scale set's current model; references to them."""
         profile = scale_set.properties["virtualMachineProfile"]["networkProfile"]
-        wanted = copy.deepcopy(profile["networkInterfaceConfigurations"][0])
+        models = profile["networkInterfaceConfigurations"]
+        only = len(models) == 1
+        return [self._put_interface(own_id, model, primary=only or is_primary(model)) for model in models]
+
+    def _put_interface(self, own_id: ResourceId, model: dict[str, Any], *, primary: bool) -> dict[str, Any]:
+        wanted = copy.deepcopy(model)
         nic_id = own_id.child("networkInterfaces", wanted["name"])
         properties = wanted["properties"]
         (entry,) = properties["ipConfigurations"]
@@ -113,9 +117,10 @@ class Instances(ReadOnly, Machine):
         allocate_interface(self.store, [entry], former, nic_id.text)
         entry["properties"]["provisioningState"] = "Succeeded"
         properties |= {"provisioningState": "Succeeded", "virtualMachine": {"id": own_id.text}}
+        properties["primary"] = primary
         document = {"id": nic_id.text, "name": nic_id.name, "type": SCALE_SET_NIC, "properties": properties}
         self.store.put(Resource(nic_id.text, SCALE_SET_NIC, document))
-        return nic_id.text
+        return {"id": nic_id.text, "properties": {"primary": primary}}
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """With whether it has the scale set's model."""
@@ -164,10 +169,11 @@ class Instances(ReadOnly, Machine):
         """
         own_id = ResourceId.parse(instance.id)
         scale_set = self.parent(own_id)
-        self._put_interface(scale_set, own_id)
+        references = self._put_interfaces(scale_set, own_id)
         sku = {name: value for name, value in scale_set.document["sku"].items() if name != "capacity"}
         document = {**instance.document, "tags": dict(scale_set.document.get("tags") or {}), "sku": sku}
-        document["properties"] = {**instance.properties, **self._disks(scale_set)}
+        interfaces = {"networkProfile": {"networkInterfaces": references}}
+        document["properties"] = {**instance.properties, **interfaces, **self._disks(scale_set)}
         secrets = {**instance.secrets, **_model_of(scale_set)}
         upgraded = replace(instance, document=document, secrets=secrets)
         before = instance.properties.get("storageProfile", {}).get("imageReference")

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, of_type
-from fwdlab.arm.services.compute.machines import POWER, PROVISIONED, check_custom_data, check_user_data
+from fwdlab.arm.services.compute.machines import (
+    POWER,
+    PROVISIONED,
+    check_custom_data,
+    check_interfaces,
+    check_user_data,
+)
 from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Instances
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION
 from fwdlab.arm.services.shapes import (
@@ -229,10 +235,11 @@ def _check_os_profile(profile: dict[str, Any]) -> None:
 
 
 def _check_interfaces(interfaces: list[dict[str, Any]], owner: ResourceId) -> None:
-    if len(interfaces) != 1 or len(interfaces[0]["properties"]["ipConfigurations"]) != 1:
+    check_interfaces(interfaces, owner)
+    if any(len(one["properties"]["ipConfigurations"]) != 1 for one in interfaces):
         raise bad_request(
-            "LabOneNetworkInterfaceOnly",
-            f"{owner} must have one network interface configuration with one IP configuration in the lab.",
+            "LabOneIpConfigurationOnly",
+            f"{owner}: a network interface configuration has one IP configuration in the lab.",
         )
 
 

@@ -12,7 +12,6 @@ from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import (
     Actions,
     Provider,
-    bad_request,
     missing_reference,
     of_type,
     with_properties,
@@ -20,15 +19,17 @@ from fwdlab.arm.services.base import (
 from fwdlab.arm.services.compute.machines import (
     Machine,
     check_custom_data,
+    check_interfaces,
     check_user_data,
-    interface_of,
+    interfaces_of,
     new_boot_id,
 )
 from fwdlab.arm.services.network.interfaces import NIC, nic_in_use
-from fwdlab.arm.services.shapes import body, items, record, reference, text
+from fwdlab.arm.services.shapes import body, flag, identifier, items, optional, record, reference, text
 from fwdlab.model import Resource
 
 VM = "Microsoft.Compute/virtualMachines"
+_INTERFACE = optional(id=identifier(), properties=optional(primary=flag()))
 
 
 class VirtualMachines(Machine):
@@ -37,7 +38,8 @@ class VirtualMachines(Machine):
     shape = body(
         userData=text(),
         osProfile=record(computerName=text(), customData=text(), adminPassword=text()),
-        networkProfile=record(networkInterfaces=items(reference(), default=[])),
+        networkProfile=record(networkInterfaces=items(_INTERFACE, default=[])),
+        virtualMachineScaleSet=reference(),
     )
 
     @cached_property
@@ -48,13 +50,7 @@ class VirtualMachines(Machine):
         properties = document["properties"]
         check_custom_data(properties["osProfile"])
         check_user_data(properties)
-        interfaces = properties["networkProfile"]["networkInterfaces"]
-        if len(interfaces) != 1:
-            raise bad_request(
-                "LabOneNetworkInterfaceOnly",
-                f"{resource_id} has {len(interfaces)} network interfaces in networkProfile; the lab supports "
-                "one.",
-            )
+        check_interfaces(properties["networkProfile"]["networkInterfaces"], resource_id)
 
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
         """Bind the interface and boot."""
@@ -75,22 +71,26 @@ class VirtualMachines(Machine):
             )
         properties["vmId"] = old.properties["vmId"] if old is not None else str(uuid.uuid4())
         machine = Resource(document["id"], VM, document, secrets)
-        self._bind(machine)
-        if old is not None and not same(interface_of(old), interface_of(machine)):
-            self._release(interface_of(old))
+        interfaces = interfaces_of(machine)
+        for interface in interfaces:
+            self._bind(machine, interface, primary=interface == interfaces[0])
+        kept = {interface.lower() for interface in interfaces}
+        for interface in interfaces_of(old) if old is not None else ():
+            if interface.lower() not in kept:
+                self._release(interface)
         if secrets["powerState"] == "running":
             boot_id = old.node.boot_id if old is not None and old.node is not None else new_boot_id()
             machine.node = self.node(machine, boot_id)
         return machine
 
-    def _bind(self, machine: Resource) -> None:
-        nic = self.store.get(interface_of(machine))
+    def _bind(self, machine: Resource, interface: str, *, primary: bool) -> None:
+        nic = self.store.get(interface)
         if nic is None or nic.type != NIC:
-            raise missing_reference(interface_of(machine), machine.id)
+            raise missing_reference(interface, machine.id)
         holder = reference_id(nic.properties.get("virtualMachine"))
         if holder and not same(holder, machine.id):
             raise nic_in_use(nic.id, holder)
-        self.store.put(with_properties(nic, virtualMachine={"id": holder or machine.id}))
+        self.store.put(with_properties(nic, virtualMachine={"id": holder or machine.id}, primary=primary))
 
     def _release(self, nic_id: str) -> None:
         nic = self.store.get(nic_id)
@@ -98,8 +98,9 @@ class VirtualMachines(Machine):
             self.store.put(with_properties(nic, virtualMachine=None))
 
     def before_delete(self, resource_id: ResourceId) -> None:
-        """Let the interface go."""
-        self._release(interface_of(self.store.require(resource_id.text)))
+        """Let the interfaces go."""
+        for interface in interfaces_of(self.store.require(resource_id.text)):
+            self._release(interface)
 
 
 # Extensions are recorded, never run.

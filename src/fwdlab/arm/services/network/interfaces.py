@@ -53,7 +53,7 @@ class NetworkInterfaces(NetworkProvider):
         properties = document["properties"]
         former = old.properties["ipConfigurations"] if old is not None else []
         allocate_interface(self.store, properties["ipConfigurations"], former, document["id"])
-        properties |= _ALIKE
+        properties |= {**_ALIKE, "primary": old.properties["primary"] if old is not None else True}
         properties.setdefault("macAddress", _mac())
 
     def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
