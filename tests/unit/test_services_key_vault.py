@@ -24,7 +24,6 @@ PLACE = {"location": "West Europe"}
 VAULT = f"{PROVIDERS}/Microsoft.KeyVault/vaults/kv-one"
 KEY_VAULT = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.KeyVault"
 DELETED = f"{KEY_VAULT}/locations/westeurope/deletedVaults/kv-one"
-APPROVED = {"properties": {"privateLinkServiceConnectionState": {"status": "Approved"}}}
 
 
 def body(**properties: Any) -> dict[str, Any]:
@@ -228,41 +227,7 @@ async def test_private_endpoints_are_shown_while_they_exist(api: ArmApi) -> None
     assert connection["properties"]["privateEndpoint"]["id"] == f"{NETWORK}/privateEndpoints/pe-kv"
     assert connection["properties"]["privateLinkServiceConnectionState"]["status"] == "Approved"
     await api.patch(VAULT, {"tags": {"b": "2"}})
-    rejected = {"properties": {"privateLinkServiceConnectionState": {"status": "Rejected"}}}
-    await api.put(connection["id"], rejected)
-    shown = (await api.get(f"{NETWORK}/privateEndpoints/pe-kv"))["properties"]
-    (own,) = shown["privateLinkServiceConnections"]
-    assert own["properties"]["privateLinkServiceConnectionState"]["status"] == "Rejected"
-    assert (await refused(api.put(connection["id"], APPROVED))).code == "LabConnectionIsFinal"
     await api.delete(f"{NETWORK}/privateEndpoints/pe-kv")
-    assert "privateEndpointConnections" not in (await api.get(VAULT))["properties"]
-
-
-async def test_who_may_not_approve_has_to_ask_the_vaults_owner(api: ArmApi) -> None:
-    await api.put(VAULT, body())
-    endpoint = endpoint_body(NETWORK)
-    entries = endpoint["properties"].pop("privateLinkServiceConnections")
-    entries[0]["properties"] |= {
-        "privateLinkServiceId": VAULT,
-        "groupIds": ["vault"],
-        "requestMessage": "CRM",
-    }
-    endpoint["properties"]["manualPrivateLinkServiceConnections"] = entries
-    await api.put(f"{NETWORK}/privateEndpoints/pe-kv", endpoint)
-
-    async def state() -> tuple[str, str]:
-        (own,) = (await api.get(f"{NETWORK}/privateEndpoints/pe-kv"))["properties"][
-            "manualPrivateLinkServiceConnections"
-        ]
-        found = own["properties"]["privateLinkServiceConnectionState"]
-        return found["status"], found["description"]
-
-    assert await state() == ("Pending", "CRM")
-    connection = f"{VAULT}/privateEndpointConnections/pe-kv"
-    await api.put(connection, APPROVED)
-    assert (await state())[0] == "Approved"
-    await api.delete(connection)
-    assert (await state())[0] == "Disconnected"
     assert "privateEndpointConnections" not in (await api.get(VAULT))["properties"]
 
 
