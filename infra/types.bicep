@@ -22,6 +22,26 @@ type subnetType = {
 
 @export()
 @sealed()
+@description('What a security group lets in or keeps out. Rules stand in the order of their priority.')
+type inboundRuleType = {
+  @description('Name of the rule.')
+  name: string
+
+  @description('What becomes of a connection.')
+  access: ('Allow' | 'Deny')
+
+  @description('Range or service tag that it comes from.')
+  source: string
+
+  @description('Range that it goes to.')
+  destination: string
+
+  @description('Its ports.')
+  ports: string[]
+}
+
+@export()
+@sealed()
 @description('A subnet for what you add to a network yourself.')
 type extraSubnetType = {
   @description('Name of the subnet, unique in its network.')
@@ -319,17 +339,17 @@ type hubTopologyType = {
     address: string
   }
 
-  @description('Name of the forwarder scale set.')
-  scaleSet: string
+  @description('Name of the forwarder scale set, where there is one.')
+  scaleSet: string?
 
   @description('Name of the private link service.')
   privateLinkService: string
 
   @description('Port of the forwarder agents\' /status.')
-  healthPort: int
+  healthPort: int?
 
   @description('Hash of what the forwarders should forward; an agent\'s /status tells that of what it forwards.')
-  forwardsHash: string
+  forwardsHash: string?
 }
 
 @export()
@@ -400,8 +420,8 @@ type topologyType = {
   @description('The resource group.')
   resourceGroup: string
 
-  @description('The hub.')
-  hub: hubTopologyType
+  @description('The hub, where it is known.')
+  hub: hubTopologyType?
 
   @description('The spokes, in the order of the parameters.')
   spokes: spokeTopologyType[]

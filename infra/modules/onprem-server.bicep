@@ -33,8 +33,11 @@ param adminUsername string
 @description('SSH public key of the administrator.')
 param sshPublicKey string
 
-@description('cloud-init, base64.')
+@description('cloud-init, base64; empty for none.')
 param cloudInit string
+
+@description('Resource ids of the load balancer pools that it is a member of.')
+param poolIds string[] = []
 
 var abbreviations = loadJsonContent('../abbreviations.json')
 
@@ -53,6 +56,7 @@ resource networkInterface 'Microsoft.Network/networkInterfaces@2025-05-01' = {
           subnet: {
             id: subnetId
           }
+          loadBalancerBackendAddressPools: [for poolId in poolIds: { id: poolId }]
         }
       }
     ]
@@ -72,7 +76,7 @@ resource machine 'Microsoft.Compute/virtualMachines@2025-04-01' = {
     osProfile: {
       computerName: server.name
       adminUsername: adminUsername
-      customData: cloudInit
+      customData: empty(cloudInit) ? null : cloudInit
       linuxConfiguration: {
         disablePasswordAuthentication: true
         ssh: {

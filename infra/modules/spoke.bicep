@@ -18,13 +18,26 @@ param spoke spokeType
 @description('Names of the A records in its zone.')
 param hostNames string[]
 
-@description('Resource id of the private link service.')
+@description('Resource id of the private link service, or its alias with a message.')
 param linkServiceId string
+
+@description('Message to the owner of the link service, who has to approve the connection then. Empty in the own tenant, where whoever may approve needs no one else.')
+param requestMessage string = ''
 
 var abbreviations = loadJsonContent('../abbreviations.json')
 var isNew = spoke.?existing == null
 var endpointSubnetId = spoke.?existing.?endpointSubnetId ?? '${network.id}/subnets/linked'
 var networkId = split(endpointSubnetId, '/subnets/')[0]
+var connections = [
+  {
+    name: 'forwarder'
+    properties: {
+      privateLinkServiceId: linkServiceId
+      groupIds: []
+      requestMessage: empty(requestMessage) ? 'Spoke ${spoke.name}' : requestMessage
+    }
+  }
+]
 var zoneId = spoke.?existing.?dnsZoneId ?? resourceId('Microsoft.Network/privateDnsZones', spoke.dnsZoneName)
 
 resource securityGroup 'Microsoft.Network/networkSecurityGroups@2025-05-01' = if (isNew) {
@@ -68,8 +81,9 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = if (isNew) {
 module subnets 'subnets.bicep' = if (isNew) {
   params: {
     networkName: network.name
+    // A consumer of somebody else's service may leave out the subnets for workloads.
     subnets: concat(
-      [
+      filter([
         {
           name: 'cp'
           addressPrefix: spoke.?cpSubnetPrefix ?? ''
@@ -88,7 +102,7 @@ module subnets 'subnets.bicep' = if (isNew) {
           name: 'linked'
           addressPrefix: spoke.?linkedSubnetPrefix ?? ''
         }
-      ],
+      ], subnet => !empty(subnet.addressPrefix)),
       spoke.?extraSubnets ?? []
     )
     securityGroupId: securityGroup.id
@@ -117,16 +131,8 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = {
         }
       }
     ]
-    privateLinkServiceConnections: [
-      {
-        name: 'forwarder'
-        properties: {
-          privateLinkServiceId: linkServiceId
-          groupIds: []
-          requestMessage: 'Spoke ${spoke.name}'
-        }
-      }
-    ]
+    privateLinkServiceConnections: empty(requestMessage) ? connections : []
+    manualPrivateLinkServiceConnections: empty(requestMessage) ? [] : connections
   }
 }
 

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra"
-TEMPLATE: dict[str, Any] = json.loads((INFRA / "main.json").read_text(encoding="utf-8"))
+FOLDERS = [INFRA, *sorted(each for each in (INFRA / "variants").iterdir() if each.is_dir())]
+FOREIGN = ROOT / "tests" / "e2e" / "foreign"
+SOURCES = [*(folder / "main.bicep" for folder in FOLDERS), *sorted(FOREIGN.glob("*.bicep"))]
+
+
+def compiled(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "main.json").read_text(encoding="utf-8"))
+    return found
+
+
+TEMPLATE: dict[str, Any] = compiled(INFRA)
 PARAMETERS: dict[str, Any] = {
     name: entry["value"]
     for name, entry in json.loads((INFRA / "main.parameters.json").read_text(encoding="utf-8"))[
@@ -69,15 +79,15 @@ def of_type(kind: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.bicep
-@pytest.mark.parametrize("source", ["infra/main.bicep", "tests/e2e/foreign/forwards.bicep"])
-def test_the_json_is_what_the_bicep_compiles_to_without_any_diagnostic(source: str) -> None:
-    done = compile_template(ROOT / source)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.parent.name)
+def test_the_json_is_what_the_bicep_compiles_to_without_any_diagnostic(source: Path) -> None:
+    done = compile_template(source)
     assert done.stderr == ""
     assert done.returncode == 0
-    compiled = json.loads((ROOT / source).with_suffix(".json").read_text(encoding="utf-8"))
-    assert without_generator(json.loads(done.stdout)) == without_generator(compiled), (
-        f"out of step: bicep build {source}"
-    )
+    own = source.with_suffix(".json")
+    assert without_generator(json.loads(done.stdout)) == without_generator(
+        json.loads(own.read_text("utf-8"))
+    ), f"out of step: bicep build {source.relative_to(ROOT)}"
 
 
 @pytest.mark.bicep
@@ -93,8 +103,9 @@ def test_the_check_of_diagnostics_can_fail(tmp_path: Path, line: str, code: str)
     assert code in done.stderr
 
 
-def test_every_parameter_output_and_type_says_what_it_is() -> None:
-    for template in templates(TEMPLATE):
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_every_parameter_output_and_type_says_what_it_is(folder: Path) -> None:
+    for template in templates(compiled(folder)):
         for group in ("parameters", "outputs"):
             for name, entry in template.get(group, {}).items():
                 assert entry.get("metadata", {}).get("description"), f"{group} {name}"
@@ -102,6 +113,17 @@ def test_every_parameter_output_and_type_says_what_it_is() -> None:
             assert entry["metadata"]["description"], name
             for field, kind in entry.get("properties", {}).items():
                 assert kind.get("metadata", {}).get("description"), f"{name}.{field}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS[1:], ids=lambda folder: folder.name)
+def test_a_variants_parameters_file_gives_what_has_no_default(folder: Path) -> None:
+    declared = compiled(folder)["parameters"]
+    given = json.loads((folder / "main.parameters.json").read_text(encoding="utf-8"))["parameters"]
+    assert set(given) <= set(declared)
+    optional = {name for name, one in declared.items() if "defaultValue" in one or one.get("nullable")}
+    assert set(declared) - optional <= set(given)
+    asked = re.findall(r"\$\{(\w+)\}", json.dumps(given))
+    assert set(asked) <= {"AZURE_ENV_NAME", "AZURE_LOCATION", "SSH_PUBLIC_KEY", "LINK_SERVICE_ALIAS"}
 
 
 def test_no_parameter_lacks_a_default_but_those_that_azd_asks_for() -> None:
@@ -265,7 +287,11 @@ def test_the_endpoint_has_its_address_from_the_start() -> None:
         "memberName": "",
         "privateIPAddress": "[parameters('spoke').endpointAddress]",
     }
-    [connection] = endpoint["properties"]["privateLinkServiceConnections"]
+    own, asked = (endpoint["properties"][f"{kind}rivateLinkServiceConnections"] for kind in ("p", "manualP"))
+    assert own == "[if(empty(parameters('requestMessage')), variables('connections'), createArray())]"
+    assert asked == "[if(empty(parameters('requestMessage')), createArray(), variables('connections'))]"
+    [spoke] = [one["variables"] for one in templates(TEMPLATE) if "connections" in one.get("variables", {})]
+    [connection] = spoke["connections"]
     assert connection["properties"]["groupIds"] == []
     [records] = [
         module["properties"]["parameters"]

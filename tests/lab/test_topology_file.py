@@ -54,6 +54,7 @@ def test_a_file_tells_what_to_test_and_nothing_else_is_claimed(lab: RunningLab) 
     (cause,) = probe(lab, described(lab), "spoke", 4).json["data"]["causes"]
     assert cause["code"] == "PATH_UNEXPLAINED"
     assert "which load balancer is behind it is not known" in cause["evidence"]
+    assert cause["next"] == "Ask the owner of the link service to test what is behind it."
     lab.lab("heal")
     lab.lab("break", "link-pending")
     (cause,) = probe(lab, described(lab), "spoke", 4).json["data"]["causes"]

@@ -55,6 +55,12 @@ def test_another_template_takes_the_parameters_that_are_given(tmp_path: Path) ->
     assert prepare(tmp_path, {"resources": []}) == {}
 
 
+def test_another_template_that_asks_for_a_key_gets_one(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('{"parameters": {"sshPublicKey": {"value": "${SSH_PUBLIC_KEY}"}}}')
+    template = {"parameters": {"sshPublicKey": {"type": "string"}}, "resources": []}
+    assert str(prepare(tmp_path, template)["sshPublicKey"]).startswith("{'value': 'ssh-ed25519 ")
+
+
 def test_another_template_needs_no_parameters_file(tmp_path: Path) -> None:
     (tmp_path / "t.json").write_text(json.dumps(TEMPLATE))
     assert setup.prepare(make_runtime(tmp_path), tmp_path / "t.json", None).parameters == {}

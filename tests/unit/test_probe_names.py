@@ -179,3 +179,9 @@ def test_without_azd_a_connection_that_is_gone_is_made_again_as_it_was() -> None
         "--connection-name fwd --private-connection-resource-id /pls/x "
         "--ip-config '{name:endpoint,group-id:'\"'\"''\"'\"',member-name:'\"'\"''\"'\"',private-ip-address:10.1.17.4}'"
     )
+    fixed = {"properties": {"groupId": "vault", "memberName": "default"}}
+    azure.more["endpoint"] |= {"ipConfigurations": [fixed]}
+    found = endpoint.broken(evidence(azure, options=("-g", "rg")), FAILED)
+    assert found is not None
+    assert " --group-id vault --ip-config " in typed(found)
+    assert "group-id:'\"'\"'vault'\"'\"',member-name:'\"'\"'default'\"'\"'," in typed(found)

@@ -58,6 +58,8 @@ def prepare(runtime: Runtime, compiled: Path | None, parameters: Path | None) ->
     file = runtime.cwd / parameters if parameters else compiled.parent / own.parameters.name
     template = _read_template(compiled)
     values = {"AZURE_ENV_NAME": ENVIRONMENT_NAME, "AZURE_LOCATION": LOCATION}
+    if "sshPublicKey" in template.get("parameters", {}):
+        values["SSH_PUBLIC_KEY"] = _throw_away_key()
     if "cloudInitForwarder" in template.get("parameters", {}):
         values |= _rendered(own, file, compiled, values)
     filled = read_values(file, compiled, None, values) if parameters or file.is_file() else {}
@@ -116,7 +118,7 @@ def _read_template(compiled: Path) -> dict[str, Any]:
 
 def _rendered(own: Template, file: Path, compiled: Path, values: dict[str, str]) -> dict[str, str]:
     load_parameters(file, compiled, values)  # refuses what is wrong
-    return {**cloudinit.render(own).environment(), "SSH_PUBLIC_KEY": _throw_away_key()}
+    return cloudinit.render(own).environment()
 
 
 def _throw_away_key() -> str:

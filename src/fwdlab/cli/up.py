@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -122,10 +123,11 @@ def _deploy(runtime: Runtime, client: LabClient, plan: LabDeployment, progress: 
         client.control("POST", "/lab/outputs", outputs)
         client.state = replace(client.state, outputs=outputs)
         progress.done(f"Template deployed ({runtime.clock() - begin:.1f} s)")
-        if "FWD_TOPOLOGY" in outputs:  # another template has no forwarders
+        topology = json.loads(outputs.get("FWD_TOPOLOGY", "{}"))
+        if "loadBalancer" in topology.get("hub", {}):  # another template has nothing to wait for
             progress.step("Waiting for the load balancer's health probes")
             if wait_until_healthy(runtime, client):
-                progress.done(f"Every forwarder is healthy ({runtime.clock() - begin:.1f} s)")
+                progress.done(f"Every backend is healthy ({runtime.clock() - begin:.1f} s)")
             else:
                 progress.warning("Some backends are not healthy; see `fwdctl lab status`")
         if "RESOURCE_GROUP_NAME" in outputs:

@@ -49,6 +49,7 @@ ORDER: tuple[tuple[Hop, tuple[str, ...]], ...] = (
 
 A cause stands before what it leads to: where no target lives, no forwarder is healthy either.
 """
+ASK_OWNER = "Ask the owner of the link service to test what is behind it."
 NEEDS_HUB = target.silent
 """The first hop that only the hub's jump box can tell of."""
 
@@ -152,11 +153,12 @@ def _after_deployment(evidence: Evidence, broken: Broken) -> Broken:
 def _end_of_evidence(evidence: Evidence, result: PathResult) -> Broken:
     """What is said where no hop is shown to be broken."""
     forward = result.path.forward
-    seen = "endpoint and load balancer look right"
-    if not evidence.deployment.hub.load_balancer:
+    seen, hub = "endpoint and load balancer look right", evidence.deployment.hub
+    if not hub.load_balancer:
         seen = "the endpoint looks right, which load balancer is behind it is not known"
     if not forward.targets:
-        return _unexplained(evidence, f"{seen}, and what is behind the forwarders is not written down")
+        why = f"{seen}, and what is behind the forwarders is not written down"
+        return _unexplained(evidence, why, "" if hub.box or hub.load_balancer else ASK_OWNER)
     if not evidence.targets(forward):
         why = f"{seen}, forwarders and targets can be asked from the hub only, whose jump box does not run"
         return _unexplained(evidence, why)

@@ -102,12 +102,16 @@ def _anew(evidence: Evidence, document: Document, connection: Document, spoke: S
     """Commands that make an endpoint again, with the address that it has."""
     where = ("-g", evidence.of_spoke(spoke).deployment.resource_group, "-n", spoke.endpoint)
     manual = entries(document, LINKS[1])
+    fixed = (value(document, "ipConfigurations") or [{}])[0]
+    group, member = (str(value(fixed, key) or "") for key in ("groupId", "memberName"))
     create = az(
         "network private-endpoint create",
         *where,
         *("--subnet", str(value(document, "subnet", "id")), "--connection-name", str(connection.get("name"))),
         *("--private-connection-resource-id", str(value(connection, "privateLinkServiceId"))),
-        *("--ip-config", f"{{name:endpoint,group-id:'',member-name:'',private-ip-address:{spoke.address}}}"),
+        *(["--group-id", group] if group else []),
+        "--ip-config",
+        f"{{name:endpoint,group-id:'{group}',member-name:'{member}',private-ip-address:{spoke.address}}}",
         *(["--manual-request", "true"] if connection in manual else []),
         of=document.get("id"),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, entries, group_of, name_of, network_of, same, value
-from fwdctl.probe.hops import route
+from fwdctl.probe.hops import endpoint, route
 from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
 from fwdctl.probe.model import Broken, PathResult
 
@@ -69,6 +69,9 @@ def _cause(evidence: Evidence, result: PathResult, spoke: Spoke) -> Broken:
     servers = _servers(evidence, network)
     if network and not _is_linked(evidence, zone, network):
         return _custom(spoke, zone, servers) if servers else _not_linked(spoke, zone, network)
+    # Azure's own services take the alias of their name away from who is not approved.
+    if not zone.answers(spoke.host_name) and (unapproved := endpoint.broken(evidence, result)) is not None:
+        return unapproved
     found = _wrong_record(evidence, result, _closest(evidence, zones, network, spoke) or zone, spoke)
     if found is not None:
         return found
