@@ -73,7 +73,7 @@ def test_how_far_a_command_is_can_be_seen_on_a_terminal(
         outcome = box.run(
             request, doing="Testing", stage=lambda data: heard.append(data) or f"{b''.join(heard)!r}"
         )
-        box._progress.clear()
+        box.progress.clear()
     assert outcome.stdout == b"".join(heard) == b"half\nwhole\n"
     assert "b'', " in runtime.stderr.getvalue()
     assert r"b'half\nwhole\n', " in runtime.stderr.getvalue()

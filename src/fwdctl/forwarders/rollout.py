@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.errors import ArmFailure
@@ -34,32 +34,28 @@ GIVE_BACK = 30.0
 """Seconds to go on trying to undo a drain while Azure is busy with the machine."""
 
 
+@dataclass
 class Rollout:
     """Carries out turns.
 
-    Args:
-        runtime: clock and sleep.
-        watch: looks at the forwarders.
-        fleet: how they are before the first turn.
-        progress: tells what is done.
+    Attributes:
+        fleet: how the forwarders are before the first turn.
         again: the command that goes on where this one stops.
         patience: seconds until a forwarder must be healthy after a restart.
+        ended: the turns that are done.
     """
 
-    def __init__(  # noqa: PLR0917 - each is another matter
-        self,
-        runtime: Runtime,
-        watch: Watch,
-        fleet: Fleet,
-        progress: Progress,
-        again: str,
-        patience: float,
-    ) -> None:
-        self._runtime, self._watch, self._progress = runtime, watch, progress
-        self._fleet, self._setup, self._scale_set = fleet, fleet.setup, watch.scale_set
-        self._forwards, self._expected = served(fleet), fleet.setup
-        self._again, self._patience = again, patience
-        self.ended: list[Ended] = []
+    runtime: Runtime
+    watch: Watch
+    fleet: Fleet
+    progress: Progress
+    again: str
+    patience: float
+    ended: list[Ended] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._setup, self._scale_set = self.fleet.setup, self.watch.scale_set
+        self._forwards, self._expected = served(self.fleet), self.fleet.setup
         self._number = ""
         self._is_drained = self._is_renewed = False
         self._idle_looks = 0
@@ -75,10 +71,10 @@ class Rollout:
         Raises:
             KeyboardInterrupt: Ctrl-C, after a drain was undone.
         """
-        dead = sorted({name for each in self._fleet.instances for name in each.health} - self._forwards)
+        dead = sorted({name for each in self.fleet.instances for name in each.health} - self._forwards)
         if dead and turns:
             text = f"No forwarder takes connections for {', '.join(dead)}; that is not waited for"
-            self._progress.warning(text)
+            self.progress.warning(text)
         try:
             for turn in turns:
                 if not turn.is_harmless:
@@ -88,14 +84,14 @@ class Rollout:
         except FwdctlError as error:
             return error
         except KeyboardInterrupt:
-            self._progress.note(f"Interrupted; `{self._again}` goes on where this stopped")
+            self.progress.note(f"Interrupted; `{self.again}` goes on where this stopped")
             raise
         return None
 
     def _check_watchable(self, *, alone: bool) -> None:
-        for error in unknowns(self._fleet):
+        for error in unknowns(self.fleet):
             raise error
-        if len(self._fleet.instances) == 1 and not alone:
+        if len(self.fleet.instances) == 1 and not alone:
             raise FwdctlError(
                 "single_forwarder",
                 "There is one forwarder only: while it is down, no connection works.",
@@ -148,7 +144,7 @@ class Rollout:
         outcome = user_data.give(self._scale_set, self._number, self._setup.user_data)
         self._is_drained = False
         if outcome == "handed":
-            self._progress.done(f"Forwarder {self._number} has the scale set's user data")
+            self.progress.done(f"Forwarder {self._number} has the scale set's user data")
 
     def _drain(self, seconds: float) -> None:
         self._is_drained, self._idle_looks = True, 0
@@ -161,43 +157,43 @@ class Rollout:
         open_now = self._look().at(self._number).open
         self._open = open_now
         told = "an unknown number of" if open_now is None else str(open_now)
-        self._progress.done(f"Forwarder {self._number} is drained, {told} connections still open")
+        self.progress.done(f"Forwarder {self._number} is drained, {told} connections still open")
 
     def _act(self, action: Action, done: str) -> None:
-        began = self._runtime.clock()
+        began = self.runtime.clock()
 
         def tick() -> None:
             text = f"Forwarder {self._number} is being {done}"
-            self._progress.step(text, self._runtime.clock() - began)
+            self.progress.step(text, self.runtime.clock() - began)
 
         tick()
         self._scale_set.act(self._number, action, tick)
-        self._progress.done(f"Forwarder {self._number} is {done}")
+        self.progress.done(f"Forwarder {self._number} is {done}")
 
     def _await(self) -> None:
-        began = self._runtime.clock()
+        began = self.runtime.clock()
         for check in (self._lacking, self._refused):
-            left = self._patience - (self._runtime.clock() - began)
+            left = self.patience - (self.runtime.clock() - began)
             why = self._wait("it is healthy", check, left)
             if why:
-                raise self._stopped(f"after {self._patience:.0f} s, {why}")
-        self._progress.done(f"Forwarder {self._number} is healthy and carries connections")
+                raise self._stopped(f"after {self.patience:.0f} s, {why}")
+        self.progress.done(f"Forwarder {self._number} is healthy and carries connections")
 
     def _give_back(self) -> None:
         """Undo a drain after all, so that the forwarder does what the others do."""
-        deadline = self._runtime.clock() + GIVE_BACK
+        deadline = self.runtime.clock() + GIVE_BACK
         while True:
             try:
                 user_data.give(self._scale_set, self._number, self._setup.user_data)
             except FwdctlError as error:
                 busy = isinstance(error, ArmFailure) and error.status == NOT_NOW
-                if busy and self._runtime.clock() < deadline:
-                    self._runtime.sleep(1.0)
+                if busy and self.runtime.clock() < deadline:
+                    self.runtime.sleep(1.0)
                     continue
-                text = f"Forwarder {self._number} is still drained: {error.message} Run `{self._again}`."
-                self._progress.warning(text)
+                text = f"Forwarder {self._number} is still drained: {error.message} Run `{self.again}`."
+                self.progress.warning(text)
             else:
-                self._progress.note(f"Forwarder {self._number} has its own user data back")
+                self.progress.note(f"Forwarder {self._number} has its own user data back")
             return
 
     # -- what is waited for; each says what is still missing
@@ -225,7 +221,7 @@ class Rollout:
         return lacking(replace(fleet, setup=self._expected), self._number, self._forwards)
 
     def _refused(self, fleet: Fleet) -> str:
-        return self._watch.refused(fleet.at(self._number), self._forwards)
+        return self.watch.refused(fleet.at(self._number), self._forwards)
 
     def _wait(self, what: str, missing: Callable[[Fleet], str], seconds: float) -> str:
         """Look again and again until nothing is missing; what still is after so many seconds.
@@ -233,7 +229,7 @@ class Rollout:
         Raises:
             FwdctlError: another forwarder is not healthy any more, twice in a row.
         """
-        began, pause, before = self._runtime.clock(), FIRST_PAUSE, False
+        began, pause, before = self.runtime.clock(), FIRST_PAUSE, False
         while True:
             fleet = self._look()
             elsewhere = fault_elsewhere(fleet, self._number, self._forwards)
@@ -241,38 +237,38 @@ class Rollout:
                 raise self._stopped(elsewhere)
             before = bool(elsewhere)
             why = missing(fleet)
-            spent = self._runtime.clock() - began
+            spent = self.runtime.clock() - began
             if not before and (not why or spent >= seconds):
                 return why
             text = f"Forwarder {self._number}: waiting until {what}" + (f" ({why})" if why else "")
-            self._progress.step(text, spent)
-            self._runtime.sleep(min(pause, max(FIRST_PAUSE, seconds - spent)))
+            self.progress.step(text, spent)
+            self.runtime.sleep(min(pause, max(FIRST_PAUSE, seconds - spent)))
             pause = min(LONGEST_PAUSE, pause * 1.3)
 
     def _look(self) -> Fleet:
         """The forwarders as they are now; a look that fails is repeated for a while."""
-        deadline = self._runtime.clock() + BLIND
+        deadline = self.runtime.clock() + BLIND
         while True:
             try:
-                fleet = self._watch.look()
+                fleet = self.watch.look()
                 problems = unknowns(fleet)
                 if not problems:
                     return fleet
                 problem = problems[0]
             except FwdctlError as error:
                 problem = error
-            if self._runtime.clock() >= deadline:
+            if self.runtime.clock() >= deadline:
                 text = f"Stopped at forwarder {self._number}, whose state is not known: {problem.message}"
-                advice = f"Run `{self._again}` when that can be read again; it goes on where it stopped."
+                advice = f"Run `{self.again}` when that can be read again; it goes on where it stopped."
                 raise InconclusiveError("rollout_blind", text, advice)
-            self._progress.step(f"Looking again: {problem.message}")
-            self._runtime.sleep(FIRST_PAUSE)
+            self.progress.step(f"Looking again: {problem.message}")
+            self.runtime.sleep(FIRST_PAUSE)
 
     def _stopped(self, why: str) -> FwdctlError:
         return FwdctlError(
             "rollout_stopped",
             f"Stopped at forwarder {self._number}: {why}.",
-            f"See `fwdctl forwarder status`; `{self._again}` goes on where it stopped, "
+            f"See `fwdctl forwarder status`; `{self.again}` goes on where it stopped, "
             "once all others are healthy.",
             exit_code=ExitCode.BROKEN,
         )

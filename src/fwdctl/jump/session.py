@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 from fwdctl.azure.errors import ArmFailure
@@ -33,35 +33,32 @@ TELLING = 20.0
 """Seconds that such a sign may take."""
 
 
+@dataclass
 class Session:
     """Commands in a box that is started when needed and left as it was found.
 
-    It asks for the exec at once, so that a box that runs costs no extra request; a refusal starts it.
+    It asks for the exec at once, so that a box that runs costs no extra request; a refusal starts it. While
+    the session lasts the box is told so now and then: when it hears nothing for some minutes, it ends itself.
 
-    `may_start` allows to start it; `keep_running` leaves a box running that was started here. While the
-    session lasts the box is told so now and then: it ends itself when it has heard nothing for some minutes.
+    Attributes:
+        may_start: whether the box is started when it does not run.
+        keep_running: leave it running if it was started here.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        clients: Clients,
-        deployment: Deployment,
-        box: Box,
-        progress: Progress,
-        *,
-        may_start: bool = True,
-        keep_running: bool = False,
-    ) -> None:
-        self._runtime = runtime
-        self._containers = containers_of(clients, deployment, box)
-        self._box = box
-        self._progress = progress
-        self._may_start = may_start
-        self._keep = keep_running
-        self._started = self._starting = False
-        self._cancelled = threading.Event()
-        self._renewing: threading.Thread | None = None
+    runtime: Runtime
+    clients: Clients
+    deployment: Deployment
+    box: Box
+    progress: Progress
+    may_start: bool = field(default=True, kw_only=True)
+    keep_running: bool = field(default=False, kw_only=True)
+    _started: bool = field(default=False, init=False)
+    _starting: bool = field(default=False, init=False)
+    _cancelled: threading.Event = field(default_factory=threading.Event, init=False)
+    _renewing: threading.Thread | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._containers = containers_of(self.clients, self.deployment, self.box)
 
     def __enter__(self) -> Self:
         return self
@@ -69,17 +66,17 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._started and self._keep and error is None:
+        if self._started and self.keep_running and error is None:
             self.stay()
         self._cancelled.set()
-        if not self._started or self._keep:
+        if not self._started or self.keep_running:
             return
-        self._progress.step(f"Stopping {self._box.name} ({self._box.group})")
-        change = stop_box(self._runtime, self._containers, self._box, lambda: self._starting)
+        self.progress.step(f"Stopping {self.box.name} ({self.box.group})")
+        change = stop_box(self.runtime, self._containers, self.box, lambda: self._starting)
         if change.outcome in {"failed", "still starting"}:
-            self._progress.warning(
-                f"{self._box.name} ({self._box.group}) may still run and cost money: {change.detail} "
-                f"Stop it with `fwdctl jump stop {self._box.name}`."
+            self.progress.warning(
+                f"{self.box.name} ({self.box.group}) may still run and cost money: {change.detail} "
+                f"Stop it with `fwdctl jump stop {self.box.name}`."
             )
 
     def run(
@@ -99,18 +96,18 @@ class Session:
         from fwdctl.channel import Channel
         from fwdctl.channel.socket import connect
 
-        environ, cancelled = self._runtime.environ, self._cancelled.is_set
+        environ, cancelled = self.runtime.environ, self._cancelled.is_set
 
         def watch(printed: bytes) -> None:
             if stage is not None:
-                self._progress.detail(stage(printed))
+                self.progress.detail(stage(printed))
 
         def admitted() -> Ticket:
             ticket = self.ticket()
             if output is not None:
-                self._progress.clear()  # the command has the screen from here on
+                self.progress.clear()  # the command has the screen from here on
             if doing:
-                self._progress.step(doing)
+                self.progress.step(doing)
             watch(b"")
             return ticket
 
@@ -123,17 +120,17 @@ class Session:
 
         deadline: float | None = None
         while True:
-            box = self._box if self._box.container else self._ready()
+            box = self.box if self.box.container else self._ready()
             try:
                 ticket = Ticket(*self._containers.exec(box.group, box.container, columns=columns, rows=rows))
             except ArmFailure as error:
                 if error.status not in {400, NOT_NOW} and error.code != "resource_not_found":
                     raise
                 self._ready()  # may start the box, and that has a limit of its own
-                deadline = deadline or self._runtime.clock() + EXEC_PATIENCE
-                if self._runtime.clock() >= deadline:
+                deadline = deadline or self.runtime.clock() + EXEC_PATIENCE
+                if self.runtime.clock() >= deadline:
                     raise self._refused(error) from error
-                self._runtime.sleep(0.3)
+                self.runtime.sleep(0.3)
             else:
                 self._renew()
                 return ticket
@@ -150,8 +147,8 @@ class Session:
         except FwdctlError as error:
             problem = error.message
         if problem:
-            self._progress.warning(
-                f"{self._box.name} ({self._box.group}) may end by itself after some minutes: "
+            self.progress.warning(
+                f"{self.box.name} ({self.box.group}) may end by itself after some minutes: "
                 f"it could not be told to stay: {problem.strip().rstrip('.')}."
             )
 
@@ -166,10 +163,10 @@ class Session:
         from fwdctl.channel.socket import connect
 
         def admitted() -> Ticket:
-            return Ticket(*self._containers.exec(self._box.group, self._box.container, columns=80, rows=24))
+            return Ticket(*self._containers.exec(self.box.group, self.box.container, columns=80, rows=24))
 
         channel = Channel(
-            admitted, lambda ticket: connect(ticket, self._runtime.environ), self._cancelled.is_set
+            admitted, lambda ticket: connect(ticket, self.runtime.environ), self._cancelled.is_set
         )
         while not self._cancelled.wait(RENEWAL):
             with suppress(FwdctlError, StoppedError):  # there is a next time
@@ -180,35 +177,35 @@ class Session:
     def _ready(self) -> Box:
         """Make sure that the box runs; its container's name is then known."""
         try:
-            group = self._containers.get(self._box.group)
+            group = self._containers.get(self.box.group)
         except ArmFailure as error:
             if error.code != "resource_not_found":
                 raise
             raise MissingError(
                 "jump_missing",
-                f"Jump box {self._box.name} ({self._box.group}) does not exist.",
+                f"Jump box {self.box.name} ({self.box.group}) does not exist.",
                 "Run `azd provision --no-state`.",
             ) from error
         if not group.running:
-            if not self._may_start:
+            if not self.may_start:
                 raise MissingError(
                     "jump_not_running",
-                    f"Jump box {self._box.name} ({self._box.group}) does not run; "
+                    f"Jump box {self.box.name} ({self.box.group}) does not run; "
                     f"its state is {group.state or group.provisioning}.",
-                    f"Start it: `fwdctl jump start {self._box.name}`, or use --start.",
+                    f"Start it: `fwdctl jump start {self.box.name}`, or use --start.",
                 )
             # Whoever started a box that is just starting wants to keep it.
             self._started = self._started or group.state != "Pending"
             group = self._start(group)
-        self._box = replace(self._box, container=group.container or self._box.container)
-        return self._box
+        self.box = replace(self.box, container=group.container or self.box.container)
+        return self.box
 
     def _start(self, before: Group) -> Group:
         """Start the box. Ctrl-C in between leaves `_starting` set: Azure may have heard of the start."""
         self._starting = True
         try:
             group = start_box(
-                self._runtime, self._containers, self._box, before, self._progress, self._cancelled.is_set
+                self.runtime, self._containers, self.box, before, self.progress, self._cancelled.is_set
             )
         except Exception:
             self._starting = False
@@ -217,10 +214,10 @@ class Session:
         return group
 
     def _refused(self, error: ArmFailure) -> FwdctlError:
-        name = self._box.name
+        name = self.box.name
         return InconclusiveError(
             "exec_refused",
-            f"Jump box {name} ({self._box.group}) runs but refuses exec: {error.arm_message}",
+            f"Jump box {name} ({self.box.group}) runs but refuses exec: {error.arm_message}",
             f"Run `fwdctl jump stop {name}` and `fwdctl jump start {name}`, then try again.",
         )
 
