@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
 
 SCHEMA = "fwdctl/v1"
+STATUS: Mapping[int, str] = {ExitCode.OK: "succeeded", ExitCode.INCONCLUSIVE: "inconclusive"}
+"""What an exit code means, in a word; any other is failed."""
 GAP = 3
 """Blanks between the columns of a table."""
 TEXT_WIDTH = 16
@@ -54,19 +56,23 @@ class Result:
 
     Attributes:
         data: JSON-able; the `data` of the envelope.
-        status: one word: succeeded, failed, inconclusive.
         exit_code: an ExitCode, or the remote command's own code for `jump exec`.
+        status: succeeded, failed or inconclusive; by default what the exit code means.
         table: draws the form for people on the console that it is given (stdout).
         junit: returns a JUnit XML document; None where the command has no such form.
         errors: failures that did not keep the command from giving its data.
     """
 
     data: Any
-    status: str = "succeeded"
     exit_code: int = ExitCode.OK
     table: Callable[[Console], None] | None = None
     junit: Callable[[], str] | None = None
     errors: tuple[FwdctlError, ...] = ()
+    status: str = ""
+
+    def __post_init__(self) -> None:
+        meant = STATUS.get(self.exit_code, "failed")
+        object.__setattr__(self, "status", self.status or meant)  # frozen
 
 
 def render(runtime: Runtime, command: str, result: Result, fmt: OutputFormat) -> int:
@@ -93,9 +99,7 @@ def render_error(runtime: Runtime, command: str, error: FwdctlError, fmt: Output
     """Print a failure: `ERROR:` and the suggestion on stderr; for JSON and JUnit the document too."""
     _print_error(runtime, error)
     if fmt is OutputFormat.json:
-        status = "inconclusive" if error.exit_code == ExitCode.INCONCLUSIVE else "failed"
-        failure = Result(None, status=status, exit_code=error.exit_code, errors=(error,))
-        _print_envelope(runtime, command, failure)
+        _print_envelope(runtime, command, Result(None, error.exit_code, errors=(error,)))
     elif fmt is OutputFormat.junit:
         runtime.stdout.write(_junit_error(command, error))
     return error.exit_code

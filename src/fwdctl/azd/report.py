@@ -81,7 +81,7 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
         f"; `azd up{environment.again}` takes every step." if missing[1:] else "."
     )
     error = MissingError("not_provisioned", text, suggestion)
-    return Result(data, "failed", error.exit_code, table=table, errors=(error,))
+    return Result(data, error.exit_code, table=table, errors=(error,))
 
 
 def _say_which(runtime: Runtime, environment: AzdEnvironment) -> None:

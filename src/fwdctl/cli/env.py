@@ -98,7 +98,6 @@ def _removed(changes: Iterable[tuple[Orphan, FwdctlError | None]]) -> Result:
     rows = [(orphan.kind, orphan.name, "failed" if error else "deleted") for orphan, error in ended]
     return Result(
         {"orphans": [{**_orphan(orphan), "deleted": error is None} for orphan, error in ended]},
-        status="failed" if errors else "succeeded",
         exit_code=ExitCode.UNEXPECTED if errors else ExitCode.OK,
         table=lambda out: grid(out, ("Kind", "Name", "Outcome"), rows),
         errors=errors,

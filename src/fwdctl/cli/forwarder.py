@@ -296,7 +296,6 @@ def check_command(call: Call, *, file: ParametersOption = None) -> Result:
     )
     return Result(
         {"checks": [vars(check) for check in found]},
-        status="failed" if errors else "succeeded",
         exit_code=ExitCode.USAGE if errors else ExitCode.OK,
         table=lambda console: grid(
             console, ("check", "outcome", "detail"), [(c.name, c.outcome, c.detail) for c in found]

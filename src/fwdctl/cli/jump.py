@@ -56,7 +56,6 @@ def status_command(call: Call, which: BoxesArgument = "all") -> Result:
     rows = [(entry["name"], entry["containerGroup"], entry["state"], entry["address"]) for entry in found]
     return Result(
         {"boxes": found, "orphans": [{"kind": o.kind, "name": o.name, "state": o.state} for o in left]},
-        status="failed" if missing else "succeeded",
         exit_code=ExitCode.NOT_FOUND if missing else ExitCode.OK,
         table=lambda console: grid(console, ["box", "container group", "state", "address"], rows),
     )

@@ -12,7 +12,7 @@ import typer
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP, option
-from fwdctl.errors import ExitCode, UsageError
+from fwdctl.errors import UsageError
 from fwdctl.output import OutputFormat, Progress, Result, printable
 
 if TYPE_CHECKING:
@@ -166,7 +166,6 @@ def result_of(
     from fwdctl.probe.run import exit_code
 
     code = exit_code(results, strict=strict)
-    words = {ExitCode.OK: "succeeded", ExitCode.BROKEN: "failed"}
     return Result(
         {
             "resourceGroup": resource_group,
@@ -174,7 +173,6 @@ def result_of(
             "causes": [cause.data() for cause in causes(results)],
             "paths": [result.data() for result in results],
         },
-        status=words.get(code, "inconclusive"),
         exit_code=code,
         table=lambda console: print_results(runtime, console, results),
         junit=lambda: junit(results, strict=strict),

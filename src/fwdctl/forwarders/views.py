@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from fwdctl.forwarders.fleet import Fleet, Instance
     from fwdctl.forwarders.plan import Ended, Turn
 
-STATUS = {ExitCode.OK: "succeeded", ExitCode.INCONCLUSIVE: "inconclusive"}
 COLUMNS = ("id", "address", "zone", "power", "model", "health", "what the agent says")
 COLOURS = {"up": "32", "down": "31", "no answer": "31", "unknown": "33"}
 
@@ -56,7 +55,6 @@ def status(fleet: Fleet) -> Result:
     code = ExitCode.BROKEN if not well else ExitCode.INCONCLUSIVE if unknown else ExitCode.OK
     return Result(
         {**_place(fleet), "instances": [_instance(fleet, each) for each in fleet.instances]},
-        status=STATUS.get(code, "failed"),
         exit_code=code,
         table=lambda console: _status_table(console, fleet),
         errors=unknown,
@@ -140,7 +138,6 @@ def drift(fleet: Fleet, again: str) -> Result:
             "differences": [vars(each) for each in found],
             "unknown": [{"instance": number, "reason": why} for number, why in unknown.items()],
         },
-        status=STATUS.get(code, "failed"),
         exit_code=code,
         table=lambda console: _drift_table(console, found, unknown),
         errors=_differ(found, again) if found else (),
@@ -198,7 +195,6 @@ def rollout(
     rows += [(turn.instance, ", ".join(turn.why), "not done", None) for turn in not_done]
     return Result(
         _rollout_data(fleet, turns, ended, dry_run=False),
-        status=STATUS.get(code, "failed"),
         exit_code=code,
         table=lambda console: _listed(console, ("id", "why", "outcome", "open connections"), rows),
         errors=errors,

@@ -133,7 +133,7 @@ def decided(
             probed.table(out)
 
     if isinstance(probed, Result):
-        return Result(data, probed.status, probed.exit_code, table)
+        return Result(data, probed.exit_code, table)
     return Result(data, table=table)
 
 
@@ -149,10 +149,8 @@ def requested(request: Request) -> Result:
     }
     name = request.id.rpartition("/")[2]
     made = "made" if request.made else "there already"
-    failed = request.is_refused
     return Result(
         {**request.data(), "next": left or None},
-        status="failed" if failed else "succeeded",
-        exit_code=ExitCode.BROKEN if failed else ExitCode.OK,
+        exit_code=ExitCode.BROKEN if request.is_refused else ExitCode.OK,
         table=lambda out: _block(out, f"Private endpoint {name}: {request.state} ({made})", lines),
     )
