@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-_MEANINGS: tuple[tuple[Container[str], Container[int], str, str, str, ExitCode], ...] = (
+_MEANINGS: tuple[tuple[Container[object], str, str, str, ExitCode], ...] = (
     (
         {"resourcegroupnotfound"},
-        (),
         "resource_group_not_found",
         "Resource group '{group}' was not found in subscription {subscription}.",
         "Check -g, or choose another environment with `azd env select`.",
@@ -26,14 +25,12 @@ _MEANINGS: tuple[tuple[Container[str], Container[int], str, str, str, ExitCode],
     ),
     (
         {"subscriptionnotfound", "invalidsubscriptionid"},
-        (),
         "subscription_not_found",
         "Subscription {subscription} was not found.",
         "Check AZURE_SUBSCRIPTION_ID and `az account list`.",
         ExitCode.NOT_FOUND,
     ),
     (
-        (),
         {404},
         "resource_not_found",
         "'{name}' was not found in resource group '{group}' ({code}).",
@@ -41,7 +38,6 @@ _MEANINGS: tuple[tuple[Container[str], Container[int], str, str, str, ExitCode],
         ExitCode.NOT_FOUND,
     ),
     (
-        (),
         {401},
         "login_refused",
         "Azure refused the login: {words} ({code}).",
@@ -49,7 +45,6 @@ _MEANINGS: tuple[tuple[Container[str], Container[int], str, str, str, ExitCode],
         ExitCode.NOT_FOUND,
     ),
     (
-        (),
         {403},
         "not_authorized",
         "No permission for '{name}' in resource group '{group}': {words} ({code}).",
@@ -57,7 +52,6 @@ _MEANINGS: tuple[tuple[Container[str], Container[int], str, str, str, ExitCode],
         ExitCode.NOT_FOUND,
     ),
     (
-        (),
         {429},
         "arm_throttled",
         "Azure limits the number of requests: {words}.",
@@ -65,16 +59,15 @@ _MEANINGS: tuple[tuple[Container[str], Container[int], str, str, str, ExitCode],
         ExitCode.INCONCLUSIVE,
     ),
     (
-        (),
         range(500, 600),
         "arm_unavailable",
         "Azure Resource Manager fails: {words} ({code}, HTTP {status}).",
         "Try again; see https://status.azure.com if it stays.",
         ExitCode.INCONCLUSIVE,
     ),
-    ((), range(1000), "arm_refused", "Azure refused: {words} ({code}).", "", ExitCode.UNEXPECTED),
+    (range(1000), "arm_refused", "Azure refused: {words} ({code}).", "", ExitCode.UNEXPECTED),
 )
-"""ARM's codes, HTTP statuses, and what we make of either. First match wins; the last one always does."""
+"""ARM's codes or HTTP statuses, and what we make of them. First match wins; the last one always does."""
 
 
 class ArmFailure(FwdctlError):  # noqa: N818 - an error already by its base
@@ -107,10 +100,9 @@ class ArmFailure(FwdctlError):  # noqa: N818 - an error already by its base
             "subscription": subscription,
             "when": f"in {wait} s" if wait.isdigit() and int(wait) else "in a minute",
         }
-        _, _, code, message, suggestion, exit_code = next(
-            meaning
-            for meaning in _MEANINGS
-            if self.arm_code.lower() in meaning[0] or self.status in meaning[1]
+        told = (self.arm_code.lower(), self.status)
+        _, code, message, suggestion, exit_code = next(
+            meaning for meaning in _MEANINGS if any(each in meaning[0] for each in told)
         )
         super().__init__(code, message.format_map(facts), suggestion.format_map(facts), exit_code=exit_code)
 

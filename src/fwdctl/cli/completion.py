@@ -22,12 +22,9 @@ if TYPE_CHECKING:
 
 def complete_environment(ctx: typer.Context) -> list[str]:
     """Names of azd environments; nothing outside a project."""
-    from fwdctl.azd import environment as azd_environment
+    from fwdctl.azd.environment import find_project, list_environments
 
-    try:
-        return list(azd_environment.list_environments(azd_environment.find_project(_folder(ctx))))
-    except (FwdctlError, OSError):
-        return []
+    return _quietly(lambda: list_environments(find_project(_folder(ctx))))
 
 
 def complete_boxes(ctx: typer.Context) -> list[str]:
@@ -41,32 +38,22 @@ def complete_box(ctx: typer.Context) -> list[str]:
     return list(dict.fromkeys(["hub", *spokes] if len(spokes) > 1 else ["hub", "spoke", *spokes]))
 
 
-def _folder(ctx: typer.Context) -> Path:
-    outer, inner = ctx.find_root().params.get("cwd"), ctx.params.get("cwd")
-    return Path(outer or ".") / (inner or ".")
-
-
 def _spokes(ctx: typer.Context) -> list[str]:
     """Names of the spokes that a command here would mean, as far as they are written down."""
-    if ctx.params.get("resource_group"):
-        return []
     from fwdctl import deployment
     from fwdctl.runtime import Runtime
 
-    try:
-        # A reader of environment files warns on stderr, in the middle of the line that somebody types.
-        with redirect_stderr(StringIO()):
-            runtime, file = Runtime(cwd=_folder(ctx)), ctx.params.get("topology")
-            if file:
-                from fwdctl.template import topology_file
+    def ask() -> list[str]:
+        runtime, file = Runtime(cwd=_folder(ctx)), ctx.params.get("topology")
+        if file:
+            from fwdctl.template import topology_file
 
-                found = topology_file.load(runtime.cwd / file)
-            else:
-                place = deployment.locate(runtime, environment=ctx.params.get("environment"))
-                found = deployment.read(place)
-    except (FwdctlError, OSError, ValueError):
-        return []
-    return [spoke.name for spoke in found.spokes if spoke.box is not None]
+            found = topology_file.load(runtime.cwd / file)
+        else:
+            found = deployment.read(deployment.locate(runtime, environment=ctx.params.get("environment")))
+        return [spoke.name for spoke in found.spokes if spoke.box is not None]
+
+    return [] if ctx.params.get("resource_group") else _quietly(ask)
 
 
 def complete_instances(ctx: typer.Context) -> list[str]:
@@ -109,13 +96,20 @@ def _of_azure(
     from fwdctl import deployment
     from fwdctl.runtime import Runtime
 
-    group, environment = ctx.params.get("resource_group"), ctx.params.get("environment")
+    chosen = {name: ctx.params.get(name) for name in ("resource_group", "environment")}
     runtime = Runtime(cwd=_folder(ctx))
+    return _quietly(lambda: ask(*deployment.load(runtime, **chosen, announce=False, discover=discover)))
+
+
+def _folder(ctx: typer.Context) -> Path:
+    outer, inner = ctx.find_root().params.get("cwd"), ctx.params.get("cwd")
+    return Path(outer or ".") / (inner or ".")
+
+
+def _quietly(ask: Callable[[], list[str]]) -> list[str]:
+    """An answer, if there is one; what readers of files warn of would stand in the line that is typed."""
     try:
         with redirect_stderr(StringIO()):
-            found, clients = deployment.load(
-                runtime, environment=environment, resource_group=group, announce=False, discover=discover
-            )
-            return ask(found, clients)
+            return ask()
     except (FwdctlError, OSError, ValueError):
         return []
