@@ -20,12 +20,7 @@ from fwdctl.runtime import Runtime, UnwritableError
 
 
 def main(argv: Sequence[str] | None = None, runtime: Runtime | None = None) -> int:
-    """Run one command line and return its exit code.
-
-    Args:
-        argv: the words after the program's name; the process's own by default.
-        runtime: the outside world; the process's own by default.
-    """
+    """Run one command line, the process's own by default, and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     outer = runtime or Runtime()
     command = " ".join(_command_words(words))
@@ -33,11 +28,9 @@ def main(argv: Sequence[str] | None = None, runtime: Runtime | None = None) -> i
 
 
 def guard(action: Callable[[], int], invocation: Invocation) -> int:
-    """Run something and turn whatever it raises into a message and an exit code.
+    """Run something that returns an exit code, and turn whatever it raises into a message and a code.
 
-    Args:
-        action: returns an exit code.
-        invocation: runtime, command and format for messages until the action narrows them in `CURRENT`.
+    `invocation` says how messages look until the action narrows it in `CURRENT`.
     """
     token = CURRENT.set(invocation)
     try:

@@ -210,13 +210,8 @@ def grid(
     """Print columns as azd does: capital headings, three blanks between, no boxes, `-` for nothing.
 
     Values are text, never markup. On a narrow terminal columns of several words wrap, names stay whole; where
-    names leave the last column too little, it stands below them.
-
-    Args:
-        console: where to.
-        headings: of the columns.
-        rows: one value for each column.
-        colours: codes of SGR (ECMA-48) by the text of a cell.
+    names leave the last column too little, it stands below them. `colours` are codes of SGR (ECMA-48) by the
+    text of a cell.
     """
     from rich.cells import cell_len
     from rich.text import Text
@@ -329,9 +324,7 @@ class Progress:
     def step(self, text: str, elapsed: float | None = None) -> None:
         """What is being done now; where there is no spinner, each text is printed once.
 
-        Args:
-            text: what.
-            elapsed: seconds since it began, for the spinner; by default it counts from now.
+        A spinner counts the seconds since it began: from now, or from those `elapsed`.
         """
         text = printable(text, self._stream)
         with self._lock:

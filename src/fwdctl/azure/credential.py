@@ -47,7 +47,6 @@ class Login:
     """A login for one subscription.
 
     Attributes:
-        subscription_id: the subscription that requests go to.
         endpoint: ARM's address, without a slash at the end.
         active: the subscription that az means where none is named; empty where az has no login.
     """

@@ -74,7 +74,6 @@ class ArmFailure(FwdctlError):  # noqa: N818 - an error already by its base
     """ARM answered with an error, explained.
 
     Attributes:
-        status: HTTP status.
         arm_code: ARM's own code, e.g. `ResourceNotFound`.
         arm_message: ARM's own words.
     """

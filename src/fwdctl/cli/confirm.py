@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 def confirm(runtime: Runtime, question: str, done: str, without: str) -> None:
     """Ask a question that is to be answered with yes.
 
-    Args:
-        runtime: of the command.
-        question: without the choice of answers.
-        done: what will have been done, in a word.
-        without: how to do it where nobody can be asked.
+    `done` is what will have been done, in a word; `without`, how to do it where nobody can be asked.
 
     Raises:
         FwdctlError: nobody can be asked (exit code 2), or the answer is no (1).

@@ -33,12 +33,7 @@ class HelpfulGroup(QuickGroup):
 
 
 def group(text: str, *, examples: str) -> typer.Typer:
-    """A Typer app for one group of commands.
-
-    Args:
-        text: the group's help.
-        examples: lines for the end of the help, one command each.
-    """
+    """A Typer app for one group of commands; `examples` are lines for the end of its help."""
     return typer.Typer(
         cls=HelpfulGroup,
         help=text,

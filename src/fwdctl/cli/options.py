@@ -23,13 +23,7 @@ def _shared(name: str, annotation: Any, default: object = None) -> Parameter:
 
 
 def option(words: str, text: str, **settings: Any) -> Any:
-    """An option as its help shows it: its names, then what stands for its value, such as `--timeout SECONDS`.
-
-    Args:
-        words: these.
-        text: the rest of its help.
-        settings: as `typer.Option` takes them.
-    """
+    """An option as its help shows it: names, then what stands for the value, such as `--timeout SECONDS`."""
     names, values = [word for word in words.split() if word[0] == "-"], words.rpartition(" ")[2]
     metavar = values if values[0] != "-" else None
     return typer.Option(*names, metavar=metavar, help=text, **settings)

@@ -65,9 +65,7 @@ class Orphan:
 
     Attributes:
         kind: one of ORDER.
-        spoke: of which it was.
         state: what Azure says of it now.
-        costs: in words.
         container: of a box, the name of its container.
     """
 

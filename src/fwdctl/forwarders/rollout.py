@@ -42,7 +42,6 @@ class Rollout:
         fleet: how the forwarders are before the first turn.
         again: the command that goes on where this one stops.
         patience: seconds until a forwarder must be healthy after a restart.
-        ended: the turns that are done.
     """
 
     runtime: Runtime
@@ -62,11 +61,7 @@ class Rollout:
         self._open: int | None = None
 
     def carry_out(self, turns: Sequence[Turn], *, alone: bool) -> FwdctlError | None:
-        """All turns, until one fails: that error. `ended` says which are done.
-
-        Args:
-            turns: which.
-            alone: whether the only forwarder may go down.
+        """All turns, until one fails: that error. `alone` says whether the only forwarder may go down.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, after a drain was undone.

@@ -22,7 +22,6 @@ class Connection:
     """A private endpoint's connection, as the owner of the service sees it.
 
     Attributes:
-        service: the link service's name.
         endpoint: id of the private endpoint that asks.
         state: one of the five above.
         message: the state's description: what the consumer wrote, then what the owner wrote.

@@ -161,11 +161,7 @@ def annotated(
 ) -> list[Connection]:
     """Connections with what else is known of them.
 
-    Args:
-        connections: as ARM tells.
-        deployment: whose spokes are named.
-        since: dates by lower-case id of an endpoint.
-        orphans: removed spokes by lower-case id of a connection.
+    `since` are dates by lower-case id of an endpoint, `orphans` removed spokes by that of a connection.
     """
     return [
         replace(

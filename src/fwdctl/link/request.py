@@ -27,7 +27,6 @@ class Wish:
     """The endpoint that is wanted.
 
     Attributes:
-        name: of the endpoint.
         service: alias or id of the link service.
         subnet: id of the subnet; the endpoint is in its subscription and region
             (azure-docs, private-link/private-endpoint-overview).

@@ -110,11 +110,7 @@ def decided(
 ) -> Result:
     """A decision, and what the paths behind the connection say.
 
-    Args:
-        decision: what was asked for.
-        connection: as it is now.
-        probed: a probe's result, why there is none, or None where none was asked for.
-        already: whether there was nothing to do.
+    `probed` is a probe's result, why there is none, or None where none was asked for.
     """
     word = f"already {decision.done}" if already else decision.done
     data: dict[str, Any] = {"connection": connection.data(), "outcome": word, "probe": None, "untested": None}

@@ -87,10 +87,7 @@ class BoxClient:
     def test(self, paths: Sequence[Path], retries: int = 0, *, hurry: bool = False) -> list[PathResult]:
         """Test paths of one box in one exec; those that fail, some more times.
 
-        Args:
-            paths: which.
-            retries: how often those that fail are asked again.
-            hurry: wait for a connection for HURRY seconds only; one that was made gets the full time.
+        With `hurry` a connection is awaited for HURRY seconds only; one that was made gets the full time.
 
         Raises:
             FwdctlError: as `ask`.

@@ -48,11 +48,6 @@ class Evidence:
     """What one probe may ask; methods raise FwdctlError where the answer cannot be read.
 
     Attributes:
-        boxes: to ask the hub's jump box.
-        networks, containers: to ask Azure.
-        deployment: what was probed.
-        options: how it was probed.
-        clients: for what neither of them reads.
         tell: says a line while the probe goes on.
         unread: what could not be read about paths that work, each once.
         direct: direct tests of a forward's targets, by its name, that this probe has made anyway.

@@ -47,10 +47,7 @@ class Path:
         label: unique, e.g. `spoke/web`, `hub/web`, `hub/web/192.168.42.65:8000`.
         origin: `spoke`: by name through the endpoint; `balancer`: the load balancer's address;
             `target`: a server itself; `forwarder`: a forwarder, around the load balancer.
-        box: from where.
-        forward: which one.
         host: name or address that is connected to.
-        port: likewise.
         address: what the name has to resolve to; empty where no name is involved or nobody knows.
         samples: fresh connections to make; 0 where only the name is asked.
         expected: servers that should answer in turn; 0 where that is unknown.
@@ -100,7 +97,6 @@ class Sample:
     """One connection as the box saw it.
 
     Attributes:
-        tool: that made it.
         connected: TCP was established.
         answered: the protocol answered as it should (for plain TCP: connected).
         server: from the forward's identity header, empty without one.

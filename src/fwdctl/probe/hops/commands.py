@@ -65,9 +65,7 @@ def lines(*commands: str) -> str:
 def provision(deployment: Deployment, *otherwise: str) -> str:
     """Deploy the template again though it has not changed, which azd would else skip: something is missing.
 
-    Args:
-        deployment: what was probed.
-        otherwise: commands for a network that azd did not deploy.
+    `otherwise` are commands for a network that azd did not deploy.
     """
     if deployment.by_azd:
         return azd(deployment, "provision", "--no-state")

@@ -27,7 +27,6 @@ class Told:
 
     Attributes:
         reports: by address; None of an agent that does not answer.
-        machines: the forwarders.
         wanted: hash of what all of them shall forward; empty where that is not known.
     """
 

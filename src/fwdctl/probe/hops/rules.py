@@ -94,9 +94,7 @@ class _Refusal:
 def denied(flow: Flow, read: Callable[[str], Document]) -> Broken | None:
     """The rule that refuses a flow from each of its sources to one of its destinations, or nothing.
 
-    Args:
-        flow: to judge.
-        read: a security group or a route table by its id; empty where it cannot be read.
+    `read` gives a security group or a route table by its id; empty where it cannot be read.
     """
     refusals = [found for address in flow.destination.addresses if (found := _refused(flow, address, read))]
     if not refusals:
