@@ -10,13 +10,10 @@ import typer
 from fwdctl.cli.command import Call, command
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, BoxArgument, BoxesArgument, option
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode
 from fwdctl.output import Progress, Result, grid
 
 if TYPE_CHECKING:
-    from fwdctl.azure.clients import Clients
-    from fwdctl.deployment import Deployment
-    from fwdctl.deployment.orphans import Orphan
     from fwdctl.jump.boxes import Change, Status
     from fwdctl.jump.session import Session
 
@@ -48,10 +45,11 @@ def status_command(call: Call, which: BoxesArgument = "all") -> Result:
 
     deployment, clients = call.load()
     found = [_status(entry) for entry in boxes.status(clients, deployment, boxes.select(deployment, which))]
-    left = _orphans(call, clients, deployment, orphans.ENDPOINT, orphans.BOX) if which == "all" else []
+    kinds, left, progress = (orphans.ENDPOINT, orphans.BOX), [], Progress(call.runtime)
+    if which == "all":
+        left = orphans.find_or_warn(clients, deployment, progress, "a jump box", kinds)
     if left:
-        suggestion = f"See `fwdctl env orphans{call.again}`."
-        Progress(call.runtime).warning(f"{orphans.summary(left)} {suggestion}")
+        progress.warning(f"{orphans.summary(left)} See `fwdctl env orphans{call.again}`.")
     missing = any(entry["state"] == "Missing" for entry in found)
     rows = [(entry["name"], entry["containerGroup"], entry["state"], entry["address"]) for entry in found]
     return Result(
@@ -59,18 +57,6 @@ def status_command(call: Call, which: BoxesArgument = "all") -> Result:
         exit_code=ExitCode.NOT_FOUND if missing else ExitCode.OK,
         table=lambda console: grid(console, ["box", "container group", "state", "address"], rows),
     )
-
-
-def _orphans(call: Call, clients: Clients, deployment: Deployment, *kinds: str) -> list[Orphan]:
-    """What spokes left behind that are gone; not to know is a warning."""
-    from fwdctl.deployment import orphans
-
-    try:
-        return orphans.find(clients, deployment, kinds)
-    except FwdctlError as error:
-        text = f"Whether removed spokes left a jump box behind is not known: {error.message}"
-        Progress(call.runtime).warning(text)
-        return []
 
 
 def _status(entry: Status) -> dict[str, Any]:
@@ -113,9 +99,10 @@ def stop_command(call: Call, which: BoxesArgument) -> Result:
 
     deployment, clients = call.load()
     chosen = boxes.select(deployment, which)
-    if which == "all":
-        chosen += tuple(orphan.box for orphan in _orphans(call, clients, deployment, orphans.BOX))
     with Progress(call.runtime) as progress:
+        if which == "all":
+            left = orphans.find_or_warn(clients, deployment, progress, "a jump box", (orphans.BOX,))
+            chosen += tuple(orphan.box for orphan in left)
         progress.step(f"Stopping {', '.join(box.name for box in chosen)}")
         changes = boxes.stop(call.runtime, clients, deployment, chosen)
     return _changes(changes)

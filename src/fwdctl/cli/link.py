@@ -270,17 +270,14 @@ def _known(
     from fwdctl.link import plan
     from fwdctl.link.services import since
 
-    left: dict[str, str] = {}
     progress = Progress(call.runtime)
     try:
         deployment = deployment if deployment.complete else complete(deployment, clients)
     except FwdctlError as error:
         progress.warning(f"Which networks the endpoints are in is not known: {error.message}")
-    try:
-        kinds = (orphans.CONNECTION,)
-        left = {each.id.lower(): each.spoke for each in orphans.find(clients, deployment, kinds)}
-    except FwdctlError as error:
-        progress.warning(f"Whether removed spokes left a connection behind is not known: {error.message}")
+    kinds = (orphans.CONNECTION,)
+    found_left = orphans.find_or_warn(clients, deployment, progress, "a connection", kinds)
+    left = {each.id.lower(): each.spoke for each in found_left}
     known = plan.annotated(found, deployment, since(clients, found), left)
     gone = sorted({each.orphan_of for each in known} - {""})
     if gone:

@@ -97,6 +97,17 @@ def find(clients: Clients, deployment: Deployment, kinds: Iterable[str] = ORDER)
     return [orphan for kind in ORDER if kind in set(kinds) for orphan in search.of(kind)]
 
 
+def find_or_warn(
+    clients: Clients, deployment: Deployment, progress: Progress, what: str, kinds: Iterable[str] = ORDER
+) -> list[Orphan]:
+    """As `find`; not to know is a warning, for which `what` names what may have been left."""
+    try:
+        return find(clients, deployment, kinds)
+    except FwdctlError as error:
+        progress.warning(f"Whether removed spokes left {what} behind is not known: {error.message}")
+        return []
+
+
 class _Search:
     """One look at a resource group."""
 

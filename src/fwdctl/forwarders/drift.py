@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fwdctl.forwarders.setup import Setup, What, configuration
+from fwdctl.probe.agents import configuration
 
 if TYPE_CHECKING:
     from fwdctl.forwarders.fleet import Fleet, Instance
+    from fwdctl.forwarders.setup import Setup, What
 
 RENEWAL: frozenset[str] = frozenset({"agent", "image", "size", "model"})
 """What only the scale set's model, applied to the machine, mends."""

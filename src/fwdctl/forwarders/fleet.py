@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from fwdctl.azure.documents import value
 from fwdctl.azure.scale_sets import ScaleSet
 from fwdctl.errors import FwdctlError, MissingError, UsageError
-from fwdctl.forwarders.setup import Setup, configuration
+from fwdctl.forwarders.setup import Setup
 from fwdctl.jump.session import Session
 from fwdctl.probe import agents
 from fwdctl.probe.boxes import BoxClient
@@ -224,7 +224,9 @@ class Watch:
         return fleet
 
     def _with_reports(self, evidence: Evidence, fleet: Fleet) -> Fleet:
-        port = configuration(fleet.setup.user_data).get("healthPort") or self._deployment.hub.health_port
+        port = (
+            agents.configuration(fleet.setup.user_data).get("healthPort") or self._deployment.hub.health_port
+        )
         forwards = self._deployment.forwards
         try:
             port = port or (evidence.health_port(forwards[0]) if forwards else 0)

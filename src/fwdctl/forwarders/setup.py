@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from fwdctl.azure.documents import Document, tag_of
-from fwdctl.probe.agents import WANTED_TAG
+from fwdctl.probe.agents import WANTED_TAG, configuration
 
 CLOUD_INIT_TAG = "fwdctl-config-hash"
 """Set by the template: the hash of the programs in the cloud-init that the model had when it was applied."""
@@ -58,15 +58,6 @@ class Setup:
             "size": (self.size, model.size),
         }
         return {what: pair for what, pair in pairs.items() if all(pair) and pair[0] != pair[1]}
-
-
-def configuration(encoded: str) -> dict[str, Any]:
-    """User data as the agent reads it; empty where it is none of ours."""
-    try:
-        document = json.loads(base64.b64decode(encoded, validate=True))
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def draining(encoded: str) -> str:

@@ -52,15 +52,24 @@ def parse(text: str) -> dict[str, Report | None]:
     return reports
 
 
+def configuration(user_data: str) -> dict[str, Any]:
+    """User data (base64) as the agent reads it; empty where it is none of ours."""
+    try:
+        document = json.loads(base64.b64decode(user_data, validate=True))
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
 def given(user_data: str) -> Report:
     """What an agent will say of the configuration in user data (base64); empty where that is none of ours."""
+    told = configuration(user_data)
     try:
-        told = json.loads(base64.b64decode(user_data, validate=True))
         forwards = [
             {**each, "targets": [{"address": target} for target in each["targets"]]}
             for each in told["forwards"]
         ]
-    except (ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return {}
     return {"hash": told.get("hash"), "draining": told.get("drain") is True, "forwards": forwards}
 
