@@ -172,6 +172,12 @@ def printable(text: str, stream: TextIO) -> str:
     return encodable(visible(text), stream)
 
 
+def tell(runtime: Runtime, text: str) -> None:
+    """Write to stderr, as it is, what is neither progress nor an error."""
+    runtime.stderr.write(printable(text, runtime.stderr))
+    runtime.stderr.flush()
+
+
 def console(runtime: Runtime, stream: TextIO) -> Console:
     """A rich console that follows the runtime: colour, the terminal's width, no markup surprises.
 

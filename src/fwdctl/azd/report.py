@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.azd import environment as azd_environment
 from fwdctl.errors import MissingError
-from fwdctl.output import Result, grid, printable
+from fwdctl.output import Result, grid, tell
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,8 +85,7 @@ def check(runtime: Runtime, wanted: str | None = None) -> Result:
 
 
 def _say_which(runtime: Runtime, environment: AzdEnvironment) -> None:
-    text = f"azd environment '{environment.name}' in {environment.project}\n"
-    runtime.stderr.write(printable(text, runtime.stderr))
+    tell(runtime, f"azd environment '{environment.name}' in {environment.project}\n")
 
 
 def _state(runtime: Runtime, environment: AzdEnvironment, name: str) -> str:

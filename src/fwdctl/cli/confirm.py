@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fwdctl.errors import FwdctlError, UsageError
-from fwdctl.output import printable
+from fwdctl.output import tell
 
 if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
@@ -22,7 +22,6 @@ def confirm(runtime: Runtime, question: str, done: str, without: str) -> None:
     if not runtime.may_prompt:
         text = f"Nothing was {done}: nobody can be asked here."
         raise UsageError("confirmation_needed", text, without)
-    runtime.stderr.write(printable(f"{question} [y/N] ", runtime.stderr))
-    runtime.stderr.flush()
+    tell(runtime, f"{question} [y/N] ")
     if runtime.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise FwdctlError("not_confirmed", f"Nothing was {done}.")

@@ -13,7 +13,7 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP, option
 from fwdctl.errors import UsageError
-from fwdctl.output import OutputFormat, Progress, Result, printable
+from fwdctl.output import OutputFormat, Progress, Result, tell
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
@@ -136,9 +136,7 @@ def _described(call: Call, file: Path) -> tuple[Deployment, Clients]:
         )
     runtime = call.runtime
     deployment = topology_file.load(runtime.cwd / file)
-    runtime.stderr.write(
-        printable(f"Using {deployment.resource_group} ({deployment.source}).\n", runtime.stderr)
-    )
+    tell(runtime, f"Using {deployment.resource_group} ({deployment.source}).\n")
     return deployment, Clients(log_in(runtime, deployment.subscription_id), runtime)
 
 

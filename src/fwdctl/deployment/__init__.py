@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fwdctl.deployment.locate import Place, locate, read
 from fwdctl.deployment.topology import Box, Deployment, Forward, Hub, Spoke
-from fwdctl.output import printable
+from fwdctl.output import tell
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
@@ -37,8 +37,7 @@ def load(
 
     deployment = read(locate(runtime, environment=environment, resource_group=resource_group))
     if announce or runtime.debug:
-        text = f"Using {deployment.resource_group} ({deployment.source}).\n"
-        runtime.stderr.write(printable(text, runtime.stderr))
+        tell(runtime, f"Using {deployment.resource_group} ({deployment.source}).\n")
     clients = Clients(log_in(runtime, deployment.subscription_id), runtime)
     if discover and not deployment.complete:
         from fwdctl.deployment.discover import complete

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.containers import Group
-    from fwdctl.channel import Outcome, Request, Ticket
+    from fwdctl.channel import Channel, Outcome, Request, Ticket
     from fwdctl.deployment import Box, Deployment
     from fwdctl.output import Progress
     from fwdctl.runtime import Runtime
@@ -93,10 +93,6 @@ class Session:
         Raises:
             FwdctlError: the box is missing, does not start, or refuses exec.
         """
-        from fwdctl.channel import Channel
-        from fwdctl.channel.socket import connect
-
-        environ, cancelled = self.runtime.environ, self._cancelled.is_set
 
         def watch(printed: bytes) -> None:
             if stage is not None:
@@ -111,8 +107,13 @@ class Session:
             watch(b"")
             return ticket
 
-        channel = Channel(admitted, lambda ticket: connect(ticket, environ), cancelled)
-        return channel.run(request, output, watch)
+        return self._channel(admitted).run(request, output, watch)
+
+    def _channel(self, admitted: Callable[[], Ticket]) -> Channel:
+        from fwdctl.channel import Channel
+        from fwdctl.channel.socket import connect
+
+        return Channel(admitted, lambda ticket: connect(ticket, self.runtime.environ), self._cancelled.is_set)
 
     def ticket(self, *, columns: int = 200, rows: int = 50) -> Ticket:
         """Begin an exec, starting the box first if it does not run."""
@@ -159,15 +160,12 @@ class Session:
 
     def _keep_alive(self) -> None:
         """Tell the box now and then that somebody works with it, as long as that is so."""
-        from fwdctl.channel import Channel, Request, Ticket
-        from fwdctl.channel.socket import connect
+        from fwdctl.channel import Request, Ticket
 
         def admitted() -> Ticket:
             return Ticket(*self._containers.exec(self.box.group, self.box.container, columns=80, rows=24))
 
-        channel = Channel(
-            admitted, lambda ticket: connect(ticket, self.runtime.environ), self._cancelled.is_set
-        )
+        channel = self._channel(admitted)
         while not self._cancelled.wait(RENEWAL):
             with suppress(FwdctlError, StoppedError):  # there is a next time
                 channel.run(

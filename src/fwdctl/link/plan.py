@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import name_of, place_of, same
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, InconclusiveError, MissingError, UsageError
 from fwdctl.link.model import APPROVED, DISCONNECTED, REJECTED, REMOVED, Connection, Service
 
 if TYPE_CHECKING:
@@ -84,11 +84,10 @@ def choose(connections: Iterable[Connection], decision: Decision, meant: Meant) 
     found = [each for each in found if each.state not in decision.closed] or found
     if len(found) > 1:
         listed = ", ".join(f"{each.name} ({each.state}, of {each.subscription})" for each in found)
-        raise FwdctlError(
+        raise UsageError(
             "several_connections",
             f"'{meant}' means {len(found)} connections: {listed}.",
             "Narrow --match, or name one with --id; `fwdctl link list -o json` shows the ids.",
-            exit_code=ExitCode.USAGE,
         )
     return found[0] if found else None
 
@@ -100,11 +99,10 @@ def is_done(connection: Connection, decision: Decision) -> bool:
         FwdctlError: `connection_final` (exit code 2): Azure has no way from its state to that one.
     """
     if connection.state in decision.closed:
-        raise FwdctlError(
+        raise UsageError(
             "connection_final",
             f"Connection {connection.name} is {connection.state}, and cannot be {decision.done} any more.",
             FINAL,
-            exit_code=ExitCode.USAGE,
         )
     return connection.state == decision.state
 
@@ -115,12 +113,11 @@ def not_found(service: Service, meant: Meant, waited: float = 0.0) -> FwdctlErro
     there = f"It has {names}." if names else "Nobody was connected to it."
     if waited:
         text = f"Nobody has asked link service {service.name} for a connection '{meant}' in {waited:.0f} s."
-        return FwdctlError("connection_not_found", text, there, exit_code=ExitCode.INCONCLUSIVE)
-    return FwdctlError(
+        return InconclusiveError("connection_not_found", text, there)
+    return MissingError(
         "connection_not_found",
         f"No connection of link service {service.name} is '{meant}'.",
         f"{there} A request that is still to come is awaited with `fwdctl link approve --wait`.",
-        exit_code=ExitCode.NOT_FOUND,
     )
 
 
@@ -132,11 +129,10 @@ def the_one(services: Sequence[Service]) -> Service:
     """
     if len(services) != 1:
         names = ", ".join(service.name for service in services)
-        raise FwdctlError(
+        raise UsageError(
             "several_services",
             f"There are {len(services)} private link services: {names}.",
             "Name one with --service.",
-            exit_code=ExitCode.USAGE,
         )
     return services[0]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fwdctl.azure.documents import LINKS, Document, ancestor, entries, name_of, place_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.deployment.discover import ALIAS, SERVICES
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, InconclusiveError, UsageError
 from fwdctl.link.model import APPROVED, DISCONNECTED, PENDING, REJECTED
 from fwdctl.link.services import POLL, not_in_time
 from fwdctl.shell import quoted
@@ -99,7 +99,7 @@ def wish(name: str, alias: str, subnet: str, message: str = "", group: str = "")
 
 
 def _invalid(problem: str, suggestion: str) -> FwdctlError:
-    return FwdctlError("link_request_invalid", f"{problem}.", suggestion, exit_code=ExitCode.USAGE)
+    return UsageError("link_request_invalid", f"{problem}.", suggestion)
 
 
 def body_of(wanted: Wish, location: str) -> dict[str, Any]:
@@ -128,11 +128,10 @@ def outcome(wanted: Wish, document: Document, address: str, *, made: bool) -> Re
     connection = next(iter(entries(document, *LINKS)), {})
     service = str(value(connection, "privateLinkServiceId") or "")
     if not made and not _means(service, wanted.service):
-        raise FwdctlError(
+        raise UsageError(
             "endpoint_taken",
             f"Private endpoint {wanted.name} is there already, and connects to {service or 'nothing'}.",
             "Choose another --name.",
-            exit_code=ExitCode.USAGE,
         )
     state = value(connection, "privateLinkServiceConnectionState") or {}
     status = str(state.get("status") or PENDING)
@@ -187,11 +186,10 @@ def ask(
         if not wait or request.state != PENDING:
             return request
         if runtime.clock() >= deadline:
-            raise FwdctlError(
+            raise InconclusiveError(
                 "not_decided",
                 f"Nobody has decided on private endpoint {wanted.name} within {patience:.0f} s.",
                 advice(request),
-                exit_code=ExitCode.INCONCLUSIVE,
             )
         progress.step(f"Waiting for the owner of {name_of(wanted.service)} to decide")
         runtime.sleep(POLL)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fwdctl.azure.documents import place_of
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, InconclusiveError, MissingError
 from fwdctl.link import plan
 from fwdctl.link.model import Connection, Service, connection_of, service_of
 from fwdctl.threads import side_by_side
@@ -37,11 +37,10 @@ def services_of(clients: Clients, deployment: Deployment, name: str | None = Non
     operations = clients.networks.private_link_services
     models = [operations.get(group, wanted)] if wanted else list(operations.list(group))
     if not models:
-        raise FwdctlError(
+        raise MissingError(
             "no_link_service",
             f"Resource group '{group}' has no private link service.",
             "Name the resource group that has it with --resource-group.",
-            exit_code=ExitCode.NOT_FOUND,
         )
     return [service_of(model.as_dict()) for model in models]
 
@@ -144,9 +143,8 @@ class Owner:
 
 
 def not_in_time(what: str, patience: float) -> FwdctlError:
-    return FwdctlError(
+    return InconclusiveError(
         "operation_timed_out",
         f"After {patience:.0f} s {what}.",
         "Azure may still do it; look again with `fwdctl link list`.",
-        exit_code=ExitCode.INCONCLUSIVE,
     )
