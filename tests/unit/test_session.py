@@ -68,7 +68,7 @@ def test_how_far_a_command_is_can_be_seen_on_a_terminal(
     runtime = make_runtime(tmp_path, {"TERM": "xterm"}, terminal=True)
     admits(arm, shells)
     with session(runtime, arm) as box:
-        request = Request(("/bin/sh", "-c", "echo half; echo more >&2; echo whole"), timeout=60)
+        request = Request(("/bin/sh", "-c", "sleep 0.5; echo half; echo more >&2; echo whole"), timeout=60)
         heard: list[bytes] = []
         outcome = box.run(
             request, doing="Testing", stage=lambda data: heard.append(data) or f"{b''.join(heard)!r}"
