@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from functools import cache
 from typing import Any
 
 import pytest
 
+from conftest import ROOT
 from fwdlab.arm.template.request import read_request
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.arm.template.scopes import Scope
@@ -20,12 +22,13 @@ TYPES = folder()
 pytestmark = pytest.mark.skipif(
     TYPES is None, reason="Azure's types are not beside the compiler that AZD_BICEP_TOOL_PATH names"
 )
+FOREIGN = ROOT / "tests" / "e2e" / "foreign" / "forwards.json"
 BOX = f"{PROVIDERS}/Microsoft.ContainerInstance/containerGroups/jump"
 
 
 @cache
 def documents() -> tuple[dict[str, Any], ...]:
-    """Every document of the seed and of the project's template, and some in other states."""
+    """Every document of the seed, of the project's template and of a foreign one, and some in other states."""
     return tuple(asyncio.run(_documents()))
 
 
@@ -34,11 +37,12 @@ async def _documents() -> list[dict[str, Any]]:
     await seed(api, GROUP)
     routes = DeploymentRoutes(api, locations=("westeurope",))
     parameters = {name: {"value": value} for name, value in values().items()}
-    properties = {"template": main_template(), "parameters": parameters}
-    request = read_request("main", Scope(SUBSCRIPTION), {"location": "westeurope", "properties": properties})
-    record = routes.engine.start(await routes.engine.prepare(request))
-    await asyncio.gather(*routes.engine._tops)
-    assert record.state == "Succeeded", record.error
+    for template, given in ((main_template(), parameters), (json.loads(FOREIGN.read_text("utf-8")), {})):
+        body = {"location": "westeurope", "properties": {"template": template, "parameters": given}}
+        request = read_request(f"d{len(given)}", Scope(SUBSCRIPTION), body)
+        record = routes.engine.start(await routes.engine.prepare(request))
+        await asyncio.gather(*routes.engine._tops)
+        assert record.state == "Succeeded", record.error
     rule = {"protocol": "Tcp", "access": "Allow", "direction": "Inbound", "priority": 100}
     rule |= {"sourceAddressPrefix": "*", "destinationAddressPrefix": "*", "destinationPortRange": "443"}
     await api.put(

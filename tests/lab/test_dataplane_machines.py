@@ -249,6 +249,37 @@ async def two_interfaces(directory: Path) -> None:
     await bench.plane.close()
 
 
+NAME_SERVER = """#cloud-config
+write_files:
+  - path: /opt/names.py
+    content: |
+      import socket
+      server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+      server.bind(("192.168.42.8", 53))
+      while True:
+          asked, client = server.recvfrom(512)
+          question = asked[12 : asked.index(b"\\0", 12) + 5]
+          answer = bytes.fromhex("c00c 0001 0001 0000003c 0004 0a010203")
+          server.sendto(asked[:2] + bytes.fromhex("8180 0001 0001 0000 0000") + question + answer, client)
+runcmd:
+  - python3 /opt/names.py > /dev/null 2>&1 &
+"""
+
+
+async def name_server_of_ones_own(directory: Path) -> None:
+    """A machine that serves DNS is asked by those that are told to."""
+    subnet, server = f"{CORP}/subnets/servers", "192.168.42.8"
+    bench = await _alone(
+        directory,
+        node("names", subnet, server, custom_data=encoded(NAME_SERVER)),
+        node("told", subnet, "192.168.42.9", custom_data="", name_servers=(server,)),
+    )
+    ask = "for n in $(seq 50); do getent ahostsv4 any.example && break; sleep 0.1; done"
+    assert "10.1.2.3" in await bench.ok("told", ask)
+    assert (await bench.sh("names", "getent ahostsv4 any.example")).returncode != 0
+    await bench.plane.close()
+
+
 async def terminals(directory: Path) -> None:
     bench = await _alone(directory, node("c", f"{CORP}/subnets/servers", "192.168.42.9", kind="container"))
     terminal = await bench.plane.open_terminal("c", ["/bin/sh"], rows=31, cols=77, environment={"A": "b"})
@@ -350,6 +381,7 @@ async def dying_node_is_reported(directory: Path) -> None:
         containers,
         group_without_a_subnet,
         two_interfaces,
+        name_server_of_ones_own,
         terminals,
         files_stay_inside,
         dying_node_is_reported,

@@ -45,6 +45,7 @@ NOT_ANSWERED = {
     r"\S+ .*(privateEndpoints|ipConfigurations\[\]\.type|connections\[\]\.etag|"
     r"Connections\[\]\.etag|virtualNetworkPeerings\[\]\.properties\.resourceGuid|ipConfigurations\[\]\.etag)": "who uses "
     "a part stands with the user in the lab",
+    r"\S+/virtualMachineScaleSets/virtualMachines zones": "of a scale set without zones",
     r"\S+/storageAccounts properties\.\S+": "only a record in the lab",
     r"\S+/workspaces properties\.(createdDate|modifiedDate)": "only a record in the lab",
 }

@@ -21,6 +21,7 @@ from support.controlplane import (
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
 
+VMSS = f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/fwd"
 PLACE = {"location": "West Europe"}
 
 
@@ -139,22 +140,41 @@ def test_a_filter_that_is_not_understood_is_refused() -> None:
 
 async def test_warnings_go_with_what_they_are_about(empty_api: ArmApi) -> None:
     body = vnet({"a": "10.0.0.0/24"}, "10.0.0.0/24")
-    body["properties"]["dhcpOptions"] = {"dnsServers": ["10.0.0.4"]}
+    subnet = body["properties"]["subnets"][0]["properties"]
+    subnet["serviceEndpoints"] = [{"service": "Microsoft.KeyVault"}]
     for _ in range(2):
         await empty_api.put(f"{NETWORK}/virtualNetworks/v", body)
-    expected = (
-        f"{NETWORK}/virtualNetworks/v: only containers ask custom DNS servers, and none answers in the lab"
-    )
-    assert empty_api.warnings == (expected,)
-    del body["properties"]["dhcpOptions"]
-    await empty_api.put(f"{NETWORK}/virtualNetworks/v", body)
-    assert empty_api.warnings == ()
-    body["properties"]["subnets"][0]["properties"]["serviceEndpoints"] = [{"service": "Microsoft.KeyVault"}]
-    await empty_api.put(f"{NETWORK}/virtualNetworks/v", body)
     expected = f"{NETWORK}/virtualNetworks/v/subnets/a: service endpoints have no effect in the lab"
     assert empty_api.warnings == (expected,)
+    subnet["serviceEndpoints"] = []
+    await empty_api.put(f"{NETWORK}/virtualNetworks/v", body)
+    assert empty_api.warnings == ()
+    subnet["serviceEndpoints"] = [{"service": "Microsoft.KeyVault"}]
+    await empty_api.put(f"{NETWORK}/virtualNetworks/v", body)
     await empty_api.delete(f"{NETWORK}/virtualNetworks/v")
     assert empty_api.warnings == ()
+
+
+async def test_who_is_asked_for_names(api: ArmApi) -> None:
+    """Machines ask the servers of their network or interface; containers those of `dnsConfig`, and the platform."""
+    for name in ("hub", "spoke"):
+        change = {"properties": {"dhcpOptions": {"dnsServers": ["10.0.0.4"]}}}
+        await api.patch(f"{NETWORK}/virtualNetworks/{name}", change)
+    box, machines = f"{PROVIDERS}/Microsoft.ContainerInstance/containerGroups/jump", f"{VMSS}/virtualMachines"
+    document = await api.get(box)
+    for own, wanted in ((["10.0.0.5"], ("10.0.0.5", "168.63.129.16")), ([], ("10.0.0.4",))):
+        document["properties"]["dnsConfig"] = {"nameServers": own}
+        await api.put(box, document)
+        assert asked(api, box) == wanted
+    assert asked(api, f"{machines}/0") == ()  # it runs since before
+    await api.post(VMSS, "restart")
+    assert asked(api, f"{machines}/0") == ("10.0.0.4",)
+
+
+def asked(api: ArmApi, resource_id: str) -> tuple[str, ...]:
+    node = api.store.require(resource_id).node
+    assert node is not None
+    return node.name_servers
 
 
 async def test_tags_are_a_resource_on_every_scope(api: ArmApi) -> None:

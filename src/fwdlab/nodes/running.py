@@ -83,7 +83,7 @@ class RunningNode:
             environment = dict(spec.containers[0].environment) if len(spec.containers) == 1 else {}
             node = await factory.create(spec.name, environment=environment, name_servers=spec.name_servers)
             return cls(spec, node, None, log)
-        node = await factory.create(spec.name, programs=programs())
+        node = await factory.create(spec.name, programs=programs(), name_servers=spec.name_servers)
         units = UnitManager(node, log)
         try:
             await units.listen()

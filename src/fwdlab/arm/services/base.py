@@ -8,7 +8,6 @@ part.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import uuid
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fwdlab.arm.errors import ArmError
-from fwdlab.arm.ids import ResourceId, Spelling, reference_id, same
+from fwdlab.arm.ids import ResourceId, Spelling, same
 from fwdlab.arm.operations import Operation, Operations, Outcome
+from fwdlab.arm.services.expand import expand
 from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, without_effect
 from fwdlab.model import Resource
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Entries: TypeAlias = "list[dict[str, Any]]"
 Actions: TypeAlias = "Mapping[str, Callable[[ResourceId, Any], Outcome]]"
 Views: TypeAlias = "Mapping[str, Callable[[ResourceId], Any]]"
-_ADDRESS = ("privateIPAddress", "privateIPAllocationMethod", "subnet", "publicIPAddress", "provisioningState")
 _READ_ONLY = frozenset({"id", "name", "type", "etag", "systemData"})
 
 
@@ -214,29 +213,12 @@ class Provider:
             words: names of properties, or paths of them as `subnets/ipConfigurations`, in lower case.
         """
         for word in filter(None, words):
-            self._expand(document, word.split("/"))
+            expand(self._document, document, word.split("/"))
         return document
 
-    def _expand(self, document: dict[str, Any], path: list[str]) -> None:
-        properties = document.get("properties", {})
-        for name in [name for name in properties if path and name.lower() == path[0]]:
-            for part in properties[name] if isinstance(properties[name], list) else [properties[name]]:
-                if reference_id(part) and "properties" not in part:
-                    whole = self._whole(part["id"])
-                    part.update(_ip_configuration(whole) if name.startswith("ipConfiguration") else whole)
-                if isinstance(part, dict):
-                    self._expand(part, path[1:])
-
-    def _whole(self, resource_id: str) -> dict[str, Any]:
-        """What an id names, a part of another resource too; empty where the lab has nothing of that id."""
-        with contextlib.suppress(ArmError, ValueError):
-            target = ResourceId.parse(resource_id)
-            if target.type.lower() in self.world.providers:
-                return self.world.provider(target.type).get(target)
-            owner = self._whole(str(target.parent))
-            parts = owner.get("properties", {}).get(target.type.rpartition("/")[2], [])
-            return next((part for part in parts if same(part["id"], resource_id)), {})
-        return {}
+    def _document(self, target: ResourceId) -> dict[str, Any] | None:
+        provider = self.world.providers.get(target.type.lower())
+        return provider.get(target) if provider is not None else None
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """A copy of the document with what is derived at reading time."""
@@ -307,13 +289,6 @@ class Provider:
             former = old.properties if old is not None else {}
             document["properties"]["resourceGuid"] = former.get("resourceGuid") or str(uuid.uuid4())
         return {"id": known.text, "name": known.name, "type": self.type, **document}
-
-
-def _ip_configuration(whole: dict[str, Any]) -> dict[str, Any]:
-    """What Azure's type `IPConfiguration` has of an interface's IP configuration, or of a frontend."""
-    properties = whole.get("properties", {})
-    short = {name: properties[name] for name in _ADDRESS if name in properties}
-    return {**{name: whole[name] for name in ("id", "name", "etag") if name in whole}, "properties": short}
 
 
 class NetworkProvider(Provider):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.ids import ResourceId, reference_id, same
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request
+from fwdlab.arm.services.network.addresses import name_servers
 from fwdlab.model import Nic, NodeSpec
 
 if TYPE_CHECKING:
@@ -98,7 +99,13 @@ class Machine(Provider):
             user_data=machine.secrets["userData"],
             **vars(primary),
             second=others[0] if others else None,
+            name_servers=self._name_servers(machine, primary.subnet_id),
         )
+
+    def _name_servers(self, machine: Resource, subnet: str) -> tuple[str, ...]:
+        """Those of its primary interface, or else those of the network."""
+        settings = self.store.require(interfaces_of(machine)[0]).properties.get("dnsSettings", {})
+        return tuple(settings.get("dnsServers") or name_servers(self.store, subnet))
 
     def _nic(self, nic_id: str) -> Nic:
         nic = self.store.require(nic_id).properties

@@ -17,11 +17,11 @@ from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, inde
 from fwdlab.arm.services.compute.machines import new_boot_id, node_name
 from fwdlab.arm.services.container_instance.views import add_event, end, in_state, is_running, restarted
 from fwdlab.arm.services.embedded import Embedded
-from fwdlab.arm.services.network.addresses import allocate
+from fwdlab.arm.services.network.addresses import allocate, name_servers
 from fwdlab.arm.services.network.public_addresses import free_address
 from fwdlab.arm.services.shapes import body, decimal, items, named, number, optional, reference, text
 from fwdlab.errors import LabError
-from fwdlab.model import ContainerSpec, NodeSpec, Resource
+from fwdlab.model import PLATFORM_ADDRESS, ContainerSpec, NodeSpec, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,7 @@ class ContainerGroups(Provider):
             code="InvalidRestartPolicy",
             message="The restart policy '{value}' is invalid. It must be one of {choices}.",
         ),
+        dnsConfig=optional(nameServers=items(text())),
         containers=named(
             image=text(required=True, code="InvalidRequestContent"),
             command=items(text()),
@@ -119,12 +120,11 @@ class ContainerGroups(Provider):
         """The group with a fresh boot: a new node, perhaps with another address, as in the service."""
         document = copy.deepcopy(group.document)
         properties = document["properties"]
-        subnet, address, name_servers = "", "", ()
+        subnet, address = "", ""
         if properties["subnetIds"]:
             subnet = reference_id(properties["subnetIds"][0])
-            network = self._delegating(subnet, group.id)
+            self._check_delegated(subnet, group.id)
             address = allocate(self.store, subnet, None, group.id, group.id)
-            name_servers = tuple(network.properties.get("dhcpOptions", {}).get("dnsServers") or ())
         self._give_address(document, address)
         node = NodeSpec(
             name=node_name(self.store, group.name, group.id),
@@ -134,7 +134,7 @@ class ContainerGroups(Provider):
             boot_id=new_boot_id(),
             resource_id=group.id,
             containers=tuple(_containers(group)),
-            name_servers=name_servers,
+            name_servers=self._name_servers(properties, subnet),
         )
         return replace(group, document=in_state(document, "Running"), node=node)
 
@@ -156,9 +156,18 @@ class ContainerGroups(Provider):
                 name = f"{shown['dnsNameLabel']}.{document['location']}.azurecontainer.io"
                 properties["ipAddress"]["fqdn"] = name
 
-    def _delegating(self, subnet_id: str, user: str) -> Resource:
-        """A group's network, whose subnet must be delegated (azure-docs, virtual-network-concepts)."""
-        network, subnet = part_of(self.store, "subnets", subnet_id, user)
+    def _name_servers(self, properties: dict[str, Any], subnet: str) -> tuple[str, ...]:
+        """Whom a group asks for names.
+
+        `dnsConfig`, and after it always the platform (azure-docs, container-instances-custom-dns). Without it
+        Azure asks the platform alone; the lab asks as the network's machines do: one sees what they see.
+        """
+        own = (properties.get("dnsConfig") or {}).get("nameServers")
+        return (*own, PLATFORM_ADDRESS) if own else name_servers(self.store, subnet)
+
+    def _check_delegated(self, subnet_id: str, user: str) -> None:
+        """A group's subnet must be delegated (azure-docs, virtual-network-concepts)."""
+        _, subnet = part_of(self.store, "subnets", subnet_id, user)
         delegations = subnet["properties"]["delegations"]
         services = [one["properties"].get("serviceName", "").lower() for one in delegations]
         if GROUP.lower() not in services:
@@ -166,7 +175,6 @@ class ContainerGroups(Provider):
                 "SubnetMissingRequiredDelegation",
                 f"Subnet {subnet_id} requires the delegation {GROUP} to be used by {user}.",
             )
-        return network
 
     def _start(self, resource_id: ResourceId, _body: Any) -> Outcome:
         group = self.store.require(resource_id.text)

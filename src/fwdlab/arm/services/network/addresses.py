@@ -55,6 +55,13 @@ def ip_configurations(store: Store) -> Iterator[dict[str, Any]]:
             yield from resource.properties["frontendIPConfigurations"]
 
 
+def name_servers(store: Store, subnet_id: str) -> tuple[str, ...]:
+    """Those that a subnet's network is told to use in the place of the platform's."""
+    network = store.get(subnet_id.partition("/subnets/")[0])
+    options = network.properties.get("dhcpOptions", {}) if network is not None else {}
+    return tuple(options.get("dnsServers") or ())
+
+
 def _addresses_of(resource: Resource) -> Iterator[tuple[str, str]]:
     """(subnet, address) of each; a link service's interface only repeats what the service has."""
     node = resource.node

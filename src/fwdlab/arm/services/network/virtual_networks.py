@@ -34,11 +34,7 @@ class VirtualNetworks(NetworkProvider):
     carry = ("subnets", "virtualNetworkPeerings")
     shape = body(
         addressSpace=record(addressPrefixes=items(text(), default=[])),
-        dhcpOptions=optional(
-            dnsServers=items(
-                text(), ignored="only containers ask custom DNS servers, and none answers in the lab"
-            )
-        ),
+        dhcpOptions=optional(dnsServers=items(text())),
         enableDdosProtection=flag(default=False),
         subnets=parts(
             addressPrefix=text(),
@@ -100,7 +96,7 @@ class VirtualNetworks(NetworkProvider):
             users.setdefault(subnet, []).append({"id": user["id"]})
         for subnet in document["properties"]["subnets"]:
             if found := users.get(subnet["id"].lower()):
-                subnet["properties"]["ipConfigurations"] = found
+                subnet["properties"]["ipConfigurations"] = sorted(found, key=reference_key)
         return document
 
     def _complete_peering(self, peering: dict[str, Any], document: dict[str, Any]) -> None:
