@@ -148,8 +148,8 @@ class Azd:
         request = {"method": "GET", "path": f"{deployment}/operations"}
         answered = await self._ask(request, f"{deployment}/operations?api-version=2021-04-01")
         for operation in answered.body["value"]:
-            target = operation["properties"]["targetResource"]
-            if target["resourceType"] == _NESTED:
+            target = operation["properties"].get("targetResource")  # the evaluation of outputs has none
+            if target and target["resourceType"] == _NESTED:
                 self._nested[target["resourceName"].rpartition("-")[0]] = target["resourceName"]
                 await self._walk(target["id"])
 
