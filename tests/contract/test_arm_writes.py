@@ -42,7 +42,6 @@ async def polled(client: Client, reply: Reply) -> list[str]:
             {"properties": {"addressPrefix": "10.0.1.192/26"}},
             "Updating",
         ),
-        ("Microsoft.Network/privateDnsZones/other.internal", {"location": "global"}, "Updating"),
         ("Microsoft.ContainerInstance/containerGroups/new", None, "Pending"),
     ],
 )
@@ -60,6 +59,41 @@ def test_a_write_goes_on_after_its_answer(tmp_path: Path, rest: str, body: Any, 
         done = await client("GET", path)
         assert done.body["properties"]["provisioningState"] == "Succeeded"
         assert (await client("PUT", path, sent)).status == 200
+
+    served(tmp_path, scene)
+
+
+def test_a_private_zone_and_its_links_answer_202_without_a_document(tmp_path: Path) -> None:
+    """As recorded by az (azure-cli, privatedns: test_PutZone_ZoneNotExists_ExpectZoneCreated and others)."""
+    zone = "Microsoft.Network/privateDnsZones/other.internal"
+
+    async def scene(client: Client) -> None:
+        client.endpoint.api.settings.change_seconds = 0.1
+        network = {"id": address(client, "Microsoft.Network/virtualNetworks/hub")}
+        link = {"location": "global", "properties": {"virtualNetwork": network}}
+        for rest, body in ((zone, {"location": "global"}), (f"{zone}/virtualNetworkLinks/l", link)):
+            path = address(client, rest)
+            for method, sent in (("PUT", body), ("PUT", body), ("PATCH", {"tags": {"a": "b"}})):
+                made = await client(method, path, sent)
+                assert (made.status, made.body) == (202, {})
+                where = made.headers["Azure-AsyncOperation"].partition("?")[0].rpartition("/")[0]
+                assert where.endswith(
+                    f"{client.endpoint.group}/providers/Microsoft.Network/privateDnsOperationStatuses"
+                )
+                waiting = await client("GET", made.headers["Location"])
+                assert (waiting.status, waiting.body) == (202, b"")
+                assert (await client("GET", made.headers["Azure-AsyncOperation"])).status == 202
+                assert await polled(client, made) == ["InProgress", "Succeeded"]
+                ended = await client("GET", made.headers["Location"])
+                assert (ended.status, ended.body["id"]) == (200, path)
+        assert (await client("GET", path)).body["tags"] == {"a": "b"}
+        record = await client("PUT", address(client, f"{zone}/A/a"), {"properties": {"ttl": 5}})
+        assert (record.status, "Azure-AsyncOperation" in record.headers) == (201, False)
+        gone = await client("DELETE", path)
+        assert gone.status == 202
+        assert await polled(client, gone) == ["InProgress", "Succeeded"]
+        assert (await client("GET", gone.headers["Location"])).status == 200
+        assert (await client("GET", path)).status == 404
 
     served(tmp_path, scene)
 

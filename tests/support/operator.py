@@ -77,13 +77,17 @@ class Operator:
 
     def undo(self) -> None:
         """Bring back what was there, the latest change first; what gets in the way of that is removed."""
-        for path, document in reversed(self._before.items()):
-            with suppress(FwdctlError):
-                self.lab.arm("DELETE", f"{self.base}/{path}") if document is None else None
+        self._remove_added()
         for path, document in reversed(self._before.items()):
             if document is not None:
                 self.lab.arm("PUT", f"{self.base}/{path}", document)
+        self._remove_added()  # what was in use until then
         self._before.clear()
+
+    def _remove_added(self) -> None:
+        for path, document in reversed(self._before.items()):
+            with suppress(FwdctlError):
+                self.lab.arm("DELETE", f"{self.base}/{path}") if document is None else None
 
     def probe(self, which: str = "spoke", *more: str, exit_code: int | None = None) -> dict[str, Document]:
         """The paths that a probe tells of, by label."""

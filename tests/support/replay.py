@@ -147,9 +147,10 @@ class Azd:
     async def _walk(self, deployment: str) -> None:
         request = {"method": "GET", "path": f"{deployment}/operations"}
         answered = await self._ask(request, f"{deployment}/operations?api-version=2021-04-01")
-        for operation in answered.body["value"]:
-            target = operation["properties"]["targetResource"]
-            if target["resourceType"] == _NESTED:
+        # An operation names its nested deployment a moment before there is one.
+        for operation in answered.body["value"] if answered.status == 200 else ():
+            target = operation["properties"].get("targetResource")  # the evaluation of outputs has none
+            if target and target["resourceType"] == _NESTED:
                 self._nested[target["resourceName"].rpartition("-")[0]] = target["resourceName"]
                 await self._walk(target["id"])
 

@@ -237,6 +237,54 @@ async def test_security_rules_are_checked_and_azures_own_are_added(api: ArmApi) 
     assert (await refused(api.delete(group))).code == "InUseNetworkSecurityGroupCannotBeDeleted"
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "user", "told"),
+    [
+        ("routeTables", "InUseRouteTableCannotBeDeleted", "routeTable", False),
+        ("networkSecurityGroups", "InUseNetworkSecurityGroupCannotBeDeleted", "networkSecurityGroup", True),
+        ("natGateways", "InUseNatGatewayCannotBeDeleted", "natGateway", True),
+        ("networkSecurityGroups", "InUseNetworkSecurityGroupCannotBeDeleted", "interface", True),
+        ("publicIPAddresses", "PublicIPAddressCannotBeDeleted", "gateway", True),
+        ("publicIPAddresses", "PublicIPAddressCannotBeDeleted", "configuration", True),
+        ("publicIPAddresses", "PublicIPAddressCannotBeDeleted", "frontend", True),
+    ],
+)
+async def test_what_others_refer_to_is_not_deleted(
+    api: ArmApi, kind: str, code: str, user: str, *, told: bool
+) -> None:
+    used = f"{NETWORK}/{kind}/used"
+    await api.put(used, PLACE)
+    reference, subnet = {"id": used}, {"id": f"{HUB}/subnets/s"}
+    users = {
+        "interface": ("networkInterfaces", [{"subnet": subnet}], {"networkSecurityGroup": reference}),
+        "configuration": ("networkInterfaces", [{"subnet": subnet, "publicIPAddress": reference}], {}),
+        "gateway": ("natGateways", [], {"publicIpAddresses": [reference]}),
+        "frontend": ("loadBalancers", [], {}),
+    }
+    await api.put(subnet["id"], {"properties": {"addressPrefix": "10.0.1.192/26"}})
+    if user in users:
+        holder, configurations, properties = users[user]
+        who = f"{NETWORK}/{holder}/user"
+        entries = [{"name": "c", "properties": each} for each in configurations]
+        if user == "frontend":
+            frontend = {"name": "f", "properties": {"publicIPAddress": reference}}
+            properties = {"frontendIPConfigurations": [frontend]}
+        more = {"ipConfigurations": entries} if entries else {}
+        await api.put(who, {**PLACE, "properties": {**properties, **more}})
+    else:
+        who = subnet["id"]
+        await api.put(who, {"properties": {"addressPrefix": "10.0.1.192/26", user: reference}})
+    error = await refused(api.delete(used))
+    assert (error.status, error.code) == (400, code)
+    assert (who in error.message) is told
+    if user in users:
+        await api.delete(who)
+    else:
+        await api.put(who, {"properties": {"addressPrefix": "10.0.1.192/26"}})
+    await api.delete(used)
+    assert api.found(used) is None
+
+
 async def test_public_addresses_are_documentation_addresses_and_stay(api: ArmApi) -> None:
     one = await api.put(f"{NETWORK}/publicIPAddresses/one", PLACE)
     two = await api.put(f"{NETWORK}/publicIPAddresses/two", PLACE)

@@ -28,6 +28,7 @@ class Operation:
         retry_after: seconds to ask again after; None sends no header, and clients fall back on 30 s.
         document: fields of the status document besides `status`, `startTime` and `error`.
         result: final body of a `location` operation.
+        results: where an `async` one has a `Location` too, of the same kind as `location`'s: its path.
     """
 
     kind: Literal["async", "location"]
@@ -37,11 +38,13 @@ class Operation:
     error: ArmError | None = None
     document: dict[str, Any] = field(default_factory=dict)
     result: Any = None
+    results: str = ""
     started: str = field(default_factory=lambda: timestamp())  # noqa: PLW0108 - defined below
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def __post_init__(self) -> None:
         self.path = f"{self.path}/{self.id}"
+        self.results = self.results and f"{self.results}/{self.id}"
 
     @property
     def done(self) -> bool:
@@ -75,8 +78,9 @@ class Operations:
             del self._by_id[key]
 
     def find(self, path: str) -> Operation | None:
-        found = self._by_id.get(path.rstrip("/").rsplit("/", 1)[-1].lower())
-        return found if found is not None and found.path.lower() == path.rstrip("/").lower() else None
+        asked = path.rstrip("/").lower()
+        found = self._by_id.get(asked.rpartition("/")[2])
+        return found if found is not None and asked in {found.path.lower(), found.results.lower()} else None
 
 
 def status_document(operation: Operation) -> dict[str, Any]:

@@ -301,9 +301,16 @@ def _outcome_answer(outcome: Outcome, request: ArmRequest) -> Answer:
     operation, answer = outcome.operation, _with_etag(outcome.status, outcome.body)
     if operation is None:
         return answer
+    return replace(answer, headers={**answer.headers, **_polling(operation, request)})
+
+
+def _polling(operation: Operation, request: ArmRequest) -> dict[str, str]:
+    """Where to ask how an operation goes, and when."""
     name = "Azure-AsyncOperation" if operation.kind == "async" else "Location"
-    polling = {name: _poll_url(operation, request), **_retry(operation)}
-    return replace(answer, headers={**answer.headers, **polling})
+    headers = {name: _poll_url(operation.path, request), **_retry(operation)}
+    if operation.results:
+        headers["Location"] = _poll_url(operation.results, request)
+    return headers
 
 
 def _with_etag(status: int, body: Any) -> Answer:
@@ -312,18 +319,22 @@ def _with_etag(status: int, body: Any) -> Answer:
 
 
 def _poll_answer(operation: Operation, request: ArmRequest) -> Answer:
-    if operation.kind == "async":
+    goes_on = {} if operation.done else _polling(operation, request)
+    if operation.kind == "async" and request.path.rstrip("/").lower() == operation.path.lower():
+        # With an address for its result, an operation that goes on is 202 here too, as recorded by az.
+        if operation.results:
+            return Answer(202 if goes_on else 200, status_document(operation), goes_on)
         return Answer(200, status_document(operation), _retry(operation))
     if not operation.done:
-        return Answer(202, None, {"Location": _poll_url(operation, request), **_retry(operation)})
+        return Answer(202, None, goes_on)
     if operation.error is not None:
         return _answer(operation.error)
     return Answer(200, operation.result)
 
 
-def _poll_url(operation: Operation, request: ArmRequest) -> str:
+def _poll_url(path: str, request: ArmRequest) -> str:
     version = request.query.get("api-version", _OPERATION_VERSION)
-    return f"{request.base_url}{operation.path}?api-version={version}"
+    return f"{request.base_url}{path}?api-version={version}"
 
 
 def _retry(operation: Operation) -> dict[str, str]:

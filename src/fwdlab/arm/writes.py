@@ -36,11 +36,21 @@ class Writes:
         document = await self._api.put(request.path, request.body)
         operation = self._going_on(request.path, document, "Updating")
         status = self._api.provider_of(request.path).created if before is None else 200
-        return Outcome(status, self.shown(document), operation)
+        return self._answered(status, document, operation)
 
     async def patch(self, request: ArmRequest) -> Outcome:
         self._checked(request)
-        return Outcome(200, await self._api.patch(request.path, request.body))
+        document = await self._api.patch(request.path, request.body)
+        goes_on = self._api.provider_of(request.path).operations
+        operation = self._going_on(request.path, document, "Updating") if goes_on else None
+        return self._answered(200, document, operation)
+
+    def _answered(self, status: int, document: dict[str, Any], operation: Operation | None) -> Outcome:
+        """The document, or nothing where the service gives none before the end."""
+        if operation is None or not operation.results:
+            return Outcome(status, self.shown(document), operation)
+        operation.result = document
+        return Outcome(202, {}, operation)
 
     async def delete(self, request: ArmRequest) -> Outcome:
         """Remove: 202 and what goes on where the service does so, else what the provider says."""
@@ -91,24 +101,28 @@ class Writes:
         provider, settings = self._api.provider_of(path), self._api.settings
         if not provider.transition or settings.change_seconds <= 0:
             return None
+        place, namespace = path.partition("/providers/")[0], provider.type.split("/")[0]
+        location = f"/subscriptions/{path.split('/')[2]}/providers/{namespace}/locations"
+        own = f"{place}/providers/{namespace}/{provider.operations}" if provider.operations else ""
         operation = Operation(
             "async",
-            f"/subscriptions/{path.split('/')[2]}/providers/{provider.type.split('/')[0]}/locations/"
-            f"{document.get('location', 'global')}/operations",
+            f"{own}Statuses" if own else f"{location}/{document.get('location', 'global')}/operations",
             retry_after=min(settings.change_seconds, settings.retry_after),
+            results=own and f"{own}Results",
         )
         key = path.rstrip("/").lower()
         deleting = state == "Deleting"
         self._under_way[key] = _Transition(
             operation, state if deleting else provider.transition, document if deleting else None
         )
-        self.shown(document)
+        if not operation.results:
+            self.shown(document)
         self._api.operations.add(operation)
         asyncio.get_running_loop().call_later(settings.change_seconds, self._end, key, operation)
         return operation
 
     def _end(self, key: str, operation: Operation) -> None:
-        operation.succeed()
+        operation.succeed(operation.result)
         if key in self._under_way and self._under_way[key].operation is operation:
             del self._under_way[key]
 

@@ -131,6 +131,7 @@ class Provider:
         carry: properties that stay from the resource as it is when a PUT leaves them out.
         derived: properties that are worked out when they are read; what a client sends is dropped.
         transition: the provisioning state after a write, empty where the service answers when all is done.
+        operations: of a type whose writes answer 202 without a document: what clients poll, less `Statuses`.
         etag: how the type's etag is written, empty where it has none.
         has_guid: whether it has a `resourceGuid`.
         has_state: whether it has a `provisioningState`.
@@ -143,6 +144,7 @@ class Provider:
     carry: ClassVar[tuple[str, ...]] = ()
     derived: ClassVar[tuple[str, ...]] = ()
     transition: ClassVar[str] = ""
+    operations: ClassVar[str] = ""
     etag: ClassVar[str] = ""
     has_guid: ClassVar[bool] = False
     has_state: ClassVar[bool] = True

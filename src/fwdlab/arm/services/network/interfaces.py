@@ -6,8 +6,9 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id
-from fwdlab.arm.services.base import NetworkProvider, bad_request, part_of
+from fwdlab.arm.services.base import bad_request, part_of
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import Shape, body, flag, items, parts, reference, text
 from fwdlab.model import Resource
 

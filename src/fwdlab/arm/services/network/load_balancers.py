@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, reference_key, refers, same
 from fwdlab.arm.operations import Operation, Outcome
-from fwdlab.arm.services.base import (
-    Actions,
-    NetworkProvider,
-    bad_request,
-    missing_reference,
-    of_type,
-)
+from fwdlab.arm.services.base import Actions, bad_request, missing_reference, of_type
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.network.interfaces import configurations
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import body, flag, items, named, number, parts, record, reference, text
 
 if TYPE_CHECKING:

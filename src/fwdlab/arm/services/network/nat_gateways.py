@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers
-from fwdlab.arm.services.base import NetworkProvider
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.network.virtual_networks import VNET
+from fwdlab.arm.services.shapes import body, items, reference
 
 if TYPE_CHECKING:
     from fwdlab.model import Resource
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 class NatGateways(NetworkProvider):
     type = "Microsoft.Network/natGateways"
     derived = ("subnets",)
+    shape = body(publicIpAddresses=items(reference()))
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         document = super().rendered(resource)

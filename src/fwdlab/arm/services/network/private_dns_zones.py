@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, refers, same
-from fwdlab.arm.services.base import NetworkProvider, Views, bad_request, missing_reference, of_type
+from fwdlab.arm.services.base import Views, bad_request, missing_reference, of_type
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import body, flag, items, number, optional, reference, text
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 ZONE = "Microsoft.Network/privateDnsZones"
 LINK = f"{ZONE}/virtualNetworkLinks"
+_OPERATIONS = "privateDnsOperation"
 _RECORD_TYPES = ("A", "AAAA", "CNAME", "MX", "PTR", "SOA", "SRV", "TXT")
 _FIRST_SOA = {
     "email": "azureprivatedns-host.microsoft.com",
@@ -30,6 +32,7 @@ _FIRST_SOA = {
 
 class Zones(NetworkProvider):
     type = ZONE
+    operations = _OPERATIONS
     etag = "{}"
     has_guid = False
 
@@ -148,6 +151,7 @@ class RecordSets(NetworkProvider):
 
 class Links(NetworkProvider):
     type = LINK
+    operations = _OPERATIONS
     etag = "{}"
     has_guid = False
     shape = body(

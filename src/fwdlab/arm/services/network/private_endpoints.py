@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, same
-from fwdlab.arm.services.base import NetworkProvider, bad_request, missing_reference
+from fwdlab.arm.services.base import bad_request, missing_reference
 from fwdlab.arm.services.network.addresses import allocate, static_or_former
 from fwdlab.arm.services.network.interfaces import put_read_only
 from fwdlab.arm.services.network.private_link_services import (
@@ -18,6 +18,7 @@ from fwdlab.arm.services.network.private_link_services import (
     link_state,
     set_connection,
 )
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import Shape, body, identifier, items, named, parts, reference, text
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers, same
-from fwdlab.arm.services.base import NetworkProvider, bad_request
+from fwdlab.arm.services.base import bad_request
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import Shape, body, number, optional, text
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fwdlab.arm.services.base import NetworkProvider, of_type
+from fwdlab.arm.services.base import of_type
 from fwdlab.arm.services.embedded import Embedded
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import body, parts, text
 
 TABLE = "Microsoft.Network/routeTables"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers
-from fwdlab.arm.services.base import NetworkProvider, bad_request, of_type
+from fwdlab.arm.services.base import bad_request, of_type
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.interfaces import NIC
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.network.virtual_networks import VNET
 from fwdlab.arm.services.shapes import Shape, body, items, number, parts, reference, text
 
@@ -122,17 +123,6 @@ class SecurityGroups(NetworkProvider):
             if found:
                 document["properties"][name] = found
         return document
-
-    def before_delete(self, resource_id: ResourceId) -> None:
-        """Refuse while a subnet has it."""
-        for network in self.store.list(type=VNET):
-            for subnet in network.properties["subnets"]:
-                if refers(subnet["properties"].get("networkSecurityGroup"), resource_id.text):
-                    raise bad_request(
-                        "InUseNetworkSecurityGroupCannotBeDeleted",
-                        f"Network security group {resource_id} cannot be deleted because it is in use by the "
-                        f"following resources: {subnet['id']}.",
-                    )
 
 
 def _check_ports(rule: dict[str, Any]) -> None:

@@ -9,15 +9,10 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, reference_key, refers, same
-from fwdlab.arm.services.base import (
-    NetworkProvider,
-    bad_request,
-    index_of,
-    missing_reference,
-    of_type,
-)
+from fwdlab.arm.services.base import bad_request, index_of, missing_reference, of_type
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import ip_configurations, prefix_of, used_addresses
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
 
 if TYPE_CHECKING:
