@@ -66,3 +66,19 @@ def test_a_group_of_two_containers_without_a_subnet(az: Az) -> None:
     assert "WHO=second" in az("container", "exec", *second, "--exec-command", "env").stdout
     assert "said by second" in az("container", "logs", *second).stdout
     az("container", "delete", "-n", "pair", "--yes")
+
+
+def test_effective_rules_routes_and_the_next_hop(az: Az) -> None:
+    (server, *_) = az.json("vm", "list")
+    nic = ("--ids", server["networkProfile"]["networkInterfaces"][0]["id"])
+    groups = az.json("network", "nic", "list-effective-nsg", *nic, group=False)["value"]
+    assert "defaultSecurityRules/DenyAllInBound" in [
+        one["name"] for one in groups[0]["effectiveSecurityRules"]
+    ]
+    routes = az.json("network", "nic", "show-effective-route-table", *nic, group=False)["value"]
+    assert {"VnetLocal", "VNetPeering", "Internet"} <= {one["nextHopType"] for one in routes}
+    watchers = server["id"].partition("/Microsoft.Compute/")[0] + "/Microsoft.Network/networkWatchers"
+    az.lab.arm("PUT", f"{watchers}/watcher", {"location": server["location"]})
+    way = ("--source-ip", "192.168.42.65", "--dest-ip", az.topology["hub"]["loadBalancer"]["address"])
+    hop = az.json("network", "watcher", "show-next-hop", "--vm", server["name"], *way)
+    assert (hop["nextHopType"], hop["routeTableId"]) == ("VNetPeering", "System Route")

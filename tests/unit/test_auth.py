@@ -200,3 +200,18 @@ def test_credentials_are_kept_and_private(tmp_path: Path) -> None:
     assert made.client_secret not in repr(made)
     path.write_text("{", encoding="utf-8")
     assert Credentials.load_or_create(path) != made
+
+
+def test_terraform_takes_the_endpoint_for_a_cloud_of_azures() -> None:
+    """What azurerm demands of `/metadata/endpoints`; any other identity provider it takes for Azure Stack."""
+    document = Authority(Credentials(), "https://127.0.0.1:4043").cloud_metadata()
+    assert document["name"]
+    assert (document["authentication"]["identityProvider"], document["authentication"]["tenant"]) == (
+        "AAD",
+        "common",
+    )
+    assert (
+        document["authentication"]["audiences"] == [document["resourceManager"]] == ["https://127.0.0.1:4043"]
+    )
+    assert document["microsoftGraphResourceId"]
+    assert {"storage", "keyVaultDns"} <= document["suffixes"].keys()

@@ -66,6 +66,8 @@ def test_the_environment_names_every_variable(profile: Profile) -> None:
     assert found["REQUESTS_CA_BUNDLE"] == found["SSL_CERT_FILE"] == found["WEBSOCKET_CLIENT_CA_BUNDLE"]
     assert found["AZURE_SUBSCRIPTION_ID"] == credentials.subscription_id
     assert found["AZD_AUTH_ENDPOINT"] == "https://127.0.0.1:4043/azd"
+    assert found["ARM_METADATA_HOSTNAME"] == "127.0.0.1:4043"
+    assert found["ARM_SUBSCRIPTION_ID"] == credentials.subscription_id
     assert found["AZD_AUTH_KEY"] == credentials.azd_key
     assert credentials.client_secret not in found.values()
 

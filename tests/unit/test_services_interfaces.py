@@ -39,6 +39,24 @@ async def test_a_machine_has_a_second_interface(api: ArmApi) -> None:
     assert (await refused(api.put(machine, document))).code == "LabInterfacesNotSupported"
 
 
+async def test_who_has_an_interface_is_not_the_clients_to_say(api: ArmApi) -> None:
+    """Terraform writes back what it has read, also when the machine has gone meanwhile."""
+    machine = await with_machine(api)
+    nic = f"{NETWORK}/networkInterfaces/nic-server65"
+    read = await api.get(nic)
+    await api.delete(machine)
+    written = await api.put(nic, read)
+    assert "virtualMachine" not in written["properties"]
+    assert written["properties"]["macAddress"] == read["properties"]["macAddress"]
+    await api.delete(nic)
+
+
+async def test_empty_capabilities_of_a_machine_are_not_answered(api: ArmApi) -> None:
+    machine = await api.get(await with_machine(api))
+    machine["properties"]["additionalCapabilities"] = {}
+    assert "additionalCapabilities" not in (await api.put(machine["id"], machine))["properties"]
+
+
 async def test_interfaces_of_a_machine_are_in_one_network(api: ArmApi) -> None:
     machine = await with_machine(api)
     nic = f"{NETWORK}/networkInterfaces/nic-elsewhere"

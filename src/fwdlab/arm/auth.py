@@ -189,7 +189,7 @@ class Authority:
         }
 
     def cloud_metadata(self) -> dict[str, Any]:
-        """`/metadata/endpoints`, which `az cloud register` reads."""
+        """`/metadata/endpoints`, which Terraform's azurerm reads; anything else it takes for Azure Stack."""
         base = self.base_url
         return {
             "name": "FwdLab",
@@ -207,8 +207,8 @@ class Authority:
             "authentication": {
                 "loginEndpoint": f"{base}/adfs",
                 "audiences": [base],
-                "tenant": "adfs",
-                "identityProvider": "ADFS",
+                "tenant": "common",
+                "identityProvider": "AAD",
             },
             "suffixes": {
                 "storage": "lab.invalid",

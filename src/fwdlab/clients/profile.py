@@ -111,7 +111,7 @@ class Profile:
         _write_json(self.azd_directory / "config.json", {"extension": {"sources": {}}})
 
     def environment(self, credentials: Credentials, environ: Mapping[str, str]) -> dict[str, str]:
-        """Every variable that az, azd and fwdctl need; `environ` is the user's, whose NO_PROXY is kept."""
+        """Every variable that az, azd, fwdctl and Terraform need; the user's own NO_PROXY is kept."""
         bundle = str(self.bundle)
         proxy = f"http://{USER}:{credentials.proxy_password}@127.0.0.1:{self.proxy_port}"
         before = environ.get("NO_PROXY") or environ.get("no_proxy") or ""
@@ -127,6 +127,9 @@ class Profile:
             "AZD_AUTH_ENDPOINT": f"{self.base_url}/azd",
             "AZD_AUTH_KEY": credentials.azd_key,
             "AZD_SKIP_UPDATE_CHECK": "true",
+            "ARM_METADATA_HOSTNAME": self.base_url.removeprefix("https://"),
+            "ARM_SUBSCRIPTION_ID": credentials.subscription_id,
+            "ARM_RESOURCE_PROVIDER_REGISTRATIONS": "none",
             "REQUESTS_CA_BUNDLE": bundle,
             "SSL_CERT_FILE": bundle,
             "WEBSOCKET_CLIENT_CA_BUNDLE": bundle,

@@ -19,6 +19,7 @@ from fwdlab.arm.services.network import (
     route_tables,
     security_groups,
     virtual_networks,
+    watchers,
     zone_groups,
 )
 from fwdlab.arm.services.resources import groups, tags
@@ -42,6 +43,7 @@ _MODULES: tuple[ModuleType, ...] = (
     private_endpoints,
     private_dns_zones,
     zone_groups,
+    watchers,
     virtual_machines,
     scale_sets,
     scale_set_instances,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 _TRACKED = (
-    "Microsoft.Network/networkWatchers",
     "Microsoft.Network/applicationSecurityGroups",
     "Microsoft.Insights/components",
     "Microsoft.Insights/actionGroups",

@@ -15,6 +15,7 @@ from fwdlab.arm.ids import ResourceId, reference_id, same
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request
 from fwdlab.arm.services.network.addresses import name_servers
+from fwdlab.arm.services.network.interfaces import interfaces_of, is_primary
 from fwdlab.model import Nic, NodeSpec
 
 if TYPE_CHECKING:
@@ -138,19 +139,9 @@ class Machine(Provider):
         }
 
 
-def interfaces_of(machine: Resource) -> list[str]:
-    """Ids of its interfaces, the primary one first."""
-    entries = machine.properties["networkProfile"]["networkInterfaces"]
-    return [reference_id(entry) for entry in sorted(entries, key=lambda one: not is_primary(one))]
-
-
 def network_id(subnet_id: str) -> str:
     """Lower-case id of a subnet's network."""
     return subnet_id.lower().partition("/subnets/")[0]
-
-
-def is_primary(entry: dict[str, Any]) -> bool:
-    return bool(entry.get("properties", {}).get("primary"))
 
 
 def check_interfaces(entries: list[dict[str, Any]], owner: ResourceId) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from fwdlab.arm.ids import ResourceId
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, ReadOnly, Views, of_type
-from fwdlab.arm.services.compute.machines import Machine, check_user_data, is_primary
-from fwdlab.arm.services.network.interfaces import SCALE_SET_NIC, allocate_interface
+from fwdlab.arm.services.compute.machines import Machine, check_user_data
+from fwdlab.arm.services.network.interfaces import SCALE_SET_NIC, allocate_interface, is_primary
 from fwdlab.model import Resource
 
 VMSS = "Microsoft.Compute/virtualMachineScaleSets"

@@ -21,10 +21,9 @@ from fwdlab.arm.services.compute.machines import (
     check_custom_data,
     check_interfaces,
     check_user_data,
-    interfaces_of,
     new_boot_id,
 )
-from fwdlab.arm.services.network.interfaces import NIC, nic_in_use
+from fwdlab.arm.services.network.interfaces import NIC, interfaces_of, nic_in_use
 from fwdlab.arm.services.shapes import body, flag, identifier, items, optional, record, reference, text
 from fwdlab.model import Resource
 
@@ -59,6 +58,8 @@ class VirtualMachines(Machine):
         custom_data = profile.pop("customData", None)
         profile.pop("adminPassword", None)
         profile.setdefault("computerName", document["name"])
+        if not properties.get("additionalCapabilities", True):
+            del properties["additionalCapabilities"]  # Terraform sends an empty one and expects none
         fresh = {"powerState": "running", "customData": custom_data or "", "userData": ""}
         secrets = dict(old.secrets) if old is not None else fresh
         secrets["userData"] = properties.pop("userData", secrets["userData"])

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id
-from fwdlab.arm.services.base import bad_request, part_of
+from fwdlab.arm.operations import Outcome
+from fwdlab.arm.services.base import Actions, bad_request, part_of
+from fwdlab.arm.services.network import effective
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import Shape, body, flag, items, parts, reference, text
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fwdlab.arm.errors import ArmError
     from fwdlab.arm.store import Store
@@ -36,6 +39,7 @@ _DNS: dict[str, list[str]] = {"dnsServers": [], "appliedDnsServers": []}
 class NetworkInterfaces(NetworkProvider):
     type = NIC
     carry = (*_USERS, "macAddress")
+    derived = carry
     shape = body(
         ipConfigurations=parts(**IP_CONFIGURATION),
         networkSecurityGroup=reference(),
@@ -43,6 +47,19 @@ class NetworkInterfaces(NetworkProvider):
         enableAcceleratedNetworking=flag(default=False),
         dnsSettings=Shape(dict, _DNS, fields=dict.fromkeys(_DNS, items(text()))),
     )
+
+    @cached_property
+    def actions(self) -> Actions:
+        def showing(shown: Callable[[Store, Resource], list[dict[str, Any]]]) -> Any:
+            def act(resource_id: ResourceId, _body: Any) -> Outcome:
+                return Outcome(200, {"value": shown(self.store, self.store.require(resource_id.text))})
+
+            return act
+
+        return {
+            "effectivenetworksecuritygroups": showing(effective.security_groups),
+            "effectiveroutetable": showing(effective.routes),
+        }
 
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
         if not document["properties"]["ipConfigurations"]:
@@ -90,6 +107,16 @@ def _mac() -> str:
 
 def nic_in_use(nic: str, user: str, more: str = "") -> ArmError:
     return bad_request("NicInUse", f"Network Interface {nic} is used by existing resource {user}.{more}")
+
+
+def interfaces_of(machine: Resource) -> list[str]:
+    """Ids of its interfaces, the primary one first."""
+    entries = machine.properties["networkProfile"]["networkInterfaces"]
+    return [reference_id(entry) for entry in sorted(entries, key=lambda one: not is_primary(one))]
+
+
+def is_primary(entry: dict[str, Any]) -> bool:
+    return bool(entry.get("properties", {}).get("primary"))
 
 
 def configurations(store: Store) -> Iterator[dict[str, Any]]:
