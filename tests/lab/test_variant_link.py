@@ -57,12 +57,25 @@ def verdicts(done: Done) -> dict[str, str]:
 
 
 def test_the_provider_tests_its_own_side(provider: RunningLab) -> None:
-    assert verdicts(provider.fwdctl("probe", "all", *SOON)) == {
+    done = provider.fwdctl("probe", "all", *SOON)
+    assert [path["warnings"] for path in done.json["data"]["paths"]] == [[]] * 4
+    assert verdicts(done) == {
         "hub/web": "pass",
         "hub/web/10.2.0.10:80": "pass",
         "hub/ssh": "pass",
         "hub/ssh/10.2.0.11:22": "pass",
     }
+
+
+def test_a_machine_that_does_not_serve_is_named(provider: RunningLab) -> None:
+    provider.lab("shell", "web", "--", "systemctl", "stop", "fwdctl-server.service")
+    try:
+        done = provider.fwdctl("probe", "all", *SOON, expect=4)
+    finally:
+        provider.lab("shell", "web", "--", "systemctl", "start", "fwdctl-server.service")
+    (cause,) = done.json["data"]["causes"]
+    assert cause["code"] == "TARGET_REFUSED"
+    assert sorted(cause["paths"]) == ["hub/web", "hub/web/10.2.0.10:80"]
 
 
 def test_a_consumer_of_another_tenant_is_pending_until_it_is_approved(provider: RunningLab) -> None:

@@ -21,14 +21,19 @@ param environmentName string
 param location string
 
 @description('A load balancer that is there already; nothing of it is changed, and no machine is made.')
-param existing existingType?
+param existing existingType = {}
 
 @description('The ports that the load balancer has rules for. Without an existing one, each gets a machine.')
 @minLength(1)
 param services serviceType[]
 
 @description('The network of the machines.')
-param network networkType?
+param network networkType = {
+  addressPrefix: '10.2.0.0/24'
+  machineSubnetPrefix: '10.2.0.0/26'
+  natSubnetPrefix: '10.2.0.64/26'
+  jumpSubnetPrefix: '10.2.0.128/26'
+}
 
 @description('Who may use the service. Approve each request by hand unless autoApproval names its subscription.')
 param linkService linkServiceType = {
@@ -67,6 +72,7 @@ param tags { *: string } = {}
 
 var abbreviations = loadJsonContent('../../abbreviations.json')
 var resourceToken = toLower(uniqueString(subscription().id, environmentName, location))
+var isNew = empty(existing)
 var allTags = union(tags, { 'azd-env-name': environmentName })
 
 resource resourceGroup 'Microsoft.Resources/resourceGroups@2025-04-01' = {
@@ -75,13 +81,13 @@ resource resourceGroup 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   tags: allTags
 }
 
-module machines 'machines.bicep' = if (existing == null) {
+module machines 'machines.bicep' = if (isNew) {
   scope: resourceGroup
   params: {
     location: location
     tags: allTags
     resourceToken: resourceToken
-    network: network!
+    network: network
     services: services
     sshPublicKey: empty(sshPublicKey) ? fail('sshPublicKey is empty: the machines need it.') : sshPublicKey
     adminUsername: adminUsername
@@ -91,8 +97,13 @@ module machines 'machines.bicep' = if (existing == null) {
   }
 }
 
-var frontendId = existing.?frontendId ?? machines!.outputs.frontendId
-var jumpSubnetId = existing == null ? machines!.outputs.jumpSubnetId : existing.?jumpSubnetId ?? ''
+var frontendId = isNew
+  ? machines!.outputs.frontendId
+  : existing.?frontendId ?? fail('existing.frontendId is missing.')
+var natSubnetId = isNew
+  ? machines!.outputs.natSubnetId
+  : existing.?natSubnetId ?? fail('existing.natSubnetId is missing.')
+var jumpSubnetId = isNew ? machines!.outputs.jumpSubnetId : existing.?jumpSubnetId ?? ''
 
 module privateLinkService '../../modules/private-link-service.bicep' = {
   scope: resourceGroup
@@ -100,13 +111,13 @@ module privateLinkService '../../modules/private-link-service.bicep' = {
     name: '${abbreviations.networkPrivateLinkServices}${resourceToken}'
     location: location
     tags: allTags
-    subnetId: existing.?natSubnetId ?? machines!.outputs.natSubnetId
+    subnetId: natSubnetId
     frontendId: frontendId
     linkService: linkService
   }
 }
 
-module jumpBox '../../modules/jump-box.bicep' = if (existing == null || !empty(existing.?jumpSubnetId)) {
+module jumpBox '../../modules/jump-box.bicep' = if (isNew || !empty(existing.?jumpSubnetId)) {
   scope: resourceGroup
   params: {
     name: '${abbreviations.containerInstanceContainerGroups}${resourceToken}'
@@ -139,7 +150,7 @@ output FWD_TOPOLOGY topologyType = {
     container: empty(jumpSubnetId) ? '' : jumpBox!.outputs.containerName
     loadBalancer: {
       name: split(frontendId, '/frontendIPConfigurations/')[0]
-      address: existing.?frontendAddress ?? machines!.outputs.frontendAddress
+      address: isNew ? machines!.outputs.frontendAddress : existing.?frontendAddress ?? ''
     }
     privateLinkService: privateLinkService.outputs.name
   }

@@ -3,16 +3,16 @@ metadata description = 'What a user edits in main.parameters.json.'
 
 @export()
 @sealed()
-@description('A load balancer that is there already, and subnets in its network.')
+@description('A load balancer that is there already, and subnets in its network; empty for none.')
 type existingType = {
   @description('Resource id of its frontend. The rules of this one frontend are what the link service offers.')
-  frontendId: string
+  frontendId: string?
 
-  @description('Address of that frontend.')
-  frontendAddress: string
+  @description('Address of that frontend; a probe tests it from the jump box.')
+  frontendAddress: string?
 
   @description('Resource id of the subnet of the NAT addresses, whose policies for link services are off.')
-  natSubnetId: string
+  natSubnetId: string?
 
   @description('Resource id of the subnet of a jump box, delegated to Azure Container Instances. Default: no jump box.')
   jumpSubnetId: string?

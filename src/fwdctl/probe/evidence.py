@@ -221,6 +221,11 @@ class Evidence:
         """Where the forwarders' agents listen: as deployed, else as the health probe asks; 0 if unknown."""
         return self.deployment.hub.health_port or int(value(self.probe(forward) or {}, "port") or 0)
 
+    def serve(self, forward: Forward) -> bool:
+        """Whether the load balancer's own machines are the servers, so that nothing forwards."""
+        servers = {target.rpartition(":")[0] for target in forward.targets}
+        return bool(servers) and servers <= set(self.forwarders(forward))
+
     def all_networks(self) -> list[Document]:
         return list(self.read(self.networks.virtual_networks))
 
@@ -370,7 +375,7 @@ class Evidence:
 
     def reports(self, forward: Forward) -> dict[str, Report | None]:
         """What each forwarder's agent says now, by address; None of one that does not answer."""
-        return self.ask_agents(forward, self.health_port(forward), "/status")
+        return {} if self.serve(forward) else self.ask_agents(forward, self.health_port(forward), "/status")
 
     def ask_agents(self, forward: Forward, port: int, path: str) -> dict[str, Report | None]:
         """What each forwarder answers on a port to a path, as `reports`."""

@@ -122,6 +122,8 @@ def targets_refused(evidence: Evidence, result: PathResult) -> Broken | None:
         address, _, text = target.rpartition(":")
         by_port.setdefault(int(text), []).append(address)
     is_direct = path.origin == "target"
+    if not is_direct and evidence.serve(path.forward):
+        return None
     for port, addresses in by_port.items():
         source = ends.box(evidence, path.box) if is_direct else ends.forwarders(evidence, path.forward)
         to = ends.targets(evidence, addresses)
