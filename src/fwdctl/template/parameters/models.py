@@ -148,6 +148,11 @@ _NETWORK_ID = "(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft
 _ROUTE_TABLE = _text(rf"{_NETWORK_ID}routeTables/[^/]+", "the resource id of a route table")
 _ZONE_ID = _text(rf"{_NETWORK_ID}privateDnsZones/[^/]+", "the resource id of a private DNS zone")
 _SUBNET_ID = _text(rf"{_NETWORK_ID}virtualNetworks/[^/]+/subnets/[^/]+", "the resource id of a subnet")
+_ACTION_GROUP = _text(
+    "(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Insights/actionGroups/[^/]+",
+    "the resource id of an action group",
+)
+_EMAIL = _text(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", "an e-mail address")
 _GUID = _text("(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "the id of a subscription")
 _FILLED = AfterValidator(_check_filled)
 
@@ -311,6 +316,13 @@ class LinkService(Part):
     fqdns: tuple[Zone, ...] = ()
 
 
+class Alerts(Part):
+    """Who is told; nobody without one of them."""
+
+    email: Annotated[str, _EMAIL, Field(max_length=254)] | None = None
+    action_group_id: Annotated[str, _ACTION_GROUP] | None = None
+
+
 class Jump(Part):
     image: Text
     lifetime_seconds: Annotated[StrictInt, _between(60, 2_147_483_647)]
@@ -327,5 +339,6 @@ class Parameters(Part):
     forwards: Annotated[tuple[Forward, ...], _FILLED]
     host_name: HostPart
     link_service: LinkService
+    alerts: Alerts
     forwarder: Forwarder
     jump: Jump

@@ -56,14 +56,22 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
     yield from _unique("forwards", "port", [forward.port for forward in forwards])
     for index, forward in enumerate(forwards):
         yield from _forward(f"forwards[{index}]", forward, parameters)
-    image = parameters.forwarder.image
-    if parameters.forwarder.automatic_os_upgrade and image.version != "latest":
-        text = f'must be "latest" with forwarder.automaticOsUpgrade, not "{image.version}"'
-        yield Problem("forwarder.image.version", text, 'Write "latest", or set automaticOsUpgrade to false.')
+    yield from _options(parameters)
     size = len(json.dumps([forward.model_dump(mode="json", by_alias=True) for forward in forwards]))
     if size > USER_DATA:
         text = f"{len(forwards)} forwards make {size:,} bytes; {USER_DATA:,} reach a machine at most"
         yield Problem("forwards", text, "Give each forward fewer targets, or split the list over two hubs.")
+
+
+def _options(parameters: Parameters) -> Iterator[Problem]:
+    """Options that exclude each other."""
+    image, alerts = parameters.forwarder.image, parameters.alerts
+    if parameters.forwarder.automatic_os_upgrade and image.version != "latest":
+        text = f'must be "latest" with forwarder.automaticOsUpgrade, not "{image.version}"'
+        yield Problem("forwarder.image.version", text, 'Write "latest", or set automaticOsUpgrade to false.')
+    if alerts.email and alerts.action_group_id:
+        text = "is of no use with alerts.actionGroupId, whose own receivers are told"
+        yield Problem("alerts.email", text, "Delete one of the two.")
 
 
 def _existing_hub(parameters: Parameters) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ _TRACKED = (
     "Microsoft.Network/applicationSecurityGroups",
     "Microsoft.Insights/components",
     "Microsoft.Insights/actionGroups",
+    "Microsoft.Insights/activityLogAlerts",
     "Microsoft.Insights/autoscaleSettings",
     "Microsoft.Insights/dataCollectionRules",
 )
