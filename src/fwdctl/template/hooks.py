@@ -11,12 +11,11 @@ from fwdctl.forwarders import user_data
 from fwdctl.jump import boxes
 from fwdctl.output import Progress, Result, printable
 from fwdctl.shell import quoted
-from fwdctl.template import cloudinit, existing, parameters, sshkey
+from fwdctl.template import cloudinit, ended_boxes, existing, fixed, parameters, sshkey
 from fwdctl.template.files import find_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
     from fwdctl.template.cloudinit import CloudInit
+    from fwdctl.template.files import Template
     from fwdctl.template.parameters import Parameters
 
 NETWORK_API = "2025-05-01"
@@ -48,10 +48,10 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     template = find_template(environment.project)
     with Progress(runtime) as progress:
         given = parameters.load(template.parameters, template.compiled, values)  # refuses what is wrong
-        _check_existing(runtime, given, values, template.parameters, progress)
         rendered = cloudinit.render(template)
         key = sshkey.resolve(runtime, environment.values, environment.directory, environment.project)
         ready = {"SSH_PUBLIC_KEY": key.line, **rendered.environment()}
+        _check_azure(runtime, template, given, values, ready, progress=progress)
         changed = {name: value for name, value in ready.items() if environment.values.get(name) != value}
         if changed:
             azd_environment.set_values(runtime, environment, changed)
@@ -76,11 +76,19 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     )
 
 
-def _check_existing(
-    runtime: Runtime, given: Parameters, values: Mapping[str, str], file: Path, progress: Progress
+def _check_azure(
+    runtime: Runtime,
+    template: Template,
+    given: Parameters,
+    values: Mapping[str, str],
+    ready: Mapping[str, str],
+    *,
+    progress: Progress,
 ) -> None:
-    """Refuse what Azure would refuse of networks that are there already; not to know is a warning."""
-    if given.hub.existing is None and all(spoke.existing is None for spoke in given.spokes):
+    """Refuse what Azure would refuse of what is there already; not to know is a warning."""
+    group, token = values.get("RESOURCE_GROUP_NAME"), values.get("RESOURCE_TOKEN")
+    is_first = not (group and token)
+    if is_first and given.hub.existing is None and all(spoke.existing is None for spoke in given.spokes):
         return
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.credential import log_in
@@ -88,12 +96,22 @@ def _check_existing(
     try:
         clients = Clients(log_in(runtime, values.get("AZURE_SUBSCRIPTION_ID")), runtime)
         found = list(existing.problems(clients, given, values.get("AZURE_LOCATION", "")))
+        place = fixed.Place(
+            f"/subscriptions/{clients.subscription_id}/resourceGroups/{group}", token or "", values, ready
+        )
+        if not is_first:
+            found += fixed.problems(clients, given, place)
+        if not found and not is_first:
+            for box in ended_boxes.delete_unchangeable(runtime, clients, given, place, template.compiled):
+                progress.done(
+                    f"Jump box {box} deleted, because Azure cannot change it; the deployment makes it anew"
+                )
     except FwdctlError as error:
-        progress.warning(f"Whether the existing networks will do is not known: {error.message}")
+        progress.warning(f"Whether Azure will take the parameters is not known: {error.message}")
         return
     if found:
-        raise parameters.ParametersError(file, found)
-    progress.done("The existing networks have what is needed")
+        raise parameters.ParametersError(template.parameters, found)
+    progress.done("Azure has nothing against the parameters")
 
 
 def wrong_parameters(runtime: Runtime, wanted: str | None = None) -> FwdctlError | None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -71,6 +72,11 @@ def _check_filled(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if not items:
         raise wrong("is empty", "List at least one.")
     return items
+
+
+def _no_expression(value: Any) -> Any:
+    """None for what only Azure works out: a default that is a function of the template."""
+    return None if isinstance(value, str) and value.startswith("[") else value
 
 
 def _address(value: Any) -> IPv4Address:
@@ -153,6 +159,7 @@ _ACTION_GROUP = _text(
     "the resource id of an action group",
 )
 _EMAIL = _text(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", "an e-mail address")
+_ZONE_NUMBER = _text("[1-9]", 'the number of a zone, such as "1"')
 _GUID = _text("(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "the id of a subscription")
 _FILLED = AfterValidator(_check_filled)
 
@@ -342,3 +349,7 @@ class Parameters(Part):
     alerts: Alerts
     forwarder: Forwarder
     jump: Jump
+    availability_zones: Annotated[
+        tuple[Annotated[str, _ZONE_NUMBER], ...] | None, BeforeValidator(_no_expression)
+    ]
+    admin_username: Text
