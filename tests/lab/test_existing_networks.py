@@ -9,6 +9,7 @@ import pytest
 
 from conftest import ROOT
 from fwdctl.errors import FwdctlError
+from fwdctl.forwarders import user_data
 from fwdctl.runtime import Runtime
 from fwdctl.template import existing, parameters
 from fwdlab.cli.deploy import azure_of
@@ -92,36 +93,34 @@ def what_is_there(lab: RunningLab) -> dict[str, Any]:
     return found
 
 
-def refused(lab: RunningLab, home: Path) -> list[parameters.Problem]:
-    """What the preprovision hook finds wrong with the networks."""
+def refused(lab: RunningLab, home: Path) -> list[str]:
+    """The keys in which the preprovision hook finds something wrong."""
     runtime = Runtime(environ=lab.base, cwd=home)
     given = parameters.load(home / "main.parameters.json", ROOT / "infra" / "main.json", {})
     with azure_of(runtime, client_of(lab.name, runtime)) as clients:
-        return list(existing.problems(clients, given, "westeurope"))
+        return [each.path for each in existing.problems(clients, given, "westeurope")]
 
 
-def test_the_way_comes_and_goes_and_the_networks_stay_as_they_were(lab: RunningLab, tmp_path: Path) -> None:
-    before = what_is_there(lab)
+def values(lab: RunningLab, nat: str) -> dict[str, Any]:
+    """Parameters: an existing hub, spoke and zone, the NAT subnet's range, a forward to the server in the hub."""
     networks = f"{group_of(lab)}/providers/Microsoft.Network"
     server = lab.arm("GET", f"{group_of(lab)}/providers/Microsoft.ContainerInstance/containerGroups/server")
     hub, theirs = (f"{networks}/virtualNetworks/{name}/subnets" for name in ("hub", "theirs"))
-    provision(
-        lab,
-        tmp_path,
-        1,
-        deployOnPremServers=False,
-        hub={
+    target = f"{server['properties']['ipAddress']['ip']}:8000"
+    return {
+        "deployOnPremServers": False,
+        "hub": {
             "addressPrefix": "10.9.0.0/24",
             "sharedSubnetPrefix": "10.9.0.0/26",
             "jumpSubnetPrefix": "10.9.0.64/26",
-            "natSubnetPrefix": "10.9.0.192/26",
+            "natSubnetPrefix": nat,
             "existing": {
                 "subnetId": f"{hub}/fwd",
                 "jumpSubnetId": f"{hub}/jump",
                 "natSubnetId": f"{hub}/nat",
             },
         },
-        spokes=[
+        "spokes": [
             {
                 "name": "theirs",
                 "existing": {
@@ -133,17 +132,27 @@ def test_the_way_comes_and_goes_and_the_networks_stay_as_they_were(lab: RunningL
                 "dnsZoneName": "theirs.internal",
             }
         ],
-        forwards=[
-            {
-                "name": "web",
-                "port": 8000,
-                "targets": [f"{server['properties']['ipAddress']['ip']}:8000"],
-                "check": "http",
-            }
-        ],
-    )
-    assert refused(lab, tmp_path) == []
+        "forwards": [{"name": "web", "port": 8000, "targets": [target], "check": "http"}],
+    }
+
+
+def test_the_way_comes_and_goes_and_the_networks_stay_as_they_were(lab: RunningLab, tmp_path: Path) -> None:
+    before = what_is_there(lab)
+    provision(lab, tmp_path, 1, **values(lab, "10.9.0.224/27"))  # not where the NAT address is
+    assert refused(lab, tmp_path) == ["hub.existing.natSubnetId"]
     operator = Operator(lab)
+    operator.until_healed("hub")
+    service = operator.named("privateLinkServices", "pl-")
+    interface = lab.arm("GET", service["properties"]["networkInterfaces"][0]["id"])
+    address = interface["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"]
+    broken = operator.probe("all", exit_code=4)["theirs/web"]["broken"]
+    assert broken["code"] == "FWD_SOURCE_REFUSED"
+    assert f"those of the link service come from {address}" in broken["evidence"]
+    assert "Write 10.9.0.192/26 as hub.natSubnetPrefix" in broken["next"]
+
+    provision(lab, tmp_path, 2, **values(lab, "10.9.0.192/26"))
+    hand_on(lab, tmp_path)
+    assert refused(lab, tmp_path) == []
     operator.until_healed("all")
     assert operator.probe("all", exit_code=0)["theirs/web"]["verdict"] == "pass"
     group = f"{group_of(lab).removesuffix('net')}{lab.topology['resourceGroup']}"
@@ -153,3 +162,10 @@ def test_the_way_comes_and_goes_and_the_networks_stay_as_they_were(lab: RunningL
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert what_is_there(lab) == before
+
+
+def hand_on(lab: RunningLab, home: Path) -> None:
+    """As the postprovision hook does."""
+    runtime = Runtime(environ=lab.base, cwd=home)
+    with azure_of(runtime, client_of(lab.name, runtime)) as clients:
+        user_data.hand_on(clients, lab.topology["resourceGroup"], lab.topology["hub"]["scaleSet"])

@@ -88,7 +88,8 @@ def _check_azure(
     """Refuse what Azure would refuse of what is there already; not to know is a warning."""
     group, token = values.get("RESOURCE_GROUP_NAME"), values.get("RESOURCE_TOKEN")
     is_first = not (group and token)
-    if is_first and given.hub.existing is None and all(spoke.existing is None for spoke in given.spokes):
+    named = (given.hub.existing, *(spoke.existing for spoke in given.spokes), given.availability_zones)
+    if is_first and not any(named):
         return
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.credential import log_in

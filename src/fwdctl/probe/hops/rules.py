@@ -53,7 +53,7 @@ class End:
     def place(self, address: str) -> tuple[Document, Document]:
         """The network and the subnet that hold an address; empty ones if there are none."""
         found = ((net, subnet) for net in self.networks for subnet in entries(net, "subnets"))
-        return next((pair for pair in found if _prefix(pair[1], address) != address), ({}, {}))
+        return next((pair for pair in found if prefix_of(pair[1], address) != address), ({}, {}))
 
     def __str__(self) -> str:
         return f"{self.words} ({', '.join(self.addresses)})"
@@ -222,7 +222,7 @@ def _priority(rule: Document) -> int:
     return int(value(rule, "priority"))
 
 
-def _prefix(subnet: Document, address: str) -> str:
+def prefix_of(subnet: Document, address: str) -> str:
     """The prefix of a subnet that holds an address; the address itself if none does."""
     prefixes = value(subnet, "addressPrefixes") or [value(subnet, "addressPrefix")]
     held = (prefix for prefix in prefixes if prefix and ip_address(address) in ip_network(prefix))
@@ -284,4 +284,4 @@ def _prefixes(end: End) -> Iterable[str]:
     """Of subnets, not addresses: jump boxes get another address with each start."""
     if end.addresses == (PLATFORM,):
         return ["AzureLoadBalancer"]
-    return dict.fromkeys(_prefix(end.place(address)[1], address) for address in end.addresses)
+    return dict.fromkeys(prefix_of(end.place(address)[1], address) for address in end.addresses)
