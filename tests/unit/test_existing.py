@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import ROOT
-from fwdctl.template import existing, parameters
+from fwdctl.template import existing
+from support.existing_networks import HUB, THEIRS, ZONE, read
 from support.fake_arm import GROUP, NETWORK, FakeArm
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HUB, THEIRS = f"{NETWORK}/virtualNetworks/hub", f"{NETWORK}/virtualNetworks/theirs"
-ZONE = f"{NETWORK}/privateDnsZones/a.internal"
+    from fwdctl.template import parameters
+
 CONTAINERS = {"properties": {"serviceName": "Microsoft.ContainerInstance/containerGroups"}}
 CORP = {
     "properties": {
@@ -39,33 +38,6 @@ SUBNETS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def given(tmp_path: Path) -> parameters.Parameters:
     return read(tmp_path)
-
-
-def read(tmp_path: Path, **changes: Any) -> parameters.Parameters:
-    document = json.loads((ROOT / "infra" / "main.parameters.json").read_text("utf-8"))
-    document["parameters"]["hub"]["value"] |= {
-        "natSubnetPrefix": "10.0.1.128/26",
-        "existing": {
-            "subnetId": f"{HUB}/subnets/fwd",
-            "natSubnetId": f"{HUB}/subnets/nat",
-            "jumpSubnetId": f"{HUB}/subnets/jump",
-        },
-    }
-    theirs = {
-        "name": "theirs",
-        "existing": {
-            "endpointSubnetId": f"{THEIRS}/subnets/pe",
-            "jumpSubnetId": f"{THEIRS}/subnets/aci",
-            "dnsZoneId": ZONE,
-        },
-        "endpointAddress": "10.7.0.9",
-        "dnsZoneName": "a.internal",
-    }
-    changes = {"spokes": [theirs], "deployOnPremServers": False} | changes
-    document["parameters"] |= {name: {"value": value} for name, value in changes.items()}
-    file = tmp_path / "main.parameters.json"
-    file.write_text(json.dumps(document))
-    return parameters.load(file, ROOT / "infra" / "main.json", {})
 
 
 def found(

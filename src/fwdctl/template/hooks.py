@@ -113,6 +113,17 @@ def _check_azure(
     if found:
         raise parameters.ParametersError(template.parameters, found)
     progress.done("Azure has nothing against the parameters")
+    _tell_rules(runtime, clients, given, progress)
+
+
+def _tell_rules(runtime: Runtime, clients: Clients, given: Parameters, progress: Progress) -> None:
+    """What security groups of existing networks refuse; Azure deploys all the same."""
+    from fwdctl.template import needed_rules
+
+    refused = needed_rules.commands(clients, given)
+    if refused:
+        progress.warning("Security groups of the existing networks refuse what the forwarders need. Run:")
+        runtime.stderr.write(printable("".join(f"    {line}\n" for line in refused), runtime.stderr))
 
 
 def wrong_parameters(runtime: Runtime, wanted: str | None = None) -> FwdctlError | None:

@@ -20,6 +20,8 @@ PLATFORM = "168.63.129.16"
 """Where health probes come from."""
 PLATFORM_DNS = "AzurePlatformDNS"
 """The platform's DNS; rules refuse it by this tag only (azure-docs, what-is-ip-address-168-63-129-16)."""
+EXEC_SOURCE = "AzureCloud"
+"""Where Azure Container Instances comes from, another tag that stands for addresses which nobody knows."""
 ANYWHERE = {"*", "any", "0.0.0.0/0"}
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 EPHEMERAL = (49152, 60999)
@@ -202,8 +204,8 @@ def _in_range(text: str, port: int) -> bool:
 
 def _in_prefix(text: str, address: str, space: tuple[str, ...]) -> bool:
     tag = text.lower()
-    if address == PLATFORM_DNS:
-        return same(tag, PLATFORM_DNS)
+    if address == PLATFORM_DNS or same(tag, address):
+        return same(tag, address)
     if tag in ANYWHERE:
         return True
     if tag == "virtualnetwork":
