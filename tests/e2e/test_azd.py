@@ -266,7 +266,7 @@ def test_what_a_renamed_spoke_leaves_behind_is_told_stopped_and_removed(project:
     done = project.azd("provision", "--no-prompt")
     printed = done.stdout + done.stderr
     assert "Jump box app stopped" in printed, printed
-    assert "Left behind by spokes that are no longer deployed" in printed
+    assert "Left behind by what is no longer deployed" in printed
     left = project.fwdctl("env", "orphans", "-o", "json").json["data"]["orphans"]
     assert {orphan["spoke"] for orphan in left} == {"app"}
     assert [orphan["kind"] for orphan in left] == [
