@@ -169,7 +169,7 @@ async def test_an_ended_group_is_not_updated_and_no_group_moves(api: ArmApi) -> 
     assert (await refused(api.put(BOX, moved))).code == "LabContainerGroupSubnetCannotChange"
     before = node(api)
     assert before is not None
-    api.container_ended(before.name, before.boot_id, 0)
+    api.container_ended(before.name, before.boot_id, before.containers[0], 0)
     await api.put(BOX, body)  # unchanged
     body["properties"]["containers"][0]["properties"]["command"] = ["sleep", "60"]
     assert (await refused(api.put(BOX, body))).code == "LabContainerGroupEnded"
