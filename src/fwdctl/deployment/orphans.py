@@ -306,21 +306,25 @@ def remove(runtime: Runtime, clients: Clients, orphan: Orphan) -> None:
     deadline = runtime.clock() + RELEASE_TIMEOUT
     while True:
         try:
-            _is_there(clients, "DELETE", orphan.id, version)
+            _answers(clients, "DELETE", orphan.id, version)
             break
         except ArmFailure as error:
             if not re.match("InUse|AnotherOperation", error.arm_code) or runtime.clock() > deadline:
                 raise
             runtime.sleep(5 * POLL)
     deadline = runtime.clock() + DELETION_TIMEOUT
-    while _is_there(clients, "GET", orphan.id, version):
+    while is_there(clients, orphan.id, version):
         if runtime.clock() > deadline:
             text = f"It is still there {DELETION_TIMEOUT:.0f} s after its deletion began."
             raise FwdctlError("orphan_not_deleted", text, "Look again later with `fwdctl env orphans`.")
         runtime.sleep(POLL)
 
 
-def _is_there(clients: Clients, method: str, resource_id: str, version: str) -> bool:
+def is_there(clients: Clients, resource_id: str, version: str) -> bool:
+    return _answers(clients, "GET", resource_id, version)
+
+
+def _answers(clients: Clients, method: str, resource_id: str, version: str) -> bool:
     try:
         clients.request(method, resource_id, version)
     except ArmFailure as error:

@@ -82,6 +82,11 @@ class Fixed:
         return self.held(document) if callable(self.held) else value(document, *self.held)
 
 
+def group_id(clients: Clients, environment: str) -> str:
+    """Of the resource group that the template makes for an azd environment."""
+    return f"/subscriptions/{clients.subscription_id}/resourceGroups/rg-{environment}"
+
+
 def problems(clients: Clients, parameters: Parameters, place: Place) -> Iterator[Problem]:
     """What the parameters ask for and Azure would refuse of what runs.
 

@@ -11,7 +11,7 @@ from fwdctl.forwarders import user_data
 from fwdctl.jump import boxes
 from fwdctl.output import Progress, Result, printable
 from fwdctl.shell import quoted
-from fwdctl.template import cloudinit, ended_boxes, existing, fixed, parameters, sshkey
+from fwdctl.template import cloudinit, ended_boxes, existing, fixed, parameters, sshkey, zone_names
 from fwdctl.template.files import find_template
 
 if TYPE_CHECKING:
@@ -202,6 +202,41 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
         exit_code=ExitCode.UNEXPECTED if failed else ExitCode.OK,
         errors=tuple(error for error in errors if error is not None),
     )
+
+
+def postdown(runtime: Runtime, wanted: str | None = None) -> Result:
+    """Remove the environment's names from zones that were there before it; not to be able to is a warning.
+
+    Args:
+        runtime: inside azd the process environment holds the environment's values.
+        wanted: name of the azd environment; inside azd AZURE_ENV_NAME says it.
+
+    Raises:
+        FwdctlError: something is wrong with the project or the parameters.
+    """
+    environment = azd_environment.load(runtime, wanted)
+    values = {**runtime.environ, **environment.values}
+    template = find_template(environment.project)
+    zones = zone_names.zones(parameters.load(template.parameters, template.compiled, values))
+    removed: list[str] = []
+    if zones:
+        from fwdctl.azure.clients import Clients
+        from fwdctl.azure.credential import log_in
+
+        with Progress(runtime) as progress:
+            try:
+                clients = Clients(log_in(runtime, values.get("AZURE_SUBSCRIPTION_ID")), runtime)
+                if orphans.is_there(clients, fixed.group_id(clients, environment.name), fixed.GROUP_API):
+                    progress.skipped(
+                        "The resource group is still there, and so are its names in existing zones"
+                    )
+                else:
+                    for name in zone_names.remove_marked(runtime, clients, zones, environment.name):
+                        removed.append(name)
+                        progress.done(f"Name {name} removed from a zone that stays")
+            except FwdctlError as error:
+                progress.warning(f"Names of this environment may be left in existing zones: {error.message}")
+    return Result(data={"environment": environment.name, "removed": removed})
 
 
 def _tell(progress: Progress, change: Change) -> FwdctlError | None:
