@@ -48,12 +48,16 @@ def test_the_whole_life(project: Project) -> None:
     changed = json.loads(project.values()["FWD_TOPOLOGY"])
     assert [forward["port"] for forward in changed["forwards"]] == [8000, port]
     assert "forwarder rollout" not in done.stdout + done.stderr  # nothing is left to do by hand
+    assert "Azure has nothing against the parameters" in done.stdout + done.stderr
     deadline = time.monotonic() + 30
     while (last := project.fwdctl("probe", "all", expect=None)).returncode != 0:
         assert time.monotonic() < deadline, last.stdout
 
     project.azd("env", "refresh", "--no-prompt")
     project.azd("show")
+    project.edit_parameters("availabilityZones", ["1"])
+    refused = project.azd("hooks", "run", "preprovision", expect=None)
+    assert "availabilityZones: asks for 1; lbi-" in refused.stdout + refused.stderr
     project.azd("down", "--force", "--purge", "--no-prompt")
     assert "RESOURCE_GROUP_NAME" not in project.values()
     nodes = project.lab.lab("status", "-o", "json").json["data"]["nodes"]
