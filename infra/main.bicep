@@ -3,7 +3,7 @@ targetScope = 'subscription'
 metadata name = 'Private link port forwarding'
 metadata description = 'Forwards TCP ports from isolated spoke networks to servers outside Azure: private endpoint, private link service, internal load balancer, forwarders with iptables.'
 
-import { corpType, forwarderType, forwardType, hubType, jumpType, linkServiceType, spokeType, topologyType } from 'types.bicep'
+import { alertsType, corpType, forwarderType, forwardType, hubType, jumpType, linkServiceType, spokeType, topologyType } from 'types.bicep'
 
 @description('Name of the azd environment; the resource group is rg-NAME.')
 @minLength(1)
@@ -100,6 +100,9 @@ param availabilityZones string[] = pickZones('Microsoft.Compute', 'virtualMachin
 @description('Who may use the private link service.')
 param linkService linkServiceType = {}
 
+@description('Who is told when something fails or runs short. Default nobody.')
+param alerts alertsType = {}
+
 @description('Tags of all resources, besides azd-env-name.')
 param tags { *: string } = {}
 
@@ -146,6 +149,7 @@ module resources 'resources.bicep' = {
     jump: jump
     availabilityZones: availabilityZones
     linkService: linkService
+    alerts: alerts
     adminUsername: adminUsername
   }
 }

@@ -2,6 +2,7 @@ metadata name = 'Resources'
 metadata description = 'Everything in the resource group: hub, forwarders, link service, spokes, jump boxes, on-premise stand-in.'
 
 import {
+  alertsType
   corpType
   forwarderType
   forwardTopologyType
@@ -61,6 +62,9 @@ param availabilityZones string[]
 
 @description('Who may use the private link service.')
 param linkService linkServiceType
+
+@description('Who is told when something fails or runs short.')
+param alerts alertsType
 
 @description('Name of the administrator on the virtual machines.')
 param adminUsername string
@@ -137,6 +141,18 @@ module privateLinkService 'modules/private-link-service.bicep' = {
     subnetId: hub.?existing.?natSubnetId ?? subnetId
     frontendId: forwarders.outputs.frontendId
     linkService: linkService
+  }
+}
+
+module alertRules 'modules/alerts.bicep' = if (!empty(alerts.?email) || !empty(alerts.?actionGroupId)) {
+  params: {
+    tags: tags
+    resourceToken: resourceToken
+    alerts: alerts
+    forwards: forwards
+    loadBalancerId: forwarders.outputs.loadBalancerId
+    scaleSetId: forwarders.outputs.scaleSetId
+    linkServiceId: privateLinkService.outputs.resourceId
   }
 }
 

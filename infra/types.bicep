@@ -307,6 +307,18 @@ type linkServiceType = {
 
 @export()
 @sealed()
+@description('Who is told when something fails or runs short: an address or a group; nobody where neither is given.')
+type alertsType = {
+  @description('E-mail address, for which an action group is made. Default none.')
+  @maxLength(254)
+  email: string?
+
+  @description('Resource id of an action group that is there already. Default: one of the template.')
+  actionGroupId: string?
+}
+
+@export()
+@sealed()
 @description('The jump boxes, one in the hub and one in each spoke.')
 type jumpType = {
   @description('Container image. It needs sh, and python3, curl or wget for probing.')

@@ -295,11 +295,17 @@ resource scaleSet 'Microsoft.Compute/virtualMachineScaleSets@2025-04-01' = {
 @description('Name of the load balancer.')
 output loadBalancerName string = loadBalancer.name
 
+@description('Resource id of the load balancer.')
+output loadBalancerId string = loadBalancer.id
+
 @description('Resource id of the load balancer\'s frontend.')
 output frontendId string = loadBalancer.properties.frontendIPConfigurations[0].id
 
 @description('Address of the load balancer\'s frontend.')
 output frontendAddress string = loadBalancer.properties.frontendIPConfigurations[0].properties.privateIPAddress
+
+@description('Resource id of the scale set.')
+output scaleSetId string = scaleSet.id
 
 @description('Name of the scale set.')
 output scaleSetName string = scaleSet.name

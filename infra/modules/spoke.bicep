@@ -161,6 +161,7 @@ module records 'zone-records.bicep' = {
     zoneName: spoke.dnsZoneName
     hostNames: hostNames
     address: spoke.endpointAddress
+    environmentName: tags['azd-env-name']
   }
   dependsOn: [zone]
 }

@@ -10,6 +10,9 @@ param hostNames string[]
 @description('The address that all of them lead to.')
 param address string
 
+@description('Name of the azd environment; it marks the records, so that they can be told from those of others.')
+param environmentName string
+
 resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' existing = {
   name: zoneName
 
@@ -18,6 +21,9 @@ resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' existing = {
       name: hostName
       properties: {
         ttl: 300
+        metadata: {
+          'azd-env-name': environmentName
+        }
         aRecords: [
           {
             ipv4Address: address

@@ -359,7 +359,7 @@ def test_azure_yaml_runs_the_hooks_where_their_output_is_seen() -> None:
 
     project = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))
     assert project["requiredVersions"]["azd"] == ">= 1.24.0"
-    for name in ("preprovision", "postprovision"):
+    for name in ("preprovision", "postprovision", "postdown"):
         hook = project["hooks"][name]
         assert hook == {"kind": "python", "run": f"hooks/{name}.py", "interactive": True}
         assert (ROOT / hook["run"]).is_file()

@@ -92,3 +92,34 @@ def test_what_a_landing_zone_asks_for_is_given_to_every_subnet_and_box() -> None
 def test_a_box_takes_azures_name_servers_unless_its_network_has_others() -> None:
     target, _ = deploy()
     assert all(not box["properties"].get("dnsConfig") for box in of_type(target, "containerGroups"))
+
+
+def test_nothing_lets_in_the_internet_and_ssh_only_from_the_jump_box_if_asked_for() -> None:
+    forwarder = {**TEMPLATE["parameters"]["forwarder"]["defaultValue"], "allowSsh": True}
+    target, _ = deploy(forwarder=forwarder)
+    allowed = [
+        rule["properties"]
+        for group in of_type(target, "networkSecurityGroups")
+        for rule in group["properties"]["securityRules"]
+        if rule["properties"]["access"] == "Allow"
+    ]
+    assert {rule["sourceAddressPrefix"] for rule in allowed} == {
+        "AzureLoadBalancer",  # probes
+        "AzureCloud",  # exec, to its one port
+        "10.0.1.0/26",
+        "10.0.1.64/26",
+        "10.0.1.0/24",
+    }
+    assert {
+        rule["destinationPortRange"] for rule in allowed if rule["sourceAddressPrefix"] == "AzureCloud"
+    } == {"19390"}
+    ssh = [rule for rule in allowed if rule.get("destinationPortRange") == "22"]
+    assert [rule["sourceAddressPrefix"] for rule in ssh] == ["10.0.1.64/26"]
+
+
+def test_the_one_public_address_is_the_nat_gateways() -> None:
+    target, _ = deploy()
+    (address,) = of_type(target, "publicIPAddresses")
+    users = [key for key, each in target.documents.items() if address["id"].lower() in str(each).lower()]
+    (gateway,) = of_type(target, "natGateways")
+    assert set(users) == {address["id"].lower(), gateway["id"].lower()}

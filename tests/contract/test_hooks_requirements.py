@@ -110,7 +110,7 @@ def test_hooks_need_nothing_that_they_do_not_install(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["(3, ['azd_not_found'])", "(0, [])"], done.stderr
 
 
-@pytest.mark.parametrize("name", ["preprovision", "postprovision"])
+@pytest.mark.parametrize("name", ["preprovision", "postprovision", "postdown"])
 def test_shims_are_short_and_named_in_azure_yaml(name: str) -> None:
     text = (ROOT / "hooks" / f"{name}.py").read_text("utf-8")
     assert len(text.splitlines()) <= 15
@@ -122,5 +122,6 @@ def test_no_project_file_in_the_hooks_folder_hides_the_list() -> None:
     assert {path.name for path in (ROOT / "hooks").iterdir() if path.is_file()} == {
         "preprovision.py",
         "postprovision.py",
+        "postdown.py",
         "requirements.txt",
     }

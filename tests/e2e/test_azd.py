@@ -43,12 +43,16 @@ def test_the_whole_life(project: Project) -> None:
     changed = project.topology()
     assert [forward["port"] for forward in changed["forwards"]] == [8000, port]
     assert "forwarder rollout" not in done.stdout + done.stderr  # nothing is left to do by hand
+    assert "Azure has nothing against the parameters" in done.stdout + done.stderr
     deadline = time.monotonic() + 30
     while (last := project.fwdctl("probe", "all", expect=None)).returncode != 0:
         assert time.monotonic() < deadline, last.stdout
 
     project.azd("env", "refresh", "--no-prompt")
     project.azd("show")
+    project.edit_parameters("availabilityZones", ["1"])
+    refused = project.azd("hooks", "run", "preprovision", expect=None)
+    assert "availabilityZones: asks for 1; lbi-" in refused.stdout + refused.stderr
     project.azd("down", "--force", "--purge", "--no-prompt")
     assert "RESOURCE_GROUP_NAME" not in project.values()
     assert project.nodes() == []
@@ -237,7 +241,7 @@ def test_what_a_renamed_spoke_leaves_behind_is_told_stopped_and_removed(project:
     done = project.azd("provision", "--no-prompt")
     printed = done.stdout + done.stderr
     assert "Jump box app stopped" in printed, printed
-    assert "Left behind by spokes that are no longer deployed" in printed
+    assert "Left behind by what is no longer deployed" in printed
     left = project.fwdctl("env", "orphans", "-o", "json").json["data"]["orphans"]
     assert {orphan["spoke"] for orphan in left} == {"app"}
     assert [orphan["kind"] for orphan in left] == [

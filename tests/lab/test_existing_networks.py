@@ -9,12 +9,14 @@ import pytest
 
 from conftest import ROOT
 from fwdctl.errors import FwdctlError
+from fwdctl.forwarders import user_data
 from fwdctl.runtime import Runtime
 from fwdctl.template import existing, parameters
 from fwdlab.cli.deploy import azure_of
 from fwdlab.cli.labs import client_of
+from support import networks_of_others
 from support.operator import Operator
-from support.programs import RunningLab, run
+from support.programs import RunningLab
 from support.provisioning import provision
 
 if TYPE_CHECKING:
@@ -23,48 +25,13 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lab, pytest.mark.az, pytest.mark.timeout(300)]
 
-DELEGATED = "--delegations Microsoft.ContainerInstance/containerGroups"
-NO_POLICIES = "--private-link-service-network-policies Disabled"
-BEFORE = (
-    "group create -n net -l westeurope",
-    "network vnet create -g net -n hub --address-prefixes 10.9.0.0/24",
-    "network vnet subnet create -g net --vnet-name hub -n fwd --address-prefixes 10.9.0.0/26",
-    f"network vnet subnet create -g net --vnet-name hub -n nat --address-prefixes 10.9.0.192/26 {NO_POLICIES}",
-    f"network vnet subnet create -g net --vnet-name hub -n jump --address-prefixes 10.9.0.64/26 {DELEGATED}",
-    f"network vnet subnet create -g net --vnet-name hub -n apps --address-prefixes 10.9.0.128/26 {DELEGATED}",
-    "network vnet create -g net -n theirs --address-prefixes 10.9.0.0/24",  # overlaps with the hub
-    "network vnet subnet create -g net --vnet-name theirs -n pe --address-prefixes 10.9.0.0/26",
-    f"network vnet subnet create -g net --vnet-name theirs -n aci --address-prefixes 10.9.0.64/26 {DELEGATED}",
-    "network private-dns zone create -g net -n theirs.internal",
-    "network private-dns link vnet create -g net -z theirs.internal -n theirs -v theirs -e false",
-)
-
 
 @pytest.fixture
 def lab(tmp_path: Path, worker_id: str) -> Iterator[RunningLab]:
     """The networks, and a server in the hub's."""
     lab = RunningLab.up(tmp_path, f"existing-{worker_id}", "--empty")
     try:
-        for command in BEFORE:
-            run(["az", *command.split(" ")], environ=lab.environ, cwd=lab.home, seconds=120)
-        group = f"{group_of(lab)}/providers"
-        box = {
-            "osType": "Linux",
-            "subnetIds": [{"id": f"{group}/Microsoft.Network/virtualNetworks/hub/subnets/apps"}],
-            "ipAddress": {"type": "Private", "ports": [{"port": 8000}]},
-            "containers": [
-                {
-                    "name": "web",
-                    "properties": {
-                        "image": "mcr.microsoft.com/azurelinux/base/python:3.12",
-                        "command": ["python3", "-m", "http.server", "8000"],
-                        "resources": {"requests": {"cpu": 1, "memoryInGB": 1}},
-                    },
-                }
-            ],
-        }
-        server = f"{group}/Microsoft.ContainerInstance/containerGroups/server"
-        lab.arm("PUT", server, {"location": "westeurope", "properties": box})
+        networks_of_others.make(tmp_path, lab.environ)
         yield lab
     finally:
         lab.down()
@@ -83,69 +50,45 @@ def is_there(lab: RunningLab, resource_id: str) -> bool:
 
 
 def what_is_there(lab: RunningLab) -> dict[str, Any]:
-    """Every resource of the group, whole, but for what counts changes and records."""
+    """Every resource of the group, whole, but for what counts records."""
     listed = lab.arm("GET", f"{group_of(lab)}/resources")["value"]
     found = {each["id"]: lab.arm("GET", each["id"]) for each in listed}
     for document in found.values():
-        for name in ("numberOfRecordSets", "instanceView"):
-            document["properties"].pop(name, None)
+        document["properties"].pop("numberOfRecordSets", None)  # the postdown hook is azd's
     return found
 
 
-def refused(lab: RunningLab, home: Path) -> list[parameters.Problem]:
-    """What the preprovision hook finds wrong with the networks."""
+def refused(lab: RunningLab, home: Path) -> list[str]:
+    """The keys in which the preprovision hook finds something wrong."""
     runtime = Runtime(environ=lab.base, cwd=home)
     given = parameters.load(home / "main.parameters.json", ROOT / "infra" / "main.json", {})
     with azure_of(runtime, client_of(lab.name, runtime)) as clients:
-        return list(existing.problems(clients, given, "westeurope"))
+        return [each.path for each in existing.problems(clients, given, "westeurope")]
+
+
+def values(lab: RunningLab, nat: str) -> dict[str, Any]:
+    return networks_of_others.parameters(lab.environ["AZURE_SUBSCRIPTION_ID"], nat)
 
 
 def test_the_way_comes_and_goes_and_the_networks_stay_as_they_were(lab: RunningLab, tmp_path: Path) -> None:
     before = what_is_there(lab)
-    networks = f"{group_of(lab)}/providers/Microsoft.Network"
-    server = lab.arm("GET", f"{group_of(lab)}/providers/Microsoft.ContainerInstance/containerGroups/server")
-    hub, theirs = (f"{networks}/virtualNetworks/{name}/subnets" for name in ("hub", "theirs"))
-    provision(
-        lab,
-        tmp_path,
-        1,
-        deployOnPremServers=False,
-        hub={
-            "addressPrefix": "10.9.0.0/24",
-            "sharedSubnetPrefix": "10.9.0.0/26",
-            "jumpSubnetPrefix": "10.9.0.64/26",
-            "natSubnetPrefix": "10.9.0.192/26",
-            "existing": {
-                "subnetId": f"{hub}/fwd",
-                "jumpSubnetId": f"{hub}/jump",
-                "natSubnetId": f"{hub}/nat",
-            },
-        },
-        spokes=[
-            {
-                "name": "theirs",
-                "existing": {
-                    "endpointSubnetId": f"{theirs}/pe",
-                    "jumpSubnetId": f"{theirs}/aci",
-                    "dnsZoneId": f"{networks}/privateDnsZones/theirs.internal",
-                },
-                "endpointAddress": "10.9.0.9",
-                "dnsZoneName": "theirs.internal",
-            }
-        ],
-        forwards=[
-            {
-                "name": "web",
-                "port": 8000,
-                "targets": [f"{server['properties']['ipAddress']['ip']}:8000"],
-                "check": "http",
-            }
-        ],
-    )
-    assert refused(lab, tmp_path) == []
+    provision(lab, tmp_path, 1, **values(lab, "10.9.0.224/27"))  # not where the NAT address is
+    assert refused(lab, tmp_path) == ["hub.existing.natSubnetId"]
     operator = Operator(lab)
+    operator.until_healed("hub")
+    service = operator.named("privateLinkServices", "pl-")
+    interface = lab.arm("GET", service["properties"]["networkInterfaces"][0]["id"])
+    address = interface["properties"]["ipConfigurations"][0]["properties"]["privateIPAddress"]
+    broken = operator.probe("all", exit_code=4)["one/web"]["broken"]
+    assert broken["code"] == "FWD_SOURCE_REFUSED"
+    assert f"those of the link service come from {address}" in broken["evidence"]
+    assert "Write 10.9.0.192/26 as hub.natSubnetPrefix" in broken["next"]
+
+    provision(lab, tmp_path, 2, **values(lab, "10.9.0.192/26"))
+    hand_on(lab, tmp_path)
+    assert refused(lab, tmp_path) == []
     operator.until_healed("all")
-    assert operator.probe("all", exit_code=0)["theirs/web"]["verdict"] == "pass"
+    assert operator.probe("all", exit_code=0)["one/web"]["verdict"] == "pass"
     group = f"{group_of(lab).removesuffix('net')}{lab.topology['resourceGroup']}"
     lab.arm("DELETE", group)
     deadline = time.monotonic() + 60
@@ -153,3 +96,10 @@ def test_the_way_comes_and_goes_and_the_networks_stay_as_they_were(lab: RunningL
         assert time.monotonic() < deadline
         time.sleep(0.5)
     assert what_is_there(lab) == before
+
+
+def hand_on(lab: RunningLab, home: Path) -> None:
+    """As the postprovision hook does."""
+    runtime = Runtime(environ=lab.base, cwd=home)
+    with azure_of(runtime, client_of(lab.name, runtime)) as clients:
+        user_data.hand_on(clients, lab.topology["resourceGroup"], lab.topology["hub"]["scaleSet"])

@@ -110,7 +110,7 @@ class Project:
     def edit_parameters(self, name: str, value: object) -> None:
         file = self.folder / "infra" / "main.parameters.json"
         document = json.loads(file.read_text())
-        document["parameters"][name]["value"] = value
+        document["parameters"][name] = {"value": value}
         file.write_text(json.dumps(document, indent=2))
 
     def add_vault(self) -> None:

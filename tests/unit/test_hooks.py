@@ -355,7 +355,7 @@ def test_existing_networks_are_looked_at_before_anything_is_deployed(
     edit(folder, "hub", {**hub, "existing": {"subnetId": f"{network}/subnets/fwd"}})
     edit(folder, "deployOnPremServers", value=False)
     ran = run(runtime_in(folder), "hook", "preprovision")  # nobody is logged in
-    assert (ran.code, "Warning: Whether the existing networks will do is not known" in ran.stderr) == (
+    assert (ran.code, "Warning: Whether Azure will take the parameters is not known" in ran.stderr) == (
         0,
         True,
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fwdctl.probe.hops import next_hop, route, target
+from fwdctl.probe.evidence import Evidence
+from fwdctl.probe.hops import forwarder, next_hop, route, target
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Broken, Observation, PathResult, Sample
 from support.probe_azure import (
@@ -236,3 +237,30 @@ def test_what_azure_does_not_show_is_no_good_evidence() -> None:
     facts = evidence(Azure(own))
     assert route.box_refused(facts, FAILED) is None
     assert facts.hidden == [f"nsg-hidden ({hidden['id']} may not be read)"]
+
+
+@pytest.mark.parametrize(
+    ("inbound", "which", "told"),
+    [
+        (["10.0.1.0/26", "10.0.1.64/26"], FAILED, ""),
+        (["10.0.1.64/26"], FAILED, "of the link service come from 10.0.1.8"),
+        (["10.0.1.0/26"], replace(FAILED, path=replace(FAILED.path, spoke=None)), "hub's jump box come from 10.0.1.68"),
+        ([], FAILED, ""),  # user data of somebody else's
+    ],
+)  # fmt: skip
+def test_forwarders_that_were_told_other_ranges(
+    monkeypatch: pytest.MonkeyPatch, inbound: list[str], which: PathResult, told: str
+) -> None:
+    hub = network("vnet-hub", "10.0.1.0/24", subnet("a", "10.0.1.0/26"), subnet("jump", "10.0.1.64/26"))
+    facts = evidence(Azure(hub))
+    monkeypatch.setattr(Evidence, "given", lambda *_: {"10.0.1.6": {"inbound": inbound}, "10.0.1.7": None})
+    found = forwarder.closed(facts, which)
+    assert (found is not None) == bool(told)
+    if found is not None:
+        assert found.code == "FWD_SOURCE_REFUSED"
+        assert told in found.evidence
+        prefix = (
+            "10.0.1.64/26 as hub.jumpSubnetPrefix" if "jump" in told else "10.0.1.0/26 as hub.natSubnetPrefix"
+        )
+        assert found.suggestion.startswith(f"Write {prefix}")
+        assert found.suggestion.endswith("then run `azd provision`.")

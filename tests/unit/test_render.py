@@ -51,6 +51,18 @@ def test_the_configuration_is_what_the_template_makes(tmp_path: Path, forwards: 
     assert rendered | {"hash": told["hash"]} == told
 
 
+def test_the_subnet_of_the_nat_addresses_is_let_in(tmp_path: Path) -> None:
+    net = "/subscriptions/s/resourceGroups/n/providers/Microsoft.Network/virtualNetworks/hub/subnets"
+    hub = json.loads((ROOT / "infra" / "main.parameters.json").read_text())["parameters"]["hub"]["value"]
+    hub |= {
+        "natSubnetPrefix": "10.0.1.128/26",
+        "existing": {"subnetId": f"{net}/a", "natSubnetId": f"{net}/b"},
+    }
+    file = parameters(tmp_path, WEB, hub=hub, deployOnPremServers=False)
+    told = render.Rendering(Template(ROOT / "infra"), file, {}).configuration
+    assert told["inbound"] == ["10.0.1.0/26", "10.0.1.64/26", "10.0.1.128/26"]
+
+
 def test_all_parts_are_printed_and_one_alone_can_be_piped(tmp_path: Path) -> None:
     file = str(parameters(tmp_path, WEB, DATABASE))
     whole = forwarder(tmp_path, "render", "--parameters", file)

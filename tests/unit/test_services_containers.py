@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -157,6 +158,24 @@ async def test_a_process_that_ends_is_treated_by_the_restart_policy(
         assert (view["restartCount"], view["previousState"]["exitCode"]) == (1, code)
         api.container_ended(before.name, before.boot_id, container, code)  # old news
         assert node(api) == after
+
+
+async def test_an_ended_group_is_not_updated_and_no_group_moves(api: ArmApi) -> None:
+    body = box_body(NETWORK)
+    body["properties"]["restartPolicy"] = "Never"
+    await api.put(BOX, body)
+    moved = copy.deepcopy(body)
+    moved["properties"]["subnetIds"] = [{"id": f"{NETWORK}/virtualNetworks/app/subnets/other"}]
+    assert (await refused(api.put(BOX, moved))).code == "LabContainerGroupSubnetCannotChange"
+    before = node(api)
+    assert before is not None
+    api.container_ended(before.name, before.boot_id, before.containers[0], 0)
+    await api.put(BOX, body)  # unchanged
+    body["properties"]["containers"][0]["properties"]["command"] = ["sleep", "60"]
+    assert (await refused(api.put(BOX, body))).code == "LabContainerGroupEnded"
+    await api.delete(BOX)
+    await api.put(BOX, body)
+    assert await state(api) == "Running"
 
 
 def wrong(**properties: Any) -> dict[str, Any]:

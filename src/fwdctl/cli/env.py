@@ -62,7 +62,9 @@ YesOption = Annotated[bool, option("--yes", "With --remove: delete without askin
     examples="fwdctl env orphans\nfwdctl env orphans --remove\nfwdctl env orphans --remove --yes -o json",
 )
 def orphans_command(call: Call, *, remove: RemoveOption = False, yes: YesOption = False) -> Result:
-    """List what spokes left behind that were removed or renamed, and what it costs.
+    """List what is no longer deployed and still there, and what it costs.
+
+    Removed or renamed spokes, their zones, names of removed forwards, connections of removed subscriptions.
 
     The exit code is 0 also if there are some.
     """

@@ -8,10 +8,11 @@ from fwdctl.cli.options import ENVIRONMENT, OUTPUT
 from fwdctl.output import Result
 
 app = group(
-    "What azd runs before and after provisioning; running it by hand does the same.",
+    "What azd runs around provisioning and after `azd down`; running it by hand does the same.",
     examples="""
     fwdctl hook preprovision       set the SSH key and both cloud-inits
     fwdctl hook postprovision      stop the jump boxes
+    fwdctl hook postdown           remove the names from existing zones
     azd hooks run preprovision     the same, inside azd
     """,
 )
@@ -49,3 +50,20 @@ def postprovision(call: Call) -> Result:
     from fwdctl.template import hooks
 
     return hooks.postprovision(call.runtime, call.environment)
+
+
+@command(
+    app,
+    "hook postdown",
+    ENVIRONMENT,
+    OUTPUT,
+    examples="fwdctl hook postdown\nfwdctl hook postdown -e dev -o json",
+)
+def postdown(call: Call) -> Result:
+    """Remove the environment's names from zones that were there before it.
+
+    Nothing is removed while the resource group is still there.
+    """
+    from fwdctl.template import hooks
+
+    return hooks.postdown(call.runtime, call.environment)

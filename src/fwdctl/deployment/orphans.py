@@ -1,8 +1,11 @@
-"""What removed and renamed spokes leave behind: Azure deletes nothing that a template no longer names.
+"""What is no longer deployed leaves things behind: Azure deletes nothing that a template no longer names.
 
-An orphan carries the hub box's `azd-env-name`, has a name that the template gives a spoke's parts
-(infra/modules/spoke.bicep, resources.bicep) with a spoke that the topology does not know, and is tied to that
-spoke's network. What is the user's own in the same resource group fails one of the three.
+An orphan of a spoke carries the hub's `azd-env-name`, has a name that the template gives a spoke's parts
+(infra/modules/spoke.bicep, resources.bicep) with a spoke that the topology does not know, and is tied to
+that spoke's network. What is the user's own in the same resource group fails one of the three. A zone that
+no spoke has any more is one too. A name of a removed forward is marked with the environment
+(infra/modules/zone-records.bicep). A removed subscription has a connection to the link service and does not
+see it any more.
 """
 
 from __future__ import annotations
@@ -10,10 +13,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.deployments import TAG
-from fwdctl.azure.documents import LINKS, Document, entries, name_of, network_of, same, tag_of, value
+from fwdctl.azure.documents import (
+    LINKS,
+    Document,
+    entries,
+    name_of,
+    network_of,
+    place_of,
+    same,
+    tag_of,
+    value,
+)
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.deployment.topology import Box, Deployment
 from fwdctl.errors import FwdctlError
@@ -26,16 +40,18 @@ if TYPE_CHECKING:
 NO_SPOKES = frozenset({"hub", "corp"})
 SPOKE_SUBNETS = frozenset({"cp", "apps", "jump", "linked"})
 
-CONNECTION, ENDPOINT, BOX, LINK, ZONE, NETWORK, SECURITY_GROUP = (
+CONNECTION, GUEST, ENDPOINT, BOX, NAME, LINK, ZONE, NETWORK, SECURITY_GROUP = (
     "endpoint connection",
+    "connection of a removed subscription",
     "private endpoint",
     "jump box",
+    "DNS name",
     "zone link",
     "DNS zone",
     "network",
     "security group",
 )
-ORDER = (CONNECTION, ENDPOINT, BOX, LINK, ZONE, NETWORK, SECURITY_GROUP)
+ORDER = (CONNECTION, GUEST, ENDPOINT, BOX, NAME, LINK, ZONE, NETWORK, SECURITY_GROUP)
 """What must go first: a network must be empty before it is deleted, a zone without links, a group unused."""
 PREFIXES = {BOX: "ci-", ENDPOINT: "pep-", NETWORK: "vnet-", LINK: "vnet-", SECURITY_GROUP: "nsg-vnet-"}
 TYPES = {
@@ -46,8 +62,8 @@ TYPES = {
     "microsoft.network/virtualnetworks": NETWORK,
     "microsoft.network/networksecuritygroups": SECURITY_GROUP,
 }
-RESOURCES = "2021-04-01"
-API_VERSIONS = {BOX: "2025-09-01", LINK: "2024-06-01", ZONE: "2024-06-01"}
+RESOURCES, ZONES = "2021-04-01", "providers/Microsoft.Network/privateDnsZones"
+API_VERSIONS = {BOX: "2025-09-01", **dict.fromkeys((NAME, LINK, ZONE), "2024-06-01")}
 NETWORK_API = "2025-05-01"
 COSTS = {ENDPOINT: "costs by the hour", ZONE: "costs by the month"}
 COSTS_NOTHING = "costs nothing"
@@ -65,6 +81,7 @@ class Orphan:
 
     Attributes:
         kind: one of ORDER.
+        spoke: of which it was; of a removed subscription, its id.
         state: what Azure says of it now.
         container: of a box, the name of its container.
     """
@@ -90,7 +107,7 @@ def find(clients: Clients, deployment: Deployment, kinds: Iterable[str] = ORDER)
     Raises:
         FwdctlError: Azure cannot be asked.
     """
-    if not deployment.described or deployment.hub.box is None:
+    if not deployment.described or not _own_name(deployment):
         return []
     group = f"/subscriptions/{clients.subscription_id}/resourceGroups/{deployment.resource_group}"
     search = _Search(clients, deployment, group)
@@ -108,6 +125,11 @@ def find_or_warn(
         return []
 
 
+def _own_name(deployment: Deployment) -> str:
+    """Of a resource of the hub, which ends with the token and is tagged with the environment."""
+    return deployment.hub.box.group if deployment.hub.box else deployment.hub.scale_set
+
+
 class _Search:
     """One look at a resource group."""
 
@@ -116,20 +138,25 @@ class _Search:
         self._service = (
             f"{group}/providers/Microsoft.Network/privateLinkServices/{deployment.hub.link_service}"
         )
-        self._zones = {spoke.zone for spoke in deployment.spokes}
-        own = deployment.hub.box.group if deployment.hub.box else ""
+        self._group = group
+        self._spokes, self._zones = deployment.spokes, {spoke.zone for spoke in deployment.spokes}
+        self._hosts = {name for forward in deployment.forwards for name in forward.host_names}
+        own = _own_name(deployment)
         self._token = own.rpartition("-")[2]
         self._kept = NO_SPOKES | {spoke.name for spoke in deployment.spokes}
         self._kept_names = {box.group for box in deployment.boxes}
         self._kept_names |= {spoke.endpoint for spoke in deployment.spokes}
         listed = list(clients.list(f"{group}/resources", RESOURCES))
         self._links = [each for each in listed if TYPES.get(each["type"].lower()) == LINK]
-        environments = {tag_of(each, TAG) for each in listed if each["name"] == own} - {""}
-        self._listed = [each for each in listed if tag_of(each, TAG) in environments]
+        self._environments = {tag_of(each, TAG) for each in listed if each["name"] == own} - {""}
+        self._listed = [each for each in listed if tag_of(each, TAG) in self._environments]
 
     def of(self, kind: str) -> Iterator[Orphan]:
-        if kind == CONNECTION:
-            yield from self._connections()
+        if kind in {CONNECTION, GUEST}:
+            yield from self._connections(kind)
+            return
+        if kind == NAME:
+            yield from self._names()
             return
         for each in self._listed:
             spoke = self._former_spoke(kind, each)
@@ -148,21 +175,47 @@ class _Search:
         """The spoke that a resource's name tells, if the topology does not have it; empty otherwise."""
         if kind == ZONE:
             return self._zones_spoke(listed)
+        spoke = self._named_spoke(kind, listed)
+        is_left = kind == LINK and listed["id"].split("/")[-3] not in self._zones
+        name = name_of(listed["id"])
+        is_kept = spoke in self._kept or name in self._kept_names
+        return "" if is_kept and not (is_left and spoke not in NO_SPOKES) else spoke
+
+    def _named_spoke(self, kind: str, listed: Document) -> str:
         name = name_of(listed["id"])
         named = re.fullmatch(f"{PREFIXES[kind]}(.+)-{re.escape(self._token)}", name)
-        if named is None or named[1] in self._kept or name in self._kept_names:
-            return ""
-        return named[1]
+        return named[1] if named else ""
 
     def _zones_spoke(self, zone: Document) -> str:
-        """The spoke to which alone a zone is linked."""
+        """A spoke to which a zone is linked that none has any more; empty if others link to it."""
         if zone["name"] in self._zones:
             return ""
         below = f"{zone['id']}/virtualNetworkLinks/".lower()
         spokes = {
             self._former_spoke(LINK, link) for link in self._links if link["id"].lower().startswith(below)
         }
-        return spokes.pop() if len(spokes) == 1 else ""
+        return "" if "" in spokes else min(spokes, default="")
+
+    def _names(self) -> Iterator[Orphan]:
+        """Names of forwards that are no longer deployed, in the zones of the spokes."""
+        if not self._environments:  # nothing says which names are ours
+            return
+        own = {each["name"]: each["id"] for each in self._listed if TYPES.get(each["type"].lower()) == ZONE}
+        everywhere: list[Document] = []
+        if not self._zones <= own.keys():
+            subscription = self._group.partition("/resourceGroups/")[0]
+            everywhere = list(self._clients.list(f"{subscription}/{ZONES}", API_VERSIONS[ZONE]))
+        for name in sorted(self._zones):
+            spokes = [spoke for spoke in self._spokes if spoke.zone == name]
+            wanted = {spoke.host_name.removesuffix(f".{name}") for spoke in spokes} | self._hosts
+            ids = [own[name]] if name in own else [each["id"] for each in everywhere if each["name"] == name]
+            for record in (
+                each for zone in ids for each in self._clients.list(f"{zone}/A", API_VERSIONS[NAME])
+            ):
+                marks = value(record, "metadata") or {}
+                if marks.get(TAG) in self._environments and record["name"] not in wanted:
+                    addresses = [each["ipv4Address"] for each in value(record, "aRecords") or ()]
+                    yield _orphan(NAME, spokes[0].name, record["id"], " ".join(addresses), record)
 
     def _state(self, kind: str, spoke: str, document: Document) -> str | None:
         """The state in words; None for what only looks like a spoke's."""
@@ -191,22 +244,32 @@ class _Search:
         alone = names >= SPOKE_SUBNETS and not value(document, "virtualNetworkPeerings")
         return f"{len(names)} subnets" if alone else None
 
-    def _connections(self) -> Iterator[Orphan]:
-        """The link service's side, which stays when only the endpoint goes."""
-        if self._service.endswith("/"):  # the topology names none
-            return
+    @cached_property
+    def _link_service(self) -> Document:
+        """The service's document; empty where there is none."""
         try:
-            service = self._clients.request("GET", self._service, NETWORK_API)
+            found: Document = self._clients.request("GET", self._service, NETWORK_API)
         except ArmFailure as error:
             if error.status != NOT_FOUND:
                 raise
+            return {}
+        return found
+
+    def _connections(self, kind: str) -> Iterator[Orphan]:
+        """The link service's side, which stays when the endpoint goes, or its subscription's right."""
+        if self._service.endswith("/"):  # the topology names none
             return
-        group = self._service.lower().partition("/providers/")[0] + "/"
-        for each in entries(service, "privateEndpointConnections"):
+        listed = value(self._link_service, "visibility", "subscriptions") or ()
+        seen = {each.lower() for each in listed}
+        for each in entries(self._link_service, "privateEndpointConnections"):
             endpoint = str(value(each, "privateEndpoint", "id") or "")
-            spoke = self._former_spoke(ENDPOINT, {"id": endpoint})
-            if spoke and endpoint.lower().startswith(group):
-                yield _orphan(CONNECTION, spoke, each["id"], _status(each), each)
+            owner = self._former_spoke(ENDPOINT, {"id": endpoint})
+            is_left = endpoint.lower().startswith(f"{self._group.lower()}/")
+            if kind == GUEST:
+                owner = place_of(endpoint)[0]
+                is_left = bool(seen) and not {"*", owner.lower()} & seen
+            if owner and is_left:
+                yield _orphan(kind, owner, each["id"], _status(each), each)
 
 
 def _orphan(kind: str, spoke: str, resource_id: str, state: str, document: Document) -> Orphan:
@@ -216,7 +279,7 @@ def _orphan(kind: str, spoke: str, resource_id: str, state: str, document: Docum
         costs = COSTS_NOTHING if state in {"Stopped", "Succeeded", "Failed"} else "costs by the second"
         container = next((each["name"] for each in value(document, "containers") or ()), "")
     name = name_of(resource_id)
-    if kind == LINK:
+    if kind in {LINK, NAME}:
         name = f"{resource_id.split('/')[-3]}/{name}"
     return Orphan(kind, name, spoke, resource_id, state, costs, container)
 
@@ -224,7 +287,7 @@ def _orphan(kind: str, spoke: str, resource_id: str, state: str, document: Docum
 def summary(orphans: Iterable[Orphan]) -> str:
     """For people, one line; empty where there is none."""
     named = ", ".join(f"{orphan.kind} {orphan.name} ({orphan.state}, {orphan.costs})" for orphan in orphans)
-    return f"Left behind by spokes that are no longer deployed: {named}." if named else ""
+    return f"Left behind by what is no longer deployed: {named}." if named else ""
 
 
 def remove_all(
@@ -262,21 +325,25 @@ def remove(runtime: Runtime, clients: Clients, orphan: Orphan) -> None:
     deadline = runtime.clock() + RELEASE_TIMEOUT
     while True:
         try:
-            _is_there(clients, "DELETE", orphan.id, version)
+            _answers(clients, "DELETE", orphan.id, version)
             break
         except ArmFailure as error:
             if not re.match("InUse|AnotherOperation", error.arm_code) or runtime.clock() > deadline:
                 raise
             runtime.sleep(5 * POLL)
     deadline = runtime.clock() + DELETION_TIMEOUT
-    while _is_there(clients, "GET", orphan.id, version):
+    while is_there(clients, orphan.id, version):
         if runtime.clock() > deadline:
             text = f"It is still there {DELETION_TIMEOUT:.0f} s after its deletion began."
             raise FwdctlError("orphan_not_deleted", text, "Look again later with `fwdctl env orphans`.")
         runtime.sleep(POLL)
 
 
-def _is_there(clients: Clients, method: str, resource_id: str, version: str) -> bool:
+def is_there(clients: Clients, resource_id: str, version: str) -> bool:
+    return _answers(clients, "GET", resource_id, version)
+
+
+def _answers(clients: Clients, method: str, resource_id: str, version: str) -> bool:
     try:
         clients.request(method, resource_id, version)
     except ArmFailure as error:

@@ -71,7 +71,8 @@ def given(user_data: str) -> Report:
         ]
     except (KeyError, TypeError):
         return {}
-    return {"hash": told.get("hash"), "draining": told.get("drain") is True, "forwards": forwards}
+    own = {"inbound": told.get("inbound") or (), "draining": told.get("drain") is True}
+    return {"hash": told.get("hash"), "forwards": forwards, **own}
 
 
 def entry(report: Report, forward: Forward) -> Report:

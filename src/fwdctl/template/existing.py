@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any
 
+from fwdctl.azure.documents import name_of, network_of, place_of, value
 from fwdctl.azure.errors import ArmFailure
+from fwdctl.azure.routes import NOWHERE, has_gateway, system_prefix, user_route
 from fwdctl.template.parameters.problems import Problem
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
     from fwdctl.template.parameters import Parameters
 
-NETWORK_API, ZONE_API = "2025-05-01", "2024-06-01"
+NETWORK_API, ZONE_API, LOCATIONS_API = "2025-05-01", "2024-06-01", "2022-12-01"
 CONTAINERS = "Microsoft.ContainerInstance/containerGroups"
 NOT_FOUND = 404
 
@@ -50,6 +53,9 @@ def problems(clients: Clients, parameters: Parameters, location: str) -> Iterato
     """
     for subnet in _subnets(parameters):
         yield from _subnet(clients, subnet, location)
+    yield from _zones(clients, parameters, location)
+    if parameters.hub.existing is not None:
+        yield from _ways(clients, parameters, parameters.hub.existing.subnet_id)
     for index, spoke in enumerate(parameters.spokes):
         zone = spoke.existing.dns_zone_id if spoke.existing is not None else None
         if zone is not None and _read(clients, zone, ZONE_API) is None:
@@ -88,8 +94,11 @@ def _subnet(clients: Clients, wanted: Subnet, location: str) -> Iterator[Problem
         yield Problem(wanted.path, text, "Name a network of that region, or set AZURE_LOCATION to its own.")
     ranges = [IPv4Network(each) for each in _prefixes(properties) if ":" not in each]
     held = ", ".join(map(str, ranges))
-    if wanted.prefix is not None and wanted.prefix not in ranges:
-        yield Problem(wanted.path, f"has {held}, not {wanted.prefix}", "Correct the range in the parameters.")
+    if wanted.prefix is not None and ranges != [wanted.prefix]:
+        several = (
+            "Name a subnet with one range." if len(ranges) > 1 else "Correct the range in the parameters."
+        )
+        yield Problem(wanted.path, f"has {held}, not {wanted.prefix}", several)
     if wanted.address is not None and not any(wanted.address in each for each in ranges):
         text = f"has {held}, and endpointAddress {wanted.address} lies outside"
         yield Problem(wanted.path, text, "Choose a free address in it.")
@@ -103,6 +112,62 @@ def _subnet(clients: Clients, wanted: Subnet, location: str) -> Iterator[Problem
         text = "has policies for link services, so that no NAT address can be taken from it"
         suggestion = f"{change} --private-link-service-network-policies Disabled`."
         yield Problem(wanted.path, text, suggestion)
+
+
+def _zones(clients: Clients, parameters: Parameters, location: str) -> Iterator[Problem]:
+    """Availability zones that the region does not have."""
+    wanted = parameters.availability_zones
+    if not wanted or not location:
+        return
+    regions = clients.list(f"/subscriptions/{clients.subscription_id}/locations", LOCATIONS_API)
+    mappings = next((e.get("availabilityZoneMappings") for e in regions if e["name"] == _plain(location)), ())
+    zones = [str(each["logicalZone"]) for each in mappings or ()]
+    for index, zone in enumerate(wanted):
+        if zone not in zones:
+            text = f"{zone} is no zone of {location}, which has {', '.join(zones) or 'none'}"
+            yield Problem(
+                f"availabilityZones[{index}]",
+                text,
+                f"Write {json.dumps(zones)}{', or some of them' if zones else ''}.",
+            )
+
+
+def _ways(clients: Clients, parameters: Parameters, subnet_id: str) -> Iterator[Problem]:
+    """Targets to which no route leads from the existing hub's subnet."""
+    network = _read(clients, network_of(subnet_id), NETWORK_API)
+    subnet = _read(clients, subnet_id, NETWORK_API) if network is not None else None
+    if network is None or subnet is None:
+        return  # which is told already
+    table_id = value(subnet, "routeTable", "id")
+    table = (_read(clients, table_id, NETWORK_API) if table_id else None) or {}
+    for number, forward in enumerate(parameters.forwards):
+        for index, target in enumerate(forward.targets):
+            if not isinstance(target.host, str) and (told := _no_way(network, table, target.host)):
+                yield Problem(f"forwards[{number}].targets[{index}]", *told)
+
+
+def _no_way(network: Document, table: Document, target: IPv4Address) -> tuple[str, str] | None:
+    """Why no packet from a network reaches a target, and what to do; None where one may."""
+    address = str(target)
+    system = system_prefix(network, address)
+    route = user_route(table, system, address)
+    if not target.is_private or (route is None and (system >= 0 or has_gateway(network))):
+        return None
+    if route is None:
+        name = name_of(network["id"])
+        return (
+            f"no route leads from {name} to {address}: no connected peering, gateway or route has it",
+            f"Peer {name} with the network of the target, or give the subnet a route to it.",
+        )
+    hop = str(value(route, "nextHopType")).lower()
+    if hop not in NOWHERE:
+        return None
+    subscription, group = place_of(table["id"])
+    where = f"-g {group} --route-table-name {name_of(table['id'])} -n {route['name']}"
+    return (
+        f"route {route['name']} of {name_of(table['id'])} sends what goes to {address} {NOWHERE[hop]}",
+        f"Run `az network route-table route delete {where} --subscription {subscription}`, or change it.",
+    )
 
 
 def _prefixes(properties: Document) -> list[str]:

@@ -11,12 +11,11 @@ from fwdctl.forwarders import user_data
 from fwdctl.jump import boxes
 from fwdctl.output import Progress, Result, printable
 from fwdctl.shell import quoted
-from fwdctl.template import cloudinit, existing, parameters, sshkey
+from fwdctl.template import cloudinit, ended_boxes, existing, fixed, parameters, sshkey, zone_names
 from fwdctl.template.files import find_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
     from fwdctl.template.cloudinit import CloudInit
+    from fwdctl.template.files import Template
     from fwdctl.template.parameters import Parameters
 
 NETWORK_API = "2025-05-01"
@@ -48,10 +48,10 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     template = find_template(environment.project)
     with Progress(runtime) as progress:
         given = parameters.load(template.parameters, template.compiled, values)  # refuses what is wrong
-        _check_existing(runtime, given, values, template.parameters, progress)
         rendered = cloudinit.render(template)
         key = sshkey.resolve(runtime, environment.values, environment.directory, environment.project)
         ready = {"SSH_PUBLIC_KEY": key.line, **rendered.environment()}
+        _check_azure(runtime, template, given, values, ready, progress=progress)
         changed = {name: value for name, value in ready.items() if environment.values.get(name) != value}
         if changed:
             azd_environment.set_values(runtime, environment, changed)
@@ -76,11 +76,20 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     )
 
 
-def _check_existing(
-    runtime: Runtime, given: Parameters, values: Mapping[str, str], file: Path, progress: Progress
+def _check_azure(
+    runtime: Runtime,
+    template: Template,
+    given: Parameters,
+    values: Mapping[str, str],
+    ready: Mapping[str, str],
+    *,
+    progress: Progress,
 ) -> None:
-    """Refuse what Azure would refuse of networks that are there already; not to know is a warning."""
-    if given.hub.existing is None and all(spoke.existing is None for spoke in given.spokes):
+    """Refuse what Azure would refuse of what is there already; not to know is a warning."""
+    group, token = values.get("RESOURCE_GROUP_NAME"), values.get("RESOURCE_TOKEN")
+    is_first = not (group and token)
+    named = (given.hub.existing, *(spoke.existing for spoke in given.spokes), given.availability_zones)
+    if is_first and not any(named):
         return
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.credential import log_in
@@ -88,12 +97,33 @@ def _check_existing(
     try:
         clients = Clients(log_in(runtime, values.get("AZURE_SUBSCRIPTION_ID")), runtime)
         found = list(existing.problems(clients, given, values.get("AZURE_LOCATION", "")))
+        place = fixed.Place(
+            f"/subscriptions/{clients.subscription_id}/resourceGroups/{group}", token or "", values, ready
+        )
+        if not is_first:
+            found += fixed.problems(clients, given, place)
+        if not found and not is_first:
+            for box in ended_boxes.delete_unchangeable(runtime, clients, given, place, template.compiled):
+                progress.done(
+                    f"Jump box {box} deleted, because Azure cannot change it; the deployment makes it anew"
+                )
     except FwdctlError as error:
-        progress.warning(f"Whether the existing networks will do is not known: {error.message}")
+        progress.warning(f"Whether Azure will take the parameters is not known: {error.message}")
         return
     if found:
-        raise parameters.ParametersError(file, found)
-    progress.done("The existing networks have what is needed")
+        raise parameters.ParametersError(template.parameters, found)
+    progress.done("Azure has nothing against the parameters")
+    _tell_rules(runtime, clients, given, progress)
+
+
+def _tell_rules(runtime: Runtime, clients: Clients, given: Parameters, progress: Progress) -> None:
+    """What security groups of existing networks refuse; Azure deploys all the same."""
+    from fwdctl.template import needed_rules
+
+    refused = needed_rules.commands(clients, given)
+    if refused:
+        progress.warning("Security groups of the existing networks refuse what the forwarders need. Run:")
+        runtime.stderr.write(printable("".join(f"    {line}\n" for line in refused), runtime.stderr))
 
 
 def wrong_parameters(runtime: Runtime, wanted: str | None = None) -> FwdctlError | None:
@@ -172,6 +202,41 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
         exit_code=ExitCode.UNEXPECTED if failed else ExitCode.OK,
         errors=tuple(error for error in errors if error is not None),
     )
+
+
+def postdown(runtime: Runtime, wanted: str | None = None) -> Result:
+    """Remove the environment's names from zones that were there before it; not to be able to is a warning.
+
+    Args:
+        runtime: inside azd the process environment holds the environment's values.
+        wanted: name of the azd environment; inside azd AZURE_ENV_NAME says it.
+
+    Raises:
+        FwdctlError: something is wrong with the project or the parameters.
+    """
+    environment = azd_environment.load(runtime, wanted)
+    values = {**runtime.environ, **environment.values}
+    template = find_template(environment.project)
+    zones = zone_names.zones(parameters.load(template.parameters, template.compiled, values))
+    removed: list[str] = []
+    if zones:
+        from fwdctl.azure.clients import Clients
+        from fwdctl.azure.credential import log_in
+
+        with Progress(runtime) as progress:
+            try:
+                clients = Clients(log_in(runtime, values.get("AZURE_SUBSCRIPTION_ID")), runtime)
+                if orphans.is_there(clients, fixed.group_id(clients, environment.name), fixed.GROUP_API):
+                    progress.skipped(
+                        "The resource group is still there, and so are its names in existing zones"
+                    )
+                else:
+                    for name in zone_names.remove_marked(runtime, clients, zones, environment.name):
+                        removed.append(name)
+                        progress.done(f"Name {name} removed from a zone that stays")
+            except FwdctlError as error:
+                progress.warning(f"Names of this environment may be left in existing zones: {error.message}")
+    return Result(data={"environment": environment.name, "removed": removed})
 
 
 def _tell(progress: Progress, change: Change) -> FwdctlError | None:

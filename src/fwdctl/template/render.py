@@ -70,6 +70,7 @@ class Rendering:
         """The user data, as modules/forwarder.bicep makes it."""
         found = parameters.load(self.file, self.template.compiled, self.environment)
         hub = found.hub
+        inbound = (hub.shared_subnet_prefix, hub.jump_subnet_prefix, hub.nat_subnet_prefix)
         probes_only = {"identity_header", "host_names"}
         forwards = [
             each.model_dump(mode="json", by_alias=True, exclude=probes_only) for each in found.forwards
@@ -80,7 +81,7 @@ class Rendering:
             "hash": NO_HASH,
             "version": 1,
             "healthPort": found.forwarder.health_port,
-            "inbound": [str(hub.shared_subnet_prefix), str(hub.jump_subnet_prefix)],
+            "inbound": list(map(str, filter(None, inbound))),
             "forwards": forwards,
         }
 

@@ -280,6 +280,16 @@ CODES = (
         "As for FWD_RULES_MISSING.",
     ),
     Code(
+        "FWD_SOURCE_REFUSED",
+        "forwarder",
+        "The forwarders take connections from the ranges that they were told only, and the link service's, or those of "
+        "the hub's jump box, come from elsewhere.",
+        "The user data that Azure has given each instance (`inbound`), and the addresses.",
+        "Another range in the parameters file (the suggestion names key and range), then `azd provision`.",
+        4,
+        "the preprovision hook refuses such ranges; lab/test_existing_networks deploys them without it",
+    ),
+    Code(
         "FWD_CONNTRACK_FULL",
         "forwarder",
         "Connection tracking of a forwarder is nearly full (from 90 % on); what the kernel cannot track it drops, new "

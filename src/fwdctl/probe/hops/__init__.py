@@ -36,6 +36,7 @@ ORDER: tuple[tuple[Hop, tuple[str, ...]], ...] = (
     (route.lacks_peering, (SPOKE, HUB, DIRECT)),
     (link_service.refused, (SPOKE,)),
     (route.refused, (HUB,)),
+    (forwarder.closed, (SPOKE, HUB)),
     (route.probes_refused, (SPOKE, HUB)),
     (route.targets_refused, (SPOKE, HUB, DIRECT)),
     (next_hop.dropped, (SPOKE, HUB, DIRECT)),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import group_of, name_of
 from fwdctl.probe import agents
-from fwdctl.probe.hops import route, target
-from fwdctl.probe.hops.commands import az, fwdctl, lines, provision
+from fwdctl.probe.hops import ends, route, rules, target
+from fwdctl.probe.hops.commands import az, azd, fwdctl, lines, provision
 from fwdctl.probe.model import Broken, PathResult
 
 if TYPE_CHECKING:
@@ -96,6 +97,32 @@ def _down(evidence: Evidence, forward: Forward, backend: Backend) -> Broken:
         return Broken(SEGMENT, "FWD_UNHEALTHY", text, f"If no rollout is under way: `{again}`.")
     text = f"forwarder {address} takes no connection: {backend.reason or 'Down'}"
     return Broken(SEGMENT, "FWD_UNHEALTHY", text, reimage(evidence.health(forward), [address]))
+
+
+def closed(evidence: Evidence, result: PathResult) -> Broken | None:
+    """Forwarders that take no connection from where a path's come from: `inbound` of what they were given."""
+    spoke, box = result.path.spoke, evidence.deployment.hub.box
+    if spoke is None and box is None:
+        return None
+    source = ends.link_service(evidence) if box is None or spoke is not None else ends.box(evidence, box)
+    given = [report for report in evidence.given(result.path.forward).values() if report]
+    admitted = list(dict.fromkeys(str(each) for report in given for each in report.get("inbound") or ()))
+    strange = [each for each in source.addresses if not _holds(admitted, each)]
+    if not admitted or not strange:
+        return None
+    key = "hub.natSubnetPrefix, or hub.sharedSubnetPrefix without one," if spoke else "hub.jumpSubnetPrefix"
+    prefix = rules.prefix_of(source.place(strange[0])[1], strange[0])
+    text = (
+        f"the forwarders take connections from {', '.join(admitted)} only, and those of {source.words} come "
+        f"from {', '.join(strange)}"
+    )
+    again = azd(evidence.deployment, "provision")
+    suggestion = f"Write {prefix} as {key} into the parameters file, then run `{again}`."
+    return Broken(SEGMENT, "FWD_SOURCE_REFUSED", text, suggestion)
+
+
+def _holds(prefixes: Sequence[str], address: str) -> bool:
+    return any(ip_address(address) in ip_network(prefix, strict=False) for prefix in prefixes)
 
 
 def drift(evidence: Evidence, forward: Forward) -> list[Broken]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, entries, value
+from fwdctl.azure.documents import Document, value
+from fwdctl.azure.routes import NOWHERE, system_prefix, user_route
 from fwdctl.probe.hops import ends
 from fwdctl.probe.hops.commands import az_in_group_of
 from fwdctl.probe.model import Broken, PathResult
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from fwdctl.probe.evidence import Evidence
     from fwdctl.probe.hops.rules import End
 
-NOWHERE = {"none": "nowhere", "internet": "to the internet"}
-"""Next hops that no private address is behind, in words."""
 OTHERS = {"virtualappliance": "to the appliance", "virtualnetworkgateway": "to the network gateway"}
 
 
@@ -96,7 +94,7 @@ def _deciding(evidence: Evidence, source: End, to: End) -> Iterator[tuple[Docume
         network, subnet = source.place(own)
         table = evidence.resource(value(subnet, "routeTable", "id"))
         for address in to.addresses if table else ():
-            route = _chosen(table, _system(network, to, address), address)
+            route = user_route(table, _system(network, to, address), address)
             if route is not None:
                 yield route, table, source, address
 
@@ -112,24 +110,4 @@ def _system(network: Document, to: End, address: str) -> int:
         policies = str(value(to.place(address)[1], "privateEndpointNetworkPolicies") or "")
         if policies not in {"Enabled", "RouteTableEnabled"}:
             return 32
-    spaces = list(value(network, "addressSpace", "addressPrefixes") or ())
-    for peering in entries(network, "virtualNetworkPeerings"):
-        if value(peering, "peeringState") == "Connected":
-            spaces += value(peering, "remoteAddressSpace", "addressPrefixes") or ()
-    return max(
-        (ip_network(space).prefixlen for space in spaces if ip_address(address) in ip_network(space)),
-        default=-1,
-    )
-
-
-def _chosen(table: Document, system: int, address: str) -> Document | None:
-    """The users' route that takes an address, unless one of Azure's own is more specific."""
-    best: tuple[int, Document] | None = None
-    for route in entries(table, "routes"):
-        try:
-            prefix = ip_network(str(value(route, "addressPrefix")))
-        except ValueError:  # a service tag
-            continue
-        if ip_address(address) in prefix and prefix.prefixlen >= max(system, best[0] if best else -1):
-            best = (prefix.prefixlen, route)
-    return best[1] if best else None
+    return system_prefix(network, address)

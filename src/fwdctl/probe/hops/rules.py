@@ -20,6 +20,8 @@ PLATFORM = "168.63.129.16"
 """Where health probes come from."""
 PLATFORM_DNS = "AzurePlatformDNS"
 """The platform's DNS; rules refuse it by this tag only (azure-docs, what-is-ip-address-168-63-129-16)."""
+EXEC_SOURCE = "AzureCloud"
+"""Where Azure Container Instances comes from, another tag that stands for addresses which nobody knows."""
 ANYWHERE = {"*", "any", "0.0.0.0/0"}
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 EPHEMERAL = (49152, 60999)
@@ -53,7 +55,7 @@ class End:
     def place(self, address: str) -> tuple[Document, Document]:
         """The network and the subnet that hold an address; empty ones if there are none."""
         found = ((net, subnet) for net in self.networks for subnet in entries(net, "subnets"))
-        return next((pair for pair in found if _prefix(pair[1], address) != address), ({}, {}))
+        return next((pair for pair in found if prefix_of(pair[1], address) != address), ({}, {}))
 
     def __str__(self) -> str:
         return f"{self.words} ({', '.join(self.addresses)})"
@@ -200,8 +202,8 @@ def _in_range(text: str, port: int) -> bool:
 
 def _in_prefix(text: str, address: str, space: tuple[str, ...]) -> bool:
     tag = text.lower()
-    if address == PLATFORM_DNS:
-        return same(tag, PLATFORM_DNS)
+    if address == PLATFORM_DNS or same(tag, address):
+        return same(tag, address)
     if tag in ANYWHERE:
         return True
     if tag == "virtualnetwork":
@@ -220,7 +222,7 @@ def _priority(rule: Document) -> int:
     return int(value(rule, "priority"))
 
 
-def _prefix(subnet: Document, address: str) -> str:
+def prefix_of(subnet: Document, address: str) -> str:
     """The prefix of a subnet that holds an address; the address itself if none does."""
     prefixes = value(subnet, "addressPrefixes") or [value(subnet, "addressPrefix")]
     held = (prefix for prefix in prefixes if prefix and ip_address(address) in ip_network(prefix))
@@ -282,4 +284,4 @@ def _prefixes(end: End) -> Iterable[str]:
     """Of subnets, not addresses: jump boxes get another address with each start."""
     if end.addresses == (PLATFORM,):
         return ["AzureLoadBalancer"]
-    return dict.fromkeys(_prefix(end.place(address)[1], address) for address in end.addresses)
+    return dict.fromkeys(prefix_of(end.place(address)[1], address) for address in end.addresses)

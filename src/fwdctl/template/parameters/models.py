@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -71,6 +72,11 @@ def _check_filled(items: tuple[Any, ...]) -> tuple[Any, ...]:
     if not items:
         raise wrong("is empty", "List at least one.")
     return items
+
+
+def _no_expression(value: Any) -> Any:
+    """None for what only Azure works out: a default that is a function of the template."""
+    return None if isinstance(value, str) and value.startswith("[") else value
 
 
 def _address(value: Any) -> IPv4Address:
@@ -148,6 +154,12 @@ _NETWORK_ID = "(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft
 _ROUTE_TABLE = _text(rf"{_NETWORK_ID}routeTables/[^/]+", "the resource id of a route table")
 _ZONE_ID = _text(rf"{_NETWORK_ID}privateDnsZones/[^/]+", "the resource id of a private DNS zone")
 _SUBNET_ID = _text(rf"{_NETWORK_ID}virtualNetworks/[^/]+/subnets/[^/]+", "the resource id of a subnet")
+_ACTION_GROUP = _text(
+    "(?i)/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft.Insights/actionGroups/[^/]+",
+    "the resource id of an action group",
+)
+_EMAIL = _text(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", "an e-mail address")
+_ZONE_NUMBER = _text("[1-9]", 'the number of a zone, such as "1"')
 _GUID = _text("(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "the id of a subscription")
 _FILLED = AfterValidator(_check_filled)
 
@@ -311,6 +323,13 @@ class LinkService(Part):
     fqdns: tuple[Zone, ...] = ()
 
 
+class Alerts(Part):
+    """Who is told; nobody without one of them."""
+
+    email: Annotated[str, _EMAIL, Field(max_length=254)] | None = None
+    action_group_id: Annotated[str, _ACTION_GROUP] | None = None
+
+
 class Jump(Part):
     image: Text
     lifetime_seconds: Annotated[StrictInt, _between(60, 2_147_483_647)]
@@ -327,5 +346,10 @@ class Parameters(Part):
     forwards: Annotated[tuple[Forward, ...], _FILLED]
     host_name: HostPart
     link_service: LinkService
+    alerts: Alerts
     forwarder: Forwarder
     jump: Jump
+    availability_zones: Annotated[
+        tuple[Annotated[str, _ZONE_NUMBER], ...] | None, BeforeValidator(_no_expression)
+    ]
+    admin_username: Text

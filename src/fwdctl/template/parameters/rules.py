@@ -56,14 +56,22 @@ def contradictions(parameters: Parameters) -> Iterator[Problem]:
     yield from _unique("forwards", "port", [forward.port for forward in forwards])
     for index, forward in enumerate(forwards):
         yield from _forward(f"forwards[{index}]", forward, parameters)
-    image = parameters.forwarder.image
-    if parameters.forwarder.automatic_os_upgrade and image.version != "latest":
-        text = f'must be "latest" with forwarder.automaticOsUpgrade, not "{image.version}"'
-        yield Problem("forwarder.image.version", text, 'Write "latest", or set automaticOsUpgrade to false.')
+    yield from _options(parameters)
     size = len(json.dumps([forward.model_dump(mode="json", by_alias=True) for forward in forwards]))
     if size > USER_DATA:
         text = f"{len(forwards)} forwards make {size:,} bytes; {USER_DATA:,} reach a machine at most"
         yield Problem("forwards", text, "Give each forward fewer targets, or split the list over two hubs.")
+
+
+def _options(parameters: Parameters) -> Iterator[Problem]:
+    """Options that exclude each other."""
+    image, alerts = parameters.forwarder.image, parameters.alerts
+    if parameters.forwarder.automatic_os_upgrade and image.version != "latest":
+        text = f'must be "latest" with forwarder.automaticOsUpgrade, not "{image.version}"'
+        yield Problem("forwarder.image.version", text, 'Write "latest", or set automaticOsUpgrade to false.')
+    if alerts.email and alerts.action_group_id:
+        text = "is of no use with alerts.actionGroupId, whose own receivers are told"
+        yield Problem("alerts.email", text, "Delete one of the two.")
 
 
 def _existing_hub(parameters: Parameters) -> Iterator[Problem]:
@@ -156,14 +164,23 @@ def _link_service(parameters: Parameters) -> Iterator[Problem]:
         if service.visibility != "anyone" and each not in listed:
             text = f"{each} does not see the link service: linkService.subscriptions does not list it"
             yield Problem(f"linkService.autoApproval[{index}]", text, "List it there too, or delete it here.")
-    subnet, instances = parameters.hub.shared_subnet_prefix, parameters.forwarder.instance_count
-    needed = 1 + instances + service.nat_addresses
-    if needed > (room := subnet.num_addresses - RESERVED_AT_START - 1):
-        text = (
-            f"{subnet} has {room} addresses; the frontend, {instances} forwarders and "
-            f"{service.nat_addresses} NAT addresses need {needed}"
-        )
-        yield Problem("hub.sharedSubnetPrefix", text, "Choose a larger range.")
+    yield from _room(parameters)
+
+
+def _room(parameters: Parameters) -> Iterator[Problem]:
+    """Subnets hold what the template puts into them."""
+    hub, addresses = parameters.hub, parameters.link_service.nat_addresses
+    instances = parameters.forwarder.instance_count
+    nat = {f"{addresses} NAT addresses": addresses}
+    here = {"the frontend": 1, f"{instances} forwarders": instances} | ({} if hub.nat_subnet_prefix else nat)
+    for key, subnet, contents in (
+        ("hub.sharedSubnetPrefix", hub.shared_subnet_prefix, here),
+        ("hub.natSubnetPrefix", hub.nat_subnet_prefix, nat),
+    ):
+        room = subnet.num_addresses - RESERVED_AT_START - 1 if subnet else 0
+        if subnet and (needed := sum(contents.values())) > room:
+            text = f"{subnet} has {room} addresses; {' and '.join(contents)} need {needed}"
+            yield Problem(key, text, "Choose a larger range.")
 
 
 def _unique(path: str, key: str, values: Sequence[object]) -> Iterator[Problem]:
@@ -193,8 +210,21 @@ def _forward(path: str, forward: Forward, parameters: Parameters) -> Iterator[Pr
     for index, target in enumerate(forward.targets):
         if target in forward.targets[:index]:
             yield Problem(f"{path}.targets[{index}]", f"{target} is listed twice", "Delete one of them.")
-        if not isinstance(target.host, str):  # where a name leads is known to the forwarders only
+        if isinstance(target.host, str):  # where a name leads is known to the forwarders only
+            yield from _own_name(f"{path}.targets[{index}]", target.host, parameters)
+        else:
             yield from _reachable(f"{path}.targets[{index}]", target.host, parameters)
+
+
+def _own_name(path: str, name: str, parameters: Parameters) -> Iterator[Problem]:
+    """A name that leads to a spoke's endpoint, and so back to the forwarders."""
+    hosts = {parameters.host_name, *(host for forward in parameters.forwards for host in forward.host_names)}
+    for index, spoke in enumerate(parameters.spokes):
+        zone = spoke.dns_zone_name
+        is_own = spoke.existing is None or spoke.existing.dns_zone_id is None
+        if f".{name}".endswith(f".{zone}") and (is_own or name.removesuffix(f".{zone}") in hosts):
+            text = f"{name} is a name of spokes[{index}], in whose zone {zone} it is the endpoint's"
+            yield Problem(path, text, "Write the server's address, or a name that the hub resolves.")
 
 
 def _reachable(path: str, address: IPv4Address, parameters: Parameters) -> Iterator[Problem]:

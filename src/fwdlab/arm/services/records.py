@@ -18,6 +18,7 @@ _TRACKED = (
     "Microsoft.Network/applicationSecurityGroups",
     "Microsoft.Insights/components",
     "Microsoft.Insights/actionGroups",
+    "Microsoft.Insights/activityLogAlerts",
     "Microsoft.Insights/autoscaleSettings",
     "Microsoft.Insights/dataCollectionRules",
 )

@@ -98,7 +98,11 @@ class ContainerGroups(Provider):
             yield f"{document['id']}: there is no internet in the lab, so its public address leads nowhere"
 
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
-        """Start it; a group whose definition is unchanged keeps running, or stays stopped."""
+        """Start it; a group whose definition is unchanged keeps running, or stays as it ended.
+
+        Azure updates no group that has ended by itself, and moves none (azure-docs,
+        container-instances-update; the codes are the lab's own).
+        """
         _refuse_in_transition(old)
         document["properties"]["isCreatedFromStandbyPool"] = False
         secrets = {"environment": _take_secrets(document["properties"], old)}
@@ -106,6 +110,7 @@ class ContainerGroups(Provider):
             container["properties"].pop("instanceView", None)
         group = Resource(document["id"], GROUP, document, secrets)
         if old is None or _definition(old) != _definition(group):
+            _refuse_update(old, group)
             return self._running(group)
         for name in ("instanceView", "ipAddress"):
             if name in old.properties:
@@ -354,6 +359,17 @@ def _take_secrets(properties: dict[str, Any], old: Resource | None) -> dict[str,
                 own[name] = before[name]
     properties.get("diagnostics", {}).get("logAnalytics", {}).pop("workspaceKey", None)
     return found
+
+
+def _refuse_update(old: Resource | None, group: Resource) -> None:
+    if old is None:
+        return
+    again = f"container group '{group.name}' cannot be changed. Delete it and create it again."
+    before, after = ([reference_id(each).lower() for each in e.properties["subnetIds"]] for e in (old, group))
+    if before != after:
+        raise bad_request("LabContainerGroupSubnetCannotChange", f"The subnet of {again}")
+    if _state(old) in {"Succeeded", "Failed"}:
+        raise bad_request("LabContainerGroupEnded", f"An ended {again}")
 
 
 def _definition(group: Resource) -> tuple[Any, ...]:
