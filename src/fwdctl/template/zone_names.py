@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fwdctl.azure.deployments import TAG
 from fwdctl.azure.documents import value
-from fwdctl.deployment.orphans import NAME, TAG, Orphan, remove
+from fwdctl.deployment.orphans import NAME, Orphan, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
