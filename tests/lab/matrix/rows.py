@@ -167,6 +167,12 @@ def _mend(world: World, fault: Fault, said: Said, before: dict[str, Any]) -> Non
         for line in fault.undo:
             world.type(line)
     elif fault.instead or BY_PROVISION in said.suggestion:
+        own = (
+            []
+            if fault.instead
+            else [line for line in said.suggestion.splitlines() if BY_PROVISION not in line]
+        )
+        _type(world, "\n".join(own))
         world.back_to(before)
     else:
         _type(world, said.suggestion)
