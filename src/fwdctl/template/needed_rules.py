@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from fwdctl.azure.documents import Document
     from fwdctl.template.parameters import Parameters
 
-API = "2025-05-01"
 EXEC_PORT = 19390
 """Where Azure Container Instances connects to (azure-docs, container-instances-virtual-network-concepts)."""
 FIRST = 4
@@ -97,7 +96,7 @@ def _subnet(words: str, subnet_id: str, prefix: IPv4Network | None, read: Callab
 def _read(clients: Clients, resource_id: str) -> Document:
     """A document; an empty one where it cannot be read, so that no rule is seen in it."""
     try:
-        document: Document = clients.request("GET", resource_id, API)
+        document: Document = clients.request("GET", resource_id)
     except ArmFailure:
         return {}
     return document

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from fwdctl.runtime import Runtime
     from fwdctl.template.parameters import Parameters
 
-API = "2024-06-01"
-
 
 def zones(parameters: Parameters) -> list[str]:
     """Ids of the existing zones that the spokes' names are in."""
@@ -33,7 +31,7 @@ def remove_marked(
         FwdctlError: a zone cannot be read, or a record cannot be deleted.
     """
     for zone in zone_ids:
-        for record in list(clients.list(f"{zone}/A", API)):
+        for record in list(clients.list(f"{zone}/A")):
             if value(record, "metadata", TAG) == environment:
                 remove(runtime, clients, Orphan(NAME, record["name"], "", record["id"], "", ""))
                 yield f"{record['name']}.{zone.rpartition('/')[2]}"
