@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import entries, network_of, same, value
+from fwdctl.azure.documents import Document, entries, network_of, same, value
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.probe.hops.rules import EXEC_SOURCE, PLATFORM, End, Flow, denied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.documents import Document
     from fwdctl.template.parameters import Parameters
 
 EXEC_PORT = 19390

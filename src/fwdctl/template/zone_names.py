@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.deployments import TAG
@@ -9,8 +10,6 @@ from fwdctl.azure.documents import value
 from fwdctl.deployment.orphans import NAME, Orphan, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from fwdctl.azure.clients import Clients
     from fwdctl.runtime import Runtime
     from fwdctl.template.parameters import Parameters
