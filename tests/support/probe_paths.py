@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fwdctl.deployment import Box, Forward, Spoke
+from fwdctl.deployment import Box, Deployment, Forward, Spoke
 from fwdctl.probe.model import Observation, Path, Sample
+from fwdctl.probe.plan import plan
 
 BOX = Box("spoke", "ci-spoke", "jump")
 
@@ -20,3 +21,8 @@ GOOD = Sample("curl", connected=True, answered=True, server="a")
 
 def observed(*samples: Sample, addresses: tuple[str, ...] = ("10.1.17.4",), status: int = 0) -> Observation:
     return Observation("getent", status, addresses, samples)
+
+
+def planned(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
+    """The paths of all parts."""
+    return [path for _, paths in plan(deployment, which, samples) for path in paths]

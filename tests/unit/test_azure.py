@@ -18,6 +18,7 @@ from fwdctl.azure.credential import Login
 from fwdctl.azure.errors import ArmFailure, connection_failure
 from fwdctl.azure.networks import Networks
 from fwdctl.azure.scale_sets import ScaleSet
+from fwdctl.azure.versions import version_of
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, GROUP, NETWORK, FakeArm, container_group, fake_arm
@@ -387,3 +388,27 @@ def test_debug_shows_requests_and_no_token(arm: FakeArm) -> None:
     containers(arm.client(debug=True, stderr=stderr)).get("box")
     assert f"GET {BOX} 200" in stderr.getvalue()
     assert "secret-token" not in stderr.getvalue()
+
+
+ANY = f"{GROUP}/providers"
+
+
+@pytest.mark.parametrize(
+    ("path", "version"),
+    [
+        (GROUP, "2025-04-01"),
+        ("/subscriptions/s/resourceGroups/resources", "2025-04-01"),
+        (f"{GROUP}/resources?$filter=x", "2021-04-01"),
+        ("/subscriptions/s/locations", "2022-12-01"),
+        (f"{ANY}/Microsoft.Network/virtualNetworks/v/subnets/s", "2025-05-01"),
+        (f"{ANY}/MICROSOFT.NETWORK/privateDNSZones/a.b/A", "2024-06-01"),
+        ("/subscriptions/s/providers/Microsoft.Network/privateDnsZones", "2024-06-01"),
+        (f"{ANY}/Microsoft.Compute/virtualMachineScaleSets/v/virtualMachines/1/restart", "2025-04-01"),
+        (f"{ANY}/Microsoft.Compute/virtualMachineScaleSets/v/networkInterfaces", "2018-10-01"),
+        (f"{ANY}/Microsoft.ContainerInstance/containerGroups/c", "2025-09-01"),
+        ("/subscriptions/s/providers/Microsoft.Resources/deployments", "2025-04-01"),
+        (f"{ANY}/Microsoft.Other/things/x", "2025-05-01"),
+    ],
+)
+def test_the_type_tells_the_version(path: str, version: str) -> None:
+    assert version_of(path) == version

@@ -11,9 +11,9 @@ from fwdctl.deployment import Box, Deployment, Place, read
 from fwdctl.deployment.discover import complete
 from fwdctl.errors import FwdctlError
 from fwdctl.jump.boxes import select, select_one
-from fwdctl.probe.plan import plan
 from support.fake_arm import fake_arm
 from support.foreign_network import OTHER, Foreign, identity
+from support.probe_paths import planned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def spoke(foreign: Foreign, service: str, name: str = "vnet-spoke", **place: str
 
 def paths(deployment: Deployment, which: str = "all") -> dict[str, str]:
     """Where each path leads, by label; or why it is skipped."""
-    return {path.label: path.skip or f"{path.host}:{path.port}" for path in plan(deployment, which)}
+    return {path.label: path.skip or f"{path.host}:{path.port}" for path in planned(deployment, which)}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_rule_for_every_port_needs_one() -> None:
     spoke(foreign, every_port(foreign))
     deployment = found(foreign)
     with pytest.raises(FwdctlError, match="rule every of load balancer lb takes every port") as error:
-        plan(deployment, "spoke")
+        planned(deployment, "spoke")
     assert (error.value.exit_code, error.value.suggestion) == (2, "Name it with --port.")
     named = deployment.at([443, 8443])
     assert paths(named, "spoke") == {
@@ -222,7 +222,7 @@ def test_a_link_service_of_others(alias: str) -> None:
 
     deployment = found(foreign, refuse)
     with pytest.raises(FwdctlError, match=r"cannot be read|by its alias") as error:
-        plan(deployment, "spoke")
+        planned(deployment, "spoke")
     assert error.value.code == "port_not_known"
     assert list(paths(deployment.at([8000]), "spoke").values()) == ["10.1.17.4:8000"]
 

@@ -15,9 +15,9 @@ from fwdctl.probe.hops import endpoint, name
 from fwdctl.probe.judge import judge
 from fwdctl.probe.model import Observation, Options, PathResult, Sample
 from fwdctl.probe.once import Once
-from fwdctl.probe.plan import plan
 from support.fake_arm import container_group, fake_arm
 from support.foreign_network import OTHER, Foreign, identity
+from support.probe_paths import planned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,7 @@ def evidence(foreign: Foreign, *, running: bool = True) -> Iterator[tuple[Eviden
 
 
 def failed(told: Evidence, observed: Observation) -> PathResult:
-    (path,) = plan(told.deployment, "spoke")
+    (path,) = planned(told.deployment, "spoke")
     return judge(path, observed)
 
 

@@ -254,8 +254,8 @@ def test_power_states_and_interfaces_are_read_from_arm() -> None:
     }
     clients: Any = SimpleNamespace(
         subscription_id="s",
-        request=lambda _, path, __: answers[path.partition("/v/")[2]],
-        list=lambda path, _: answers[path.partition("/v/")[2]],
+        request=lambda _, path: answers[path.partition("/v/")[2]],
+        list=lambda path: answers[path.partition("/v/")[2]],
     )
     scale_set = ScaleSet(clients, "rg", "v")
     assert scale_set.power_state("1") == "deallocated"

@@ -8,8 +8,7 @@ import pytest
 
 from fwdctl.deployment import Box, Deployment, Forward, Hub
 from fwdctl.errors import FwdctlError
-from fwdctl.probe.plan import plan
-from support.probe_paths import SPOKE, WEB
+from support.probe_paths import SPOKE, WEB, planned
 
 
 def deployment(*forwards: Forward) -> Deployment:
@@ -18,7 +17,7 @@ def deployment(*forwards: Forward) -> Deployment:
 
 
 def test_plan_of_everything() -> None:
-    paths = plan(deployment(WEB), "all")
+    paths = planned(deployment(WEB), "all")
     assert [(p.label, p.host, p.samples, p.expected) for p in paths] == [
         ("hub/web/192.168.42.65:8000", "192.168.42.65", 1, 0),
         ("hub/web/192.168.42.66:8000", "192.168.42.66", 1, 0),
@@ -29,7 +28,7 @@ def test_plan_of_everything() -> None:
 
 def test_a_forwards_own_names_take_the_place_of_the_spokes() -> None:
     forward = replace(WEB, host_names=("shop", "store"))
-    paths = plan(deployment(forward, Forward("db", 1433)), "spoke")
+    paths = planned(deployment(forward, Forward("db", 1433)), "spoke")
     assert [(p.label, p.host, p.address, p.samples, p.expected) for p in paths] == [
         ("spoke/web", "shop.corp.internal", SPOKE.address, 4, 2),
         ("spoke/web/store.corp.internal", "store.corp.internal", SPOKE.address, 1, 0),
@@ -52,16 +51,16 @@ def test_a_forwards_own_names_take_the_place_of_the_spokes() -> None:
     ],
 )
 def test_samples(forward: Forward, samples: int, made: int, expected: int) -> None:
-    (path,) = plan(deployment(forward), "spoke", samples)
+    (path,) = planned(deployment(forward), "spoke", samples)
     assert (path.samples, path.expected) == (made, expected)
 
 
 def test_unknown_targets_are_skipped_with_a_reason() -> None:
-    paths = plan(deployment(Forward("web", 8000)), "hub")
+    paths = planned(deployment(Forward("web", 8000)), "hub")
     assert [(bool(path.skip), path.origin) for path in paths] == [(True, "target"), (False, "balancer")]
 
 
 def test_nothing_forwarded() -> None:
     with pytest.raises(FwdctlError) as error:
-        plan(deployment(), "all")
+        planned(deployment(), "all")
     assert (error.value.code, error.value.exit_code) == ("no_forwards", 3)

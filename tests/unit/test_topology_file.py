@@ -13,9 +13,9 @@ from conftest import ROOT
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.deployment import Box
 from fwdctl.errors import FwdctlError
-from fwdctl.probe.plan import plan
 from fwdctl.template.topology_file import load, schema
 from support.frame import make_runtime, run
+from support.probe_paths import planned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def test_the_sample_is_read(tmp_path: Path) -> None:
     assert (found.hub.load_balancer, found.hub.link_service) == ("lb-forward", "pls-forward")
     assert found.subscription_id == "00000000-0000-0000-0000-000000000001"
     assert (found.by_azd, found.options) == (False, ("-g", "rg-hub"))
-    assert [path.label for path in plan(found, "spoke")] == ["databricks/sql"]
+    assert [path.label for path in planned(found, "spoke")] == ["databricks/sql"]
 
 
 def test_what_the_template_hands_over_is_a_topology_file(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_what_is_left_out_is_not_known(tmp_path: Path) -> None:
     }
     found = load(written(tmp_path, document), "login")
     assert found.subscription_id == "login"
-    assert {path.label: path.skip for path in plan(found, "all")} == {
+    assert {path.label: path.skip for path in planned(found, "all")} == {
         "hub/web/targets": "the targets are not known: the topology names none",
         "hub/web": "the load balancer's address is not known",
         "a/web": "network a has no jump box",

@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.documents import same
+from fwdctl.azure.documents import Document, same
 from fwdctl.azure.errors import ArmFailure
+from fwdctl.azure.versions import version_of
 from fwdctl.errors import FwdctlError, InconclusiveError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fwdctl.azure.credential import Login
     from fwdctl.runtime import Runtime
 
+NOT_FOUND = 404
 TICK = 0.5
 """Longest wait at a stretch for an operation's end, in seconds."""
 
@@ -70,27 +72,29 @@ class Clients:
 
         return PrivateDnsManagementClient(**self._options)
 
-    def request(self, method: str, path: str, api_version: str, body: Any = None) -> Any:
+    def request(self, method: str, path: str, api_version: str = "", body: Any = None) -> Any:
         """One request for which there is no client; JSON in and out, None for nothing.
 
-        The path begins with `/subscriptions/…`.
+        The path begins with `/subscriptions/…`; its type tells the version.
         """
-        from azure.core.rest import HttpRequest
+        return self._send(self._asked(method, path, api_version, body))
 
-        url = self.login.endpoint + path
-        return self._send(HttpRequest(method, url, params={"api-version": api_version}, json=body))
+    def find(self, resource_id: str) -> Document | None:
+        """A resource; None where there is none."""
+        try:
+            found: Document = self.request("GET", resource_id)
+        except ArmFailure as error:
+            if error.status != NOT_FOUND:
+                raise
+            return None
+        return found
 
-    def operation(
-        self, method: str, path: str, api_version: str, interval: float, body: Any = None
-    ) -> LROPoller[Any]:
+    def operation(self, method: str, path: str, interval: float, body: Any = None) -> LROPoller[Any]:
         """A long operation for which there is no client, asked for its end every `interval` seconds."""
         from azure.core.polling import LROPoller
-        from azure.core.rest import HttpRequest
         from azure.mgmt.core.polling.arm_polling import ARMPolling
 
-        url = self.login.endpoint + path
-        request = HttpRequest(method, url, params={"api-version": api_version}, json=body)
-        begun: Any = self._pipeline.run(request, stream=False)
+        begun: Any = self._pipeline.run(self._asked(method, path, "", body), stream=False)
         begun.http_response.raise_for_status()
         polling = ARMPolling(interval, lro_options={"final-state-via": "location"})
         return LROPoller(self._arm, begun, lambda ended: _content(ended.http_response), polling)
@@ -124,7 +128,7 @@ class Clients:
         except HttpResponseError as error:  # in the body of an answer that is none
             raise ArmFailure(error, self.subscription_id) from error
 
-    def list(self, path: str, api_version: str) -> Iterator[dict[str, Any]]:
+    def list(self, path: str, api_version: str = "") -> Iterator[dict[str, Any]]:
         """Every element of a collection for which there is no client, all pages."""
         from azure.core.rest import HttpRequest
 
@@ -133,6 +137,12 @@ class Clients:
         while page.get("nextLink"):
             page = self._send(HttpRequest("GET", page["nextLink"]))
             yield from page["value"]
+
+    def _asked(self, method: str, path: str, api_version: str, body: Any) -> HttpRequest:
+        from azure.core.rest import HttpRequest
+
+        question = {"api-version": api_version or version_of(path)}
+        return HttpRequest(method, self.login.endpoint + path, params=question, json=body)
 
     def _send(self, request: HttpRequest) -> Any:
         return _content(self._arm.send_request(request))

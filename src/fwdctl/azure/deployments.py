@@ -10,7 +10,6 @@ from fwdctl.azure.documents import tag_of
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
 
-RESOURCES = "2025-04-01"
 TAG = "azd-env-name"
 
 
@@ -29,7 +28,7 @@ def last(clients: Clients, environment: str) -> Last | None:
         FwdctlError: no permission, no answer.
     """
     path = f"/subscriptions/{clients.subscription_id}/providers/Microsoft.Resources/deployments"
-    own = [each for each in clients.list(path, RESOURCES) if tag_of(each, TAG) == environment]
+    own = [each for each in clients.list(path) if tag_of(each, TAG) == environment]
     if not own:
         return None
     newest = max(own, key=lambda each: str(each["properties"].get("timestamp", "")))

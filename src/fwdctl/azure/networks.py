@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
-NETWORK = "2025-05-01"
-SCALE_SET_INTERFACES = "2018-10-01"
-"""The one version of this type that Azure documents (azure-rest-api-specs, vmssNetworkInterface.json)."""
 HEALTH_TIMEOUT = 30.0
 HEALTH_POLL = 0.5
 """Seconds between two questions for a result, where the service does not say."""
@@ -100,7 +97,7 @@ class Networks:
             FwdctlError: `operation_timed_out` (exit code 5).
         """
         path = f"{self._base}/loadBalancers/{load_balancer}/loadBalancingRules/{rule}/health"
-        poller = self._clients.operation("POST", path, NETWORK, HEALTH_POLL)
+        poller = self._clients.operation("POST", path, HEALTH_POLL)
         told = self._clients.result(poller, HEALTH_TIMEOUT)
         return [Backend.of(entry) for entry in told.get("loadBalancerBackendAddresses") or ()]
 
@@ -127,12 +124,12 @@ class Networks:
 
     def resource(self, resource_id: str) -> Document:
         """A network, security group, route table or interface by its ARM id, wherever it is."""
-        found: Document = self._clients.request("GET", resource_id, NETWORK)
+        found: Document = self._clients.request("GET", resource_id)
         return found
 
     def scale_set_interfaces(self, scale_set_id: str) -> list[Document]:
         """All interfaces of a scale set's machines."""
-        return list(self._clients.list(f"{scale_set_id}/networkInterfaces", SCALE_SET_INTERFACES))
+        return list(self._clients.list(f"{scale_set_id}/networkInterfaces"))
 
     def all_zones(self) -> list[Document]:
         """The private DNS zones of the whole subscription, so far as the login may see them."""

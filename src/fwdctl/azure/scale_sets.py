@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from fwdctl.azure.documents import entries, tag_of, value
-from fwdctl.azure.networks import SCALE_SET_INTERFACES, Backend
+from fwdctl.azure.networks import Backend
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
 
-COMPUTE = "2025-04-01"
 POWER = "PowerState/"
 LONGEST = 1800.0
 """Seconds that an operation on a machine may take; a reimage takes a few minutes as a rule."""
@@ -47,7 +46,7 @@ class ScaleSet:
 
     def model(self) -> Document:
         """The scale set's document, with the user data that new machines get."""
-        document: Document = self.clients.request("GET", f"{self.path}?$expand=userData", COMPUTE)
+        document: Document = self.clients.request("GET", f"{self.path}?$expand=userData")
         return document
 
     def tag(self, key: str) -> str:
@@ -60,19 +59,17 @@ class ScaleSet:
 
     def machines(self) -> list[Document]:
         """The documents of its machines."""
-        return list(self.clients.list(f"{self.path}/virtualMachines", COMPUTE))
+        return list(self.clients.list(f"{self.path}/virtualMachines"))
 
     def machine(self, number: str) -> Document:
         """A machine's document, with its user data."""
         path = f"{self.path}/virtualMachines/{number}?$expand=userData"
-        document: Document = self.clients.request("GET", path, COMPUTE)
+        document: Document = self.clients.request("GET", path)
         return document
 
     def power_state(self, number: str) -> str:
         """The last part of a machine's power state, such as `running` or `deallocated`; empty if not told."""
-        view: Document = self.clients.request(
-            "GET", f"{self.path}/virtualMachines/{number}/instanceView", COMPUTE
-        )
+        view: Document = self.clients.request("GET", f"{self.path}/virtualMachines/{number}/instanceView")
         codes = [str(status.get("code", "")) for status in view.get("statuses") or ()]
         return next((code.removeprefix(POWER) for code in codes if code.startswith(POWER)), "")
 
@@ -80,7 +77,7 @@ class ScaleSet:
         """Its machines as `Networks.rule_health` gives them, without a state."""
         return [
             Backend(str(value(entry, "privateIPAddress") or ""), configuration=str(entry["id"]))
-            for interface in self.clients.list(f"{self.path}/networkInterfaces", SCALE_SET_INTERFACES)
+            for interface in self.clients.list(f"{self.path}/networkInterfaces")
             for entry in entries(interface, "ipConfigurations")
         ]
 
@@ -98,5 +95,5 @@ class ScaleSet:
             self._finish("POST", f"{self.path}/virtualMachines/{number}/{action}", None, tick)
 
     def _finish(self, method: str, path: str, body: Any, tick: Callable[[], None] = lambda: None) -> None:
-        poller = self.clients.operation(method, path, COMPUTE, POLL, body)
+        poller = self.clients.operation(method, path, POLL, body)
         self.clients.result(poller, LONGEST, tick=tick)

@@ -30,6 +30,9 @@ class Box:
     resource_group: str = ""
     subscription_id: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.name} ({self.group})"
+
 
 @dataclass(frozen=True)
 class Hub:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.errors import ExitCode, FwdctlError, InconclusiveError
 from fwdctl.forwarders.drift import SCALE_SET, Difference, differences, silent
-from fwdctl.forwarders.plan import Step
+from fwdctl.forwarders.plan import Ended, Step, Turn
 from fwdctl.output import Result, grid, say
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from fwdctl.forwarders.fleet import Fleet, Instance
-    from fwdctl.forwarders.plan import Ended, Turn
 
 COLUMNS = ("id", "address", "zone", "power", "model", "health", "what the agent says")
 COLOURS = {"up": "32", "down": "31", "no answer": "31", "unknown": "33"}

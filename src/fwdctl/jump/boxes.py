@@ -150,7 +150,7 @@ def start(
             containers = containers_of(clients, deployment, box)
             group = containers.get(box.group)
             if group.running:
-                progress.skipped(f"{box.name} ({box.group}) runs already")
+                progress.skipped(f"{box} runs already")
                 return Change(box, "already running")
             under_way[box.name] = box
             start_box(runtime, containers, box, group, progress, interrupted.is_set)
@@ -158,10 +158,10 @@ def start(
             if interrupted.is_set():
                 raise
             under_way.pop(box.name, None)
-            progress.failed(f"{box.name} ({box.group}): {error.message}")
+            progress.failed(f"{box}: {error.message}")
             return Change(box, "failed", error.message, error)
         under_way.pop(box.name)
-        progress.done(f"{box.name} ({box.group}) runs")
+        progress.done(f"{box} runs")
         return Change(box, "started")
 
     try:
@@ -170,8 +170,7 @@ def start(
         interrupted.set()
         for box in list(under_way.values()):
             progress.warning(
-                f"{box.name} ({box.group}) may still start and cost money. "
-                f"Stop it with `fwdctl jump stop {box.name}`."
+                f"{box} may still start and cost money. Stop it with `fwdctl jump stop {box.name}`."
             )
         raise
 
@@ -232,7 +231,7 @@ def start_box(  # noqa: PLR0917 - what a start consists of
     def tick() -> None:
         if cancelled():
             raise StoppedError
-        progress.step(f"Starting {box.name} ({box.group})", runtime.clock() - began)
+        progress.step(f"Starting {box}", runtime.clock() - began)
 
     tick()
     _ask_for_start(containers, box)
@@ -248,7 +247,7 @@ def start_box(  # noqa: PLR0917 - what a start consists of
         if spent > START_TIMEOUT:
             raise InconclusiveError(
                 "jump_start_timeout",
-                f"Jump box {box.name} ({box.group}) does not run after {START_TIMEOUT:.0f} s.",
+                f"Jump box {box} does not run after {START_TIMEOUT:.0f} s.",
                 f"Look at it: `{containers.typed('show', box.group)}`; "
                 f"stop it with `fwdctl jump stop {box.name}`.",
             )
@@ -284,6 +283,6 @@ def _ended(group: Group, before: Group, *, settled: bool) -> bool:
 def _start_failed(containers: Containers, box: Box, why: str) -> FwdctlError:
     return InconclusiveError(
         "jump_start_failed",
-        f"Jump box {box.name} ({box.group}) did not start: {why.rstrip('.')}.",
+        f"Jump box {box} did not start: {why.rstrip('.')}.",
         f"See its events and image: `{containers.typed('show', box.group)}`.",
     )

@@ -71,11 +71,11 @@ class Session:
         self._cancelled.set()
         if not self._started or self.keep_running:
             return
-        self.progress.step(f"Stopping {self.box.name} ({self.box.group})")
+        self.progress.step(f"Stopping {self.box}")
         change = stop_box(self.runtime, self._containers, self.box, lambda: self._starting)
         if change.outcome in {"failed", "still starting"}:
             self.progress.warning(
-                f"{self.box.name} ({self.box.group}) may still run and cost money: {change.detail} "
+                f"{self.box} may still run and cost money: {change.detail} "
                 f"Stop it with `fwdctl jump stop {self.box.name}`."
             )
 
@@ -149,7 +149,7 @@ class Session:
             problem = error.message
         if problem:
             self.progress.warning(
-                f"{self.box.name} ({self.box.group}) may end by itself after some minutes: "
+                f"{self.box} may end by itself after some minutes: "
                 f"it could not be told to stay: {problem.strip().rstrip('.')}."
             )
 
@@ -181,15 +181,14 @@ class Session:
                 raise
             raise MissingError(
                 "jump_missing",
-                f"Jump box {self.box.name} ({self.box.group}) does not exist.",
+                f"Jump box {self.box} does not exist.",
                 "Run `azd provision --no-state`.",
             ) from error
         if not group.running:
             if not self.may_start:
                 raise MissingError(
                     "jump_not_running",
-                    f"Jump box {self.box.name} ({self.box.group}) does not run; "
-                    f"its state is {group.state or group.provisioning}.",
+                    f"Jump box {self.box} does not run; its state is {group.state or group.provisioning}.",
                     f"Start it: `fwdctl jump start {self.box.name}`, or use --start.",
                 )
             # Whoever started a box that is just starting wants to keep it.

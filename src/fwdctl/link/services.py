@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 POLL = 2.0
 """Seconds between two looks."""
-NOT_FOUND = 404
-RESOURCES = "2021-04-01"
 ENDPOINTS = quote("resourceType eq 'Microsoft.Network/privateEndpoints'")
 
 
@@ -56,7 +54,7 @@ def since(clients: Clients, connections: Iterable[Connection]) -> dict[str, str]
         path = "/subscriptions/{}/resourceGroups/{}/resources".format(*place)
         question = f"{path}?$filter={ENDPOINTS}&$expand=createdTime"
         try:
-            return list(clients.of(place[0]).list(question, RESOURCES))
+            return list(clients.of(place[0]).list(question))
         except FwdctlError:  # of another tenant, or not to be seen
             return []
 

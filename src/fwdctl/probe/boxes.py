@@ -81,7 +81,7 @@ class BoxClient:
             FwdctlError: the box does not run, does not start, or refuses exec.
         """
         request = Request(("/bin/sh", "-c", command), timeout=BOX_OVERHEAD, idempotent=True)
-        outcome = self._session(box).run(request, doing=f"Asking the forwarders from {_place(box)}")
+        outcome = self._session(box).run(request, doing=f"Asking the forwarders from {box}")
         return "" if outcome.inconclusive else outcome.stdout.decode("utf-8", "replace")
 
     def test(self, paths: Sequence[Path], retries: int = 0, *, hurry: bool = False) -> list[PathResult]:
@@ -122,7 +122,7 @@ class BoxClient:
             return [skipped(path, path.skip) for path in paths]
         labels = ", ".join(path.label for path in paths[:LABELS])
         more = f" and {len(paths) - LABELS} more" if len(paths) > LABELS else ""
-        doing = f"{doing} {labels}{more} from {_place(paths[0].box)}"
+        doing = f"{doing} {labels}{more} from {paths[0].box}"
         results = self._test(paths, doing, seconds, python=False)
         lacking = [result.path for result in results if result.observation.lacks_tool]
         again = iter(self._test(lacking, doing, seconds, python=True) if lacking else ())
@@ -149,7 +149,3 @@ class BoxClient:
 
     def _session(self, box: Box) -> Session:
         return self._sessions.get(box.name) or self._open(box, may_start=False)
-
-
-def _place(box: Box) -> str:
-    return f"{box.name} ({box.group})"

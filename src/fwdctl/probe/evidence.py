@@ -13,6 +13,7 @@ from fwdctl.azure.containers import Containers, Group
 from fwdctl.azure.documents import (
     Document,
     addresses_of,
+    ancestor,
     entries,
     group_of,
     name_of,
@@ -127,7 +128,11 @@ class Evidence:
         for rule in entries(self.balancer(), "loadBalancingRules"):
             frontend = value(rule, "frontendIPConfiguration", "id")
             is_own = not frontends or any(same(frontend, each.get("id")) for each in frontends)
-            if is_own and value(rule, "frontendPort") in {forward.port, 0} and not _is_udp(rule):
+            if (
+                is_own
+                and value(rule, "frontendPort") in {forward.port, 0}
+                and not same(value(rule, "protocol"), "udp")
+            ):
                 return rule
         return None
 
@@ -156,7 +161,7 @@ class Evidence:
         """Resource group and name of the forwarders' scale set; empty where they are other machines."""
         members = value(self.pool(forward) or {}, "backendIPConfigurations") or ()
         own = next(
-            filter(None, (Backend("", configuration=str(each.get("id"))).scale_set for each in members)), ""
+            filter(None, (ancestor(each.get("id"), "virtualMachineScaleSets") for each in members)), ""
         )
         if own:
             return group_of(own), name_of(own)
@@ -279,11 +284,8 @@ class Evidence:
         """The forwarders' interfaces, by address."""
         found: dict[str, Document] = {}
         for each in self.health(forward):
-            documents = (
-                self.read(self._interfaces, each.scale_set)
-                if each.scale_set
-                else [self.resource(each.interface)]
-            )
+            own = each.scale_set
+            documents = self.read(self._interfaces, own) if own else [self.resource(each.interface)]
             found |= {a: document for document in documents for a in addresses_of(document)}
         return found
 
@@ -383,7 +385,3 @@ class Evidence:
         if box is None or not addresses or not port:
             return {}
         return agents.parse(self.boxes.ask(box, agents.script(addresses, port, path)))
-
-
-def _is_udp(rule: Document) -> bool:
-    return same(value(rule, "protocol"), "udp")

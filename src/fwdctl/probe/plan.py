@@ -11,19 +11,15 @@ from fwdctl.jump.boxes import select
 from fwdctl.probe.model import Path
 
 
-def plan(deployment: Deployment, which: str, samples: int = 0) -> list[Path]:
-    """The paths that a word means, in order: `hub`, `spoke` (all spokes), `all`, or a spoke's or box's name.
+def plan(deployment: Deployment, which: str, samples: int = 0) -> list[tuple[Deployment, list[Path]]]:
+    """The paths that a word means, in order, by the parts of the deployment that they are in.
 
-    Without a number of samples, each path gets twice as many fresh connections as there are targets.
+    The word is `hub`, `spoke` (all spokes), `all`, or a spoke's or box's name. Without a number of samples,
+    each path gets twice as many fresh connections as there are targets.
 
     Raises:
         FwdctlError: there is no such box, nothing is forwarded, or a port has to be named.
     """
-    return [path for _, paths in plan_parts(deployment, which, samples) for path in paths]
-
-
-def plan_parts(deployment: Deployment, which: str, samples: int = 0) -> list[tuple[Deployment, list[Path]]]:
-    """The paths of `plan` by the parts of the deployment that they are in."""
     select(deployment, which)
     parts = [(part, _paths(part, which, samples)) for part in deployment.parts]
     if not any(paths for _, paths in parts):

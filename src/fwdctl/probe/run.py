@@ -17,7 +17,7 @@ from fwdctl.probe.hops import explain, look_ahead
 from fwdctl.probe.hops.commands import bare, in_subscription
 from fwdctl.probe.judge import skipped
 from fwdctl.probe.model import Broken, Options, Path, PathResult
-from fwdctl.probe.plan import plan_parts
+from fwdctl.probe.plan import plan
 from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def probe(
     Raises:
         FwdctlError: nothing could be tested at all: no login, no such box or group, no start.
     """
-    parts = plan_parts(deployment.at(options.ports), options.which, options.samples)
+    parts = plan(deployment.at(options.ports), options.which, options.samples)
     paths = [path for _, own in parts for path in own]
     boxes = list(dict.fromkeys(path.box for path in paths if path.box.group))
     open_session = partial(

@@ -17,7 +17,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, UsageError
 from fwdctl.template.parameters.file import read_text
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _check_yaml(file: Path, rendered: str) -> None:
 
 
 def _invalid(file: Path, problem: str, suggestion: str) -> FwdctlError:
-    return FwdctlError("cloud_init_invalid", f"{file}: {problem}.", suggestion, exit_code=ExitCode.USAGE)
+    return UsageError("cloud_init_invalid", f"{file}: {problem}.", suggestion)
 
 
 def _hash(*parts: str) -> str:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.documents import entries, name_of, same, value
-from fwdctl.azure.errors import ArmFailure
+from fwdctl.azure.documents import Document, entries, name_of, same, value
 from fwdctl.deployment.orphans import BOX, Orphan, remove
 
 if TYPE_CHECKING:
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
     from fwdctl.template.parameters import Parameters
     from fwdctl.template.parameters.models import Hub, Spoke
 
-API = "2025-09-01"
 ENDED = frozenset({"Succeeded", "Failed"})
-NOT_FOUND = 404
 
 
 def delete_unchangeable(
@@ -39,11 +36,8 @@ def delete_unchangeable(
     found = []
     script = _script(json.loads(compiled.read_text("utf-8")))
     for resource_id, subnet, servers in _wanted(parameters, place):
-        try:
-            box = clients.request("GET", resource_id, API)
-        except ArmFailure as error:
-            if error.status != NOT_FOUND:
-                raise
+        box = clients.find(resource_id)
+        if box is None:
             continue
         state = str(value(box, "instanceView", "state"))
         moved = not same(value(box, "subnetIds", 0, "id"), subnet)
@@ -67,7 +61,7 @@ def _wanted(parameters: Parameters, place: Place) -> Iterator[tuple[str, str, li
             yield box, subnet, [str(server) for server in network.dns_servers]
 
 
-def _is_other(box: dict[str, Any], parameters: Parameters, script: str, servers: list[str]) -> bool:
+def _is_other(box: Document, parameters: Parameters, script: str, servers: list[str]) -> bool:
     """Whether the template asks for something else than what the box is (modules/jump-box.bicep)."""
     jump = parameters.jump
     command = ["/bin/sh", "-c", script, "sh", str(jump.unattended_seconds), str(jump.lifetime_seconds)]

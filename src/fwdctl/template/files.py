@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import MissingError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -33,9 +33,6 @@ class Template:
 def find_template(project: Path | None = None) -> Template:
     """The project's `infra` if it is a template's, else the packaged copy, else that of the source tree.
 
-    Args:
-        project: the folder of azure.yaml, None outside a project.
-
     Raises:
         FwdctlError: there is none: a broken installation (exit code 3).
     """
@@ -48,4 +45,4 @@ def find_template(project: Path | None = None) -> Template:
             return found
     text = f"No template in {' or '.join(map(str, places))}."
     suggestion = "Work in a project made with `azd init --template`, or install fwdctl again."
-    raise FwdctlError("template_not_found", text, suggestion, exit_code=ExitCode.NOT_FOUND)
+    raise MissingError("template_not_found", text, suggestion)

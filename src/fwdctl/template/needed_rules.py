@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import entries, network_of, same, value
+from fwdctl.azure.documents import Document, entries, network_of, same, value
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.probe.hops.rules import EXEC_SOURCE, PLATFORM, End, Flow, denied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from fwdctl.azure.clients import Clients
-    from fwdctl.azure.documents import Document
     from fwdctl.template.parameters import Parameters
 
-API = "2025-05-01"
 EXEC_PORT = 19390
 """Where Azure Container Instances connects to (azure-docs, container-instances-virtual-network-concepts)."""
 FIRST = 4
@@ -97,7 +94,7 @@ def _subnet(words: str, subnet_id: str, prefix: IPv4Network | None, read: Callab
 def _read(clients: Clients, resource_id: str) -> Document:
     """A document; an empty one where it cannot be read, so that no rule is seen in it."""
     try:
-        document: Document = clients.request("GET", resource_id, API)
+        document: Document = clients.request("GET", resource_id)
     except ArmFailure:
         return {}
     return document

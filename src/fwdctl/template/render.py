@@ -8,18 +8,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, UsageError
 from fwdctl.template import cloudinit, parameters
 from fwdctl.template.parameters import ParametersError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from fwdctl.template.files import Template
 
 NO_HASH = "the deployment makes it"
@@ -91,11 +90,10 @@ class Rendering:
         folder = self.template.cloud_init / "forwarder"
         done = _run(sys.executable, "-IB", "-c", _PLAN, str(folder), text=json.dumps(self.configuration))
         if done.returncode:
-            raise FwdctlError(
+            raise UsageError(
                 "configuration_refused",
                 f"The agent refuses the configuration: {done.stderr.strip().splitlines()[-1]}.",
                 f"Correct {self.file}.",
-                exit_code=ExitCode.USAGE,
             )
         return done.stdout
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from fwdctl.encoding import foreign_encoding, plain_text_advice
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import FwdctlError, UsageError
 from fwdctl.output import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fwdctl.runtime import Runtime
 
 NAMES = ("id_ed25519.pub", "id_rsa.pub")
@@ -55,11 +54,8 @@ def resolve(runtime: Runtime, values: Mapping[str, str], folder: Path, base: Pat
 
     A key that is set already stays: Azure refuses to change the key of machines that exist.
 
-    Args:
-        runtime: decides whether a question may be asked.
-        values: the azd environment; what it lacks is taken from the process environment.
-        folder: the environment's folder, where a new key goes.
-        base: what a relative SSH_PUBLIC_KEY_FILE is relative to.
+    What the azd environment's `values` lack is taken from the process environment. A new key goes to
+    `folder`, the environment's; a relative SSH_PUBLIC_KEY_FILE is relative to `base`.
 
     Raises:
         FwdctlError: the named file is missing, is a private key or malformed; or there is no key at all (2).
@@ -80,15 +76,11 @@ def resolve(runtime: Runtime, values: Mapping[str, str], folder: Path, base: Pat
         return SshKey(read(file), str(file))
     text = f"neither SSH_PUBLIC_KEY_FILE is set nor is there one of {', '.join(NAMES)} in {home / '.ssh'}"
     suggestion = "Run `ssh-keygen -t ed25519`, or `azd env set SSH_PUBLIC_KEY_FILE FILE`."
-    raise _error("ssh_key_not_found", f"No SSH public key: {text}.", suggestion)
+    raise UsageError("ssh_key_not_found", f"No SSH public key: {text}.", suggestion)
 
 
 def read(file: Path, name: str = "") -> str:
-    """The key in a file. Of a private key no more than its header is read.
-
-    Args:
-        file: the file.
-        name: the variable that named it, for the message.
+    """The key in a file, named by a variable. Of a private key no more than its header is read.
 
     Raises:
         FwdctlError: no such file, a private key, or no usable public key (2).
@@ -107,13 +99,13 @@ def read(file: Path, name: str = "") -> str:
         suggestion = (
             "Correct it with `azd env set SSH_PUBLIC_KEY_FILE FILE`, or make a key with `ssh-keygen`."
         )
-        raise _error("ssh_key_not_found", text, suggestion) from error
+        raise UsageError("ssh_key_not_found", text, suggestion) from error
     except OSError as error:
         text = f"The SSH public key file {shown} cannot be read: {error.strerror}."
-        raise _error("ssh_key_unreadable", text, "Make it readable, or name another.") from error
+        raise UsageError("ssh_key_unreadable", text, "Make it readable, or name another.") from error
     if encoding := foreign_encoding(content):
         text = f"The SSH public key file {shown} is in {encoding}."
-        raise _error("ssh_key_encoding", text, plain_text_advice(file))
+        raise UsageError("ssh_key_encoding", text, plain_text_advice(file))
     return _check(content.decode("utf-8", "replace"), shown)
 
 
@@ -123,13 +115,13 @@ def _check(content: str, shown: str) -> str:
         raise _private(shown, "KEY")
     if content.startswith(("---- BEGIN SSH2 PUBLIC KEY", "-----BEGIN")):
         text = f"{shown} is a public key, but not in OpenSSH's one-line form."
-        raise _error(
+        raise UsageError(
             "ssh_key_malformed", text, "Convert it with `ssh-keygen -i -f FILE` (PEM: add `-m PKCS8`)."
         )
     lines = [line.strip() for line in content.splitlines() if line.strip() and not line.startswith("#")]
     if len(lines) != 1:
         text = f"{shown} holds {len(lines)} lines; one public key is needed."
-        raise _error("ssh_key_malformed", text, "Name another file.")
+        raise UsageError("ssh_key_malformed", text, "Name another file.")
     kind, _, rest = lines[0].partition(" ")
     encoded, _, comment = rest.strip().partition(" ")
     _check_type(kind, shown)
@@ -144,9 +136,9 @@ def _check_type(kind: str, shown: str) -> None:
     if re.fullmatch(r"(sk-)?(ecdsa|ssh)-[a-z0-9@.-]+", kind):
         text = f"{shown} is a key of type {kind}; Azure takes {' and '.join(TYPES)} only."
         suggestion = "Make one with `ssh-keygen -t ed25519` and name it in SSH_PUBLIC_KEY_FILE."
-        raise _error("ssh_key_unsupported", text, suggestion)
+        raise UsageError("ssh_key_unsupported", text, suggestion)
     text = f"{shown} does not start with a key type such as ssh-ed25519."
-    raise _error("ssh_key_malformed", text, "Name a public key in OpenSSH's form: TYPE BASE64 COMMENT.")
+    raise UsageError("ssh_key_malformed", text, "Name a public key in OpenSSH's form: TYPE BASE64 COMMENT.")
 
 
 def _check_key(kind: str, encoded: str, shown: str) -> None:
@@ -160,10 +152,10 @@ def _check_key(kind: str, encoded: str, shown: str) -> None:
         whole = False
     if not whole:
         text = f"{shown} is damaged: its base64 is not a key of type {kind}."
-        raise _error("ssh_key_malformed", text, "Copy the public key again, as one line.")
+        raise UsageError("ssh_key_malformed", text, "Copy the public key again, as one line.")
     if isinstance(key, RSAPublicKey) and key.key_size < SHORTEST_RSA:
         text = f"{shown} is an RSA key of {key.key_size} bits; Azure takes {SHORTEST_RSA} or more."
-        raise _error("ssh_key_unsupported", text, "Make one with `ssh-keygen -t ed25519`.")
+        raise UsageError("ssh_key_unsupported", text, "Make one with `ssh-keygen -t ed25519`.")
 
 
 def _agrees(runtime: Runtime, folder: Path) -> bool:
@@ -176,9 +168,6 @@ def _agrees(runtime: Runtime, folder: Path) -> bool:
 
 def generate(folder: Path) -> Path:
     """Make an Ed25519 key without passphrase in the environment's folder, which azd keeps out of git.
-
-    Returns:
-        The public key's file.
 
     Raises:
         FwdctlError: a file cannot be written, or there is a private key already (1).
@@ -199,8 +188,4 @@ def generate(folder: Path) -> Path:
 
 def _private(shown: str, name: str) -> FwdctlError:
     text = f"{shown} is a private key; nothing of it was used."
-    return _error("ssh_key_private", text, f"Name the public key, usually {name}.pub.")
-
-
-def _error(code: str, message: str, suggestion: str) -> FwdctlError:
-    return FwdctlError(code, message, suggestion, exit_code=ExitCode.USAGE)
+    return UsageError("ssh_key_private", text, f"Name the public key, usually {name}.pub.")

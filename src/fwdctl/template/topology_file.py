@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, StrictStr, ValidationError, WithJsonSchema
 
 from fwdctl.deployment.topology import Check, Deployment, parse
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import UsageError
 from fwdctl.template.parameters.file import read_text
 from fwdctl.template.parameters.models import HIGHEST_FORWARDED_PORT, HIGHEST_PORT, Part
 from fwdctl.template.parameters.models import Address as PlainAddress
@@ -123,11 +123,7 @@ def schema() -> dict[str, Any]:
 
 
 def load(file: Path, subscription: str | None = None) -> Deployment:
-    """Read and check a topology file.
-
-    Args:
-        file: which.
-        subscription: where the file names none.
+    """Read and check a topology file; `subscription` counts where it names none.
 
     Raises:
         FwdctlError: it is missing (exit code 3), or something in it is wrong: `topology_invalid`, with file
@@ -136,11 +132,10 @@ def load(file: Path, subscription: str | None = None) -> Deployment:
     try:
         checked = Topology.model_validate(json.loads(read_text(file)))
     except json.JSONDecodeError as error:
-        raise FwdctlError(
+        raise UsageError(
             "topology_invalid",
             f"{file}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}.",
             "Correct that place; JSON has no byte order mark, no comments, no last comma.",
-            exit_code=ExitCode.USAGE,
         ) from error
     except ValidationError as error:
         raise ParametersError(file, problems_in(error), "topology_invalid") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.deployments import TAG
@@ -9,13 +10,9 @@ from fwdctl.azure.documents import value
 from fwdctl.deployment.orphans import NAME, Orphan, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from fwdctl.azure.clients import Clients
     from fwdctl.runtime import Runtime
     from fwdctl.template.parameters import Parameters
-
-API = "2024-06-01"
 
 
 def zones(parameters: Parameters) -> list[str]:
@@ -33,7 +30,7 @@ def remove_marked(
         FwdctlError: a zone cannot be read, or a record cannot be deleted.
     """
     for zone in zone_ids:
-        for record in list(clients.list(f"{zone}/A", API)):
+        for record in list(clients.list(f"{zone}/A")):
             if value(record, "metadata", TAG) == environment:
                 remove(runtime, clients, Orphan(NAME, record["name"], "", record["id"], "", ""))
                 yield f"{record['name']}.{zone.rpartition('/')[2]}"

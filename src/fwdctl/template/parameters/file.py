@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.encoding import foreign_encoding, plain_text_advice
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import ExitCode, FwdctlError, UsageError
 from fwdctl.template.parameters.problems import ParametersError, Problem, did_you_mean
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ def read_values(
 ) -> dict[str, Any]:
     """The value of each wanted parameter: the file's after substitution, else the template's default.
 
-    Args:
-        file: the parameters file.
-        compiled: the compiled template, for defaults and names.
-        wanted: names of the parameters to read, None for those that the file gives.
-        environment: values for `${NAME}`.
+    Wanted is what the file gives where no names are given; the environment has the values for `${NAME}`.
 
     Raises:
         ParametersError: something is wrong with single parameters (2).
@@ -76,7 +72,7 @@ def read_text(file: Path) -> str:
 
 
 def _unreadable(text: str, suggestion: str) -> FwdctlError:
-    return FwdctlError("file_unreadable", text, suggestion, exit_code=ExitCode.USAGE)
+    return UsageError("file_unreadable", text, suggestion)
 
 
 def _parameters(file: Path, default: Any = None) -> dict[str, Any]:
@@ -86,7 +82,7 @@ def _parameters(file: Path, default: Any = None) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         text = f"{file}: line {error.lineno}, column {error.colno}: not JSON: {error.msg}."
         suggestion = "Correct that place; JSON has no byte order mark, no comments, no last comma."
-        raise FwdctlError("parameters_not_json", text, suggestion, exit_code=ExitCode.USAGE) from error
+        raise UsageError("parameters_not_json", text, suggestion) from error
     value = document.get("parameters", default) if isinstance(document, dict) else None
     if isinstance(value, dict):
         return value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import PydanticCustomError
 
-from fwdctl.errors import ExitCode, FwdctlError
+from fwdctl.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -46,28 +46,21 @@ class Problem:
     suggestion: str
 
 
-class ParametersError(FwdctlError):
-    """A file of the user with something wrong in it; the message shows the first of all the problems.
-
-    Attributes:
-        problems: all that was found.
-    """
+class ParametersError(UsageError):
+    """A file of the user with something wrong in it; the message shows the first of all the problems."""
 
     def __init__(self, file: Path, problems: Sequence[Problem], code: str = "parameters_invalid") -> None:
         first, more = problems[0], len(problems) - 1
         others = f" (and {more} more problem{'s' if more > 1 else ''})" if more else ""
         message = f"{': '.join(filter(None, [str(file), first.path, first.text]))}{others}"
-        super().__init__(code, message, first.suggestion, exit_code=ExitCode.USAGE)
+        super().__init__(code, message, first.suggestion)
         self.problems = tuple(problems)
 
 
 def wrong(text: str, suggestion: str, *below: str) -> PydanticCustomError:
     """What a validator raises to have its own words shown.
 
-    Args:
-        text: what is wrong with the value.
-        suggestion: what to do about it.
-        below: the key of the value that is meant, if it is a member of the one that is validated.
+    `below` is the key of the value that is meant, if it is a member of the one that is validated.
     """
     return PydanticCustomError("wrong", "{text}", {"text": text, "suggestion": suggestion, "below": below})
 
