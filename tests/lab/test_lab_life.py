@@ -12,13 +12,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.lab_processes import children_of
+from support.lab_processes import children_of, service_processes, wait_for
 from support.programs import FWDCTL, RunningLab, clean_environ, run
 
 if TYPE_CHECKING:
@@ -43,17 +42,6 @@ def process_of(role: str, supervisor: int) -> int:
     reaper = process_of("reaper", supervisor)
     waiter = Path(f"/proc/{reaper}/status").read_text().partition("PPid:")[2].split()[0]
     return int(waiter)
-
-
-def service_processes(home: Path) -> set[int]:
-    """Every process of every lab with its files below a directory, whoever is its parent now."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            ours = f"XDG_STATE_HOME={home}/state".encode() in (process / "environ").read_bytes().split(b"\0")
-            if ours and b"fwdlab.control.background" in (process / "cmdline").read_bytes():
-                found.add(int(process.name))
-    return found
 
 
 def spaces_of(process: Path | str) -> set[str]:
@@ -83,16 +71,6 @@ def state(home: Path, name: str) -> dict[str, object]:
         (home / "state" / "fwdctl" / "labs" / name / "lab.json").read_text()
     )
     return document
-
-
-def wait_for(condition: object, *, seconds: float = 10) -> bool:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @pytest.fixture
@@ -275,30 +253,6 @@ def test_a_shell_that_goes_on_using_a_lab_that_has_ended(home: Path) -> None:
     again = RunningLab.up(home, "a", "--empty")
     assert again.environ["AZURE_SUBSCRIPTION_ID"] != lab.environ["AZURE_SUBSCRIPTION_ID"]
     again.down()
-    assert not (home / "state" / "fwdctl").exists()
-
-
-def in_namespace(*prepare: str) -> list[str]:
-    """`fwdctl lab up` in a user and mount namespace that some commands have spoiled."""
-    script = "; ".join([*prepare, 'exec "$@"'])
-    outer = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]
-    return [*outer, *FWDCTL, "lab", "up", "--name", "a"]
-
-
-def test_a_missing_program_is_named_with_its_package(home: Path) -> None:
-    argv = in_namespace("mount --bind /dev/null $(readlink -f /usr/sbin/iptables)")
-    done = run(argv, environ=clean_environ(home), cwd=home, expect=3)
-    assert "iptables: not on PATH" in done.stderr
-    assert "Install the package iptables" in done.stderr
-    assert not (home / "state" / "fwdctl").exists()
-
-
-def test_a_kernel_that_refuses_namespaces(home: Path) -> None:
-    argv = in_namespace("echo 0 >/proc/sys/user/max_user_namespaces")
-    argv[-len(FWDCTL) - 4 : -len(FWDCTL) - 4] = ["setpriv", "--bounding-set=-all"]
-    done = run(argv, environ=clean_environ(home), cwd=home, expect=3)
-    assert "namespaces" in done.stderr
-    assert "sudo" in done.stderr
     assert not (home / "state" / "fwdctl").exists()
 
 

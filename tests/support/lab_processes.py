@@ -1,8 +1,9 @@
-"""The processes of a running lab and what they cost."""
+"""The processes of labs, and what they cost."""
 
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 
@@ -35,3 +36,24 @@ def memory_of(pids: list[int]) -> int:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total * 1024
+
+
+def service_processes(home: Path) -> set[int]:
+    """Every process of every lab with its files below a directory, whoever is its parent now."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            ours = f"XDG_STATE_HOME={home}/state".encode() in (process / "environ").read_bytes().split(b"\0")
+            if ours and b"fwdlab.control.background" in (process / "cmdline").read_bytes():
+                found.add(int(process.name))
+    return found
+
+
+def wait_for(condition: object, *, seconds: float = 10) -> bool:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -4,10 +4,12 @@ import base64
 import hmac
 import json
 import stat
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fwdlab.arm import clock as lab_clock
 from fwdlab.arm.auth import Authority, decode_token, encode_token
 from fwdlab.arm.errors import ArmError
 from fwdlab.clients.credentials import Credentials
@@ -215,3 +217,14 @@ def test_terraform_takes_the_endpoint_for_a_cloud_of_azures() -> None:
     )
     assert document["microsoftGraphResourceId"]
     assert {"storage", "keyVaultDns"} <= document["suffixes"].keys()
+
+
+@pytest.mark.parametrize("jump", [-30 * 86400.0, 30 * 86400.0])
+def test_the_machines_clock_may_jump(monkeypatch: pytest.MonkeyPatch, jump: float) -> None:
+    authority = Authority(Credentials(), BASE)
+    header = bearer(authority)
+    began, wall = lab_clock.now(), time.time()
+    monkeypatch.setattr(time, "time", lambda: wall + jump)
+    assert authority.check(header) == authority.check(bearer(authority))
+    assert 0 <= (lab_clock.now() - began).total_seconds() < 60
+    assert abs(lab_clock.seconds() - wall) < 60

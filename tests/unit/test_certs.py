@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 import stat
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,6 +26,8 @@ def test_the_server_certificate_names_the_lab_and_arm(tmp_path: Path) -> None:
     }
     assert [str(a) for a in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
     assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
+    spare = datetime.now(UTC) - timedelta(days=30), datetime.now(UTC) + timedelta(days=30)
+    assert leaf.not_valid_before_utc < spare[0] < spare[1] < leaf.not_valid_after_utc  # if the clock jumps
 
 
 def test_the_authority_is_good_for_the_served_names_only(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from fwdlab.control import background
 from fwdlab.errors import LabError
 from fwdlab.process import requirements, start
 from fwdlab.process.state import LabDirectory, LabState, labs_root
@@ -55,9 +54,10 @@ def test_a_relative_state_home_is_ignored() -> None:
 def test_what_the_system_refuses_is_said_with_what_helps(
     environ: dict[str, str], number: int, hint: str
 ) -> None:
-    said = background.failure(OSError(number, os.strerror(number), "file"), LabDirectory("a", environ))
-    assert said["message"] == f"The lab cannot start: file: {os.strerror(number)}."
-    assert hint in said["suggestion"]
+    refused = OSError(number, os.strerror(number), "file")
+    said = LabDirectory("a", environ).refusal(refused, "The lab cannot start")
+    assert said.message == f"The lab cannot start: file: {os.strerror(number)}."
+    assert hint in said.suggestion
 
 
 @pytest.mark.parametrize(("limit", "enough"), [(200, False), (1024, True), (-1, True)])
@@ -81,12 +81,15 @@ def test_a_link_in_place_of_a_labs_files_is_not_followed(
     with pytest.raises(LabError) as caught:
         LabDirectory("a", environ).hold()
     assert caught.value.code == "lab_directory_foreign"
+    with pytest.raises(LabError):
+        start.stop(LabDirectory("a", environ))
     assert (elsewhere / "mine").exists()
+    assert (elsewhere / "lock").exists()
     assert elsewhere.stat().st_mode & 0o777 == 0o755
 
 
 def test_what_a_killed_lab_left_is_removed_and_a_running_one_is_named(environ: dict[str, str]) -> None:
-    left, other = LabDirectory("a", environ), LabDirectory("b", environ)
+    left, other, third = (LabDirectory(name, environ) for name in "abc")
     os.close(left.hold())
     left.save(STATE)
     held = other.hold()
@@ -94,11 +97,18 @@ def test_what_a_killed_lab_left_is_removed_and_a_running_one_is_named(environ: d
         with pytest.raises(LabError) as caught:
             left.load()
         assert "These run: b;" in caught.value.suggestion
+        assert "had been killed; its files are gone now" in caught.value.message
+        assert not left.path.exists()
+        os.close(left.hold())
+        os.close(third.hold())
         assert not start.stop(left)
         assert not left.path.exists()
+        assert not third.path.exists()
         with pytest.raises(LabError) as caught:
             start.stop(left)
         assert caught.value.code == "lab_not_running"
+        assert "killed" not in caught.value.message
+        assert other.path.exists()
     finally:
         os.close(held)
 

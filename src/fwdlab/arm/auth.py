@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import jwt
 
+from fwdlab.arm import clock
 from fwdlab.arm.errors import ArmError
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class Authority:
     """Issues tokens and checks them; `base_url` is the lab's own audience, besides the public cloud's two."""
 
     def __init__(
-        self, credentials: Credentials, base_url: str, clock: Callable[[], float] = time.time
+        self, credentials: Credentials, base_url: str, now: Callable[[], float] = clock.seconds
     ) -> None:
         self.credentials = credentials
         self.base_url = base_url
         self.lifetime = TOKEN_SECONDS
         self.valid_from = 0
-        self._clock = clock
+        self._clock = now
         self._key = bytes.fromhex(credentials.signing_key)
         self.audiences = (base_url, *_PUBLIC_AUDIENCES)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from typing import TYPE_CHECKING, Any
+
+from fwdlab.arm import clock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ class RequestLog:
         return len(self._starts) - 1
 
     def _add(self, values: dict[str, Any]) -> None:
-        line = {"n": self._count + 1, "time": round(time.time(), 3), **values}
+        line = {"n": self._count + 1, "time": round(clock.seconds(), 3), **values}
         try:
             self._file.write(json.dumps(line).encode() + b"\n")
         except OSError:  # the disk is full: the request counts more than its line

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from fwdlab.arm import clock
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from fwdlab.arm.errors import ArmError
 
 _KEPT = 500
@@ -97,4 +100,4 @@ def status_document(operation: Operation) -> dict[str, Any]:
 
 def timestamp(moment: datetime | None = None) -> str:
     """A moment in UTC, or now, as ARM writes it."""
-    return (moment or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return (moment or clock.now()).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from fwdlab.arm import clock
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId
 from fwdlab.model import Snapshot
@@ -52,7 +52,7 @@ class Store:
         """Add or replace; a replaced one keeps its place in listings and the casing of its id."""
         key = resource.id.lower()
         self._etags[key] = str(uuid.uuid4())
-        self._created.setdefault(key, datetime.now(UTC).isoformat())
+        self._created.setdefault(key, clock.now().isoformat())
         if self._resources.get(key) != resource:
             self._keep(key, resource)
             self._touch()

@@ -77,6 +77,8 @@ def bring_up(
     with Progress(runtime) as progress:
         begin = runtime.clock()
         try:
+            for killed in directory.sweep():
+                progress.warning(f"Lab '{killed}' had been killed; its files are gone now")
             progress.step("Starting the lab")
             state = start.start(directory, port=port, environ=runtime.environ)
             client = LabClient(state, directory.ca_bundle)

@@ -75,7 +75,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_before(now - _LIFE)  # the machine's clock may be set back
         .not_valid_after(now + _LIFE)
     )
 

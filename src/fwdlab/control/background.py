@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import gc
 import json
 import os
@@ -53,7 +52,7 @@ def main() -> int:
     except OSError as error:
         with contextlib.suppress(OSError):  # the log stands on the disk that may be full
             traceback.print_exc()
-        _report({"error": failure(error, directory)})
+        _report({"error": vars(directory.refusal(error, "The lab cannot start"))})
         return 1
     except Exception as error:  # noqa: BLE001 - the only way to tell the command that waits
         traceback.print_exc()
@@ -99,21 +98,6 @@ def _load_lab(environ: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environ)
     os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
-
-
-def failure(error: OSError, directory: LabDirectory) -> dict[str, str]:
-    """What the system refused, and what helps."""
-    suggestion = f"See {directory.log_file}, or run it with another `XDG_STATE_HOME`."
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        suggestion = f"Make room in {directory.path}, or set `XDG_STATE_HOME` to another directory of yours."
-    elif error.errno in {errno.EMFILE, errno.ENFILE}:
-        suggestion = f"Run `ulimit -n {requirements.WANTED_FILES}`, or raise the limit of the service."
-    what = f"{error.filename}: " if error.filename else ""
-    return {
-        "code": "lab_failed",
-        "message": f"The lab cannot start: {what}{error.strerror or type(error).__name__}.",
-        "suggestion": suggestion,
-    }
 
 
 async def _serve(lab: Lab) -> None:

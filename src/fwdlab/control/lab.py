@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -104,4 +105,5 @@ class Lab:
 
 def write_log(text: str) -> None:
     """A line of the lab's own log, which is its standard error."""
-    print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)  # noqa: T201 - this is the log
+    with contextlib.suppress(OSError):  # the disk is full
+        print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)  # noqa: T201 - this is the log

@@ -42,7 +42,7 @@ class PrivateRoutes:
             ("POST", "/lab/heal"): self.heal,
         }
         for (method, path), handler in routes.items():
-            self.lab.server.add_control_route(method, path, _answering(handler))
+            self.lab.server.add_control_route(method, path, self._answering(handler))
 
     async def status(self, _request: ArmRequest) -> dict[str, Any]:
         """Nodes with address and health, probe verdicts, faults in force, warnings.
@@ -138,17 +138,20 @@ class PrivateRoutes:
         await self.lab.api.settle()
         return {"healed": list(healed)}
 
+    def _answering(
+        self, handler: Callable[[ArmRequest], Awaitable[Any]]
+    ) -> Callable[[ArmRequest], Awaitable[Answer]]:
+        async def answer(request: ArmRequest) -> Answer:
+            try:
+                return Answer(200, await handler(request))
+            except (KeyError, TypeError, ValueError) as error:
+                raise LabError("lab_request_invalid", f"{request.path}: {error}.") from error
+            except OSError as error:
+                raise self.lab.directory.refusal(error, "The lab cannot do that") from error
+
+        return answer
+
 
 def _network(subnet: str) -> str:
     """Name of the virtual network in a subnet's id."""
     return subnet.rsplit("/subnets/", 1)[0].rsplit("/", 1)[-1]
-
-
-def _answering(handler: Callable[[ArmRequest], Awaitable[Any]]) -> Callable[[ArmRequest], Awaitable[Answer]]:
-    async def answer(request: ArmRequest) -> Answer:
-        try:
-            return Answer(200, await handler(request))
-        except (KeyError, TypeError, ValueError) as error:
-            raise LabError("lab_request_invalid", f"{request.path}: {error}.") from error
-
-    return answer

@@ -269,4 +269,5 @@ async def run_ip(node: Node, lines: list[str], files: list[int] | None = None) -
         reason = str(error) or type(error).__name__
         raise LabError("apply_failed", f"`ip` failed in {node.name}: {reason}.") from error
     if done.returncode:
-        raise LabError("apply_failed", f"`ip` failed in {node.name}: {_said(done)}.")
+        said = _said(done) or f"it ended with {done.returncode} and said nothing"
+        raise LabError("apply_failed", f"`ip` failed in {node.name}: {said}.")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm import clock
 from fwdlab.arm.http import Answer
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def tokens_expire(context: Context) -> Undo:
     """Every token that is out already counts as expired; clients must ask for a new one."""
     authority = context.server.authority
     # Tokens carry whole seconds: what is issued within this one would be neither old nor new.
-    authority.valid_from = int(time.time()) + 1
+    authority.valid_from = int(clock.seconds()) + 1
     await asyncio.sleep(1.1)
 
     async def undo() -> None:

@@ -80,8 +80,7 @@ def stop(directory: LabDirectory) -> bool:
     Raises:
         LabError: `lab_not_running`, or `lab_not_ended` when something of it is still there after 10 s.
     """
-    if directory.abandoned():
-        directory.remove()
+    if directory.name in directory.sweep():
         return False
     state = directory.load()
     for number in (signal.SIGTERM, signal.SIGKILL):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import errno
 import fcntl
 import json
 import os
@@ -20,9 +21,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.errors import LabError
+from fwdlab.process.requirements import WANTED_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 HOLD_SECONDS = 0.5
 """How long a lock may be held by somebody who only asks for it, or by the last processes of a killed lab."""
@@ -120,8 +122,26 @@ class LabDirectory:
     def remove(self) -> None:
         """Wait until nobody holds the lab, then remove its directory and the parents that are empty."""
         descriptor = self._lock(fcntl.LOCK_EX)
-        if descriptor is None:
-            return
+        if descriptor is not None:
+            self._remove(descriptor)
+
+    def sweep(self) -> list[str]:
+        """Remove the files of every lab of this user that no process owns; the names of these labs.
+
+        A lab and its janitor must have been killed for that. Credentials are among the files.
+        """
+        return [lab.name for lab in self._labs() if lab._remove_abandoned()]  # noqa: SLF001 - the same class
+
+    def _remove_abandoned(self) -> bool:
+        try:
+            descriptor = self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if descriptor is not None:
+            self._remove(descriptor)
+        return descriptor is not None
+
+    def _remove(self, descriptor: int) -> None:
         self._clear()
         # The lock goes last: until then nobody can start a lab here, from then on a lock is another lab's.
         with contextlib.suppress(OSError):  # another lab still lives there
@@ -155,9 +175,13 @@ class LabDirectory:
         """
         path = self.path / _LOCK
         try:
-            descriptor = os.open(path, os.O_RDWR | flags, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | flags, 0o600)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # somebody else's link
+                return None
+            raise
         try:
             fcntl.flock(descriptor, how)
             if os.path.samestat(os.fstat(descriptor), path.stat()):
@@ -198,18 +222,24 @@ class LabDirectory:
             os.close(descriptor)
         return False
 
-    def abandoned(self) -> bool:
-        """Whether its files are there and no process owns them: lab and janitor were killed."""
-        return not self.running() and (self.path / _LOCK).exists()
-
-    def _running_others(self) -> list[str]:
-        others = []
+    def _labs(self) -> Iterator[LabDirectory]:
+        """Every lab of this user that has files."""
         for lock in sorted(self.path.parent.glob(f"*/{_LOCK}")):
             other = copy.copy(self)
-            other.path = lock.parent
-            if other.running():
-                others.append(lock.parent.name)
-        return others
+            other.path, other.name = lock.parent, lock.parent.name
+            if not other.path.is_symlink():
+                yield other
+
+    def refusal(self, error: OSError, failed: str) -> LabError:
+        """What the system refused, and what helps; `failed` says what could not be done."""
+        suggestion = f"See {self.log_file}, or run it with another `XDG_STATE_HOME`."
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            suggestion = f"Make room in {self.path}, or set `XDG_STATE_HOME` to another directory of yours."
+        elif error.errno in {errno.EMFILE, errno.ENFILE}:
+            suggestion = f"Run `ulimit -n {WANTED_FILES}`, or raise the limit of the service."
+        what = f"{error.filename}: " if error.filename else ""
+        message = f"{failed}: {what}{error.strerror or type(error).__name__}."
+        return LabError("lab_failed", message, suggestion)
 
     def save(self, state: LabState) -> None:
         """Write the state in one step, readable by the owner only."""
@@ -226,9 +256,11 @@ class LabDirectory:
             LabError: `lab_not_running`.
         """
         if not self.running():
-            others = ", ".join(self._running_others())
+            killed = self.name in self.sweep()
+            others = ", ".join(lab.name for lab in self._labs() if lab.running())
             hint = f" These run: {others}; choose one with `--name`." if others else ""
             message = f"The lab '{self.name}' is not running."
+            message += " It had been killed; its files are gone now." if killed else ""
             raise LabError("lab_not_running", message, f"Start it with `fwdctl lab up`.{hint}")
         try:
             values: dict[str, Any] = json.loads((self.path / "lab.json").read_text())

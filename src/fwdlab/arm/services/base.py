@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, Spelling, same
+from fwdlab.arm.jsonc import merge
 from fwdlab.arm.operations import Operation, Operations, Outcome
 from fwdlab.arm.services.expand import expand
 from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, without_effect
@@ -340,19 +341,6 @@ def index_of(entries: list[dict[str, Any]], name: str) -> int | None:
     """Position of the entry of that name, compared without case."""
     wanted = name.lower()
     return next((i for i, entry in enumerate(entries) if str(entry.get("name", "")).lower() == wanted), None)
-
-
-def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """JSON merge (RFC 7396): null removes, objects merge, everything else replaces."""
-    merged = dict(base)
-    for key, value in change.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
-            merged[key] = merge(merged[key], value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def normal_location(location: Any) -> Any:

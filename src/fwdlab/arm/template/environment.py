@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm import clock
 from fwdlab.arm.template.budget import Budget
 from fwdlab.arm.template.values import ExpressionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from fwdlab.arm.template.scopes import Scope
 
@@ -128,6 +129,6 @@ class Environment:
     variables: Callable[[str], Any]
     functions: Mapping[str, UserFunction] = field(default_factory=dict)
     names: Names = field(default_factory=Names)
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    now: datetime = field(default_factory=clock.now)
     new_guid: Callable[[], str] = random_guid
     budget: Budget = field(default_factory=Budget)

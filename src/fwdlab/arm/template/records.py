@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.clock import now
 from fwdlab.arm.operations import timestamp
 from fwdlab.arm.template.failures import deployment_not_found
 from fwdlab.arm.template.hashing import template_hash
@@ -17,15 +17,13 @@ from fwdlab.arm.template.request import MODE
 from fwdlab.arm.template.scopes import DEPLOYMENTS
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from fwdlab.arm.errors import ArmError
     from fwdlab.arm.template.expansion import ExpandedResource, Expansion
     from fwdlab.arm.template.request import DeploymentRequest
 
 TERMINAL_STATES = frozenset({"Succeeded", "Failed", "Canceled"})
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 def duration(start: datetime, end: datetime) -> str:

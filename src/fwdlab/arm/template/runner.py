@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fwdlab.arm.clock import now
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.jsonc import without_nulls
 from fwdlab.arm.store import group_not_found, subscription_not_found
@@ -18,7 +19,7 @@ from fwdlab.arm.template.environment import Frame, Need, Unresolved
 from fwdlab.arm.template.expand import Host, expand
 from fwdlab.arm.template.nested import nested_request
 from fwdlab.arm.template.outputs import evaluate_outputs
-from fwdlab.arm.template.records import Operation, Record, Records, new_record, now
+from fwdlab.arm.template.records import Operation, Record, Records, new_record
 from fwdlab.arm.template.scopes import Scope, is_deployment
 from fwdlab.arm.template.values import ExpressionError
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from fwdlab.arm import clock
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.operations import Operation, Outcome
 from fwdlab.arm.services.base import Actions, ReadOnly, normal_location
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from fwdlab.arm.ids import ResourceId
     from fwdlab.model import Resource
 
@@ -43,7 +45,7 @@ class DeletedVault(ReadOnly):
             f"{resource_id.text.rsplit('/', 2)[0]}/operationResults",
             retry_after=self.world.settings.retry_after,
         )
-        now = second(datetime.now(UTC)).replace("T", " ")
+        now = second(clock.now()).replace("T", " ")
         operation.succeed({"createdDateTime": now, "lastActionDateTime": now, "status": "Succeeded"})
         return Outcome(202, None, operation)
 

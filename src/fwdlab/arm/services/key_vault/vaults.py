@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from fwdlab.arm import clock
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, same
 from fwdlab.arm.services.base import Provider, bad_request, of_type, with_properties
@@ -88,7 +89,7 @@ class Vaults(PrivateLinkTarget):
         """Keep it, with what is below it, as deleted until it is purged."""
         vault = self.store.require(resource_id.text)
         kept = [vault, *self.below(vault.id)]
-        now = datetime.now(UTC)
+        now = clock.now()
         purge = now + timedelta(days=vault.properties["softDeleteRetentionInDays"])
         properties: dict[str, Any] = {
             "vaultId": vault.id,
