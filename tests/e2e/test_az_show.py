@@ -98,15 +98,6 @@ def test_what_is_looked_at_daily(
     assert az.json(*command.format(**names).split(), "--query", query.format(**names)) == wanted
 
 
-def test_an_address_with_a_label(az: Az) -> None:
-    own = ("-n", "named")
-    az("network", "public-ip", "create", *own, "--dns-name", "of-mine", "--sku", "Standard")
-    shown = az.json("network", "public-ip", "show", *own, "--expand", "ipConfiguration")
-    az("network", "public-ip", "delete", *own)
-    assert shown["dnsSettings"]["fqdn"] == "of-mine.westeurope.cloudapp.azure.com"
-    assert "ipConfiguration" not in shown
-
-
 def test_a_rule_keeps_its_pool_and_a_zone_is_created_once(az: Az) -> None:
     balancer = az.topology["hub"]["loadBalancer"]["name"]
     rule = az.topology["forwards"][0]["name"]

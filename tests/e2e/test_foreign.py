@@ -67,6 +67,14 @@ def test_their_cloud_init_ran(others: Az) -> None:
         assert any("not installed: iptables-persistent" in text for text in forwarder["warnings"])
 
 
+def test_a_machine_with_a_public_name_is_listed(others: Az) -> None:
+    listed = others.json("vm", "list", "-d", *PROVIDER, "--query", "[].[name, fqdns]", group=False)
+    assert sorted(listed) == [["files", ""], ["web", "web-of-a-provider.westeurope.cloudapp.azure.com"]]
+    own = [*PROVIDER, "-n", "pip-web", "--expand", "ipConfiguration"]
+    shown = others.json("network", "public-ip", "show", *own, group=False)
+    assert shown["ipConfiguration"]["privateIPAddress"] == "10.40.0.4"
+
+
 def test_a_closed_port_is_named(others: Az) -> None:
     rule = ["network", "nsg", "rule", "update", *PROVIDER, "--nsg-name", "nsg-gateway", "-n", "forward-9000"]
     others(*rule, "--access", "Deny", group=False)

@@ -19,7 +19,7 @@ pytestmark = [
     ),
 ]
 # Faults that are none, as `type path: fault`, and why not.
-MORE = {
+NO_FAULTS = {
     r"Microsoft.Resources/deployments properties\.parameters\.\w+\.type: is unknown": "the service says of what "
     "type a parameter is; az and azd read it",
 }
@@ -40,7 +40,7 @@ def test_az_was_answered_by_azures_types(az_answers: list[dict[str, Any]]) -> No
     assert TYPES is not None
     judge = AzureTypes(TYPES)
     faults = {f"{one['type']} {fault}" for one in az_answers for fault in judge.faults(one)}
-    assert not {fault for fault in faults if not matches(MORE, fault)}
+    assert not {fault for fault in faults if not matches(NO_FAULTS, fault)}
     missing = {f"{one['type']} {path}" for one in az_answers for path in judge.missing(one)}
     assert not {one for one in missing if not explained(one) and not matches(NOT_ANSWERED, one)}
 

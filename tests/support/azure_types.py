@@ -25,7 +25,7 @@ _KINDS: dict[str, type] = {"s": str, "l": str, "b": bool, "i": int}
 NOT_ANSWERED = {
     r"\S+ (apiVersion|systemData)": "stands in templates, or in answers of some types and versions only",
     r"\S+ .*(subnet|subnets\[\]|networkSecurityGroup|privateEndpoint|privateLinkService|networkInterfaces\[\]|"
-    r"Pools\[\]|FrontendIpConfigurations\[\]|backendIPConfigurations\[\])\.(etag|type|name)": "only a "
+    r"publicIPAddress|ipConfiguration|Pools\[\]|FrontendIpConfigurations\[\]|backendIPConfigurations\[\])\.(etag|type|name)": "only a "
     "reference, of which the service answers the id",
     r"\S+ .*(flowLogs|dscpConfiguration|internalDomainNameSuffix|internalFqdn|purpose|NavigationLinks|"
     r"AssociationLinks|ConfigurationProfiles|upgradedToV2|defaultPublicNatGateway|VirtualNetworkEncryption|"

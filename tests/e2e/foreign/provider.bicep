@@ -93,6 +93,16 @@ resource back 'Microsoft.Network/virtualNetworks/virtualNetworkPeerings@2024-05-
   }
 }
 
+resource address 'Microsoft.Network/publicIPAddresses@2024-05-01' = {
+  name: 'pip-web'
+  location: location
+  sku: { name: 'Standard' }
+  properties: {
+    publicIPAllocationMethod: 'Static'
+    dnsSettings: { domainNameLabel: 'web-of-a-provider' }
+  }
+}
+
 resource cards 'Microsoft.Network/networkInterfaces@2024-05-01' = [
   for server in servers: {
     name: 'nic-${server.name}'
@@ -105,6 +115,7 @@ resource cards 'Microsoft.Network/networkInterfaces@2024-05-01' = [
             subnet: { id: '${site.id}/subnets/servers' }
             privateIPAllocationMethod: 'Static'
             privateIPAddress: server.address
+            publicIPAddress: server.name == 'web' ? { id: address.id } : null
           }
         }
       ]

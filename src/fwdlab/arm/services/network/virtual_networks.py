@@ -16,6 +16,7 @@ from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
 
 if TYPE_CHECKING:
+    from fwdlab.arm.services.base import Entries
     from fwdlab.model import Resource
 
 VNET = "Microsoft.Network/virtualNetworks"
@@ -84,15 +85,27 @@ class VirtualNetworks(NetworkProvider):
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
         """With who is in each subnet."""
+        return self._with_users(resource, self._users())
+
+    def list(self, scope: ResourceId) -> Entries:
+        """As `rendered`, with one look for all networks."""
+        users = self._users()
+        return [self._with_users(one, users) for one in self.below(scope.key, self.type)]
+
+    def _with_users(self, resource: Resource, users: dict[str, Entries]) -> dict[str, Any]:
         document = super().rendered(resource)
-        users: dict[str, list[dict[str, Any]]] = {}
-        for user in ip_configurations(self.store):
-            subnet = reference_key(user["properties"].get("subnet"))
-            users.setdefault(subnet, []).append({"id": user["id"]})
         for subnet in document["properties"]["subnets"]:
             if found := users.get(subnet["id"].lower()):
                 subnet["properties"]["ipConfigurations"] = sorted(found, key=reference_key)
         return document
+
+    def _users(self) -> dict[str, Entries]:
+        """References to all IP configurations, by the id of their subnet."""
+        users: dict[str, Entries] = {}
+        for user in ip_configurations(self.store):
+            subnet = reference_key(user["properties"].get("subnet"))
+            users.setdefault(subnet, []).append({"id": user["id"]})
+        return users
 
     def _complete_peering(self, peering: dict[str, Any], document: dict[str, Any]) -> None:
         properties = peering["properties"]
@@ -117,7 +130,7 @@ class VirtualNetworks(NetworkProvider):
                 _set_state(peering["properties"], connected=connected, alone=alone)
             self.store.put(replace(network, document=changed))
 
-    def _keep_used(self, subnets: list[dict[str, Any]], old: Resource) -> None:
+    def _keep_used(self, subnets: Entries, old: Resource) -> None:
         for subnet in old.properties["subnets"]:
             position = index_of(subnets, subnet["name"])
             if position is None:
