@@ -15,7 +15,7 @@ from fwdlab.arm.template.request import read_request
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.arm.template.scopes import Scope
 from support.azure_types import NOT_ANSWERED, AzureTypes, explained, folder
-from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, new_api, seed
+from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, new_api, scale_set_body, seed
 from support.main_template import main_template, values
 
 TYPES = folder()
@@ -55,6 +55,13 @@ async def _documents() -> list[dict[str, Any]]:
     )
     for kind in ("Microsoft.Storage/storageAccounts", "Microsoft.EventHub/namespaces"):
         await api.put(f"{PROVIDERS}/{kind}/records01", {"location": "westeurope", "kind": "StorageV2"})
+    flexible = scale_set_body({"id": f"{NETWORK}/virtualNetworks/hub/subnets/shared"}, {}, 1)
+    interface = flexible["properties"]["virtualMachineProfile"]["networkProfile"][
+        "networkInterfaceConfigurations"
+    ][0]
+    interface["properties"]["ipConfigurations"][0]["properties"]["loadBalancerBackendAddressPools"] = []
+    flexible["properties"]["orchestrationMode"] = "Flexible"
+    await api.put(f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/flex", flexible)
     await api.action(BOX, "stop")
     found = [await api.get(one.id) for one in api.store.list()]
     found += [part for one in found for part in one["properties"].get("privateEndpointConnections", [])]

@@ -82,3 +82,22 @@ def test_effective_rules_routes_and_the_next_hop(az: Az) -> None:
     way = ("--source-ip", "192.168.42.65", "--dest-ip", az.topology["hub"]["loadBalancer"]["address"])
     hop = az.json("network", "watcher", "show-next-hop", "--vm", server["name"], *way)
     assert (hop["nextHopType"], hop["routeTableId"]) == ("VNetPeering", "System Route")
+
+
+def test_a_flexible_scale_set_is_made_of_machines(az: Az) -> None:
+    server = az.json("vm", "list")[0]["id"]
+    providers = server.partition("/Microsoft.Compute/")[0]
+    path = f"{providers}/Microsoft.Compute/virtualMachineScaleSets"
+    (forwarders,) = az.lab.arm("GET", path)["value"]
+    model = {"virtualMachineProfile": forwarders["properties"]["virtualMachineProfile"]}
+    properties = {**model, "orchestrationMode": "Flexible"}
+    sku = {**forwarders["sku"], "capacity": 1}
+    az.lab.arm(
+        "PUT", f"{path}/flex", {"location": forwarders["location"], "sku": sku, "properties": properties}
+    )
+    try:
+        (instance,) = az.json("vmss", "list-instances", "-n", "flex")
+        assert instance["name"].startswith("flex_")
+        assert instance["name"] in [one["name"] for one in az.json("vm", "list", "-d")]
+    finally:
+        az.lab.arm("DELETE", f"{path}/flex")

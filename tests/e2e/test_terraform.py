@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.programs import RunningLab, run
+from support.programs import RunningLab, clean_environ, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,40 +25,43 @@ CONFIGURATION = Path(__file__).parent / "terraform"
 
 
 class Terraform:
-    """A working directory of the lab's."""
+    """A working directory and the environment of the lab that it is about."""
 
-    def __init__(self, lab: RunningLab, folder: Path) -> None:
-        self.lab = lab
+    def __init__(self, environ: dict[str, str], folder: Path) -> None:
+        self.environ = environ
         self.folder = folder
 
     def __call__(self, verb: str, *options: str, expect: int | None = 0) -> Done:
-        environ = {**self.lab.environ, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
+        environ = {**self.environ, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
         words = ["terraform", verb, "-no-color", "-input=false", *options]
         return run(words, environ=environ, cwd=self.folder, seconds=300, expect=expect)
 
 
 @pytest.fixture
-def terraform(tmp_path: Path) -> Iterator[Terraform]:
+def folder(tmp_path: Path) -> Path:
     """A folder in which `terraform init` has found the provider; skipped where it cannot."""
-    folder = Path(shutil.copytree(CONFIGURATION, tmp_path / "terraform"))
-    lab = RunningLab.up(tmp_path, "terraform", "--empty")
-    made = Terraform(lab, folder)
-    try:
-        initialised = made("init", expect=None)
-        if initialised.returncode:
-            said = " ".join(initialised.stderr.split())
-            pytest.skip(f"terraform cannot get azurerm: {said[:300]}")
-        yield made
-    finally:
-        lab.down()
+    made = Path(shutil.copytree(CONFIGURATION, tmp_path / "terraform"))
+    initialised = Terraform(clean_environ(tmp_path), made)("init", expect=None)
+    if initialised.returncode:
+        said = " ".join(initialised.stderr.split())
+        pytest.skip(f"terraform cannot get azurerm: {said[:300]}")
+    return made
 
 
-def test_the_pattern_is_made_works_and_goes(terraform: Terraform) -> None:
+@pytest.fixture
+def lab(folder: Path, tmp_path: Path) -> Iterator[RunningLab]:
+    made = RunningLab.up(tmp_path, "terraform", "--empty")
+    yield made
+    made.down()
+
+
+def test_the_pattern_is_made_works_and_goes(lab: RunningLab, folder: Path) -> None:
+    terraform = Terraform(lab.environ, folder)
     terraform("apply", "-auto-approve")
     terraform("plan", "-detailed-exitcode")  # 0: nothing differs from what was asked for
-    probed = terraform.lab.fwdctl("probe", "spoke", "-g", "rg-terraform", "-o", "json").json
+    probed = lab.fwdctl("probe", "spoke", "-g", "rg-terraform", "-o", "json").json
     (path,) = probed["data"]["paths"]
     assert path["verdict"] == "pass"
     terraform("destroy", "-auto-approve")
-    group = f"/subscriptions/{terraform.lab.environ['AZURE_SUBSCRIPTION_ID']}/resourceGroups"
-    assert terraform.lab.arm("GET", group)["value"] == []
+    group = f"/subscriptions/{lab.environ['AZURE_SUBSCRIPTION_ID']}/resourceGroups"
+    assert lab.arm("GET", group)["value"] == []

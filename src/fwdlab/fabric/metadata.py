@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from fwdlab.arm.ids import ResourceId
+from fwdlab.arm.ids import ResourceId, reference_id
 from fwdlab.model import METADATA_ADDRESS
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def _compute(spec: NodeSpec, documents: Mapping[str, Document]) -> Document:
     known, properties = ResourceId.parse(spec.resource_id), document.get("properties", {})
     size = document.get("sku", {}).get("name") or properties.get("hardwareProfile", {}).get("vmSize", "")
     tags = document.get("tags") or {}
+    scale_set = reference_id(properties.get("virtualMachineScaleSet")).rpartition("/")[2]
     return {
         "azEnvironment": "AzurePublicCloud",
         "location": document.get("location", ""),
@@ -75,7 +76,7 @@ def _compute(spec: NodeSpec, documents: Mapping[str, Document]) -> Document:
         "tagsList": [{"name": name, "value": value} for name, value in sorted(tags.items())],
         "userData": spec.user_data,
         "vmId": properties.get("vmId", ""),
-        "vmScaleSetName": known.parent.name if known.parent is not None else "",
+        "vmScaleSetName": known.parent.name if known.parent is not None else scale_set,
         "vmSize": size,
         "zone": next(iter(document.get("zones") or []), ""),
     }

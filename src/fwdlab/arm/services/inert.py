@@ -145,8 +145,14 @@ PROVIDERS = (
     *(of_type(TargetConnections, f"{kind}/privateEndpointConnections") for kind in (_STORAGE, _EVENT_HUBS)),
     *(
         of_type(Provider, f"{_STORAGE}/{kind}", tracked=False, has_state=False)
-        for kind in ("blobServices", "blobServices/containers", "managementPolicies")
+        for kind in (
+            *("blobServices", "blobServices/containers", "fileServices", "fileServices/shares"),
+            *("queueServices", "tableServices", "managementPolicies"),
+        )
     ),
-    of_type(Provider, f"{_EVENT_HUBS}/eventhubs", tracked=False, has_state=False),
+    *(
+        of_type(Provider, f"{_EVENT_HUBS}/{kind}", tracked=False, has_state=False)
+        for kind in ("eventhubs", "eventhubs/consumergroups", "networkRuleSets")
+    ),
     *(of_type(AuthorizationRules, f"{_EVENT_HUBS}/{kind}authorizationRules") for kind in ("", "eventhubs/")),
 )

@@ -6,17 +6,18 @@ import copy
 import uuid
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
-from fwdlab.arm.ids import ResourceId
+from fwdlab.arm.ids import ResourceId, refers
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Actions, ReadOnly, Views, of_type
+from fwdlab.arm.services.base import Actions, Entries, ReadOnly, Views, of_type
 from fwdlab.arm.services.compute.machines import Machine, check_user_data
 from fwdlab.arm.services.network.interfaces import SCALE_SET_NIC, allocate_interface, is_primary
 from fwdlab.model import Resource
 
 VMSS = "Microsoft.Compute/virtualMachineScaleSets"
 INSTANCE = f"{VMSS}/virtualMachines"
+Resources: TypeAlias = "list[Resource]"
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _REFUSAL = (
     405,
@@ -38,6 +39,10 @@ def host_name(prefix: str, number: int) -> str:
     return prefix + digits
 
 
+def is_flexible(scale_set: Resource) -> bool:
+    return bool(scale_set.properties["orchestrationMode"] == "Flexible")
+
+
 class Instances(ReadOnly, Machine):
     type = INSTANCE
     refusal = _REFUSAL
@@ -54,9 +59,21 @@ class Instances(ReadOnly, Machine):
     def views(self) -> Views:
         return {**super().views, "networkinterfaces": self.interfaces}
 
-    def of(self, scale_set: Resource) -> list[Resource]:
+    def of(self, scale_set: Resource) -> Resources:
         """The instances of a scale set, by number."""
         return sorted(self.below(scale_set.id, INSTANCE), key=lambda one: int(one.name))
+
+    def list(self, scope: ResourceId) -> Entries:
+        """Those of one scale set; of a flexible one the machines in it, by their own ids."""
+        scale_set = self.store.get(scope.text)
+        if scale_set is None or not is_flexible(scale_set):
+            return super().list(scope)
+        machines = self.world.provider(f"{scope.type.split('/')[0]}/virtualMachines")
+        return [
+            {**one, "instanceId": one["name"]}
+            for one in machines.list(ResourceId.parse(ResourceId.parse(scale_set.id).group_id))
+            if refers(one["properties"].get("virtualMachineScaleSet"), scale_set.id)
+        ]
 
     def interfaces(self, resource_id: ResourceId) -> dict[str, Any]:
         """The interfaces below an instance or a scale set."""
@@ -99,7 +116,7 @@ class Instances(ReadOnly, Machine):
             image["exactVersion"] = self.world.settings.newest_image if version == "latest" else version
         return {"storageProfile": storage} if storage else {}
 
-    def _put_interfaces(self, scale_set: Resource, own_id: ResourceId) -> list[dict[str, Any]]:
+    def _put_interfaces(self, scale_set: Resource, own_id: ResourceId) -> Entries:
         """Make or renew the instance's interfaces from the scale set's current model; references to them."""
         profile = scale_set.properties["virtualMachineProfile"]["networkProfile"]
         models = profile["networkInterfaceConfigurations"]

@@ -1,4 +1,4 @@
-"""Uniform scale sets."""
+"""Scale sets, uniform and flexible."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import copy
 import uuid
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from fwdlab.arm.errors import ArmError
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, of_type
+from fwdlab.arm.services.compute.flexible_instances import FlexibleInstances
 from fwdlab.arm.services.compute.machines import (
     POWER,
     PROVISIONED,
@@ -17,7 +19,7 @@ from fwdlab.arm.services.compute.machines import (
     check_interfaces,
     check_user_data,
 )
-from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Instances
+from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Instances, is_flexible
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION
 from fwdlab.arm.services.shapes import (
     Place,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from fwdlab.arm.ids import ResourceId
 
+Change: TypeAlias = "Callable[[Instances | FlexibleInstances, Resource], None]"
 # An instance's host name has six characters more (for Windows: Azure/azure-xplat-cli#2761).
 _PREFIX_LIMITS = {"Linux": 58, "Windows": 9}
 _CAPACITY = number(
@@ -54,7 +57,7 @@ _INTERFACES = named(
 
 
 class ScaleSets(Provider):
-    """Orchestration mode Uniform.
+    """What stands here of changes is about orchestration mode Uniform.
 
     A changed model (tags, profile, customData, userData) reaches new instances at once; existing ones get its
     network settings and userData by `manualupgrade` (or at once with upgrade policy Automatic or Rolling) and
@@ -66,7 +69,7 @@ class ScaleSets(Provider):
         {"sku": optional(name=text(), tier=text(), capacity=_CAPACITY), "zones": items(text())},
         automaticRepairsPolicy=Shape(dict, ignored="automaticRepairsPolicy has no effect in the lab"),
         scaleInPolicy=Shape(dict, ignored="scaleInPolicy has no effect in the lab"),
-        orchestrationMode=text("Uniform"),
+        orchestrationMode=text("Uniform", "Uniform", "Flexible"),
         upgradePolicy=record(mode=text("Manual", "Manual", "Automatic", "Rolling")),
         virtualMachineProfile=optional(
             userData=text(),
@@ -81,18 +84,26 @@ class ScaleSets(Provider):
     )
 
     @cached_property
-    def instances(self) -> Instances:
+    def uniform(self) -> Instances:
         found = self.world.provider(INSTANCE)
         assert isinstance(found, Instances)  # noqa: S101 - the registry says so
         return found
 
     @cached_property
+    def flexible(self) -> FlexibleInstances:
+        return FlexibleInstances(self.world)
+
+    def instances(self, scale_set: Resource) -> Instances | FlexibleInstances:
+        """What makes and changes the instances of a scale set."""
+        return self.flexible if is_flexible(scale_set) else self.uniform
+
+    @cached_property
     def actions(self) -> Actions:
         words = {**POWER, "reimageall": POWER["reimage"]}
         return {
-            **{word: self._for_each(self._power(word, *change)) for word, change in words.items()},
-            "manualupgrade": self._for_each(self.instances.upgrade),
-            "delete": self._for_each(self.instances.remove),
+            **{word: self._for_each(_power(word, *change)) for word, change in words.items()},
+            "manualupgrade": self._for_each(lambda instances, one: instances.upgrade(one)),
+            "delete": self._for_each(lambda instances, one: instances.remove(one)),
         }
 
     @cached_property
@@ -103,16 +114,11 @@ class ScaleSets(Provider):
         return {
             **nothing,
             "instanceview": self._view,
-            "networkinterfaces": self.instances.interfaces,
+            "networkinterfaces": self.uniform.interfaces,
         }
 
     def validate(self, resource_id: ResourceId, document: dict[str, Any]) -> None:
         properties = document["properties"]
-        if properties["orchestrationMode"] != "Uniform":
-            raise bad_request(
-                "LabOrchestrationModeNotSupported",
-                f"{resource_id}: the lab knows Uniform only, not '{properties['orchestrationMode']}'.",
-            )
         profile = properties.get("virtualMachineProfile")
         if profile is not None:
             _check_os_profile(profile["osProfile"])
@@ -122,7 +128,8 @@ class ScaleSets(Provider):
     def draft(self, resource_id: ResourceId, sent: dict[str, Any], old: Resource | None) -> dict[str, Any]:
         """What a PUT leaves out stays as it is: `az vmss scale` sends location and sku alone."""
         if old is not None:
-            kept = {name: old.document[name] for name in _KEPT if name in old.document}
+            now = self.rendered(old)
+            kept = {name: now[name] for name in _KEPT if name in now}
             properties = sent.get("properties") or {}
             if isinstance(properties, dict):
                 properties = {**old.properties, **properties}
@@ -132,7 +139,14 @@ class ScaleSets(Provider):
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
         """Keep the secrets, count the model's versions, bring the instances to the capacity."""
         properties = document["properties"]
+        flexible = properties["orchestrationMode"] == "Flexible"
+        if old is not None and is_flexible(old) != flexible:
+            name = "orchestrationMode"
+            refusal = f"Changing property '{name}' is not allowed."
+            raise ArmError(409, "PropertyChangeNotAllowed", refusal, target=name)
         if "virtualMachineProfile" not in properties:
+            if flexible:  # machines are put into it
+                return self._without_model(document, old)
             raise bad_request(
                 "InvalidParameter", "Required parameter 'virtualMachineProfile' is missing (null)."
             )
@@ -151,20 +165,27 @@ class ScaleSets(Provider):
         scale_set = Resource(document["id"], VMSS, document, secrets)
         self.store.put(scale_set)
         scale_set = self._to_capacity(scale_set)
-        if properties["upgradePolicy"]["mode"] != "Manual":
-            for instance in self.instances.of(scale_set):
-                self.instances.upgrade(instance)
+        if properties["upgradePolicy"]["mode"] != "Manual" and not flexible:
+            for instance in self.uniform.of(scale_set):
+                self.uniform.upgrade(instance)
         return scale_set
 
+    def _without_model(self, document: dict[str, Any], old: Resource | None) -> Resource:
+        document["properties"]["uniqueId"] = old.properties["uniqueId"] if old else str(uuid.uuid4())
+        document.setdefault("sku", {})["capacity"] = 0
+        return Resource(document["id"], VMSS, document, {"userData": "", "next": 0})
+
     def _to_capacity(self, scale_set: Resource) -> Resource:
-        existing = self.instances.of(scale_set)
+        instances = self.instances(scale_set)
+        existing = instances.of(scale_set)
         wanted = scale_set.document["sku"]["capacity"]
         for instance in existing[wanted:]:
-            self.store.delete(instance.id)
+            instances.remove(instance)
+        self.store.put(scale_set)  # a removed one has let it shrink
         first = scale_set.secrets["next"]
         after = first + max(0, wanted - len(existing))
         for added in range(first, after):
-            self.instances.create(scale_set, added)
+            instances.create(scale_set, added)
         return replace(scale_set, secrets={**scale_set.secrets, "next": after})
 
     def expanded(self, document: dict[str, Any], words: Collection[str]) -> dict[str, Any]:
@@ -174,15 +195,25 @@ class ScaleSets(Provider):
             document["properties"]["virtualMachineProfile"]["userData"] = own
         return document
 
-    def _power(self, word: str, state: str, fresh: bool) -> Callable[[Resource], None]:  # noqa: FBT001 - of a table
-        if word.startswith("reimage"):
-            return self.instances.reimage
-        return lambda instance: self.instances.power(instance, state, fresh=fresh)
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """A flexible one has as many instances as there are machines in it."""
+        document = super().rendered(resource)
+        if is_flexible(resource):
+            document["sku"]["capacity"] = len(self.flexible.of(resource))
+        return document
 
-    def _for_each(self, change: Callable[[Resource], None]) -> Callable[[ResourceId, Any], Outcome]:
+    def before_delete(self, resource_id: ResourceId) -> None:
+        """Take the machines of a flexible one along; those of a uniform one stand below it."""
+        scale_set = self.store.require(resource_id.text)
+        for instance in self.flexible.of(scale_set):
+            self.flexible.remove(instance)
+
+    def _for_each(self, change: Change) -> Callable[[ResourceId, Any], Outcome]:
         def act(resource_id: ResourceId, sent: Any) -> Outcome:
             chosen = normal(_CHOSEN, sent or {}, Place(resource_id.text, VMSS))["instanceIds"] or ["*"]
-            known = {one.name: one for one in self.instances.of(self.store.require(resource_id.text))}
+            scale_set = self.store.require(resource_id.text)
+            instances = self.instances(scale_set)
+            known = {one.name: one for one in instances.of(scale_set)}
             for name in known if "*" in chosen else chosen:
                 if name not in known:
                     raise bad_request(
@@ -191,13 +222,14 @@ class ScaleSets(Provider):
                         "instanceId.",
                         target="instanceIds",
                     )
-                change(known[name])
+                change(instances, known[name])
             return Outcome(200)
 
         return act
 
     def _view(self, resource_id: ResourceId) -> dict[str, Any]:
-        instances = self.instances.of(self.store.require(resource_id.text))
+        scale_set = self.store.require(resource_id.text)
+        instances = self.instances(scale_set).of(scale_set)
         states = [f"PowerState/{one.secrets['powerState']}" for one in instances]
         summary = [{"code": "ProvisioningState/succeeded", "count": len(instances)}]
         summary += [{"code": code, "count": states.count(code)} for code in sorted(set(states))]
@@ -206,6 +238,12 @@ class ScaleSets(Provider):
             "statuses": [PROVISIONED],
             "extensions": [],
         }
+
+
+def _power(word: str, state: str, fresh: bool) -> Change:  # noqa: FBT001 - of a table
+    if word.startswith("reimage"):
+        return lambda instances, one: instances.reimage(one)
+    return lambda instances, one: instances.power(one, state, fresh=fresh)
 
 
 _KEPT = ("tags", "zones", "sku")

@@ -28,7 +28,9 @@ from fwdlab.arm.services.shapes import body, flag, identifier, items, optional, 
 from fwdlab.model import Resource
 
 VM = "Microsoft.Compute/virtualMachines"
-_INTERFACE = optional(id=identifier(), properties=optional(primary=flag()))
+_INTERFACE = optional(
+    id=identifier(), properties=optional(primary=flag(), deleteOption=text(None, "Delete", "Detach"))
+)
 
 
 class VirtualMachines(Machine):
@@ -70,6 +72,9 @@ class VirtualMachines(Machine):
                 "Changing property 'osProfile.customData' is not allowed.",
                 target="osProfile.customData",
             )
+        scale_set = reference_id(properties.get("virtualMachineScaleSet"))
+        if scale_set and self.store.get(scale_set) is None:
+            raise missing_reference(scale_set, document["id"])
         properties["vmId"] = old.properties["vmId"] if old is not None else str(uuid.uuid4())
         machine = Resource(document["id"], VM, document, secrets)
         interfaces = interfaces_of(machine)
@@ -99,9 +104,13 @@ class VirtualMachines(Machine):
             self.store.put(with_properties(nic, virtualMachine=None))
 
     def before_delete(self, resource_id: ResourceId) -> None:
-        """Let the interfaces go."""
-        for interface in interfaces_of(self.store.require(resource_id.text)):
+        """Let the interfaces go; those with that delete option go too."""
+        machine = self.store.require(resource_id.text)
+        for interface in interfaces_of(machine):
             self._release(interface)
+        for entry in machine.properties["networkProfile"]["networkInterfaces"]:
+            if entry.get("properties", {}).get("deleteOption") == "Delete":
+                self.store.delete(reference_id(entry))
 
 
 # Extensions are recorded, never run.
