@@ -82,7 +82,7 @@ def test_a_consumer_of_another_tenant_is_pending_until_it_is_approved(provider: 
     consumer = Subscription(provider, "abroad")
     consumer.deploy("service-consumer", LINK_SERVICE_ALIAS=provider.environ["LINK_SERVICE_ALIAS"])
     consumer.fwdctl("jump", "start", "spoke")
-    asked = consumer.fwdctl("probe", "spoke", *SOON, expect=4).json["data"]
+    asked = consumer.fwdctl("probe", "spoke", "--port", "80", *SOON, expect=4).json["data"]
     assert [cause["code"] for cause in asked["causes"]] == ["PE_PENDING"]
     assert "CRM of team B" in asked["causes"][0]["evidence"]
     provider.fwdctl("link", "approve", "--match", f"/subscriptions/{consumer.id}/*", "--wait")
