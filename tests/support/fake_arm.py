@@ -96,6 +96,9 @@ def fake_arm(name: str = "127.0.0.1") -> Iterator[FakeArm]:
     """Run it under a name of this machine; at the end no unexpected call may have been made."""
     fake = FakeArm()
     fake.on("GET", f"{GROUP}/resources", {"value": []})
+    fake.on(
+        "GET", f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Network/privateDnsZones", {"value": []}
+    )
     handler = type("Handler", (_Handler,), {"fake": fake})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True

@@ -83,7 +83,6 @@ def left_behind(arm: FakeArm, *others: dict[str, Any], without: tuple[str, ...] 
     kept += [f"{NETWORK}/virtualNetworks/vnet-{name}-{TOKEN}" for name in ("hub", "corp", "new")]
     kept += [f"{NETWORK}/privateDnsZones/corp.internal/virtualNetworkLinks/vnet-new-{TOKEN}"]
     found = {name: document for name, document in documents().items() if name not in without}
-    arm.on("GET", f"{NETWORK}/privateDnsZones/corp.internal/A", {"value": []})
     listed = [entry(name) for name in (*kept, *reversed(found))]
     arm.on("GET", f"{GROUP}/resources", {"value": [*listed, *others]})
     for name, document in found.items():

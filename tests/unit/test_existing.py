@@ -160,3 +160,16 @@ def test_a_zone_that_the_region_does_not_have(
     arm.on("GET", f"/subscriptions/{GROUP.split('/')[2]}/locations", {"value": regions})
     problems = found(arm, read(tmp_path, availabilityZones=wanted), region)
     assert [each for each in problems if each[0].startswith("availability")] == told
+
+
+@pytest.mark.parametrize(("network", "refused"), [(HUB, True), (THEIRS, False)])
+def test_a_name_that_leads_back_to_the_endpoint(
+    arm: FakeArm, tmp_path: Path, network: str, *, refused: bool
+) -> None:
+    """The forwarders find a target's name in the spoke's own zone only if that is linked to the hub too."""
+    link = {"properties": {"virtualNetwork": {"id": network}}}
+    arm.on("GET", f"{ZONE}/virtualNetworkLinks", {"value": [link]})
+    targets = ["onprem-server.a.internal:8000", "other.a.internal:8000"]
+    problems = found(arm, read(tmp_path, forwards=[{"name": "web", "port": 8000, "targets": targets}]))
+    assert [path for path, _, _ in problems] == ["forwards[0].targets[0]"][:refused]
+    assert not problems or "which the hub sees too" in problems[0][1]

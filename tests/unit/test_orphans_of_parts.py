@@ -10,6 +10,7 @@ import pytest
 from support.fake_arm import CONTAINERS, GROUP, NETWORK, SUBSCRIPTION, FakeArm, container_group
 from support.frame import make_runtime, run
 from support.left_behind import ENVIRON, SERVICE, TAGS, TOKEN, TOPOLOGY, entry
+from support.left_behind import endpoint as endpoint_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +38,6 @@ def runtime(tmp_path: Path, arm: FakeArm, monkeypatch: pytest.MonkeyPatch) -> Ru
     topology = {**TOPOLOGY, "spokes": [spoke], "forwards": [forward]}
     environ = {**ENVIRON, "FWD_TOPOLOGY": json.dumps(topology)}
     arm.on("GET", SERVICE, {"properties": {}})
-    arm.on("GET", f"{OWN}/A", {"value": []})
     arm.on("GET", f"{GROUP}/resources", {"value": [entry(HUB), entry(NEW), entry(OWN)]})
     for box in (HUB, NEW):
         arm.on("GET", box, container_group(box.rpartition("/")[2], "Stopped"))
@@ -61,11 +61,8 @@ def test_the_name_of_a_removed_forward(runtime: Runtime, arm: FakeArm, zone: str
         record(zone, "others", **{"azd-env-name": "prod"}),
     ]
     arm.on("GET", f"{zone}/A", {"value": records})
-    if zone == THEIRS:
-        arm.on("GET", f"{GROUP}/resources", {"value": [entry(HUB), entry(NEW)]})
-        arm.on(
-            "GET", ZONES, {"value": [{"id": THEIRS, "name": "corp.internal"}, {"id": FORMER, "name": "x"}]}
-        )
+    named = {zone: "corp.internal", FORMER: "former.internal", f"{THEIRS}x": "privatelink.vault.azure.net"}
+    arm.on("GET", ZONES, {"value": [{"id": key, "name": name} for key, name in named.items()]})
     (orphan,) = found(runtime)
     assert (orphan["kind"], orphan["name"], orphan["state"]) == (
         "DNS name",
@@ -115,3 +112,28 @@ def test_the_connection_of_a_removed_subscription(
     ran = run(runtime, "hook", "postprovision")
     assert ("connection of a removed subscription p.2 (Approved" in ran.stderr) == left
     assert ("`fwdctl env orphans --remove`" in ran.stderr) == left
+
+
+def test_a_removed_spoke_in_an_existing_network(runtime: Runtime, arm: FakeArm) -> None:
+    """Its network has no name of the template's, its zone was linked to that, its names may be in another zone."""
+    network = f"{NETWORK}/virtualNetworks/theirs".replace("/rg-dev/", "/rg-net/")
+    endpoint, box = f"{NETWORK}/privateEndpoints/pep-old-{TOKEN}", f"{CONTAINERS}/ci-old-{TOKEN}"
+    link = f"{FORMER}/virtualNetworkLinks/theirs"
+    listed = [entry(each) for each in (HUB, NEW, OWN, endpoint, box, FORMER, link)]
+    arm.on("GET", f"{GROUP}/resources", {"value": listed})
+    arm.on("GET", endpoint, endpoint_of(SERVICE, network))
+    arm.on(
+        "GET", box, container_group(f"ci-old-{TOKEN}", "Stopped", subnetIds=[{"id": f"{network}/subnets/a"}])
+    )
+    arm.on("GET", link, {"properties": {"virtualNetwork": {"id": network}}})
+    arm.on("GET", FORMER, {"properties": {"numberOfRecordSets": 2}})
+    zone = THEIRS.replace("corp", "theirs")
+    arm.on("GET", ZONES, {"value": [{"id": zone, "name": "theirs.internal"}]})
+    arm.on("GET", f"{zone}/A", {"value": [record(zone, "db", **TAGS), record(zone, "server")]})
+    assert [(each["kind"], each["name"]) for each in found(runtime)] == [
+        ("private endpoint", f"pep-old-{TOKEN}"),
+        ("jump box", f"ci-old-{TOKEN}"),
+        ("DNS name", "theirs.internal/db"),
+        ("zone link", "former.internal/theirs"),
+        ("DNS zone", "former.internal"),
+    ]

@@ -157,6 +157,18 @@ def test_the_highest_port_may_be_a_targets(tmp_path: Path) -> None:
     assert load(tmp_path, forwards=[forward]).forwards[0].targets[0].port == 65535
 
 
+def test_a_zone_that_hides_a_real_one_is_told(tmp_path: Path) -> None:
+    """A target's name is in it, so that it is in use; the hub goes on to see the real one."""
+    read = load(
+        tmp_path, forwards=[{**FORWARD, "targets": ["db.fwdctl.internal:1433", "db.corp.example:1433"]}]
+    )
+    (told,) = parameters.hidden_zones(read)
+    assert told.startswith(
+        "spokes[0].dnsZoneName fwdctl.internal hides a zone that is in use (db.fwdctl.internal):"
+    )
+    assert list(parameters.hidden_zones(load(tmp_path))) == []
+
+
 BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"hub": original("hub", addressPrefix="10.0.1.0")}, "hub.addressPrefix", "written as Azure asks"),
     ({"hub": original("hub", addressPrefix="10.0.1.7/24")}, "hub.addressPrefix", '"10.0.1.7/24"'),
@@ -203,7 +215,6 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"hub": original("hub", sharedSubnetPrefix="10.0.1.0/29")}, "hub.sharedSubnetPrefix", "need 5"),
     ({"hub": {**EXISTING_HUB, "natSubnetPrefix": "10.0.1.128/29", "existing": {"subnetId": SUBNET, "natSubnetId": SUBNET}}, "deployOnPremServers": False, "linkService": {"natAddresses": 4}}, "hub.natSubnetPrefix", "4 NAT addresses need 4"),
     ({"availabilityZones": ["one"]}, "availabilityZones[0]", "is not the number of a zone"),
-    ({"forwards": [{**FORWARD, "targets": ["db.fwdctl.internal:1433"]}]}, "forwards[0].targets[0]", "is a name of spokes[0]"),
     ({"forwards": [FORWARD, {**FORWARD, "port": 1}]}, "forwards[1].name", "already taken by forwards[0]"),
     ({"forwards": [FORWARD, {**FORWARD, "name": "b"}]}, "forwards[1].port", "8000 is already taken by forwards[0]"),
     ({"forwards": [{**FORWARD, "port": 0}]}, "forwards[0].port", "0 is not between 1 and 65534"),
@@ -231,7 +242,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"spokes": [{**EXISTING_SPOKE, "existing": {"endpointSubnetId": SUBNET, "dnsZoneId": "a.internal"}}]}, "spokes[0].existing.dnsZoneId", "is not the resource id of a private DNS zone"),
     ({"spokes": [{key: value for key, value in original("spokes")[0].items() if key != "cpSubnetPrefix"}]}, "spokes[0]", "lacks cpSubnetPrefix"),
     ({"forwards": [{**FORWARD, "hostNames": ["db", "db"]}]}, "forwards[0].hostNames[1]", "db is listed twice"),
-    ({"forwards": [{**FORWARD, "hostNames": ["db.fwdctl.internal"]}]}, "forwards[0].hostNames[0]", "is not a name"),
+    ({"forwards": [{**FORWARD, "hostNames": ["db.two.internal"]}]}, "forwards[0].hostNames[0]", "is a full name; each spoke has the name in its own zone"),
+    ({"hostName": "db.fwdctl.internal"}, "hostName", "is a full name"),
     ({"spokes": [*original("spokes"), other_spoke(dnsZoneName="fwdctl.internal")]}, "spokes[1].dnsZoneName", "the zone fwdctl.internal is that of spokes[0] too"),
     ({"forwards": [{**FORWARD, "port": "80"}]}, "forwards[0].port", '"80" is not a whole number'),
     ({"forwards": [{**FORWARD, "port": True}]}, "forwards[0].port", "true is not a whole number"),
@@ -289,7 +301,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"jump": original("jump", lifetimeSeconds=1)}, "jump.lifetimeSeconds", "1 is not between 60"),
     ({"spokes": original("spokes", dnsZoneName="internal")}, "spokes[0].dnsZoneName", "at least two labels"),
     ({"dnsZoneName": "fwdctl.internal"}, "dnsZoneName", "is not a parameter of the template"),
-    ({"hostName": "a.b"}, "hostName", "is not a name"),
+    ({"hostName": "a b"}, "hostName", "is not a name"),
     ({"hostName": "${HOST^^}"}, "hostName", "not understood"),
     ({"forwards": "${NONSENSE=[}"}, "forwards", "not JSON after"),
     ({"forward": []}, "forward", "is not a parameter of the template"),

@@ -11,6 +11,8 @@ LINKS = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
 """Lists of a private endpoint's connections."""
 TYPE = 7
 """Place of the first type's segment in an id: /subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/…"""
+OF_THE_PLATFORM = "privatelink."
+"""How the zones of Azure's own services begin, of which a subscription may have dozens."""
 
 
 def value(document: Document, *keys: str | int) -> Any:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from fwdctl.azure.deployments import TAG
 from fwdctl.azure.documents import (
     LINKS,
+    OF_THE_PLATFORM,
     Document,
     entries,
     name_of,
@@ -175,16 +176,14 @@ class _Search:
         """The spoke that a resource's name tells, if the topology does not have it; empty otherwise."""
         if kind == ZONE:
             return self._zones_spoke(listed)
-        spoke = self._named_spoke(kind, listed)
-        is_left = kind == LINK and listed["id"].split("/")[-3] not in self._zones
-        name = name_of(listed["id"])
-        is_kept = spoke in self._kept or name in self._kept_names
-        return "" if is_kept and not (is_left and spoke not in NO_SPOKES) else spoke
-
-    def _named_spoke(self, kind: str, listed: Document) -> str:
         name = name_of(listed["id"])
         named = re.fullmatch(f"{PREFIXES[kind]}(.+)-{re.escape(self._token)}", name)
-        return named[1] if named else ""
+        spoke = named[1] if named else ""
+        if kind == LINK and listed["id"].split("/")[-3] not in self._zones:
+            # Of a zone that no spoke has any more; one to an existing network has that network's name.
+            own = spoke or (name if listed in self._listed else "")
+            return "" if own in NO_SPOKES else own
+        return "" if spoke in self._kept or name in self._kept_names else spoke
 
     def _zones_spoke(self, zone: Document) -> str:
         """A spoke to which a zone is linked that none has any more; empty if others link to it."""
@@ -197,25 +196,23 @@ class _Search:
         return "" if "" in spokes else min(spokes, default="")
 
     def _names(self) -> Iterator[Orphan]:
-        """Names of forwards that are no longer deployed, in the zones of the spokes."""
+        """Names of forwards and spokes that are no longer deployed, in every zone that stays."""
         if not self._environments:  # nothing says which names are ours
             return
-        own = {each["name"]: each["id"] for each in self._listed if TYPES.get(each["type"].lower()) == ZONE}
-        everywhere: list[Document] = []
-        if not self._zones <= own.keys():
-            subscription = self._group.partition("/resourceGroups/")[0]
-            everywhere = list(self._clients.list(f"{subscription}/{ZONES}", API_VERSIONS[ZONE]))
-        for name in sorted(self._zones):
-            spokes = [spoke for spoke in self._spokes if spoke.zone == name]
-            wanted = {spoke.host_name.removesuffix(f".{name}") for spoke in spokes} | self._hosts
-            ids = [own[name]] if name in own else [each["id"] for each in everywhere if each["name"] == name]
-            for record in (
-                each for zone in ids for each in self._clients.list(f"{zone}/A", API_VERSIONS[NAME])
-            ):
+        subscription = self._group.partition("/resourceGroups/")[0]
+        for zone in self._clients.list(f"{subscription}/{ZONES}", API_VERSIONS[ZONE]):
+            is_own = zone["id"].lower().startswith(f"{self._group.lower()}/")
+            if zone["name"].startswith(OF_THE_PLATFORM) or (is_own and zone["name"] not in self._zones):
+                continue
+            spokes = [spoke for spoke in self._spokes if spoke.zone == zone["name"]]
+            wanted = {spoke.host_name.removesuffix(f".{spoke.zone}") for spoke in spokes}
+            wanted |= self._hosts if spokes else set()
+            for record in self._clients.list(f"{zone['id']}/A", API_VERSIONS[NAME]):
                 marks = value(record, "metadata") or {}
                 if marks.get(TAG) in self._environments and record["name"] not in wanted:
                     addresses = [each["ipv4Address"] for each in value(record, "aRecords") or ()]
-                    yield _orphan(NAME, spokes[0].name, record["id"], " ".join(addresses), record)
+                    owner = spokes[0].name if spokes else zone["name"]
+                    yield _orphan(NAME, owner, record["id"], " ".join(addresses), record)
 
     def _state(self, kind: str, spoke: str, document: Document) -> str | None:
         """The state in words; None for what only looks like a spoke's."""
@@ -225,16 +222,22 @@ class _Search:
         def is_in_it(subnet: Document) -> bool:
             return same(name_of(network_of(subnet.get("id"))), network)
 
+        def is_tied(subnet: Document) -> bool:
+            """In the spoke's network, or in an existing one: none that the template has made."""
+            made = re.fullmatch(f"vnet-.+-{re.escape(self._token)}", name_of(network_of(subnet.get("id"))))
+            return made is None or is_in_it(subnet)
+
         if kind == BOX:
             subnets = value(document, "subnetIds") or ()
             state = value(document, "instanceView", "state") or value(document, "provisioningState")
-            return str(state) if subnets and all(map(is_in_it, subnets)) else None
+            return str(state) if subnets and all(map(is_tied, subnets)) else None
         if kind == ENDPOINT:
             links = entries(document, *LINKS)
             ours = [each for each in links if same(value(each, "privateLinkServiceId"), self._service)]
-            return _status(ours[0]) if ours and is_in_it(value(document, "subnet")) else None
+            return _status(ours[0]) if ours and is_tied(value(document, "subnet")) else None
         if kind == LINK:
-            return "linked" if same(name_of(value(document, "virtualNetwork", "id")), network) else None
+            linked = name_of(value(document, "virtualNetwork", "id"))
+            return "linked" if same(linked, network) or same(linked, spoke) else None
         if kind == ZONE:
             return f"{value(document, 'numberOfRecordSets') or 0} record sets"
         if kind == SECURITY_GROUP:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.azure.containers import Containers, Group
-from fwdctl.azure.documents import Document, ancestor, network_of, place_of, same, value
+from fwdctl.azure.documents import OF_THE_PLATFORM, Document, ancestor, network_of, place_of, same, value
 from fwdctl.azure.networks import Networks
 from fwdctl.errors import FwdctlError
 from fwdctl.threads import side_by_side
@@ -15,8 +15,6 @@ from fwdctl.threads import side_by_side
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
 
-OF_THE_PLATFORM = "privatelink."
-"""How the zones of Azure's own services begin, of which a subscription may have dozens."""
 
 Place = tuple[str, str]
 """Subscription and resource group."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from fwdctl.azure.documents import name_of, network_of, place_of, value
+from fwdctl.azure.documents import name_of, network_of, place_of, same, value
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.azure.routes import NOWHERE, has_gateway, system_prefix, user_route
 from fwdctl.template.parameters.problems import Problem
@@ -60,6 +60,8 @@ def problems(clients: Clients, parameters: Parameters, location: str) -> Iterato
         zone = spoke.existing.dns_zone_id if spoke.existing is not None else None
         if zone is not None and _read(clients, zone, ZONE_API) is None:
             yield _missing(f"spokes[{index}].existing.dnsZoneId", zone)
+        elif zone is not None and parameters.hub.existing is not None:
+            yield from _circles(clients, parameters, network_of(parameters.hub.existing.subnet_id), zone)
 
 
 def _subnets(parameters: Parameters) -> Iterator[Subnet]:
@@ -112,6 +114,23 @@ def _subnet(clients: Clients, wanted: Subnet, location: str) -> Iterator[Problem
         text = "has policies for link services, so that no NAT address can be taken from it"
         suggestion = f"{change} --private-link-service-network-policies Disabled`."
         yield Problem(wanted.path, text, suggestion)
+
+
+def _circles(clients: Clients, parameters: Parameters, hub: str, zone: str) -> Iterator[Problem]:
+    """Targets by a name that leads the forwarders to an endpoint, and so back to them."""
+    hosts = {parameters.host_name, *(host for forward in parameters.forwards for host in forward.host_names)}
+    own = {f"{host}.{name_of(zone)}" for host in hosts}
+    found = {
+        f"forwards[{number}].targets[{index}]": str(target.host)
+        for number, forward in enumerate(parameters.forwards)
+        for index, target in enumerate(forward.targets)
+        if target.host in own
+    }
+    links = clients.list(f"{zone}/virtualNetworkLinks", ZONE_API) if found else ()
+    if any(same(value(link, "virtualNetwork", "id"), hub) for link in links):
+        for path, name in found.items():
+            text = f"{name} is the endpoint's in {name_of(zone)}, which the hub sees too"
+            yield Problem(path, text, "Write the server's address, or a name of its own.")
 
 
 def _zones(clients: Clients, parameters: Parameters, location: str) -> Iterator[Problem]:

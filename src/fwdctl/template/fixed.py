@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 API = {"Microsoft.Network": "2025-05-01", "Microsoft.Compute": "2025-04-01"}
 GROUP_API = "2025-04-01"
 NOT_FOUND = 404
+MOST_AT_ONCE = 16
 ANEW = "make everything anew with `azd down` and `azd up`: the way is down meanwhile"
+SSH_KEY = ("osProfile", "linuxConfiguration", "ssh", "publicKeys", 0, "keyData")
 DELETE = "delete it first with"
 USED = ("ipConfigurations", "privateEndpoints", "serviceAssociationLinks", "ipConfigurationProfiles")
 """What a subnet lists that is in use."""
@@ -104,7 +106,7 @@ def problems(clients: Clients, parameters: Parameters, place: Place) -> Iterator
         return
     rows = [row for row in _rows(parameters, place) if row.wanted is not None]
     ids = dict.fromkeys(row.id for row in rows)
-    with ThreadPoolExecutor(thread_name_prefix="fwdctl") as pool:
+    with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="fwdctl") as pool:
         documents = dict(zip(ids, pool.map(lambda each: _read(clients, each), ids), strict=True))
     for row in rows:
         document = documents[row.id]
@@ -180,23 +182,26 @@ def _way(parameters: Parameters, place: Place) -> Iterator[Fixed]:
 def _server(parameters: Parameters, place: Place, name: str) -> Iterator[Fixed]:
     machine = place.id("Microsoft.Compute/virtualMachines", f"vm-{name}")
     delete = f"{DELETE} `az vm delete --yes --ids {machine}`"
-    image, ssh = (
-        parameters.forwarder.image,
-        ("osProfile", "linuxConfiguration", "ssh", "publicKeys", 0, "keyData"),
-    )
+    image = parameters.forwarder.image
     for key, held, wanted in (
         ("forwarder.image.publisher", ("storageProfile", "imageReference", "publisher"), image.publisher),
         ("forwarder.image.offer", ("storageProfile", "imageReference", "offer"), image.offer),
         ("adminUsername", ("osProfile", "adminUsername"), parameters.admin_username),
     ):
         yield Fixed(machine, key, held, wanted, delete)
-    key = "Set SSH_PUBLIC_KEY to the key of before with `azd env set`"
-    yield Fixed(machine, "sshPublicKey", ssh, place.ready.get("SSH_PUBLIC_KEY"), delete, key)
+    keep = "Set SSH_PUBLIC_KEY to the key of before with `azd env set`"
+    own = _key(place.ready.get("SSH_PUBLIC_KEY"))
+    yield Fixed(machine, "sshPublicKey", lambda found: _key(value(found, *SSH_KEY)), own, delete, keep)
     # What Azure has of the cloud-init cannot be read back.
     before, ready = (values.get("CLOUD_INIT_ONPREM") for values in (place.before, place.ready))
     if before and before != ready:
-        key = "Restore infra/cloud-init/onprem-server"
-        yield Fixed(machine, "cloudInitOnPrem", lambda _: "the one of before", "a new one", delete, key)
+        keep = "Restore infra/cloud-init/onprem-server"
+        yield Fixed(machine, "cloudInitOnPrem", lambda _: "the one of before", "a new one", delete, keep)
+
+
+def _key(line: str | None) -> str | None:
+    """Type and key of an SSH public key, without the comment."""
+    return " ".join(line.split()[:2]) if line else None
 
 
 def _network(place: Place, network: str, path: str, part: Hub | Spoke) -> Iterator[Fixed]:

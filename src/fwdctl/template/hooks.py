@@ -48,6 +48,8 @@ def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     template = find_template(environment.project)
     with Progress(runtime) as progress:
         given = parameters.load(template.parameters, template.compiled, values)  # refuses what is wrong
+        for text in parameters.hidden_zones(given):
+            progress.warning(text)
         rendered = cloudinit.render(template)
         key = sshkey.resolve(runtime, environment.values, environment.directory, environment.project)
         ready = {"SSH_PUBLIC_KEY": key.line, **rendered.environment()}

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from fwdctl.template.parameters.file import read_values
 from fwdctl.template.parameters.models import Parameters
 from fwdctl.template.parameters.problems import ParametersError, Problem, problems_in
-from fwdctl.template.parameters.rules import contradictions
+from fwdctl.template.parameters.rules import contradictions, hidden_zones
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Parameters", "ParametersError", "Problem", "load", "read_values"]
+__all__ = ["Parameters", "ParametersError", "Problem", "hidden_zones", "load", "read_values"]
 
 
 def load(file: Path, compiled: Path, environment: Mapping[str, str]) -> Parameters:

@@ -79,6 +79,13 @@ def _no_expression(value: Any) -> Any:
     return None if isinstance(value, str) and value.startswith("[") else value
 
 
+def _no_full_name(value: Any) -> Any:
+    if isinstance(value, str) and "." in value:
+        text = f"{shown(value)} is a full name; each spoke has the name in its own zone"
+        raise wrong(text, f"Write {shown(value.partition('.')[0])}.")
+    return value
+
+
 def _address(value: Any) -> IPv4Address:
     try:
         return IPv4Address(value if isinstance(value, str) else "")
@@ -168,7 +175,7 @@ Name = Annotated[str, _NAME, Field(max_length=40)]
 Zone = Annotated[str, _ZONE, Field(max_length=LONGEST_NAME)]
 HostName = Annotated[str, _HOST_NAME, Field(max_length=LONGEST_NAME)]
 SubnetId = Annotated[str, _SUBNET_ID]
-HostPart = Annotated[str, _NAME, Field(max_length=63)]
+HostPart = Annotated[str, _NAME, Field(max_length=63), BeforeValidator(_no_full_name)]
 Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
 ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port)]
 Address = Annotated[IPv4Address, PlainValidator(_address)]

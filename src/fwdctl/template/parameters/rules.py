@@ -210,21 +210,21 @@ def _forward(path: str, forward: Forward, parameters: Parameters) -> Iterator[Pr
     for index, target in enumerate(forward.targets):
         if target in forward.targets[:index]:
             yield Problem(f"{path}.targets[{index}]", f"{target} is listed twice", "Delete one of them.")
-        if isinstance(target.host, str):  # where a name leads is known to the forwarders only
-            yield from _own_name(f"{path}.targets[{index}]", target.host, parameters)
-        else:
+        if not isinstance(target.host, str):  # where a name leads is known to the forwarders only
             yield from _reachable(f"{path}.targets[{index}]", target.host, parameters)
 
 
-def _own_name(path: str, name: str, parameters: Parameters) -> Iterator[Problem]:
-    """A name that leads to a spoke's endpoint, and so back to the forwarders."""
-    hosts = {parameters.host_name, *(host for forward in parameters.forwards for host in forward.host_names)}
+def hidden_zones(parameters: Parameters) -> Iterator[str]:
+    """Zones of spokes that hide real ones: those in which the forwarders find targets."""
+    names = {str(target.host) for forward in parameters.forwards for target in forward.targets}
     for index, spoke in enumerate(parameters.spokes):
-        zone = spoke.dns_zone_name
-        is_own = spoke.existing is None or spoke.existing.dns_zone_id is None
-        if f".{name}".endswith(f".{zone}") and (is_own or name.removesuffix(f".{zone}") in hosts):
-            text = f"{name} is a name of spokes[{index}], in whose zone {zone} it is the endpoint's"
-            yield Problem(path, text, "Write the server's address, or a name that the hub resolves.")
+        zone, is_existing = spoke.dns_zone_name, spoke.existing and spoke.existing.dns_zone_id
+        real = sorted(name for name in names if f".{name}".endswith(f".{zone}"))
+        if real and not is_existing:
+            yield (
+                f"spokes[{index}].dnsZoneName {zone} hides a zone that is in use ({', '.join(real)}): "
+                "workloads of the spoke find the names of this template there, and no others."
+            )
 
 
 def _reachable(path: str, address: IPv4Address, parameters: Parameters) -> Iterator[Problem]:
