@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from fwdctl.template.files import Template
     from fwdctl.template.parameters import Parameters
 
-NETWORK_API = "2025-05-01"
 WINDOWS_LIMIT = 32_767
 """Characters of one environment variable on Windows; azd hands every value to its hooks as one."""
 
@@ -228,7 +227,7 @@ def postdown(runtime: Runtime, wanted: str | None = None) -> Result:
         with Progress(runtime) as progress:
             try:
                 clients = Clients(log_in(runtime, values.get("AZURE_SUBSCRIPTION_ID")), runtime)
-                if orphans.is_there(clients, fixed.group_id(clients, environment.name), fixed.GROUP_API):
+                if clients.find(fixed.group_id(clients, environment.name)) is not None:
                     progress.skipped(
                         "The resource group is still there, and so are its names in existing zones"
                     )
@@ -310,7 +309,7 @@ def _next_step(clients: Clients, deployment: Deployment) -> str:
     group = f"/subscriptions/{clients.subscription_id}/resourceGroups/{deployment.resource_group}"
     service = f"{group}/providers/Microsoft.Network/privateLinkServices/{deployment.hub.link_service}"
     try:
-        alias = clients.request("GET", service, NETWORK_API)["properties"]["alias"]
+        alias = clients.request("GET", service)["properties"]["alias"]
     except FwdctlError as error:
         alias = f"unknown: {error.message}"
     return (
