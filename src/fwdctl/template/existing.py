@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING
@@ -12,8 +13,6 @@ from fwdctl.azure.routes import NOWHERE, has_gateway, system_prefix, user_route
 from fwdctl.template.parameters.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fwdctl.azure.clients import Clients
     from fwdctl.template.parameters import Parameters
 

@@ -7,6 +7,7 @@ PropertyChangeNotAllowed of machines; terraform-provider-azurerm#13411 (NAT subn
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
@@ -16,8 +17,6 @@ from fwdctl.template.parameters.problems import Problem
 from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from fwdctl.azure.clients import Clients
     from fwdctl.template.parameters import Parameters
     from fwdctl.template.parameters.models import Hub, Spoke
