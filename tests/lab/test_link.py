@@ -130,7 +130,7 @@ def test_a_consumer_elsewhere_asks_by_alias(
     clients = Clients(log_in(runtime, subscription), runtime)
 
     def put(path: str, body: Any) -> None:
-        clients.request("PUT", path, "2025-05-01", body)
+        clients.request("PUT", path, body)
 
     subnet = network(put, f"/subscriptions/{subscription}/resourceGroups/rg-crm")
 

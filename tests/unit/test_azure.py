@@ -81,8 +81,8 @@ def test_a_request_without_a_client(arm: FakeArm) -> None:
     arm.routes["PUT", f"{GROUP}/x".lower()] = lambda body: (201, {"was": body}, {})
     arm.on("DELETE", f"{GROUP}/x", (204, None, {}))
     clients = arm.client()
-    assert clients.request("PUT", f"{GROUP}/x", "v", {"a": 1}) == {"was": {"a": 1}}
-    assert clients.request("DELETE", f"{GROUP}/x", "v") is None
+    assert clients.request("PUT", f"{GROUP}/x", {"a": 1}) == {"was": {"a": 1}}
+    assert clients.request("DELETE", f"{GROUP}/x") is None
 
 
 def test_importing_the_clients_for_a_probe_loads_no_network_client(arm: FakeArm) -> None:
@@ -111,7 +111,7 @@ def test_patience_with_a_busy_service(arm: FakeArm, method: str, status: int) ->
     busy = (status, {"error": {"code": "Busy", "message": "later"}}, {"Retry-After": "7"})
     arm.on(method, BOX, busy, container_group("box"))
     pauses: list[float] = []
-    assert arm.client(sleep=pauses.append).request(method, BOX, "v")["name"] == "box"
+    assert arm.client(sleep=pauses.append).request(method, BOX)["name"] == "box"
     assert sum(pauses) == 7.0
     assert max(pauses) <= 0.5
 
@@ -120,7 +120,7 @@ def test_patience_with_a_busy_service(arm: FakeArm, method: str, status: int) ->
 def test_patience_ends(arm: FakeArm, method: str) -> None:
     arm.fail(method, BOX, 503, "ServerBusy")
     with pytest.raises(ArmFailure) as error:
-        arm.client().request(method, BOX, "v")
+        arm.client().request(method, BOX)
     assert (error.value.code, error.value.exit_code, len(arm.calls)) == ("arm_unavailable", 5, 4)
 
 
@@ -246,7 +246,7 @@ def test_a_redirect_is_not_followed(arm: FakeArm, foreign: FakeArm, status: int)
 def test_a_token_goes_over_tls_only() -> None:
     login = Login("s", "http://management.example", lambda _: ("t", 9e9))
     with pytest.raises(FwdctlError, match="not permitted for non-TLS"):
-        Clients(login, Runtime(environ={}, sleep=lambda _: None)).request("GET", GROUP, "v")
+        Clients(login, Runtime(environ={}, sleep=lambda _: None)).request("GET", GROUP)
 
 
 def test_a_password_in_netrc_does_not_take_the_tokens_place(
@@ -284,7 +284,7 @@ def test_errors_in_words(  # noqa: PLR0917 - a table
     arm: FakeArm, status: int, arm_code: str, code: str, exit_code: int, words: str
 ) -> None:
     arm.fail("GET", BOX, status, arm_code, "words")
-    for ask in (lambda: containers(arm.client()).get("box"), lambda: arm.client().request("GET", BOX, "v")):
+    for ask in (lambda: containers(arm.client()).get("box"), lambda: arm.client().request("GET", BOX)):
         with pytest.raises(ArmFailure) as error:
             ask()
         assert (error.value.code, error.value.exit_code, error.value.arm_code) == (code, exit_code, arm_code)
@@ -346,7 +346,7 @@ def test_nothing_listens() -> None:
     login = Login("s", "http://127.0.0.1:1", lambda _: ("t", 9e9))
     pauses: list[float] = []
     with pytest.raises(FwdctlError) as error:
-        Clients(login, Runtime(environ={}, sleep=pauses.append)).request("POST", GROUP, "v")
+        Clients(login, Runtime(environ={}, sleep=pauses.append)).request("POST", GROUP)
     assert (error.value.code, error.value.exit_code) == ("arm_unreachable", 3)
     assert "AZURE_CONFIG_DIR" in error.value.suggestion
     assert 0 < sum(pauses) < 5

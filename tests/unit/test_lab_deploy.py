@@ -33,11 +33,7 @@ class ScriptedArm:
         self.states = list(states)
         self.sent: list[Any] = []
 
-    def request(self, method: str, path: str, api_version: str, body: Any = None) -> Any:
-        assert api_version == deploy.API_VERSION
-        return self._answer(method, path, body)
-
-    def _answer(self, method: str, path: str, body: Any) -> Any:
+    def request(self, method: str, path: str, body: Any = None) -> Any:
         if method == "PUT":
             assert path == PATH
             self.sent.append(body)

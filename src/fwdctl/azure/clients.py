@@ -72,29 +72,36 @@ class Clients:
 
         return PrivateDnsManagementClient(**self._options)
 
-    def request(self, method: str, path: str, api_version: str = "", body: Any = None) -> Any:
+    def request(self, method: str, path: str, body: Any = None) -> Any:
         """One request for which there is no client; JSON in and out, None for nothing.
 
         The path begins with `/subscriptions/…`; its type tells the version.
         """
-        return self._send(self._asked(method, path, api_version, body))
+        return self._send(self._asked(method, path, body))
 
     def find(self, resource_id: str) -> Document | None:
         """A resource; None where there is none."""
+        found: Document | None = self._unless_gone("GET", resource_id)
+        return found
+
+    def delete(self, resource_id: str) -> None:
+        """Ask for a resource's end, which need not have come when this returns."""
+        self._unless_gone("DELETE", resource_id)
+
+    def _unless_gone(self, method: str, resource_id: str) -> Any:
         try:
-            found: Document = self.request("GET", resource_id)
+            return self.request(method, resource_id)
         except ArmFailure as error:
             if error.status != NOT_FOUND:
                 raise
             return None
-        return found
 
     def operation(self, method: str, path: str, interval: float, body: Any = None) -> LROPoller[Any]:
         """A long operation for which there is no client, asked for its end every `interval` seconds."""
         from azure.core.polling import LROPoller
         from azure.mgmt.core.polling.arm_polling import ARMPolling
 
-        begun: Any = self._pipeline.run(self._asked(method, path, "", body), stream=False)
+        begun: Any = self._pipeline.run(self._asked(method, path, body), stream=False)
         begun.http_response.raise_for_status()
         polling = ARMPolling(interval, lro_options={"final-state-via": "location"})
         return LROPoller(self._arm, begun, lambda ended: _content(ended.http_response), polling)
@@ -128,21 +135,21 @@ class Clients:
         except HttpResponseError as error:  # in the body of an answer that is none
             raise ArmFailure(error, self.subscription_id) from error
 
-    def list(self, path: str, api_version: str = "") -> Iterator[dict[str, Any]]:
+    def list(self, path: str) -> Iterator[dict[str, Any]]:
         """Every element of a collection for which there is no client, all pages."""
         from azure.core.rest import HttpRequest
 
-        page = self.request("GET", path, api_version)
+        page = self.request("GET", path)
         yield from page["value"]
         while page.get("nextLink"):
             page = self._send(HttpRequest("GET", page["nextLink"]))
             yield from page["value"]
 
-    def _asked(self, method: str, path: str, api_version: str, body: Any) -> HttpRequest:
+    def _asked(self, method: str, path: str, body: Any) -> HttpRequest:
         from azure.core.rest import HttpRequest
 
-        question = {"api-version": api_version or version_of(path)}
-        return HttpRequest(method, self.login.endpoint + path, params=question, json=body)
+        version = {"api-version": version_of(path)}
+        return HttpRequest(method, self.login.endpoint + path, params=version, json=body)
 
     def _send(self, request: HttpRequest) -> Any:
         return _content(self._arm.send_request(request))

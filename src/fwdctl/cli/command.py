@@ -75,12 +75,9 @@ def command(
 ) -> Callable[[Work], Work]:
     """Register a function as a command; its own parameters come first in the help, the shared ones follow.
 
-    Args:
-        app: the group.
-        words: what the envelope calls it, such as `jump start`. The last plain word is the command's name; a
-            `{name}` stands for the value of that parameter.
-        shared: from `fwdctl.cli.options`, in the order of the help; `GENERAL` is added.
-        examples: lines for the end of the help.
+    `words` are what the envelope calls it, such as `jump start`. The last plain word is the command's name; a
+    `{name}` stands for the value of that parameter. `shared` are from `fwdctl.cli.options`, in the order of
+    the help; `GENERAL` is added.
     """
 
     def register(function: Work) -> Work:

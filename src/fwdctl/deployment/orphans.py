@@ -63,9 +63,7 @@ TYPES = {
     "microsoft.network/virtualnetworks": NETWORK,
     "microsoft.network/networksecuritygroups": SECURITY_GROUP,
 }
-RESOURCES, ZONES = "2021-04-01", "providers/Microsoft.Network/privateDnsZones"
-API_VERSIONS = {BOX: "2025-09-01", **dict.fromkeys((NAME, LINK, ZONE), "2024-06-01")}
-NETWORK_API = "2025-05-01"
+ZONES = "providers/Microsoft.Network/privateDnsZones"
 COSTS = {ENDPOINT: "costs by the hour", ZONE: "costs by the month"}
 COSTS_NOTHING = "costs nothing"
 
@@ -73,7 +71,6 @@ DELETION_TIMEOUT = 300.0
 POLL = 1.0
 RELEASE_TIMEOUT = 120.0
 """Seconds in which Azure may still take a network for used by what was just deleted from it."""
-NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ class _Search:
         self._kept = NO_SPOKES | {spoke.name for spoke in deployment.spokes}
         self._kept_names = {box.group for box in deployment.boxes}
         self._kept_names |= {spoke.endpoint for spoke in deployment.spokes}
-        listed = list(clients.list(f"{group}/resources", RESOURCES))
+        listed = list(clients.list(f"{group}/resources"))
         self._links = [each for each in listed if TYPES.get(each["type"].lower()) == LINK]
         self._environments = {tag_of(each, TAG) for each in listed if each["name"] == own} - {""}
         self._listed = [each for each in listed if tag_of(each, TAG) in self._environments]
@@ -163,13 +160,8 @@ class _Search:
             spoke = self._former_spoke(kind, each)
             if TYPES.get(each["type"].lower()) != kind or not spoke:
                 continue
-            try:
-                document = self._clients.request("GET", each["id"], API_VERSIONS.get(kind, NETWORK_API))
-            except ArmFailure as error:
-                if error.status != NOT_FOUND:  # the list may be older than the resource's end
-                    raise
-                continue
-            if (state := self._state(kind, spoke, document)) is not None:
+            document = self._clients.find(each["id"])  # the list may be older than the resource's end
+            if document is not None and (state := self._state(kind, spoke, document)) is not None:
                 yield _orphan(kind, spoke, each["id"], state, document)
 
     def _former_spoke(self, kind: str, listed: Document) -> str:
@@ -200,14 +192,14 @@ class _Search:
         if not self._environments:  # nothing says which names are ours
             return
         subscription = self._group.partition("/resourceGroups/")[0]
-        for zone in self._clients.list(f"{subscription}/{ZONES}", API_VERSIONS[ZONE]):
+        for zone in self._clients.list(f"{subscription}/{ZONES}"):
             is_own = zone["id"].lower().startswith(f"{self._group.lower()}/")
             if zone["name"].startswith(OF_THE_PLATFORM) or (is_own and zone["name"] not in self._zones):
                 continue
             spokes = [spoke for spoke in self._spokes if spoke.zone == zone["name"]]
             wanted = {spoke.host_name.removesuffix(f".{spoke.zone}") for spoke in spokes}
             wanted |= self._hosts if spokes else set()
-            for record in self._clients.list(f"{zone['id']}/A", API_VERSIONS[NAME]):
+            for record in self._clients.list(f"{zone['id']}/A"):
                 marks = value(record, "metadata") or {}
                 if marks.get(TAG) in self._environments and record["name"] not in wanted:
                     addresses = [each["ipv4Address"] for each in value(record, "aRecords") or ()]
@@ -250,13 +242,7 @@ class _Search:
     @cached_property
     def _link_service(self) -> Document:
         """The service's document; empty where there is none."""
-        try:
-            found: Document = self._clients.request("GET", self._service, NETWORK_API)
-        except ArmFailure as error:
-            if error.status != NOT_FOUND:
-                raise
-            return {}
-        return found
+        return self._clients.find(self._service) or {}
 
     def _connections(self, kind: str) -> Iterator[Orphan]:
         """The link service's side, which stays when the endpoint goes, or its subscription's right."""
@@ -324,36 +310,21 @@ def remove(runtime: Runtime, clients: Clients, orphan: Orphan) -> None:
     Raises:
         FwdctlError: Azure refuses, or it is still there after five minutes.
     """
-    version = API_VERSIONS.get(orphan.kind, NETWORK_API)
     deadline = runtime.clock() + RELEASE_TIMEOUT
     while True:
         try:
-            _answers(clients, "DELETE", orphan.id, version)
+            clients.delete(orphan.id)
             break
         except ArmFailure as error:
             if not re.match("InUse|AnotherOperation", error.arm_code) or runtime.clock() > deadline:
                 raise
             runtime.sleep(5 * POLL)
     deadline = runtime.clock() + DELETION_TIMEOUT
-    while is_there(clients, orphan.id, version):
+    while clients.find(orphan.id) is not None:
         if runtime.clock() > deadline:
             text = f"It is still there {DELETION_TIMEOUT:.0f} s after its deletion began."
             raise FwdctlError("orphan_not_deleted", text, "Look again later with `fwdctl env orphans`.")
         runtime.sleep(POLL)
-
-
-def is_there(clients: Clients, resource_id: str, version: str) -> bool:
-    return _answers(clients, "GET", resource_id, version)
-
-
-def _answers(clients: Clients, method: str, resource_id: str, version: str) -> bool:
-    try:
-        clients.request(method, resource_id, version)
-    except ArmFailure as error:
-        if error.status != NOT_FOUND:
-            raise
-        return False
-    return True
 
 
 def _status(connection: Document) -> str:

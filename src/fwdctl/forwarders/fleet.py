@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -152,14 +151,13 @@ class Watch:
         session = partial(Session, runtime, clients, deployment, progress=progress)
         self._boxes = BoxClient(session, (), TIMEOUT, runtime.sleep)
         self._clients, self._deployment, self._sleep = clients, deployment, runtime.sleep
-        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self._boxes)
+        self._boxes.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)  # type: ignore[arg-type]
+        self._boxes.__exit__(*error)
 
     @property
     def _evidence(self) -> Evidence:

@@ -34,7 +34,7 @@ GIVE_BACK = 30.0
 """Seconds to go on trying to undo a drain while Azure is busy with the machine."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Rollout:
     """Carries out turns.
 

@@ -33,7 +33,7 @@ TELLING = 20.0
 """Seconds that such a sign may take."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Session:
     """Commands in a box that is started when needed and left as it was found.
 

@@ -32,11 +32,8 @@ HURRY = 2.0
 class BoxClient:
     """Jump boxes of one deployment, left as they were found. Use as a context manager.
 
-    Args:
-        open_session: makes the session of a box, `Session` but for the box and `may_start`.
-        boxes: those that may be started; any other is asked only while it runs.
-        timeout: seconds for one connection.
-        sleep: waits so many seconds.
+    `open_session` is `Session` but for the box and `may_start`. Only `boxes` may be started; any other is
+    asked while it runs. `timeout` is for one connection.
     """
 
     def __init__(

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import name_of, network_of, place_of, same, value
-from fwdctl.azure.errors import ArmFailure
+from fwdctl.azure.documents import Document, name_of, network_of, place_of, same, value
 from fwdctl.azure.routes import NOWHERE, has_gateway, system_prefix, user_route
 from fwdctl.template.parameters.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fwdctl.azure.clients import Clients
     from fwdctl.template.parameters import Parameters
 
-NETWORK_API, ZONE_API, LOCATIONS_API = "2025-05-01", "2024-06-01", "2022-12-01"
 CONTAINERS = "Microsoft.ContainerInstance/containerGroups"
-NOT_FOUND = 404
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ def problems(clients: Clients, parameters: Parameters, location: str) -> Iterato
         yield from _ways(clients, parameters, parameters.hub.existing.subnet_id)
     for index, spoke in enumerate(parameters.spokes):
         zone = spoke.existing.dns_zone_id if spoke.existing is not None else None
-        if zone is not None and _read(clients, zone, ZONE_API) is None:
+        if zone is not None and clients.find(zone) is None:
             yield _missing(f"spokes[{index}].existing.dnsZoneId", zone)
         elif zone is not None and parameters.hub.existing is not None:
             yield from _circles(clients, parameters, network_of(parameters.hub.existing.subnet_id), zone)
@@ -84,8 +78,8 @@ def _subnets(parameters: Parameters) -> Iterator[Subnet]:
 
 
 def _subnet(clients: Clients, wanted: Subnet, location: str) -> Iterator[Problem]:
-    network = _read(clients, wanted.id.rpartition("/subnets/")[0], NETWORK_API)
-    found = _read(clients, wanted.id, NETWORK_API) if network is not None else None
+    network = clients.find(wanted.id.rpartition("/subnets/")[0])
+    found = clients.find(wanted.id) if network is not None else None
     if network is None or found is None:
         yield _missing(wanted.path, wanted.id)
         return
@@ -126,7 +120,7 @@ def _circles(clients: Clients, parameters: Parameters, hub: str, zone: str) -> I
         for index, target in enumerate(forward.targets)
         if target.host in own
     }
-    links = clients.list(f"{zone}/virtualNetworkLinks", ZONE_API) if found else ()
+    links = clients.list(f"{zone}/virtualNetworkLinks") if found else ()
     if any(same(value(link, "virtualNetwork", "id"), hub) for link in links):
         for path, name in found.items():
             text = f"{name} is the endpoint's in {name_of(zone)}, which the hub sees too"
@@ -138,7 +132,7 @@ def _zones(clients: Clients, parameters: Parameters, location: str) -> Iterator[
     wanted = parameters.availability_zones
     if not wanted or not location:
         return
-    regions = clients.list(f"/subscriptions/{clients.subscription_id}/locations", LOCATIONS_API)
+    regions = clients.list(f"/subscriptions/{clients.subscription_id}/locations")
     mappings = next((e.get("availabilityZoneMappings") for e in regions if e["name"] == _plain(location)), ())
     zones = [str(each["logicalZone"]) for each in mappings or ()]
     for index, zone in enumerate(wanted):
@@ -153,12 +147,12 @@ def _zones(clients: Clients, parameters: Parameters, location: str) -> Iterator[
 
 def _ways(clients: Clients, parameters: Parameters, subnet_id: str) -> Iterator[Problem]:
     """Targets to which no route leads from the existing hub's subnet."""
-    network = _read(clients, network_of(subnet_id), NETWORK_API)
-    subnet = _read(clients, subnet_id, NETWORK_API) if network is not None else None
+    network = clients.find(network_of(subnet_id))
+    subnet = clients.find(subnet_id) if network is not None else None
     if network is None or subnet is None:
         return  # which is told already
     table_id = value(subnet, "routeTable", "id")
-    table = (_read(clients, table_id, NETWORK_API) if table_id else None) or {}
+    table = (clients.find(table_id) if table_id else None) or {}
     for number, forward in enumerate(parameters.forwards):
         for index, target in enumerate(forward.targets):
             if not isinstance(target.host, str) and (told := _no_way(network, table, target.host)):
@@ -201,13 +195,3 @@ def _missing(path: str, resource_id: str) -> Problem:
     return Problem(
         path, f"does not exist: {resource_id}", "Correct the id; `az resource show --ids ID` shows it."
     )
-
-
-def _read(clients: Clients, resource_id: str, version: str) -> Document | None:
-    try:
-        document: Document = clients.request("GET", resource_id, version)
-    except ArmFailure as error:
-        if error.status != NOT_FOUND:
-            raise
-        return None
-    return document

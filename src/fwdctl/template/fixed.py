@@ -7,26 +7,20 @@ PropertyChangeNotAllowed of machines; terraform-provider-azurerm#13411 (NAT subn
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import entries, name_of, value
-from fwdctl.azure.errors import ArmFailure
+from fwdctl.azure.documents import Document, entries, name_of, value
 from fwdctl.template.parameters.problems import Problem
+from fwdctl.threads import side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from fwdctl.azure.clients import Clients
     from fwdctl.template.parameters import Parameters
     from fwdctl.template.parameters.models import Hub, Spoke
 
-API = {"Microsoft.Network": "2025-05-01", "Microsoft.Compute": "2025-04-01"}
-GROUP_API = "2025-04-01"
-NOT_FOUND = 404
-MOST_AT_ONCE = 16
 ANEW = "make everything anew with `azd down` and `azd up`: the way is down meanwhile"
 SSH_KEY = ("osProfile", "linuxConfiguration", "ssh", "publicKeys", 0, "keyData")
 DELETE = "delete it first with"
@@ -34,8 +28,6 @@ USED = ("ipConfigurations", "privateEndpoints", "serviceAssociationLinks", "ipCo
 """What a subnet lists that is in use."""
 FILLED = frozenset({"shared", "jump", "linked", "servers"})
 """Subnets into which the template itself puts something."""
-
-Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ def problems(clients: Clients, parameters: Parameters, place: Place) -> Iterator
     Raises:
         FwdctlError: Azure cannot be asked.
     """
-    group = _read(clients, place.group, GROUP_API)
+    group = clients.find(place.group)
     if group is None:
         return
     location = place.before.get("AZURE_LOCATION", "").replace(" ", "")
@@ -106,8 +98,7 @@ def problems(clients: Clients, parameters: Parameters, place: Place) -> Iterator
         return
     rows = [row for row in _rows(parameters, place) if row.wanted is not None]
     ids = dict.fromkeys(row.id for row in rows)
-    with ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="fwdctl") as pool:
-        documents = dict(zip(ids, pool.map(lambda each: _read(clients, each), ids), strict=True))
+    documents = dict(zip(ids, side_by_side(clients.find, ids), strict=True))
     for row in rows:
         document = documents[row.id]
         held = row.read(document) if document is not None else None
@@ -259,14 +250,3 @@ def _same(held: object, wanted: object) -> bool:
 
 def _shown(held: object) -> str:
     return ", ".join(map(str, held)) or "none" if isinstance(held, list | tuple) else str(held) or "none"
-
-
-def _read(clients: Clients, resource_id: str, version: str = "") -> Document | None:
-    namespace = resource_id.rpartition("/providers/")[2].partition("/")[0]
-    try:
-        document: Document = clients.request("GET", resource_id, version or API[namespace])
-    except ArmFailure as error:
-        if error.status != NOT_FOUND:
-            raise
-        return None
-    return document

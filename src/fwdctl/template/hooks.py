@@ -1,4 +1,7 @@
-"""What azd runs before and after provisioning. Both may run again: the second run changes nothing."""
+"""What azd runs before and after provisioning. Both may run again: the second run changes nothing.
+
+Inside azd the process environment holds the azd environment's values, and AZURE_ENV_NAME says which it is.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from fwdctl.deployment import load, orphans
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.forwarders import user_data
 from fwdctl.jump import boxes
-from fwdctl.output import Progress, Result, printable
+from fwdctl.output import Progress, Result, printable, tell
 from fwdctl.shell import quoted
 from fwdctl.template import cloudinit, ended_boxes, existing, fixed, parameters, sshkey, zone_names
 from fwdctl.template.files import find_template
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
 
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
-    from fwdctl.deployment.orphans import Orphan
     from fwdctl.forwarders.user_data import Handed
     from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
@@ -27,17 +29,12 @@ if TYPE_CHECKING:
     from fwdctl.template.files import Template
     from fwdctl.template.parameters import Parameters
 
-NETWORK_API = "2025-05-01"
 WINDOWS_LIMIT = 32_767
 """Characters of one environment variable on Windows; azd hands every value to its hooks as one."""
 
 
 def preprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     """Check the parameters, find the SSH key, render both cloud-inits and set what changed, all in one go.
-
-    Args:
-        runtime: inside azd the process environment holds the environment's values.
-        wanted: name of the azd environment; inside azd AZURE_ENV_NAME says it.
 
     Raises:
         FwdctlError: something is wrong with the project, the parameters, the key or a cloud-init; nothing is
@@ -165,10 +162,6 @@ def _warn_of_windows(runtime: Runtime, progress: Progress, ready: Mapping[str, s
 def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
     """Stop the jump boxes, which cost money while they run; hand the forwarders what they shall forward.
 
-    Args:
-        runtime: inside azd the process environment holds the template's outputs.
-        wanted: name of the azd environment; inside azd AZURE_ENV_NAME says it.
-
     Raises:
         FwdctlError: the boxes could not even be looked for.
     """
@@ -178,21 +171,21 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
         # First: the load balancer knows the forwards already.
         handed = _hand_on(clients, deployment, progress)
         progress.step("Stopping the jump boxes")
-        left = _orphans(clients, deployment, progress)
+        left = orphans.find_or_warn(clients, deployment, progress, "something")
         former = tuple(orphan.box for orphan in left if orphan.kind == orphans.BOX)
         own = deployment.boxes if deployment.described else boxes.select(deployment, "all")
         changes = boxes.stop(runtime, clients, deployment, own + former)
         errors = tuple(_tell(progress, change) for change in changes)
         if former:
-            left = _orphans(clients, deployment, progress)  # their states have changed
+            # Their states have changed.
+            left = orphans.find_or_warn(clients, deployment, progress, "something")
         if left:
             suggestion = "`fwdctl env orphans --remove` deletes it, after asking."
             progress.warning(f"{orphans.summary(left)} {suggestion}")
     old = [each for each in handed if each.outdated]
     if old:
-        runtime.stderr.write(printable(_renewal(deployment, old), runtime.stderr))
-    runtime.stderr.write(printable(_next_step(clients, deployment), runtime.stderr))
-    failed = any(errors)
+        tell(runtime, _renewal(deployment, old))
+    tell(runtime, _next_step(clients, deployment))
     return Result(
         data={
             "boxes": [_change_json(change) for change in changes],
@@ -200,18 +193,13 @@ def postprovision(runtime: Runtime, wanted: str | None = None) -> Result:
             "forwarders": [_handed_json(each) for each in handed],
             "outdatedForwarders": [each.instance for each in old],
         },
-        status="failed" if failed else "succeeded",
-        exit_code=ExitCode.UNEXPECTED if failed else ExitCode.OK,
+        exit_code=ExitCode.UNEXPECTED if any(errors) else ExitCode.OK,
         errors=tuple(error for error in errors if error is not None),
     )
 
 
 def postdown(runtime: Runtime, wanted: str | None = None) -> Result:
     """Remove the environment's names from zones that were there before it; not to be able to is a warning.
-
-    Args:
-        runtime: inside azd the process environment holds the environment's values.
-        wanted: name of the azd environment; inside azd AZURE_ENV_NAME says it.
 
     Raises:
         FwdctlError: something is wrong with the project or the parameters.
@@ -228,7 +216,7 @@ def postdown(runtime: Runtime, wanted: str | None = None) -> Result:
         with Progress(runtime) as progress:
             try:
                 clients = Clients(log_in(runtime, values.get("AZURE_SUBSCRIPTION_ID")), runtime)
-                if orphans.is_there(clients, fixed.group_id(clients, environment.name), fixed.GROUP_API):
+                if clients.find(fixed.group_id(clients, environment.name)) is not None:
                     progress.skipped(
                         "The resource group is still there, and so are its names in existing zones"
                     )
@@ -263,15 +251,6 @@ def _change_json(change: Change) -> dict[str, Any]:
     stopped, failed = change.outcome == "stopped", change.outcome == "failed"
     note = "" if stopped or failed else change.outcome
     return {"name": change.box.name, "stopped": stopped, "note": note, "failed": failed}
-
-
-def _orphans(clients: Clients, deployment: Deployment, progress: Progress) -> list[Orphan]:
-    """What removed spokes left behind; not to know is a warning."""
-    try:
-        return orphans.find(clients, deployment)
-    except FwdctlError as error:
-        progress.warning(f"Whether removed spokes left something behind is not known: {error.message}")
-        return []
 
 
 def _hand_on(clients: Clients, deployment: Deployment, progress: Progress) -> list[Handed]:
@@ -310,7 +289,7 @@ def _next_step(clients: Clients, deployment: Deployment) -> str:
     group = f"/subscriptions/{clients.subscription_id}/resourceGroups/{deployment.resource_group}"
     service = f"{group}/providers/Microsoft.Network/privateLinkServices/{deployment.hub.link_service}"
     try:
-        alias = clients.request("GET", service, NETWORK_API)["properties"]["alias"]
+        alias = clients.request("GET", service)["properties"]["alias"]
     except FwdctlError as error:
         alias = f"unknown: {error.message}"
     return (

@@ -11,18 +11,21 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StrictStr, ValidationError, WithJsonSchema
+from pydantic import Field, StrictStr, ValidationError
 
 from fwdctl.deployment.topology import Check, Deployment, parse
 from fwdctl.errors import UsageError
 from fwdctl.template.parameters.file import read_text
-from fwdctl.template.parameters.models import HIGHEST_FORWARDED_PORT, HIGHEST_PORT, Part
-from fwdctl.template.parameters.models import Address as PlainAddress
-from fwdctl.template.parameters.models import ForwardedPort as PlainForwardedPort
-from fwdctl.template.parameters.models import HostName as PlainHostName
-from fwdctl.template.parameters.models import Port as PlainPort
-from fwdctl.template.parameters.models import TargetText as PlainTarget
-from fwdctl.template.parameters.models import Text as PlainText
+from fwdctl.template.parameters.models import (
+    Address,
+    ForwardedPort,
+    HostName,
+    Part,
+    Port,
+    TargetText,
+    Text,
+    string,
+)
 from fwdctl.template.parameters.problems import ParametersError, Problem, problems_in
 
 if TYPE_CHECKING:
@@ -33,19 +36,7 @@ NOT_FOR_SPOKES = {"hub", "all"}
 """Words that mean jump boxes of others."""
 
 
-def _port(most: int) -> WithJsonSchema:
-    return WithJsonSchema({"type": "integer", "minimum": 1, "maximum": most})
-
-
-Text = Annotated[PlainText, WithJsonSchema({"type": "string", "minLength": 1})]
-Resource = Annotated[
-    PlainText, WithJsonSchema({"type": "string", "minLength": 1, "description": "Name or id."})
-]
-Address = Annotated[PlainAddress, WithJsonSchema({"type": "string", "format": "ipv4"})]
-HostName = Annotated[PlainHostName, WithJsonSchema({"type": "string", "format": "hostname"})]
-Port = Annotated[PlainPort, _port(HIGHEST_PORT)]
-ForwardedPort = Annotated[PlainForwardedPort, _port(HIGHEST_FORWARDED_PORT)]
-Target = Annotated[PlainTarget, WithJsonSchema({"type": "string", "pattern": "^.+:[0-9]+$"})]
+Resource = Annotated[Text, string(minLength=1, description="Name or id.")]
 
 
 class LoadBalancer(Part):
@@ -94,7 +85,7 @@ class Forward(Part):
 
     name: Text
     port: ForwardedPort
-    targets: Annotated[tuple[Target, ...], Field(description="HOST:PORT each.")] = ()
+    targets: Annotated[tuple[TargetText, ...], Field(description="HOST:PORT each.")] = ()
     host_names: Annotated[tuple[HostName, ...], Field(description="Before each spoke's zone.")] = ()
     balance: Literal["roundRobin", "sourceHash"] = "roundRobin"
     check: Annotated[Check, Field(description="What is asked on the port.")] = "tcp"

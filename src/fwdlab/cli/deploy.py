@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from fwdlab.cli.client import LabClient
     from fwdlab.cli.setup import LabDeployment
 
-API_VERSION = "2021-04-01"
 DEPLOYMENT_SECONDS = 120.0
 TOKEN_SECONDS = 600.0
 """After this time another token is asked for; the lab's live longer."""
@@ -61,7 +60,7 @@ def deploy(runtime: Runtime, clients: Clients, plan: LabDeployment, progress: Pr
     path = f"/subscriptions/{clients.subscription_id}/providers/Microsoft.Resources/deployments/{plan.name}"
 
     def ask(method: str, what: str = "", body: Any = None) -> Any:
-        return clients.request(method, path + what, API_VERSION, body)
+        return clients.request(method, path + what, body)
 
     properties = {"mode": "Incremental", "template": plan.template, "parameters": plan.parameters}
     ask("PUT", body={"location": plan.location, "properties": properties})

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, addresses_of, entries, network_of, same, value
+from fwdctl.azure.routes import peerings
 from fwdctl.probe.hops.rules import PLATFORM, PLATFORM_DNS, End
 
 if TYPE_CHECKING:
@@ -97,9 +98,8 @@ def peered(evidence: Evidence) -> list[Document]:
     return [
         network
         for hub in _hub(evidence)
-        for peering in entries(hub, "virtualNetworkPeerings")
-        if value(peering, "peeringState") == "Connected"
-        and (network := evidence.resource(value(peering, "remoteVirtualNetwork", "id")))
+        for peering in peerings(hub)
+        if (network := evidence.resource(value(peering, "remoteVirtualNetwork", "id")))
     ]
 
 

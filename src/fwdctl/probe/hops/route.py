@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fwdctl.azure.documents import Document, entries, same, value
+from fwdctl.azure.routes import peerings
 from fwdctl.probe.hops import ends, rules
 from fwdctl.probe.hops.commands import az_in_group_of, provision
 from fwdctl.probe.hops.rules import End, Flow
@@ -22,12 +23,7 @@ def lacks_peering(evidence: Evidence, result: PathResult) -> Broken | None:
     hub = evidence.hub_network() if targets and evidence.deployment.hub.load_balancer else None
     if hub is None:
         return None
-    connected = [
-        value(peering, "remoteVirtualNetwork", "id")
-        for peering in entries(hub, "virtualNetworkPeerings")
-        if value(peering, "peeringState") == "Connected"
-        and value(peering, "allowVirtualNetworkAccess") in {True, None}
-    ]
+    connected = [value(each, "remoteVirtualNetwork", "id") for each in peerings(hub, admitting=True)]
     for target in targets:
         address = target.rpartition(":")[0]
         for network in evidence.all_networks():

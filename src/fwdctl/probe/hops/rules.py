@@ -13,6 +13,7 @@ from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from fwdctl.azure.documents import Document, entries, same, value
+from fwdctl.azure.routes import has_gateway, peerings
 from fwdctl.probe.hops.commands import az_in_group_of, lines
 from fwdctl.probe.model import Broken
 
@@ -146,15 +147,9 @@ def _space(network: Document, subnet: Document, read: Callable[[str], Document])
     """
     yield PLATFORM
     yield from value(network, "addressSpace", "addressPrefixes") or ()
-    for peering in entries(network, "virtualNetworkPeerings"):
-        if value(peering, "peeringState") == "Connected" and value(peering, "allowVirtualNetworkAccess") in {
-            True,
-            None,
-        }:
-            yield from value(peering, "remoteAddressSpace", "addressPrefixes") or ()
-        if value(peering, "useRemoteGateways"):
-            yield from PRIVATE
-    if any(same(each.get("name"), "GatewaySubnet") for each in entries(network, "subnets")):
+    for peering in peerings(network, admitting=True):
+        yield from value(peering, "remoteAddressSpace", "addressPrefixes") or ()
+    if has_gateway(network):
         yield from PRIVATE
     table = value(subnet, "routeTable", "id")
     for route in entries(read(table), "routes") if table else ():

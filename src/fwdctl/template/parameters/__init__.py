@@ -21,10 +21,8 @@ __all__ = ["Parameters", "ParametersError", "Problem", "hidden_zones", "load", "
 def load(file: Path, compiled: Path, environment: Mapping[str, str]) -> Parameters:
     """Read and check a parameters file.
 
-    Args:
-        file: `infra/main.parameters.json` or one of its shape.
-        compiled: `infra/main.json`, whose `defaultValue`s stand in for what the file leaves out.
-        environment: the azd environment over the process environment, for `${NAME}`.
+    The `defaultValue`s of the compiled template, `infra/main.json`, stand in for what it leaves out;
+    `environment` is azd's over the process's, for `${NAME}`.
 
     Raises:
         ParametersError: something in it is wrong (exit code 2).

@@ -17,6 +17,7 @@ from pydantic import (
     PlainValidator,
     StrictBool,
     StrictInt,
+    WithJsonSchema,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -37,6 +38,15 @@ UNUSABLE = {
     IPv4Network("168.63.129.16/32"): "is Azure's own (DNS, DHCP, probes)",
 }
 """Ranges in which no server and no subnet can be (azure-docs, virtual-networks-faq)."""
+
+
+def string(**more: Any) -> WithJsonSchema:
+    """What a JSON schema says of a text."""
+    return WithJsonSchema({"type": "string", **more})
+
+
+def _port(most: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "integer", "minimum": 1, "maximum": most})
 
 
 def _text(pattern: str, words: str) -> PlainValidator:
@@ -170,17 +180,17 @@ _ZONE_NUMBER = _text("[1-9]", 'the number of a zone, such as "1"')
 _GUID = _text("(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "the id of a subscription")
 _FILLED = AfterValidator(_check_filled)
 
-Text = Annotated[str, _text("(?s).+", "text that is not empty")]
+Text = Annotated[str, _text("(?s).+", "text that is not empty"), string(minLength=1)]
 Name = Annotated[str, _NAME, Field(max_length=40)]
 Zone = Annotated[str, _ZONE, Field(max_length=LONGEST_NAME)]
-HostName = Annotated[str, _HOST_NAME, Field(max_length=LONGEST_NAME)]
+HostName = Annotated[str, _HOST_NAME, Field(max_length=LONGEST_NAME), string(format="hostname")]
 SubnetId = Annotated[str, _SUBNET_ID]
 HostPart = Annotated[str, _NAME, Field(max_length=63), BeforeValidator(_no_full_name)]
-Port = Annotated[StrictInt, _between(1, HIGHEST_PORT)]
-ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port)]
-Address = Annotated[IPv4Address, PlainValidator(_address)]
+Port = Annotated[StrictInt, _between(1, HIGHEST_PORT), _port(HIGHEST_PORT)]
+ForwardedPort = Annotated[StrictInt, AfterValidator(_check_forwarded_port), _port(HIGHEST_FORWARDED_PORT)]
+Address = Annotated[IPv4Address, PlainValidator(_address), string(format="ipv4")]
 Network = Annotated[IPv4Network, PlainValidator(_network)]
-TargetText = Annotated[Target, PlainValidator(_target), PlainSerializer(str)]
+TargetText = Annotated[Target, PlainValidator(_target), PlainSerializer(str), string(pattern="^.+:[0-9]+$")]
 
 
 class Part(BaseModel):

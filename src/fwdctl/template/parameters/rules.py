@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pydantic.alias_generators import to_camel
 
-from fwdctl.template.parameters.models import Spoke
+from fwdctl.template.parameters.models import Forward, NetworkPart, Parameters, Spoke
 from fwdctl.template.parameters.problems import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from ipaddress import IPv4Address, IPv4Network
 
-    from fwdctl.template.parameters.models import Forward, NetworkPart, Parameters
 
 SSH_PORT = 22
 NAMES_TAKEN = ("hub", "corp", "all")
