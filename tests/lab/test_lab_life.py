@@ -302,7 +302,7 @@ def test_a_file_of_the_host_can_be_added_to_where_it_belongs_to_nobody() -> None
     (home / "sysctl.conf").write_text("a\n")
     os.chown(home, 65534, 65534)
     program = (
-        "import os\nfrom fwdlab.nodes.init import _open\nout = []\n"
+        "import os\nfrom fwdlab.nodes.operations import _open\nout = []\n"
         f"_open({{'path': '{home}/sysctl.conf', 'flags': os.O_WRONLY | os.O_CREAT | os.O_APPEND, 'mode': 0o644}}, [], out)\n"
         "os.write(out[0], b'b\\n')"
     )
