@@ -193,7 +193,7 @@ async def containers(directory: Path) -> None:
     with pytest.raises(LabError) as error:
         await bench.plane.run("c", ["sleep", "5"], seconds=0.1)
     assert error.value.code == "command_not_run"
-    assert "sleep" not in await bench.ok("c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert "sleep 5" not in await bench.ok("c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     await bench.plane.close()
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.lab_processes import children_of, service_processes, wait_for
+from support.lab_processes import children_of, memory_of, processes_of, service_processes, wait_for
 from support.programs import FWDCTL, RunningLab, clean_environ, run
 
 if TYPE_CHECKING:
@@ -167,6 +167,9 @@ def test_a_demo_leaves_a_lab_that_runs_already_alone(home: Path) -> None:
 
 def test_two_labs_live_side_by_side_and_one_name_is_one_lab(home: Path) -> None:
     first = RunningLab.up(home, "a")
+    processes = processes_of("a", int(str(state(home, "a")["pid"])))
+    # 90 to 107 MB, as other processes share libraries or not; a Python of its own is 10 to 15 MB.
+    assert memory_of(processes) < 120e6, {pid: memory_of([pid]) for pid in processes}
     second = RunningLab.up(home, "b")
     assert first.environ["AZURE_SUBSCRIPTION_ID"] != second.environ["AZURE_SUBSCRIPTION_ID"]
     second.fwdctl("probe", "spoke")
@@ -302,7 +305,7 @@ def test_a_file_of_the_host_can_be_added_to_where_it_belongs_to_nobody() -> None
     (home / "sysctl.conf").write_text("a\n")
     os.chown(home, 65534, 65534)
     program = (
-        "import os\nfrom fwdlab.nodes.init import _open\nout = []\n"
+        "import os\nfrom fwdlab.nodes.operations import _open\nout = []\n"
         f"_open({{'path': '{home}/sysctl.conf', 'flags': os.O_WRONLY | os.O_CREAT | os.O_APPEND, 'mode': 0o644}}, [], out)\n"
         "os.write(out[0], b'b\\n')"
     )

@@ -21,9 +21,9 @@ class Completed:
     stderr: bytes
 
 
-@dataclass
+@dataclass(eq=False)
 class Process:
-    """A program that runs; `ended` holds its exit code, negative for a signal."""
+    """A program that runs, by the node's own number; `ended` holds its exit code, negative for a signal."""
 
     pid: int
     ended: asyncio.Future[int]

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
 from fwdlab.model import PLATFORM_ADDRESS
-from fwdlab.nodes import fork_server, messages
-from fwdlab.nodes.node import Node
-from fwdlab.nodes.requester import Requester
+from fwdlab.nodes import fork_server
+from fwdlab.nodes.node import Children, Node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,12 +33,12 @@ class NodeFactory:
         self._scratch = run_dir / "node"
         self._scratch.mkdir(parents=True, exist_ok=True)
         self._process = 0
-        self._fork_server: Requester | None = None
+        self._children: Children | None = None
 
     def start(self) -> None:
         """Use the fork server that this process has started."""
         self._process, end = fork_server.take()
-        self._fork_server = Requester(end, lambda _message: None)
+        self._children = Children(end)
 
     async def create(
         self,
@@ -64,7 +63,7 @@ class NodeFactory:
         Raises:
             LabError: `node_failed` with the step that the kernel refused.
         """
-        if self._fork_server is None:
+        if self._children is None:
             raise LabError("lab_closed", "The lab's data plane does not run.")
         settings = {
             "name": name[:64],
@@ -75,30 +74,17 @@ class NodeFactory:
             "keep": _KEEP,
             "sysctls": dict(sysctls or {}),
         }
-        here, there = messages.pair()
         try:
-            answer, _ = await self._fork_server.ask({}, (there.fileno(),))
+            answer, _ = await self._children.fork_server.ask({"op": "create", **settings})
         except OSError as error:
-            here.close()
             raise _failed(name, error) from error
-        finally:
-            there.close()
-        node = Node(name, answer["pid"], here, environment or {})
-        try:
-            await node.build(settings)
-        except OSError as error:
-            node.destroy()
-            raise _failed(name, error) from error
-        except BaseException:
-            node.destroy()
-            raise
-        return node
+        return Node(name, answer["pid"], self._children, environment or {})
 
     def close(self) -> None:
         """End the fork server; nodes that are left die with it."""
-        if self._fork_server:
-            self._fork_server.close()
-            self._fork_server = None
+        if self._children:
+            self._children.fork_server.close()
+            self._children = None
         if self._process:
             os.kill(self._process, signal.SIGKILL)
             os.waitpid(self._process, 0)

@@ -1,18 +1,27 @@
-"""A small process that nodes are forked from, so that the lab's own process, which has threads, never forks.
+"""A small process that nodes and their programs are forked from: the lab's own has threads and never forks.
 
 It is a fork of the lab's process, made before that has threads, sockets or credentials; so they share the
-memory of what both have loaded. Standard library only.
+memory of what both have loaded. Its forks enter the namespaces of a node, it never does itself. One thread,
+standard library only.
+
+Requests carry `id` and `op`; the answer has the same `id` and either `error` or what was asked for.
+`{"exit": PID, "code": N}` tells of the end of a program or of a node's first process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
 import socket
+from typing import TYPE_CHECKING, Any
 
-from fwdlab.nodes import init, interpreter, messages
+from fwdlab.nodes import interpreter, messages, operations
 from fwdlab.process import syscalls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _started: list[tuple[int, socket.socket]] = []
 """Number of the fork server and this process's end of the socket to it, until somebody has taken them."""
@@ -31,7 +40,8 @@ def start() -> None:
         _started.append((child, here))
         return
     try:
-        main(there.detach())
+        _prepare(there.detach())
+        _ForkServer(socket.socket(fileno=3)).serve()
     finally:
         os._exit(1)
 
@@ -41,9 +51,10 @@ def take() -> tuple[int, socket.socket]:
     return _started.pop()
 
 
-def main(descriptor: int) -> None:
-    """Serve requests `{"id"}` with one socket each: the new node's own end."""
+def _prepare(descriptor: int) -> None:
+    """Keep no file but the socket, as number 3, and the log; and collect what loses its parent."""
     syscalls.die_with_parent()
+    syscalls.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
@@ -51,42 +62,117 @@ def main(descriptor: int) -> None:
     os.dup2(descriptor, 3)
     os.closerange(4, 4096)
     syscalls.rename_process(["fork-server"])
-    end = socket.socket(fileno=3)
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-    while True:
-        ready, _, _ = select.select([end], [], [], 1.0)
-        syscalls.reap()
-        if not ready:
-            continue
-        received = messages.receive(end)
-        if received is None:
-            return
-        request, (node_end,) = received
+
+
+class _ForkServer:
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._nodes: dict[int, int] = {}
+        """Descriptors of the nodes' first processes."""
+        self._helpers: set[int] = set()
+        self._own_processes = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+    def serve(self) -> None:
+        """Answer until the other end closes."""
+        wake, waker = os.pipe()
+        for descriptor in (wake, waker):
+            os.set_blocking(descriptor, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while True:
+            ready, _, _ = select.select([self._end.fileno(), wake], [], [])
+            if wake in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wake, 4096)
+                self._reap()
+            if self._end.fileno() in ready:
+                received = messages.receive(self._end)
+                if received is None:
+                    return
+                self._answer(*received)
+
+    def _reap(self) -> None:
+        for child, code in syscalls.reap():
+            if child in self._helpers:
+                self._helpers.remove(child)
+                continue
+            if child in self._nodes:
+                os.close(self._nodes.pop(child))
+            messages.send(self._end, {"exit": child, "code": code})
+
+    def _answer(self, request: dict[str, Any], files: list[int]) -> None:
+        operation = request["op"]
         try:
-            answer: dict[str, object] = {"pid": _fork(node_end, own, end)}
-        except OSError as error:
-            answer = {"error": str(error)}
-        messages.send(end, {"id": request["id"], **answer})
-        os.close(node_end)
+            if operation == "create":
+                self._create(request)
+            elif operation == "kill":
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(request["pid"], request["signal"])
+                messages.send(self._end, {"id": request["id"]})
+            else:
+                node = self._nodes[request["node"]]
+                self._helpers.add(self._fork(lambda: self._inside(node, request, files)))
+        except (OSError, KeyError) as error:
+            messages.send(self._end, {"id": request["id"], "error": str(error)})
+        for file in files:
+            os.close(file)
 
-
-def _fork(node_end: int, own: int, end: socket.socket) -> int:
-    """Fork the first process of a new pid namespace; its number as seen from here."""
-    syscalls.unshare(syscalls.CLONE_NEWPID)
-    try:
+    def _fork(self, work: Callable[[], None]) -> int:
+        """Do something in a process of its own; its number."""
         child = os.fork()
-    finally:
-        # Without this, the next node would land in the same pid namespace.
-        if os.getpid() != 1:
-            syscalls.setns(own, syscalls.CLONE_NEWPID)
-    if child:
-        return child
-    try:
+        if child:
+            return child
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            work()
+        finally:
+            os._exit(1)  # whatever happened, a child of fork must never return into its caller
+
+    def _create(self, settings: dict[str, Any]) -> None:
+        """Fork the first process of a new node; it says itself when all is built."""
+        syscalls.unshare(syscalls.CLONE_NEWPID)
+        try:
+            child = self._fork(lambda: self._first_process(settings))
+        finally:
+            # Without this, the next fork would land in the same pid namespace.
+            syscalls.setns(self._own_processes, syscalls.CLONE_NEWPID)
+        self._nodes[child] = os.pidfd_open(child)
+
+    def _first_process(self, settings: dict[str, Any]) -> None:
         syscalls.die_with_parent()
-        os.close(own)
-        end.close()
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        syscalls.rename_process(["init"])
-        init.serve(socket.socket(fileno=node_end))
-    finally:
-        os._exit(1)  # whatever happened, a child of fork must never return into its caller
+        number = int(os.readlink("/proc/self"))  # noqa: PTH115 - the number outside: this is still its /proc
+
+        def perform() -> dict[str, Any]:
+            operations.build(settings)
+            return {"pid": number}
+
+        answer = _answered(settings, perform)
+        messages.send(self._end, answer)
+        if "error" not in answer:
+            operations.stay()
+
+    def _inside(self, node: int, request: dict[str, Any], files: list[int]) -> None:
+        """Do one thing in a node and answer."""
+        out: list[int] = []
+
+        def perform() -> dict[str, Any]:
+            syscalls.setns(node, operations.SPACES | syscalls.CLONE_NEWPID)
+            os.chdir("/")
+            return operations.OPERATIONS[request["op"]](request, files, out)
+
+        answer = _answered(request, perform)
+        messages.send(self._end, answer, tuple(out))
+
+
+def _answered(request: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        answer = work()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        text = f"{error.filename}: {reason}" if error.filename else reason
+        answer = {"error": text, "errno": error.errno or 0}
+    except (ValueError, KeyError) as error:
+        answer = {"error": str(error)}
+    return {**answer, "id": request["id"]}

@@ -13,10 +13,38 @@ from fwdlab.machine.ports import Completed, Process
 from fwdlab.nodes.requester import Requester
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_ORPHANS = 64
+
+
+class Children:
+    """The forks of the fork server: whoever waits for one is told of its end."""
+
+    def __init__(self, end: sockets.socket) -> None:
+        self.fork_server = Requester(end, self._on_event)
+        self._watchers: dict[int, Callable[[int], None]] = {}
+        self._ended_early: dict[int, int] = {}
+
+    def watch(self, pid: int, tell: Callable[[int], None]) -> None:
+        """Tell the exit code, negative for a signal, of a fork that somebody has just been told of."""
+        if pid in self._ended_early:
+            tell(self._ended_early.pop(pid))
+        else:
+            self._watchers[pid] = tell
+
+    def _on_event(self, message: dict[str, Any]) -> None:
+        if "exit" in message:
+            tell = self._watchers.pop(message["exit"], None)
+            if tell is not None:
+                tell(message["code"])
+            elif len(self._ended_early) < _MOST_ORPHANS:
+                # Before the answer to `spawn` was looked at, or one that nobody asks about any more.
+                self._ended_early[message["exit"]] = message["code"]
+        elif message.get("gone"):
+            while self._watchers:
+                self._watchers.popitem()[1](-signal.SIGKILL)
 
 
 class Node:
@@ -27,25 +55,21 @@ class Node:
     Attributes:
         pid: its first process, as the lab's process sees it.
         environment: what programs in it get.
-        network: its network namespace, an open file; -1 before `build`.
+        network: its network namespace, an open file.
         gone: its first process has ended.
     """
 
-    def __init__(self, name: str, pid: int, end: sockets.socket, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, pid: int, children: Children, environment: Mapping[str, str]) -> None:
         self.name = name
         self.pid = pid
+        self._children = children
         self.environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "HOSTNAME": name, **environment}
-        self.network = -1
         self.gone = False
         self._pidfd = os.pidfd_open(pid)
-        self._processes: dict[int, Process] = {}
-        self._ended_early: dict[int, int] = {}
-        self._first_process = Requester(end, self._on_event)
-
-    async def build(self, settings: dict[str, Any]) -> None:
-        """Make its namespaces and file system; `settings` are those of `init`'s operation `build`."""
-        await self._first_process.ask({"op": "build", **settings})
-        self.network = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._processes: dict[Process, int] = {}
+        """Those that run, with their numbers as the fork server sees them."""
+        self.network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        children.watch(pid, lambda _code: self._end())
 
     async def start(
         self,
@@ -113,12 +137,10 @@ class Node:
         **how: Any,
     ) -> tuple[Process, list[int]]:
         request = {"argv": list(argv), "environment": dict(environment), "directory": directory, **how}
-        answer, received = await self._first_process.ask({"op": "spawn", **request}, files)
-        process = Process(answer["pid"], asyncio.get_running_loop().create_future())
-        if process.pid in self._ended_early:
-            process.ended.set_result(self._ended_early.pop(process.pid))
-        else:
-            self._processes[process.pid] = process
+        answer, received = await self._ask("spawn", request, files)
+        process = Process(answer["inside"], asyncio.get_running_loop().create_future())
+        self._processes[process] = answer["pid"]
+        self._children.watch(answer["pid"], lambda code: self._ended(process, code))
         if answer["failed"]:
             for file in received:
                 os.close(file)
@@ -130,12 +152,17 @@ class Node:
         if process.ended.done():
             return
         with contextlib.suppress(ConnectionError, TimeoutError):
-            await self._first_process.ask({"op": "kill", "pid": process.pid, "signal": int(number)})
+            await self._ask("kill", {"pid": self._processes[process], "signal": int(number)})
+
+    async def _ask(
+        self, operation: str, request: dict[str, Any], files: Sequence[int] = ()
+    ) -> tuple[dict[str, Any], list[int]]:
+        if self.gone:
+            raise ConnectionResetError("the node is gone")
+        return await self._children.fork_server.ask({"op": operation, "node": self.pid, **request}, files)
 
     async def _open(self, path: str, flags: int, mode: int = 0o644) -> int:
-        _, received = await self._first_process.ask(
-            {"op": "open", "path": path, "flags": flags, "mode": mode}
-        )
+        _, received = await self._ask("open", {"path": path, "flags": flags, "mode": mode})
         return received[0]
 
     async def read(self, path: str) -> bytes:
@@ -161,31 +188,26 @@ class Node:
         return await self._socket(kind=int(sockets.SOCK_STREAM), path=path, listen=True)
 
     async def _socket(self, **how: Any) -> sockets.socket:
-        _, received = await self._first_process.ask({"op": "socket", **how})
+        _, received = await self._ask("socket", how)
         made = sockets.socket(fileno=received[0])
         made.setblocking(False)  # noqa: FBT003 - the standard library's own signature
         return made
 
-    def _on_event(self, message: dict[str, Any]) -> None:
-        """Take note of a program's end, or of the node's."""
-        if "exit" in message:
-            process = self._processes.pop(message["exit"], None)
-            if process is not None:
-                process.ended.set_result(message["code"])
-            elif len(self._ended_early) < _MOST_ORPHANS:
-                # Before the answer to `spawn` was looked at, or an orphan that nobody asks about.
-                self._ended_early[message["exit"]] = message["code"]
-        elif message.get("gone"):
-            self.gone = True
-            for process in self._processes.values():
-                process.ended.set_result(-signal.SIGKILL)
-            self._processes.clear()
+    def _ended(self, process: Process, code: int) -> None:
+        self._processes.pop(process, None)
+        if not process.ended.done():
+            process.ended.set_result(code)
+
+    def _end(self) -> None:
+        """Its first process has ended, and with it all others."""
+        self.gone = True
+        for process in list(self._processes):
+            self._ended(process, -signal.SIGKILL)
 
     def destroy(self) -> None:
         """Kill everything in the node; its namespaces go with it."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        self._first_process.close()
+        self._end()
         for descriptor in (self._pidfd, self.network):
-            if descriptor >= 0:
-                os.close(descriptor)
+            os.close(descriptor)

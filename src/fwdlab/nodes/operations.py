@@ -1,32 +1,25 @@
-"""The first process of a node: collects orphans and does what the lab's process asks for inside the node.
+"""What the lab's process asks for inside a node: to build it, to start programs, open files and make sockets.
 
-After the operation `build` it is in all of the node's namespaces, so a program that it starts, a file that it
-opens and a socket that it makes belong to the node; nothing ever has to enter a namespace afterwards. One
-thread, standard library only.
-
-Requests carry `id` and `op`; the answer has the same `id` and either `error` or what was asked for.
-`{"exit": PID, "code": N}` tells of a program's end.
+Each runs in a process that is in the node's namespaces already, or about to be; standard library only.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
-import select
 import signal
 import socket
 import struct
 import termios
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from fwdlab.nodes import interpreter, messages, mounts
+from fwdlab.nodes import interpreter, mounts
 from fwdlab.process import syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWIPC
+SPACES = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWNET | syscalls.CLONE_NEWIPC
 _SYSCTLS = {
     "net/ipv4/ip_forward": "0",
     "net/ipv4/conf/all/rp_filter": "0",
@@ -41,48 +34,12 @@ _SO_MARK = 36
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 
 
-def serve(end: socket.socket) -> NoReturn:
-    """Answer requests until the other end closes."""
-    wake, waker = os.pipe()
-    os.set_blocking(waker, False)
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    while True:
-        ready, _, _ = select.select([end.fileno(), wake], [], [])
-        if wake in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(wake, 4096)
-            for child, code in syscalls.reap():
-                messages.send(end, {"exit": child, "code": code})
-        if end.fileno() in ready:
-            received = messages.receive(end)
-            if received is None:
-                os._exit(0)
-            _answer(end, *received)
+def build(settings: dict[str, Any]) -> None:
+    """Make the node from `name`, `private_files` (whether to build a file system), `sysctls`, and mounts'.
 
-
-def _answer(end: socket.socket, request: dict[str, Any], files: list[int]) -> None:
-    out: list[int] = []
-    try:
-        answer = _OPERATIONS[request["op"]](request, files, out)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        text = f"{error.filename}: {reason}" if error.filename else reason
-        answer = {"error": text, "errno": error.errno or 0}
-    except (ValueError, KeyError) as error:
-        answer = {"error": str(error)}
-    answer["id"] = request["id"]
-    try:
-        messages.send(end, answer, tuple(out))
-    finally:
-        for file in (*files, *out):
-            os.close(file)
-
-
-def _build(settings: dict[str, Any], _files: list[int], _out: list[int]) -> dict[str, Any]:
-    """Make the node from `name`, `private_files` (whether to build a file system), `sysctls`, and mounts'."""
-    syscalls.unshare(_SPACES)
+    Called in its first process, which has a pid namespace of its own.
+    """
+    syscalls.unshare(SPACES)
     syscalls.make_private()
     socket.sethostname(settings["name"])
     if settings["private_files"]:
@@ -95,14 +52,20 @@ def _build(settings: dict[str, Any], _files: list[int], _out: list[int]) -> dict
     for name, value in {**_SYSCTLS, **settings["sysctls"]}.items():
         with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:  # noqa: PTH123
             file.write(value)
-    return {}
+
+
+def stay() -> NoReturn:
+    """Become the node's first process for good; the kernel collects the orphans of one that ignores them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    os.execve("/bin/sleep", ["sleep", "infinity"], {})  # noqa: S606
 
 
 def _spawn(request: dict[str, Any], files: list[int], out: list[int]) -> dict[str, Any]:
     """Start a program.
 
     Its files 0, 1, 2 … are those that came along; with `terminal` (rows and columns) a new one, whose master
-    side goes back; with `log` nothing to read, and that file of the node for its output.
+    side goes back; with `log` nothing to read, and that file of the node for its output. The answer has its
+    number as seen from here, and as the node itself sees it.
     """
     given, terminal = list(files), -1
     if request.get("terminal"):
@@ -120,15 +83,15 @@ def _spawn(request: dict[str, Any], files: list[int], out: list[int]) -> dict[st
     if child == 0:
         _become(request, given, report, controlling=terminal)
     os.close(report)
-    reason = os.read(failure, 4096).decode()
-    os.close(failure)
-    return {"pid": child, "failed": reason}
+    with os.fdopen(failure, encoding="utf-8") as said:
+        inside, _, reason = said.read().partition("\n")
+    return {"pid": child, "inside": int(inside), "failed": reason}
 
 
 def _become(request: dict[str, Any], files: list[int], report: int, *, controlling: int) -> NoReturn:
     """In the child: put everything in place and run the program."""
     try:
-        signal.set_wakeup_fd(-1)
+        os.write(report, f"{os.getpid()}\n".encode())
         for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
@@ -200,17 +163,8 @@ def _socket(request: dict[str, Any], _files: list[int], out: list[int]) -> dict[
     return {}
 
 
-def _kill(request: dict[str, Any], _files: list[int], _out: list[int]) -> dict[str, Any]:
-    """Signal everything in a program's group."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(request["pid"], request["signal"])
-    return {}
-
-
-_OPERATIONS: dict[str, Callable[[dict[str, Any], list[int], list[int]], dict[str, Any]]] = {
-    "build": _build,
+OPERATIONS: dict[str, Callable[[dict[str, Any], list[int], list[int]], dict[str, Any]]] = {
     "spawn": _spawn,
     "open": _open,
     "socket": _socket,
-    "kill": _kill,
 }
