@@ -62,6 +62,8 @@ async def _documents() -> list[dict[str, Any]]:
     interface["properties"]["ipConfigurations"][0]["properties"]["loadBalancerBackendAddressPools"] = []
     flexible["properties"]["orchestrationMode"] = "Flexible"
     await api.put(f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/flex", flexible)
+    for kind in ("networkWatchers", "applicationSecurityGroups", "routeTables", "natGateways"):
+        await api.put(f"{NETWORK}/{kind}/x", {"location": "westeurope", "properties": {}})
     await api.action(BOX, "stop")
     found = [await api.get(one.id) for one in api.store.list()]
     found += [part for one in found for part in one["properties"].get("privateEndpointConnections", [])]

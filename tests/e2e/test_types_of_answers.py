@@ -22,6 +22,8 @@ pytestmark = [
 NO_FAULTS = {
     r"Microsoft.Resources/deployments properties\.parameters\.\w+\.type: is unknown": "the service says of what "
     "type a parameter is; az and azd read it",
+    r"Microsoft.Compute/virtualMachines instanceId: is unknown": "stands in the list of a flexible scale set's "
+    "instances, which are machines",
 }
 # As in `NOT_ANSWERED`, of what only az causes.
 NOT_ANSWERED = {

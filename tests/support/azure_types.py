@@ -39,7 +39,7 @@ NOT_ANSWERED = {
     r".*networkInterfaces(\[\]\.| )properties\.(virtualMachine|privateEndpoint)": "there is none",
     r"\S+/containerGroups .*(exitCode|finishTime|previousState|fqdn)": "only after an end, or with a label",
     r"\S+/loadBalancers .*(inboundNat|outboundRule)\w*": "there is none",
-    r".*networkSecurityGroups?(\.| )properties\.(subnets|networkInterfaces)": "there is none",
+    r".*(networkSecurityGroups?|routeTables|natGateways)(\.| )properties\.(subnets|networkInterfaces)": "there is none",
     r"\S+ .*(ipConfiguration|subnets\[\]\.properties\.ipConfigurations)": "nobody is in it",
     r"\S+/privateEndpointConnections etag": "part of the link service, whose etag counts",
     r"\S+ .*(privateEndpoints|ipConfigurations\[\]\.type|connections\[\]\.etag|"

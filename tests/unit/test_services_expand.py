@@ -74,6 +74,18 @@ async def test_a_subnets_user_is_shown_by_its_address_alone(api: ArmApi) -> None
     assert all(set(one["properties"]) <= known for one in subnet["properties"]["ipConfigurations"])
 
 
+@pytest.mark.parametrize("kind", ["routeTable", "networkSecurityGroup", "natGateway"])
+async def test_what_subnets_have_says_which(api: ArmApi, kind: str) -> None:
+    own = f"{NETWORK}/{kind}s/x"
+    await api.put(own, {"location": "westeurope", "properties": {}})
+    assert "subnets" not in (await api.get(own))["properties"]
+    subnet = f"{NETWORK}/virtualNetworks/hub/subnets/extra"
+    await api.put(subnet, {"properties": {"addressPrefix": "10.0.1.192/26", kind: {"id": own}}})
+    assert (await api.get(own))["properties"]["subnets"] == [{"id": subnet}]
+    (whole,) = (await api.get(own, "subnets"))["properties"]["subnets"]
+    assert whole["properties"]["addressPrefix"] == "10.0.1.192/26"
+
+
 async def test_a_subnet_says_who_is_in_it(api: ArmApi) -> None:
     """Interfaces of machines, instances, endpoints and the link service, and frontends; no container."""
     (subnet,) = (await api.get(f"{NETWORK}/virtualNetworks/hub"))["properties"]["subnets"]

@@ -294,14 +294,6 @@ class Provider:
         return {"id": known.text, "name": known.name, "type": self.type, **document}
 
 
-class NetworkProvider(Provider):
-    """What most types of `Microsoft.Network` have in common."""
-
-    transition = "Updating"
-    etag = 'W/"{}"'
-    has_guid = True
-
-
 class ReadOnly(Provider):
     """A type whose resources come and go with others.
 

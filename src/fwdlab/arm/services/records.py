@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, absent, of_type
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import Shape, body, number
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from fwdlab.model import Resource
 
 _TRACKED = (
-    "Microsoft.Network/applicationSecurityGroups",
     "Microsoft.Insights/components",
     "Microsoft.Insights/actionGroups",
     "Microsoft.Insights/activityLogAlerts",
@@ -67,6 +67,7 @@ _NO_PROFILES = "Give container groups `subnetIds` instead; Azure creates no prof
 
 PROVIDERS = (
     absent("Microsoft.Network/networkProfiles", _NO_PROFILES),
+    of_type(NetworkProvider, "Microsoft.Network/applicationSecurityGroups"),
     Workspaces,
     Identities,
     # az takes no 201 of these.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import refers
 from fwdlab.arm.services.base import Provider, bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fwdlab.arm.ids import ResourceId
     from fwdlab.arm.store import Store
+    from fwdlab.model import Resource
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,28 @@ class NetworkProvider(Provider):
     etag = 'W/"{}"'
     has_guid = True
 
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """With which subnets and interfaces refer to it, where that is worked out."""
+        document = super().rendered(resource)
+        known = _IN_USE[self.type].users if self.type in _IN_USE else ()
+        for name in {"subnets", "networkInterfaces"} & {*self.derived}:
+            users = [one for one in known if (one[1] or "networkInterfaces") == name]
+            if found := [{"id": user} for user in _users(self.store, users, resource.id)]:
+                document["properties"][name] = found
+        return document
+
     def before_delete(self, resource_id: ResourceId) -> None:
         """Refuse while others refer to it, by the table."""
         rule = _IN_USE.get(self.type)
-        user = next(_users(self.store, rule, resource_id.text), None) if rule is not None else None
+        user = next(_users(self.store, rule.users, resource_id.text), None) if rule is not None else None
         if rule is not None and user is not None:
             message = rule.message.format(id=resource_id, name=resource_id.name, user=user)
             raise bad_request(rule.code, message)
 
 
-def _users(store: Store, rule: _InUse, wanted: str) -> Iterator[str]:
+def _users(store: Store, users: Sequence[tuple[str, str, str]], wanted: str) -> Iterator[str]:
     """Ids of what refers to a resource."""
-    for kind, collection, name in rule.users:
+    for kind, collection, name in users:
         for resource in store.list(type=kind):
             parts = resource.properties.get(collection, []) if collection else [resource.document]
             for part in parts:

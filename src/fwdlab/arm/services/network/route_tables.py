@@ -14,6 +14,7 @@ _HOPS = ("VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "
 class RouteTables(NetworkProvider):
     type = TABLE
     carry = ("routes",)
+    derived = ("subnets",)
     shape = body(
         routes=parts(
             addressPrefix=text(None, required=True),

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import refers
 from fwdlab.arm.services.base import bad_request, of_type
 from fwdlab.arm.services.embedded import Embedded
-from fwdlab.arm.services.network.interfaces import NIC
 from fwdlab.arm.services.network.provider import NetworkProvider
-from fwdlab.arm.services.network.virtual_networks import VNET
 from fwdlab.arm.services.shapes import Shape, body, items, number, parts, reference, text
 
 if TYPE_CHECKING:
@@ -106,22 +103,9 @@ class SecurityGroups(NetworkProvider):
         document["properties"]["defaultSecurityRules"] = default_rules(document["id"])
 
     def rendered(self, resource: Resource) -> dict[str, Any]:
-        """With who has it."""
         document = super().rendered(resource)
         for rule in document["properties"]["defaultSecurityRules"]:
             rule["etag"] = document["etag"]
-        users = {
-            "subnets": [one for net in self.store.list(type=VNET) for one in net.properties["subnets"]],
-            "networkInterfaces": [one.document for one in self.store.list(type=NIC)],
-        }
-        for name, candidates in users.items():
-            found = [
-                {"id": one["id"]}
-                for one in candidates
-                if refers(one["properties"].get("networkSecurityGroup"), resource.id)
-            ]
-            if found:
-                document["properties"][name] = found
         return document
 
 

@@ -9,6 +9,7 @@ from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, bad_request
 from fwdlab.arm.services.network.effective import next_hop
 from fwdlab.arm.services.network.interfaces import interfaces_of
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.arm.services.shapes import Place, identifier, normal, record, text
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _ASKED = record(
 
 class NetworkWatchers(Provider):
     type = "Microsoft.Network/networkWatchers"
+    etag = NetworkProvider.etag
 
     @cached_property
     def actions(self) -> Actions:
