@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fwdlab.arm.errors import ArmError
+from fwdlab.arm.ids import ResourceId
 from fwdlab.arm.operations import status_document
+from fwdlab.arm.services.container_instance.container_groups import Containers
 from fwdlab.errors import LabError
 from support.controlplane import GROUP, NETWORK, PROVIDERS, FakeDataPlane, box_body, new_api, refused, seed
 
@@ -237,6 +240,11 @@ async def test_a_group_lives_as_long_as_one_of_its_containers(api: ArmApi) -> No
     assert (await state(api), node(api)) == ("Running", running)
     views = [one["properties"]["instanceView"] for one in (await api.get(BOX))["properties"]["containers"]]
     assert [view["currentState"]["state"] for view in views] == ["Terminated", "Running"]
+    containers = api.world.provider("Microsoft.ContainerInstance/containerGroups/containers")
+    assert isinstance(containers, Containers)
+    with pytest.raises(ArmError, match="has ended"):
+        containers.running(ResourceId.parse(f"{BOX}/containers/jump"))
+    assert (await api.read(f"{BOX}/containers/jump/logs"))["content"]
     api.container_ended(running.name, running.boot_id, helper, 0)
     assert (await state(api), node(api)) == ("Failed", None)
     views = [one["properties"]["instanceView"] for one in (await api.get(BOX))["properties"]["containers"]]

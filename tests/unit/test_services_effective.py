@@ -81,7 +81,11 @@ async def test_routes_and_the_next_hop_that_they_give(api: ArmApi) -> None:
         peering = {"remoteVirtualNetwork": {"id": there}}
         await api.put(f"{here}/virtualNetworkPeerings/p", {"properties": peering})
     table = f"{NETWORK}/routeTables/t"
-    ways = (("out", "0.0.0.0/0", "VirtualAppliance"), ("shut", "10.9.1.0/24", "None"))
+    ways = (
+        ("out", "0.0.0.0/0", "VirtualAppliance"),
+        ("shut", "10.9.1.0/24", "None"),
+        ("tag", "AzureCloud", "Internet"),
+    )
     entries = [
         {"name": name, "properties": {"addressPrefix": prefix, "nextHopType": kind}}
         for name, prefix, kind in ways

@@ -286,8 +286,15 @@ class Containers(Embedded):
         """A container that can be entered, and the node that it is on.
 
         Raises:
-            ArmError: 404 without such a container, 409 while its group does not run.
+            ArmError: 404 without such a container, 409 while it or its group does not run.
         """
+        node, container, shown = self._of(resource_id)
+        if not is_running(shown):
+            message = f"Container '{container.name}' of container group '{node.name}' has ended."
+            raise ArmError(409, "LabContainerEnded", message)
+        return node, container
+
+    def _of(self, resource_id: ResourceId) -> tuple[NodeSpec, ContainerSpec, dict[str, Any]]:
         group = self.store.require(str(resource_id.parent))
         position = index_of(group.properties["containers"], resource_id.name)
         if position is None:
@@ -299,10 +306,10 @@ class Containers(Embedded):
         _refuse_in_transition(group)
         if group.node is None:
             raise _stopped(group)
-        return group.node, group.node.containers[position]
+        return group.node, group.node.containers[position], group.properties["containers"][position]
 
     async def _logs(self, resource_id: ResourceId) -> dict[str, Any]:
-        node, _ = self.running(resource_id)
+        node, *_ = self._of(resource_id)
         try:
             return {"content": await self.world.data_plane.logs(node.name, resource_id.name)}
         except LabError as error:  # it ended this very moment

@@ -72,15 +72,13 @@ def next_hop(store: Store, nic: Resource, address: str) -> Document:
     except ValueError:
         raise bad_request("InvalidIPAddressFormat", f"'{address}' is not an IPv4 address.") from None
 
-    def rank(route: Document) -> tuple[int, bool]:
-        return ipaddress.IPv4Network(route["addressPrefix"][0]).prefixlen, route["source"] == "User"
-
+    ranges = [(_network(route["addressPrefix"][0]), route) for route in routes(store, nic)]
     fitting = [
-        route
-        for route in routes(store, nic)
-        if route["state"] == "Active" and wanted in ipaddress.IPv4Network(route["addressPrefix"][0])
+        (network.prefixlen, route["source"] == "User", position)
+        for position, (network, route) in enumerate(ranges)
+        if network is not None and route["state"] == "Active" and wanted in network
     ]
-    found = max(fitting, key=rank)
+    _, found = ranges[max(fitting)[-1]]
     _, subnet = _place(store, nic)
     table = reference_id(subnet["properties"].get("routeTable"))
     answer = {
@@ -106,6 +104,14 @@ def _place(store: Store, nic: Resource) -> tuple[Resource, Document]:
         )
     configuration = nic.properties["ipConfigurations"][0]
     return part_of(store, "subnets", reference_id(configuration["properties"]["subnet"]), nic.id)
+
+
+def _network(prefix: str) -> ipaddress.IPv4Network | None:
+    """None for IPv6, and for service tags, to which nothing in the lab belongs."""
+    try:
+        return ipaddress.IPv4Network(prefix)
+    except ValueError:
+        return None
 
 
 def _prefixes(network: Resource) -> list[str]:
