@@ -114,12 +114,12 @@ class RunningLab:
     def arm(self, method: str, path: str, body: Any = None) -> Any:
         """A request to the lab's ARM endpoint; the decoded answer."""
         from fwdctl.runtime import Runtime
-        from fwdlab.cli.deploy import API_VERSION, azure_of
+        from fwdlab.cli.deploy import azure_of
         from fwdlab.cli.labs import client_of
 
         runtime = Runtime(environ=self.base)
         with azure_of(runtime, client_of(self.name, runtime)) as arm:
-            return arm.request(method, path, API_VERSION, body)
+            return arm.request(method, path, body)
 
     @property
     def topology(self) -> dict[str, Any]:

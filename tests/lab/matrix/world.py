@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from conftest import ROOT
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
-from fwdlab.cli.deploy import API_VERSION, azure_of
+from fwdlab.cli.deploy import azure_of
 from fwdlab.cli.health import wait_until_healthy
 from fwdlab.cli.labs import client_of
 from support.programs import FWDCTL, Done, run
@@ -117,16 +117,16 @@ class World:
         """Deploy again what was deployed, and stop the boxes: what `azd provision --no-state` does."""
         path = f"{self._subscription}/providers/Microsoft.Resources/deployments"
         with self._azure() as arm:
-            done = arm.request("GET", f"{path}/lab-1", API_VERSION)
+            done = arm.request("GET", f"{path}/lab-1")
             given = {
                 name: {"value": each["value"]} for name, each in done["properties"]["parameters"].items()
             }
             template = json.loads((ROOT / "infra" / "main.json").read_text("utf-8"))
             properties = {"mode": "Incremental", "template": template, "parameters": given}
             body = {"location": done["location"], "properties": properties}
-            arm.request("PUT", f"{path}/lab-1", API_VERSION, body)
+            arm.request("PUT", f"{path}/lab-1", body)
             deadline = time.monotonic() + PATIENCE
-            while (state := arm.request("GET", f"{path}/lab-1", API_VERSION)["properties"])["provisioningState"] != "Succeeded":  # fmt: skip
+            while (state := arm.request("GET", f"{path}/lab-1")["properties"])["provisioningState"] != "Succeeded":  # fmt: skip
                 assert state["provisioningState"] != "Failed", state.get("error")
                 assert time.monotonic() < deadline, state
                 time.sleep(0.05)
@@ -157,11 +157,11 @@ class World:
         now = self.documents()
         with self._azure() as arm:
             for key in [key for key in now if key not in before]:
-                arm.request("DELETE", now[key]["id"], "2024-05-01")
+                arm.request("DELETE", now[key]["id"])
             for key, document in before.items():
                 # The link service follows its endpoints.
                 if not _same(now.get(key), document) and "/privatelinkservices/" not in key:
-                    arm.request("PUT", document["id"], "2024-05-01", document)
+                    arm.request("PUT", document["id"], document)
 
     def heal(self, fault: str | None = None) -> None:
         """End one fault of the lab, or all; unlike `fwdctl lab heal`, without waiting for health."""
@@ -175,14 +175,14 @@ class World:
         with self._azure() as arm:
             for key in sorted(wrong, key=len, reverse=True):
                 with suppress(FwdctlError):
-                    arm.request("DELETE", now[key]["id"], "2024-05-01")
+                    arm.request("DELETE", now[key]["id"])
 
     def _start(self) -> None:
         """Let scale set and servers be on."""
         with self._azure() as arm:
             for key, document in self._before.items():
                 if "/microsoft.compute/" in key:
-                    arm.request("POST", f"{document['id']}/start", "2024-11-01")
+                    arm.request("POST", f"{document['id']}/start")
 
     def documents(self) -> dict[str, Document]:
         """What is deployed, by id in lower case, without what differs from time to time."""
@@ -203,7 +203,7 @@ class World:
 
     def _get(self, arm: Clients, path: str, *, expand: str = "") -> Document:
         found: Document = arm.request(
-            "GET", f"{self._group}/providers/{path}{f'?$expand={expand}' if expand else ''}", "2024-05-01"
+            "GET", f"{self._group}/providers/{path}{f'?$expand={expand}' if expand else ''}"
         )
         return found
 
