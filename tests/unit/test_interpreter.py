@@ -17,10 +17,9 @@ import os, sys
 from fwdlab.nodes import interpreter
 interpreter.preload()
 argv = ["python3", *sys.argv[1:]]
-program = interpreter.load(argv, {})
-if program is None:
-    sys.exit("not by a fork")
-interpreter.run(program, argv, {"A": "b"})
+os.execvpe = lambda *_: sys.exit("not by a fork")
+assert interpreter.may_run(argv, {})
+interpreter.run(argv, {"A": "b"})
 """
 PROGRAMS = {
     "ends": "print('a')",

@@ -1,8 +1,8 @@
 """A small process that nodes and their programs are forked from: the lab's own has threads and never forks.
 
 It is a fork of the lab's process, made before that has threads, sockets or credentials; so they share the
-memory of what both have loaded. Its forks enter the namespaces of a node, it never does itself. One thread,
-standard library only.
+memory of what both have loaded. It is in a node's namespaces only while it does what is asked for there, and
+nothing there may make it wait. One thread, standard library only.
 
 Requests carry `id` and `op`; the answer has the same `id` and either `error` or what was asked for.
 `{"exit": PID, "code": N}` tells of the end of a program or of a node's first process.
@@ -23,6 +23,7 @@ from fwdlab.process import syscalls
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_SPACES = operations.SPACES | syscalls.CLONE_NEWPID
 _started: list[tuple[int, socket.socket]] = []
 """Number of the fork server and this process's end of the socket to it, until somebody has taken them."""
 
@@ -52,9 +53,8 @@ def take() -> tuple[int, socket.socket]:
 
 
 def _prepare(descriptor: int) -> None:
-    """Keep no file but the socket, as number 3, and the log; and collect what loses its parent."""
+    """Keep no file but the socket, as number 3, and the log."""
     syscalls.die_with_parent()
-    syscalls.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
@@ -69,8 +69,10 @@ class _ForkServer:
         self._end = end
         self._nodes: dict[int, int] = {}
         """Descriptors of the nodes' first processes."""
-        self._helpers: set[int] = set()
-        self._own_processes = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        # The host's own ones would not let it come back.
+        syscalls.unshare(syscalls.CLONE_NEWNET | syscalls.CLONE_NEWUTS)
+        spaces = (f"/proc/self/ns/{name}" for name in ("ipc", "mnt", "net", "pid", "uts"))
+        self._home = [os.open(space, os.O_RDONLY | os.O_CLOEXEC) for space in spaces]
 
     def serve(self) -> None:
         """Answer until the other end closes."""
@@ -93,54 +95,51 @@ class _ForkServer:
 
     def _reap(self) -> None:
         for child, code in syscalls.reap():
-            if child in self._helpers:
-                self._helpers.remove(child)
-                continue
             if child in self._nodes:
                 os.close(self._nodes.pop(child))
             messages.send(self._end, {"exit": child, "code": code})
 
     def _answer(self, request: dict[str, Any], files: list[int]) -> None:
-        operation = request["op"]
-        try:
-            if operation == "create":
-                self._create(request)
-            elif operation == "kill":
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(request["pid"], request["signal"])
-                messages.send(self._end, {"id": request["id"]})
-            else:
-                node = self._nodes[request["node"]]
-                self._helpers.add(self._fork(lambda: self._inside(node, request, files)))
-        except (OSError, KeyError) as error:
-            messages.send(self._end, {"id": request["id"], "error": str(error)})
-        for file in files:
+        out: list[int] = []
+        if request["op"] == "create":
+            self._create(request)
+        else:
+            answer = _answered(request, lambda: self._perform(request, files, out))
+            messages.send(self._end, answer, tuple(out))
+        for file in (*files, *out):
             os.close(file)
 
-    def _fork(self, work: Callable[[], None]) -> int:
-        """Do something in a process of its own; its number."""
-        child = os.fork()
-        if child:
-            return child
+    def _perform(self, request: dict[str, Any], files: list[int], out: list[int]) -> dict[str, Any]:
+        if request["op"] == "kill":
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(request["pid"], request["signal"])
+            return {}
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            work()
+            syscalls.setns(self._nodes[request["node"]], _SPACES)
+            return operations.OPERATIONS[request["op"]](request, files, out)
         finally:
-            os._exit(1)  # whatever happened, a child of fork must never return into its caller
+            self._come_home()
+
+    def _come_home(self) -> None:
+        for space in self._home:
+            syscalls.setns(space, 0)
 
     def _create(self, settings: dict[str, Any]) -> None:
         """Fork the first process of a new node; it says itself when all is built."""
         syscalls.unshare(syscalls.CLONE_NEWPID)
-        try:
-            child = self._fork(lambda: self._first_process(settings))
-        finally:
-            # Without this, the next fork would land in the same pid namespace.
-            syscalls.setns(self._own_processes, syscalls.CLONE_NEWPID)
+        child = os.fork()
+        if child == 0:
+            try:
+                self._first_process(settings)
+            finally:
+                os._exit(1)  # whatever happened, a child of fork must never return into its caller
+        # Without this, the next fork would land in the same pid namespace.
+        self._come_home()
         self._nodes[child] = os.pidfd_open(child)
 
     def _first_process(self, settings: dict[str, Any]) -> None:
         syscalls.die_with_parent()
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         number = int(os.readlink("/proc/self"))  # noqa: PTH115 - the number outside: this is still its /proc
 
@@ -152,18 +151,6 @@ class _ForkServer:
         messages.send(self._end, answer)
         if "error" not in answer:
             operations.stay()
-
-    def _inside(self, node: int, request: dict[str, Any], files: list[int]) -> None:
-        """Do one thing in a node and answer."""
-        out: list[int] = []
-
-        def perform() -> dict[str, Any]:
-            syscalls.setns(node, operations.SPACES | syscalls.CLONE_NEWPID)
-            os.chdir("/")
-            return operations.OPERATIONS[request["op"]](request, files, out)
-
-        answer = _answered(request, perform)
-        messages.send(self._end, answer, tuple(out))
 
 
 def _answered(request: dict[str, Any], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

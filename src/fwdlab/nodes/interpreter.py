@@ -40,21 +40,24 @@ def preload() -> None:
     gc.freeze()  # or the first collection in each fork would write to, and so copy, every page of objects
 
 
-def load(argv: Sequence[str], environment: Mapping[str, str]) -> CodeType | None:
-    """The program, if it is a Python file that needs nothing but the standard library and files beside it.
+def may_run(argv: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether a command is Python with a file and nothing else."""
+    if len(argv) < 2 or argv[0] not in _COMMANDS or argv[1].startswith("-"):  # noqa: PLR2004 - command and file
+        return False
+    return Path("/usr/bin/python3").exists() and not any(name.startswith("PYTHON") for name in environment)
+
+
+def _load(file: str) -> CodeType | None:
+    """The program, if it needs nothing but the standard library and files beside it.
 
     Compiled in a process of its own, because that leaves much memory in pieces.
     """
-    if len(argv) < 2 or argv[0] not in _COMMANDS or argv[1].startswith("-"):  # noqa: PLR2004 - command and file
-        return None
-    if any(name.startswith("PYTHON") for name in environment):
-        return None
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             with os.fdopen(writer, "wb") as out:
-                out.write(marshal.dumps(_compiled(argv[1])))
+                out.write(marshal.dumps(_compiled(file)))
         finally:
             os._exit(0)
     os.close(writer)
@@ -98,9 +101,15 @@ def _imported(tree: ast.AST) -> Iterator[str]:
             yield "" if node.level else str(node.module).partition(".")[0]
 
 
-def run(program: CodeType, argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
-    """Be a program, in a process that was forked for it and has its files and directory already."""
+def run(argv: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Be a program, in a process that was forked for it and has its files and directory already.
+
+    One that needs more gets an interpreter of its own.
+    """
     code = 1
+    program = _load(argv[1])
+    if program is None:
+        os.execvpe(argv[0], list(argv), environment)  # noqa: S606
     try:
         _become(argv, environment)
         code = _execute(program)

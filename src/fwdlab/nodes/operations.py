@@ -1,6 +1,7 @@
 """What the lab's process asks for inside a node: to build it, to start programs, open files and make sockets.
 
-Each runs in a process that is in the node's namespaces already, or about to be; standard library only.
+Each runs in a process that is in the node's namespaces. None may block, whatever the node's root has done to
+its files. Standard library only.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ def _spawn(request: dict[str, Any], files: list[int], out: list[int]) -> dict[st
 def _become(request: dict[str, Any], files: list[int], report: int, *, controlling: int) -> NoReturn:
     """In the child: put everything in place and run the program."""
     try:
+        signal.set_wakeup_fd(-1)
         os.write(report, f"{os.getpid()}\n".encode())
         for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
@@ -105,9 +107,9 @@ def _become(request: dict[str, Any], files: list[int], report: int, *, controlli
         os.closerange(len(high), 400)
         os.chdir(request["directory"])
         os.umask(0o022)
-        if program := interpreter.load(request["argv"], request["environment"]):
-            os.close(kept)
-            interpreter.run(program, request["argv"], request["environment"])
+        if interpreter.may_run(request["argv"], request["environment"]):
+            os.close(kept)  # whoever asked need not wait while it is compiled
+            interpreter.run(request["argv"], request["environment"])
         os.execvpe(request["argv"][0], request["argv"], request["environment"])  # noqa: S606
     except OSError as error:
         os.write(kept, f"{error.strerror}: {error.filename or request['argv'][0]}".encode())
@@ -125,13 +127,16 @@ def _open(request: dict[str, Any], _files: list[int], out: list[int]) -> dict[st
 def _open_file(path: str, flags: int, mode: int) -> int:
     if flags & os.O_CREAT:
         os.makedirs(os.path.dirname(path) or "/", exist_ok=True)  # noqa: PTH103, PTH120
+    flags |= os.O_CLOEXEC | os.O_NONBLOCK  # it may be a pipe that nobody reads
     try:
-        return os.open(path, flags | os.O_CLOEXEC, mode)
+        opened = os.open(path, flags, mode)
     except PermissionError:
-        if not flags & os.O_CREAT:
+        if not flags & os.O_CREAT or not os.path.isfile(path):  # noqa: PTH113
             raise
         _take_over(path)
-        return os.open(path, flags | os.O_CLOEXEC, mode)
+        opened = os.open(path, flags, mode)
+    os.set_blocking(opened, True)
+    return opened
 
 
 def _take_over(path: str) -> None:

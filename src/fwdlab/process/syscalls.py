@@ -30,7 +30,6 @@ MS_PRIVATE = 0x4_0000
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
-_PR_SET_CHILD_SUBREAPER = 36
 _ARGUMENTS = slice(45, 47)
 """Begin and end of the command line in memory, in /proc/PID/stat behind the name (proc_pid_stat(5))."""
 _SYS_MOUNT_SETATTR = 442  # the same number on every architecture
@@ -118,11 +117,6 @@ def rename_process(argv: Sequence[str]) -> None:
         begin, end = map(int, file.read().rpartition(b")")[2].split()[_ARGUMENTS])
     text = "\0".join(argv).encode()[: end - begin - 1]
     ctypes.memmove(begin, text.ljust(end - begin, b"\0"), end - begin)
-
-
-def adopt_orphans() -> None:
-    """Become the parent of descendants that lose theirs (PR_SET_CHILD_SUBREAPER)."""
-    _check(_libc.prctl(ctypes.c_int(_PR_SET_CHILD_SUBREAPER), ctypes.c_ulong(1), 0, 0, 0), "prctl subreaper")
 
 
 def reap() -> list[tuple[int, int]]:
