@@ -147,13 +147,13 @@ def test_an_interrupted_up_leaves_no_lab_and_says_so(
 
 
 def test_a_failed_deployment_keeps_the_lab_and_names_its_end(home: Path) -> None:
-    refused = {"type": "Microsoft.Storage/storageAccounts", "apiVersion": "2024-01-01", "name": "s"}
+    refused = {"type": "Microsoft.Sql/servers", "apiVersion": "2024-01-01", "name": "s"}
     schema = "https://schema.management.azure.com/schemas/2018-05-01/subscriptionDeploymentTemplate.json#"
     template = {"$schema": schema, "contentVersion": "1.0.0.0", "resources": [refused]}
     (home / "t.json").write_text(json.dumps(template))
     argv = [*FWDCTL, "lab", "up", "--name", "a", "--template", "t.json"]
     done = run(argv, environ=clean_environ(home), cwd=home, expect=1)
-    assert "no resource type 'Microsoft.Storage/storageAccounts'" in done.stderr
+    assert "no resource type 'Microsoft.Sql/servers'" in done.stderr
     assert "fwdctl lab down --name a" in done.stderr
     run([*FWDCTL, "lab", "status", "--name", "a"], environ=clean_environ(home))
 

@@ -211,8 +211,17 @@ class World:
 def _settled(document: Any) -> Any:
     """A document without what differs each time that it is written."""
     if isinstance(document, dict):
-        return {key: _settled(value) for key, value in document.items() if key not in VOLATILE}
+        return {
+            key: _settled(value)
+            for key, value in document.items()
+            if key not in VOLATILE and not (key == "ipConfigurations" and _are_references(value))
+        }
     return [_settled(each) for each in document] if isinstance(document, list) else document
+
+
+def _are_references(value: list[Document]) -> bool:
+    """Whether a subnet lists who is in it, which changes with the scale set's instances."""
+    return all(set(each) == {"id"} for each in value)
 
 
 def _same(one: Any, other: Any) -> bool:
