@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from lab.matrix.fault import Fault
 
 
 @dataclass(frozen=True)
@@ -381,26 +374,3 @@ CODES = (
     ),
 )
 SEGMENTS = {code.name: code.segment for code in CODES}
-
-
-def as_markdown(faults: Iterable[Fault]) -> str:
-    """The part of docs/codes.md that is about single codes; the shortest cause of each is shown."""
-    causes: dict[str, tuple[str, ...]] = {}
-    for fault in sorted(faults, key=lambda fault: len(" ".join(fault.cause))):
-        for code in (fault.code, *fault.also):
-            causes.setdefault(code, fault.cause)
-    lines = []
-    for segment, codes in groupby(CODES, key=lambda code: code.segment):
-        lines += [f"## {segment.capitalize()}", ""]
-        for code in codes:
-            typed = ", ".join(f"`{line}`" for line in causes.get(code.name, ()))
-            lines += [
-                f"### {code.name}",
-                f"{code.meaning} Exit code {code.exit_code}.",
-                f"- Known by: {code.known}",
-                f"- Mended by: {code.mended}",
-                f"- In the lab: {typed or f'no: {code.lab}'}",
-                "",
-                *([code.more, ""] if code.more else []),
-            ]
-    return "\n".join(lines)
