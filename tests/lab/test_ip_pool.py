@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from fwdctl.output import Progress
+from fwdctl.progress import Progress
 from fwdctl.runtime import Runtime
 from fwdlab.cli.client import LabClient
 from fwdlab.cli.deploy import azure_of, deploy

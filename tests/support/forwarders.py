@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fwdctl.forwarders.user_data import hand_on
-from fwdctl.output import Progress
+from fwdctl.progress import Progress
 from fwdctl.runtime import Runtime
 from fwdlab.cli import setup
 from fwdlab.cli.deploy import azure_of, deploy

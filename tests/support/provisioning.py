@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from conftest import ROOT
-from fwdctl.output import Progress
+from fwdctl.progress import Progress
 from fwdctl.runtime import Runtime
 from fwdlab.cli.deploy import azure_of, deploy
 from fwdlab.cli.labs import client_of

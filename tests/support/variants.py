@@ -13,7 +13,7 @@ from unittest.mock import patch
 from conftest import ROOT
 from fwdctl.azure.clients import Clients
 from fwdctl.azure.credential import Login
-from fwdctl.output import Progress
+from fwdctl.progress import Progress
 from fwdctl.runtime import Runtime
 from fwdctl.template.parameters import read_values
 from fwdlab.cli import deploy, setup

@@ -12,8 +12,8 @@ from fwdctl.errors import FwdctlError
 from fwdctl.forwarders.drift import differences
 from fwdctl.forwarders.plan import plan_restart, plan_rollout
 from fwdctl.forwarders.rollout import Rollout
-from fwdctl.output import Progress
 from fwdctl.probe.agents import configuration
+from fwdctl.progress import Progress
 from support.fleets import SETUP, fleet, instance, outdated, report
 from support.frame import make_runtime
 

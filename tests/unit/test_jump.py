@@ -12,7 +12,7 @@ from fwdctl.cli.jump import _changes
 from fwdctl.deployment import Deployment, Hub, Spoke
 from fwdctl.errors import FwdctlError
 from fwdctl.jump import boxes, remote
-from fwdctl.output import Progress
+from fwdctl.progress import Progress
 from fwdctl.runtime import Runtime
 from fwdctl.threads import side_by_side
 from support.fake_arm import CONTAINERS, FakeArm, container_group

@@ -12,7 +12,7 @@ import pytest
 from fwdctl.deployment import Box, Deployment, Hub, Spoke
 from fwdctl.errors import StoppedError
 from fwdctl.jump import boxes
-from fwdctl.output import Progress
+from fwdctl.progress import Progress
 from fwdctl.runtime import Runtime
 from support.fake_arm import CONTAINERS, container_group, fake_arm
 

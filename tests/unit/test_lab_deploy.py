@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fwdctl.errors import FwdctlError
-from fwdctl.output import Progress
+from fwdctl.progress import Progress
 from fwdlab.cli import deploy
 from fwdlab.cli.setup import LabDeployment
 from support.frame import make_runtime

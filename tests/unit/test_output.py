@@ -11,7 +11,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import OutputFormat, Progress, Result, console, grid, printable, render, render_error, say
+from fwdctl.output import OutputFormat, Result, console, grid, printable, render, render_error, say
+from fwdctl.progress import Progress
 from support.frame import Stream, make_runtime
 
 if TYPE_CHECKING:

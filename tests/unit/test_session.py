@@ -14,7 +14,7 @@ from fwdctl.channel import Request
 from fwdctl.errors import FwdctlError, StoppedError
 from fwdctl.jump import session as module
 from fwdctl.jump.session import Session
-from fwdctl.output import Progress
+from fwdctl.progress import Progress
 from fwdctl.runtime import Runtime
 from support.aci_exec_server import AciExecServer, aci_exec_server
 from support.frame import make_runtime

@@ -11,7 +11,8 @@ from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, option
 from fwdctl.errors import ExitCode, FwdctlError, MissingError
-from fwdctl.output import Progress, Result, console, grid, say
+from fwdctl.output import Result, console, grid, say
+from fwdctl.progress import Progress
 
 if TYPE_CHECKING:
     from fwdctl.deployment.orphans import Orphan

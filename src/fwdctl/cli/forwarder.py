@@ -12,7 +12,8 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_instances
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, option
-from fwdctl.output import Progress, Result, grid, say
+from fwdctl.output import Result, grid, say
+from fwdctl.progress import Progress
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, BoxArgument, BoxesArgument, option
 from fwdctl.errors import ExitCode
-from fwdctl.output import Progress, Result, grid
+from fwdctl.output import Result, grid
+from fwdctl.progress import Progress
 
 if TYPE_CHECKING:
     from fwdctl.jump.boxes import Change, Status

@@ -11,7 +11,8 @@ from fwdctl.cli.confirm import confirm
 from fwdctl.cli.group import group
 from fwdctl.cli.options import ENVIRONMENT, OUTPUT, RESOURCE_GROUP, option
 from fwdctl.errors import FwdctlError, UsageError
-from fwdctl.output import Progress, Result
+from fwdctl.output import Result
+from fwdctl.progress import Progress
 from fwdctl.shell import quoted
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from fwdctl.cli.command import Call, command
 from fwdctl.cli.completion import complete_boxes
 from fwdctl.cli.options import ENVIRONMENT, PROBE_OUTPUT, RESOURCE_GROUP, option
 from fwdctl.errors import UsageError
-from fwdctl.output import OutputFormat, Progress, Result, tell
+from fwdctl.output import OutputFormat, Result, tell
+from fwdctl.progress import Progress
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients

@@ -35,7 +35,7 @@ from fwdctl.errors import FwdctlError
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 NO_SPOKES = frozenset({"hub", "corp"})

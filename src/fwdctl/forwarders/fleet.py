@@ -21,8 +21,8 @@ from fwdctl.threads import side_by_side
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Box, Deployment, Forward
-    from fwdctl.output import Progress
     from fwdctl.probe.agents import Report
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 AGENT_SECONDS = 7.0

@@ -17,7 +17,7 @@ from fwdctl.jump.boxes import NOT_NOW
 if TYPE_CHECKING:
     from fwdctl.azure.scale_sets import Action
     from fwdctl.forwarders.fleet import Fleet, Watch
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0

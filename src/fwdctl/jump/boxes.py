@@ -15,7 +15,7 @@ from fwdctl.threads import side_by_side
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Box, Deployment
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 START_TIMEOUT = 300.0

@@ -12,7 +12,7 @@ from fwdctl.errors import ExitCode, FwdctlError, UsageError
 if TYPE_CHECKING:
     from fwdctl.channel import Outcome, Request
     from fwdctl.jump.session import Session
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 NOT_RUN = {

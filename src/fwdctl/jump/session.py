@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fwdctl.azure.containers import Group
     from fwdctl.channel import Channel, Outcome, Request, Ticket
     from fwdctl.deployment import Box, Deployment
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 EXEC_PATIENCE = 20.0

@@ -15,7 +15,7 @@ from fwdctl.shell import quoted
 
 if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 LONGEST_MESSAGE = 140

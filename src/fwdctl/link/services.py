@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
     from fwdctl.deployment import Deployment
     from fwdctl.link.plan import Decision, Meant
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 POLL = 2.0

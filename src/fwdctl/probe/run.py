@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fwdctl.azure.clients import Clients
     from fwdctl.azure.credential import Login
     from fwdctl.deployment import Deployment
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
 
 

@@ -12,7 +12,8 @@ from fwdctl.deployment import load, orphans
 from fwdctl.errors import ExitCode, FwdctlError
 from fwdctl.forwarders import user_data
 from fwdctl.jump import boxes
-from fwdctl.output import Progress, Result, printable, tell
+from fwdctl.output import Result, printable, tell
+from fwdctl.progress import Progress
 from fwdctl.shell import quoted
 from fwdctl.template import cloudinit, ended_boxes, existing, fixed, parameters, sshkey, zone_names
 from fwdctl.template.files import find_template

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from fwdctl.cli.command import Call
 from fwdctl.errors import ExitCode, FwdctlError
-from fwdctl.output import Progress, Result, console, grid
+from fwdctl.output import Result, console, grid
+from fwdctl.progress import Progress
 from fwdlab.cli.group import NameOption, lab_command
 from fwdlab.cli.health import wait_until_healthy
 from fwdlab.cli.up import bring_up, variables_of

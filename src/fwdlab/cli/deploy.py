@@ -16,7 +16,7 @@ from fwdctl.jump import boxes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fwdctl.output import Progress
+    from fwdctl.progress import Progress
     from fwdctl.runtime import Runtime
     from fwdlab.cli.client import LabClient
     from fwdlab.cli.setup import LabDeployment

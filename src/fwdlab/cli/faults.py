@@ -9,7 +9,8 @@ import typer
 from fwdctl.cli.command import Call
 from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import ExitCode
-from fwdctl.output import Progress, Result, grid, say
+from fwdctl.output import Result, grid, say
+from fwdctl.progress import Progress
 from fwdlab.cli.complete import complete_fault, complete_fault_in_force
 from fwdlab.cli.group import FROM_SHELL, NameOption, lab_command
 from fwdlab.cli.health import wait_until_healthy

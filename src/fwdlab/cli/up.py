@@ -14,7 +14,8 @@ import typer
 from fwdctl.cli.command import Call
 from fwdctl.cli.options import OUTPUT
 from fwdctl.errors import FwdctlError
-from fwdctl.output import Progress, Result, say
+from fwdctl.output import Result, say
+from fwdctl.progress import Progress
 from fwdlab.cli.group import FROM_SHELL, NameOption, lab_command
 from fwdlab.cli.health import wait_until_healthy
 from fwdlab.cli.labs import DEFAULT_NAME, client_of, lab_errors
