@@ -58,6 +58,13 @@ def test_an_endpoint_that_is_gone_is_named(world: World) -> None:
     assert "spoke/web at the endpoint (PE_MISSING)" in told_on(world, Terminal, "200")
 
 
+def test_the_way_to_a_service_of_azure_has_no_balancer_and_no_forwarder(world: World) -> None:
+    broken(world)
+    world.topology["spokes"][0]["zone"] = "privatelink.vaultcore.azure.net"
+    world.arm.fail("GET", f"{NETWORK}/privateEndpoints/pep", 404, "ResourceNotFound")
+    assert "  box ─ name ─ ✗ endpoint ─ target\n" in told_on(world, Terminal, "200")
+
+
 def test_what_is_not_known_is_said_in_words(world: World) -> None:
     broken(world)
     world.arm.fail("GET", f"{NETWORK}/privateEndpoints/pep", 403, "AuthorizationFailed")

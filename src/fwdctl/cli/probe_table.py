@@ -30,10 +30,11 @@ LEAST_FOR_OTHERS = 42
 _BEHIND = ("load balancer", "forwarder", "target")
 WAYS = {
     "spoke": ("box", "name", "endpoint", "link service", *_BEHIND),
+    "service": ("box", "name", "endpoint", "target"),
     "balancer": ("box", *_BEHIND),
     "target": ("box", "target"),
 }
-"""The segments of a path by its origin, the longest first."""
+"""The segments of a path by its origin, the longest first; `service` is a spoke's to a service of Azure."""
 
 
 def print_results(runtime: Runtime, console: Console, results: Sequence[PathResult]) -> None:
@@ -116,7 +117,7 @@ def _say_in_colour(console: Console, text: str, code: str | None) -> None:
 def _drawn(console: Console, cause: Cause) -> str:
     """The way of the longest path with a mark before the segment; empty where that is not known."""
     segment = cause.broken.segment
-    origins = {result.path.origin for result in cause.results}
+    origins = {"service" if r.path.is_to_service else r.path.origin for r in cause.results}
     way = list(next(WAYS[origin] for origin in WAYS if origin in origins))
     if segment == "route":
         # Security rules stand before the forwarders, other routes behind them.

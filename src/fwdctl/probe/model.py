@@ -87,6 +87,11 @@ class Path:
         return self.forward.identity_header if self.kind in {"http", "https"} else ""
 
     @property
+    def is_to_service(self) -> bool:
+        """Whether a service of Azure itself is behind the endpoint, such as a key vault."""
+        return self.spoke is not None and self.spoke.zone.startswith("privatelink.")
+
+    @property
     def is_counted(self) -> bool:
         """Whether only the forwarders' counters can tell which targets answer."""
         return self.expected > 1 and not self.header and not self.skip
