@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from conftest import ROOT
+from fwdctl.template import topology_file
 from support.deployed_template import of_type
 from support.deployment_target import AT_SUBSCRIPTION, Client, MemoryTarget
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENVIRONMENT = {
     "AZURE_ENV_NAME": "dev",
@@ -69,6 +73,28 @@ def test_nothing_is_public_and_no_subnet_has_a_way_out_of_its_own(variant: str) 
     assert {
         tuple(document["tags"].items()) for document in target.documents.values() if "tags" in document
     } == {(("azd-env-name", "dev"),)}
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes"),
+    [
+        ("key-vault", {}),
+        ("service-consumer", {}),
+        ("service-provider", {}),
+        ("service-provider", {"existing": EXISTING}),
+    ],
+)
+def test_what_is_handed_over_serves_as_a_topology_file(
+    variant: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    _, done = deploy(variant, **changes)
+    file = tmp_path / "topology.json"
+    file.write_text(json.dumps(done["outputs"]["FWD_TOPOLOGY"]["value"]))
+    found = topology_file.load(file)
+    assert found.resource_group == "rg-dev"
+    assert [box.name for box in found.boxes] == {"key-vault": ["vault"], "service-consumer": ["crm"]}.get(
+        variant, [] if changes else ["hub"]
+    )
 
 
 def test_a_consumer_asks_by_alias_and_has_the_subnets_that_it_needs() -> None:

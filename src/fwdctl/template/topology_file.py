@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StrictStr, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, Field, StrictStr, ValidationError, WithJsonSchema
 
 from fwdctl.deployment.topology import Check, Deployment, parse
 from fwdctl.errors import UsageError
@@ -46,22 +46,26 @@ HostName = Annotated[PlainHostName, WithJsonSchema({"type": "string", "format": 
 Port = Annotated[PlainPort, _port(HIGHEST_PORT)]
 ForwardedPort = Annotated[PlainForwardedPort, _port(HIGHEST_FORWARDED_PORT)]
 Target = Annotated[PlainTarget, WithJsonSchema({"type": "string", "pattern": "^.+:[0-9]+$"})]
+LEFT_OUT = BeforeValidator(lambda value: None if value == "" else value)
+"""As FWD_TOPOLOGY says that something is not there."""
+Jump = Annotated[Resource | None, LEFT_OUT, Field(description="A container group to test from.")]
+Container = Annotated[
+    Text | None, LEFT_OUT, Field(description="The container in it; by default the first one.")
+]
 
 
 class LoadBalancer(Part):
     """The internal load balancer."""
 
     name: Resource
-    address: Annotated[Address | None, Field(description="Of its frontend.")] = None
+    address: Annotated[Address | None, LEFT_OUT, Field(description="Of its frontend.")] = None
 
 
 class Hub(Part):
     """What is behind the endpoints."""
 
-    jump: Annotated[Resource | None, Field(description="A container group to test from.")] = None
-    container: Annotated[Text | None, Field(description="The container in it; by default the first one.")] = (
-        None
-    )
+    jump: Jump = None
+    container: Container = None
     load_balancer: LoadBalancer | None = None
     scale_set: Annotated[Resource | None, Field(description="Of the forwarders.")] = None
     private_link_service: Resource | None = None
@@ -80,10 +84,8 @@ class Spoke(Part):
     """A network whose workloads use the endpoint."""
 
     name: Text
-    jump: Annotated[Resource | None, Field(description="A container group to test from.")] = None
-    container: Annotated[Text | None, Field(description="The container in it; by default the first one.")] = (
-        None
-    )
+    jump: Jump = None
+    container: Container = None
     private_endpoint: PrivateEndpoint | None = None
     host_name: Annotated[HostName | None, Field(description="The name that workloads connect to.")] = None
     zone: Annotated[HostName | None, Field(description="The private DNS zone that holds the name.")] = None
