@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, StrictStr, ValidationError
+from pydantic import BeforeValidator, Field, StrictStr, ValidationError
 
 from fwdctl.deployment.topology import Check, Deployment, parse
 from fwdctl.errors import UsageError
@@ -37,22 +37,26 @@ NOT_FOR_SPOKES = {"hub", "all"}
 
 
 Resource = Annotated[Text, string(minLength=1, description="Name or id.")]
+LEFT_OUT = BeforeValidator(lambda value: None if value == "" else value)
+"""As FWD_TOPOLOGY says that something is not there."""
+Jump = Annotated[Resource | None, LEFT_OUT, Field(description="A container group to test from.")]
+Container = Annotated[
+    Text | None, LEFT_OUT, Field(description="The container in it; by default the first one.")
+]
 
 
 class LoadBalancer(Part):
     """The internal load balancer."""
 
     name: Resource
-    address: Annotated[Address | None, Field(description="Of its frontend.")] = None
+    address: Annotated[Address | None, LEFT_OUT, Field(description="Of its frontend.")] = None
 
 
 class Hub(Part):
     """What is behind the endpoints."""
 
-    jump: Annotated[Resource | None, Field(description="A container group to test from.")] = None
-    container: Annotated[Text | None, Field(description="The container in it; by default the first one.")] = (
-        None
-    )
+    jump: Jump = None
+    container: Container = None
     load_balancer: LoadBalancer | None = None
     scale_set: Annotated[Resource | None, Field(description="Of the forwarders.")] = None
     private_link_service: Resource | None = None
@@ -71,10 +75,8 @@ class Spoke(Part):
     """A network whose workloads use the endpoint."""
 
     name: Text
-    jump: Annotated[Resource | None, Field(description="A container group to test from.")] = None
-    container: Annotated[Text | None, Field(description="The container in it; by default the first one.")] = (
-        None
-    )
+    jump: Jump = None
+    container: Container = None
     private_endpoint: PrivateEndpoint | None = None
     host_name: Annotated[HostName | None, Field(description="The name that workloads connect to.")] = None
     zone: Annotated[HostName | None, Field(description="The private DNS zone that holds the name.")] = None

@@ -25,4 +25,4 @@ def approval(evidence: Evidence, endpoint: Document) -> str:
             if same(value(connection, "privateEndpoint", "id"), endpoint.get("id")):
                 own = str(connection["id"])
                 return az("network private-endpoint-connection approve", "--id", own, of=own)
-    return "Ask the owner of the link service to approve it."
+    return "Ask the owner of the service to approve it."
