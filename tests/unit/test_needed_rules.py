@@ -103,3 +103,9 @@ def test_a_group_that_refuses_everything_gets_a_rule_for_each_flow(arm: FakeArm,
 def test_what_passes_two_groups_needs_a_rule_in_both(arm: FakeArm, tmp_path: Path) -> None:
     found = commands(arm, tmp_path, DENY, "fwd", "jump")
     assert {each[0] for each in flows(found) if each[1] == "10.0.1.64/26"} == {"Inbound", "Outbound"}
+
+
+def test_networks_that_may_not_be_read_need_no_rule(arm: FakeArm, tmp_path: Path) -> None:
+    for each in (HUB, THEIRS):
+        arm.fail("GET", each, 403, "AuthorizationFailed")
+    assert needed_rules.commands(arm.client(), read(tmp_path)) == []

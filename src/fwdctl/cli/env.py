@@ -39,6 +39,8 @@ def show(call: Call) -> Result:
 def check(call: Call) -> Result:
     """Say what is missing and which step sets it, and what is wrong in the parameters file.
 
+    That includes what Azure would refuse of what is there already, where somebody is logged in.
+
     The exit code is 2 if a parameter is wrong, 3 if something is missing.
     """
     from fwdctl.azd import report

@@ -15,7 +15,7 @@ from fwdctl.jump import boxes
 from fwdctl.output import Result, printable, tell
 from fwdctl.progress import Progress
 from fwdctl.shell import quoted
-from fwdctl.template import cloudinit, ended_boxes, existing, fixed, parameters, sshkey, zone_names
+from fwdctl.template import azure_checks, cloudinit, ended_boxes, fixed, parameters, sshkey, zone_names
 from fwdctl.template.files import find_template
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fwdctl.forwarders.user_data import Handed
     from fwdctl.jump.boxes import Change
     from fwdctl.runtime import Runtime
+    from fwdctl.template.azure_checks import Checked
     from fwdctl.template.cloudinit import CloudInit
     from fwdctl.template.files import Template
     from fwdctl.template.parameters import Parameters
@@ -86,38 +87,26 @@ def _check_azure(
     progress: Progress,
 ) -> None:
     """Refuse what Azure would refuse of what is there already; not to know is a warning."""
-    group, token = values.get("RESOURCE_GROUP_NAME"), values.get("RESOURCE_TOKEN")
-    is_first = not (group and token)
-    named = (given.hub.existing, *(spoke.existing for spoke in given.spokes), given.availability_zones)
-    if is_first and not any(named):
-        return
-    from fwdctl.azure.clients import Clients
-    from fwdctl.azure.credential import log_in
-
     try:
-        clients = Clients(log_in(runtime, values.get("AZURE_SUBSCRIPTION_ID")), runtime)
-        found = list(existing.problems(clients, given, values.get("AZURE_LOCATION", "")))
-        place = fixed.Place(
-            f"/subscriptions/{clients.subscription_id}/resourceGroups/{group}", token or "", values, ready
-        )
-        if not is_first:
-            found += fixed.problems(clients, given, place)
-        if not found and not is_first:
-            for box in ended_boxes.delete_unchangeable(runtime, clients, given, place, template.compiled):
-                progress.done(
-                    f"Jump box {box} deleted, because Azure cannot change it; the deployment makes it anew"
-                )
+        checked = azure_checks.check(runtime, given, values, ready)
+        if checked is not None and not checked.problems:
+            _prepare(runtime, template, given, checked, progress)
     except FwdctlError as error:
         progress.warning(f"Whether Azure will take the parameters is not known: {error.message}")
         return
-    if found:
-        raise parameters.ParametersError(template.parameters, found)
+    if checked is not None and checked.problems:
+        raise parameters.ParametersError(template.parameters, checked.problems)
+
+
+def _prepare(
+    runtime: Runtime, template: Template, given: Parameters, checked: Checked, progress: Progress
+) -> None:
+    """Delete what Azure cannot change, and tell what security groups refuse; it deploys all the same."""
     progress.done("Azure has nothing against the parameters")
-    _tell_rules(runtime, clients, given, progress)
-
-
-def _tell_rules(runtime: Runtime, clients: Clients, given: Parameters, progress: Progress) -> None:
-    """What security groups of existing networks refuse; Azure deploys all the same."""
+    clients, place = checked.clients, checked.place
+    if place is not None:
+        for box in ended_boxes.delete_unchangeable(runtime, clients, given, place, template.compiled):
+            progress.done(f"Jump box {box} deleted: Azure cannot change it, the deployment makes it anew")
     from fwdctl.template import needed_rules
 
     refused = needed_rules.commands(clients, given)
@@ -127,14 +116,20 @@ def _tell_rules(runtime: Runtime, clients: Clients, given: Parameters, progress:
 
 
 def wrong_parameters(runtime: Runtime, wanted: str | None = None) -> FwdctlError | None:
-    """What preprovision would refuse in the parameters file."""
+    """What preprovision would refuse in the parameters file, so far as Azure can be asked."""
     environment = azd_environment.load(runtime, wanted)
     template = find_template(environment.project)
+    values = {**runtime.environ, **environment.values}
     try:
-        parameters.load(template.parameters, template.compiled, {**runtime.environ, **environment.values})
+        given = parameters.load(template.parameters, template.compiled, values)
     except FwdctlError as error:
         return error
-    return None
+    try:
+        checked = azure_checks.check(runtime, given, values, values)
+    except FwdctlError:
+        return None
+    found = checked.problems if checked is not None else []
+    return parameters.ParametersError(template.parameters, found) if found else None
 
 
 def _size(cloud_init: CloudInit) -> str:

@@ -86,7 +86,9 @@ def _subnet(words: str, subnet_id: str, prefix: IPv4Network | None, read: Callab
     """Whoever will be in a subnet: its first address."""
     network = read(network_of(subnet_id))
     if prefix is None:
-        own = next(each for each in entries(network, "subnets") if same(each["id"], subnet_id))
+        own = next((each for each in entries(network, "subnets") if same(each["id"], subnet_id)), None)
+        if own is None:  # it may not be read
+            return End(words, ())
         prefix = IPv4Network((value(own, "addressPrefixes") or [value(own, "addressPrefix")])[0])
     return End(words, (str(prefix.network_address + FIRST),), (network,))
 
