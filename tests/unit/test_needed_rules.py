@@ -54,7 +54,7 @@ def commands(arm: FakeArm, folder: Path, own: list[tuple[Any, ...]], *guarded: s
     group = {"securityRules": rules(own), "defaultSecurityRules": rules(DEFAULTS)}
     arm.on("GET", NSG, {"id": NSG, "name": "theirs", "properties": group})
     found = []
-    for line in needed_rules.commands(arm.client(), read(folder)):
+    for line in needed_rules.find(arm.client(), read(folder)).commands:
         words = shlex.split(line)
         assert words[:5] == ["az", "network", "nsg", "rule", "create"]
         assert words[-2:] == ["--subscription", SUBSCRIPTION]
@@ -105,7 +105,10 @@ def test_what_passes_two_groups_needs_a_rule_in_both(arm: FakeArm, tmp_path: Pat
     assert {each[0] for each in flows(found) if each[1] == "10.0.1.64/26"} == {"Inbound", "Outbound"}
 
 
-def test_networks_that_may_not_be_read_need_no_rule(arm: FakeArm, tmp_path: Path) -> None:
+def test_networks_that_may_not_be_read_are_named(arm: FakeArm, tmp_path: Path) -> None:
     for each in (HUB, THEIRS):
         arm.fail("GET", each, 403, "AuthorizationFailed")
-    assert needed_rules.commands(arm.client(), read(tmp_path)) == []
+    found = needed_rules.find(arm.client(), read(tmp_path))
+    assert found.commands == []
+    assert found.unread.keys() == {each.rpartition("/")[2] for each in (HUB, THEIRS)}
+    assert all(found.unread.values())

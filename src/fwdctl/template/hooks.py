@@ -109,10 +109,12 @@ def _prepare(
             progress.done(f"Jump box {box} deleted: Azure cannot change it, the deployment makes it anew")
     from fwdctl.template import needed_rules
 
-    refused = needed_rules.commands(clients, given)
-    if refused:
+    needed = needed_rules.find(clients, given)
+    for name, why in needed.unread.items():
+        progress.warning(f"Whether {name} refuses what the forwarders need is not known: {why}")
+    if needed.commands:
         progress.warning("Security groups of the existing networks refuse what the forwarders need. Run:")
-        runtime.stderr.write(printable("".join(f"    {line}\n" for line in refused), runtime.stderr))
+        runtime.stderr.write(printable("".join(f"    {line}\n" for line in needed.commands), runtime.stderr))
 
 
 def wrong_parameters(runtime: Runtime, wanted: str | None = None) -> FwdctlError | None:

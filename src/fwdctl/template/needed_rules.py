@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
-from fwdctl.azure.documents import Document, entries, network_of, same, value
+from fwdctl.azure.documents import Document, entries, name_of, network_of, same, value
 from fwdctl.azure.errors import ArmFailure
 from fwdctl.probe.hops.rules import EXEC_SOURCE, PLATFORM, End, Flow, denied
 
@@ -21,23 +21,42 @@ FIRST = 4
 """Azure keeps the addresses of a subnet before this one."""
 
 
-def commands(clients: Clients, parameters: Parameters) -> list[str]:
-    """One for each flow that is refused, in the order in which they may be typed.
+@dataclass(frozen=True)
+class Needed:
+    """What is refused, and what is not known.
+
+    Attributes:
+        commands: one for each flow that is refused, in the order in which they may be typed.
+        unread: why something could not be read, by its name; its rules may refuse more.
+    """
+
+    commands: list[str]
+    unread: dict[str, str]
+
+
+def find(clients: Clients, parameters: Parameters) -> Needed:
+    """Compare what must pass with the rules of existing networks.
 
     Raises:
         FwdctlError: Azure cannot be asked.
     """
     known: dict[str, Document] = {}
+    unread: dict[str, str] = {}
 
     def read(resource_id: str) -> Document:
-        if resource_id.lower() not in known:
-            known[resource_id.lower()] = _read(clients, resource_id)
-        return known[resource_id.lower()]
+        key = resource_id.lower()
+        if key not in known:
+            try:
+                known[key] = clients.request("GET", resource_id)
+            except ArmFailure as error:
+                known[key], unread[name_of(resource_id)] = {}, error.message
+        return known[key]
 
     # Each end alone: what is refused where it leaves may be refused where it arrives too.
     flows = [each for flow in _flows(parameters, read) for each in (_leaving(flow), _arriving(flow))]
     found = (denied(replace(flow, number=n, of=len(flows)), read) for n, flow in enumerate(flows))
-    return list(dict.fromkeys(line for each in found if each for line in each.suggestion.splitlines()))
+    lines = dict.fromkeys(line for each in found if each for line in each.suggestion.splitlines())
+    return Needed(list(lines), unread)
 
 
 def _flows(parameters: Parameters, read: Callable[[str], Document]) -> Iterator[Flow]:
@@ -91,12 +110,3 @@ def _subnet(words: str, subnet_id: str, prefix: IPv4Network | None, read: Callab
             return End(words, ())
         prefix = IPv4Network((value(own, "addressPrefixes") or [value(own, "addressPrefix")])[0])
     return End(words, (str(prefix.network_address + FIRST),), (network,))
-
-
-def _read(clients: Clients, resource_id: str) -> Document:
-    """A document; an empty one where it cannot be read, so that no rule is seen in it."""
-    try:
-        document: Document = clients.request("GET", resource_id)
-    except ArmFailure:
-        return {}
-    return document
