@@ -297,6 +297,16 @@ def test_both_explain_a_path_that_fails() -> None:
         assert found.code == code
 
 
+@pytest.mark.parametrize(("alive", "code"), [(0, "TARGET_DOWN"), (1, "FWD_CONFIG_DRIFT")])
+def test_other_targets_are_the_cause_only_where_the_living_ones_are_missing(alive: int, code: str) -> None:
+    """The forwarders have one of two targets and do not reach it; it answers the hub, or the other one does."""
+    entry = {"name": "web", "targets": [{"address": WEB.targets[0], "state": "down"}], "rulesInPlace": True}
+    facts = told({"10.0.1.5": {"hash": "a", "forwards": [entry]}}, WEB)
+    found = forwarder.reported(replace(facts, alive=frozenset([WEB.targets[alive]])))
+    assert found is not None
+    assert found.code == code
+
+
 def test_a_target_whose_name_the_hub_cannot_resolve() -> None:
     sample = Sample("curl", connected=False, answered=False, failure="name", text="Could not resolve host")
     path = Path("hub/web/db.example:8000", "target", PATH.box, WEB, "db.example", 8000)

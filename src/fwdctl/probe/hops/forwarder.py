@@ -29,6 +29,7 @@ class Told:
     Attributes:
         reports: by address; None of an agent that does not answer.
         wanted: hash of what all of them shall forward; empty where that is not known.
+        alive: targets that answer the hub's jump box.
     """
 
     deployment: Deployment
@@ -36,6 +37,7 @@ class Told:
     reports: Mapping[str, Report | None]
     machines: Sequence[Backend]
     wanted: str = ""
+    alive: frozenset[str] = frozenset()
 
     @property
     def answered(self) -> dict[str, Report]:
@@ -206,7 +208,9 @@ def broken(evidence: Evidence, result: PathResult) -> Broken | None:
     forward = result.path.forward
     if not evidence.targets(forward) or route.refusal_of_hub(evidence, forward) is not None:
         return None  # the hub's box does not run, or is refused: it cannot ask them
+    alive = {f"{r.path.host}:{r.path.port}" for r in evidence.targets(forward) if r.verdict == "pass"}
     told = _told(evidence, forward, evidence.reports_now(forward))
+    told = replace(told, alive=frozenset(alive))
     found = reported(told)
     if found is not None:
         return found
@@ -224,7 +228,10 @@ def reported(told: Told) -> Broken | None:
     if idle:
         text = f"IPv4 forwarding is off on {', '.join(idle)}"
         return Broken(SEGMENT, "FWD_NO_FORWARDING", text, reimage(told.machines, idle))
-    other = drifted(told)
+    dead = agents.down_everywhere(answered.values(), forward)
+    lost = dead if dead.keys() == agents.addresses(answered.values(), forward) else {}
+    # Where they do not reach even a living target that they have, other targets would not help.
+    other = None if lost.keys() & told.alive else drifted(told)
     if other is not None:
         return other
     bare = [a for a, report in answered.items() if not agents.entry(report, forward).get("rulesInPlace")]
@@ -234,9 +241,8 @@ def reported(told: Told) -> Broken | None:
     strain = crowded(told) or target.unresolved(answered, forward)
     if strain is not None:
         return strain
-    dead = agents.down_everywhere(answered.values(), forward)
-    if dead and dead.keys() == agents.addresses(answered.values(), forward):
-        said = "; ".join(f"{address}: {error}" for address, error in sorted(dead.items()))
+    if lost:
+        said = "; ".join(f"{address}: {error}" for address, error in sorted(lost.items()))
         return _unreached(f"the forwarders reach none: {said}")
     return None
 
