@@ -12,6 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from conftest import ROOT
+from fwdctl.azure.errors import ArmFailure
 from fwdctl.errors import FwdctlError
 from fwdctl.runtime import Runtime
 from fwdlab.cli.deploy import azure_of
@@ -156,12 +157,18 @@ class World:
         """Bring back documents only, one after the other."""
         now = self.documents()
         with self._azure() as arm:
-            for key in [key for key in now if key not in before]:
-                arm.request("DELETE", now[key]["id"])
+            in_use = []
+            for each in [now[key]["id"] for key in now if key not in before]:
+                try:
+                    arm.request("DELETE", each)
+                except ArmFailure:
+                    in_use.append(each)
             for key, document in before.items():
                 # The link service follows its endpoints.
                 if not _same(now.get(key), document) and "/privatelinkservices/" not in key:
                     arm.request("PUT", document["id"], document)
+            for each in in_use:
+                arm.request("DELETE", each)
 
     def heal(self, fault: str | None = None) -> None:
         """End one fault of the lab, or all; unlike `fwdctl lab heal`, without waiting for health."""
