@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 FAULTS = (*BOX, *NAME, *PRIVATE_ENDPOINT, *BALANCER, *FORWARDER, *ROUTE, *TARGET, *HARMLESS)
 
+WITHOUT_AGENTS = {f"fwdctl lab break {name}" for name in ("rules-missing", "agents-down", "no-forwarding")}
+"""Whatever mends one of these starts the agents, and so mends the others."""
+
 
 def pairs(*, of_hops: bool = False) -> list[tuple[Fault, Fault]]:
     """Each two faults of different hops that a probe tells apart by their codes, the first hop's first.
@@ -32,5 +35,6 @@ def pairs(*, of_hops: bool = False) -> list[tuple[Fault, Fault]]:
         for first, second in combinations(ordered, 2)
         if first.rank < second.rank
         and first.code != second.code
+        and not {first.cause[-1], second.cause[-1]} <= WITHOUT_AGENTS
         and (SEGMENTS[first.code] != SEGMENTS[second.code] or SEGMENTS[first.code] == "route")
     ]
