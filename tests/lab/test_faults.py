@@ -34,6 +34,20 @@ def test_a_link_that_was_made_meanwhile_gives_way_when_healing(lab: RunningLab) 
     lab.fwdctl("probe", "spoke")
 
 
+def test_a_fault_of_machines_that_are_gone_is_healed(lab: RunningLab) -> None:
+    lab.lab("break", "agents-down")
+    subscription, group = (lab.environ[key] for key in ("AZURE_SUBSCRIPTION_ID", "RESOURCE_GROUP_NAME"))
+    below = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Compute"
+    scale_set = f"{below}/virtualMachineScaleSets/{lab.topology['hub']['scaleSet']}"
+    sku = lab.arm("GET", scale_set)["sku"]
+    lab.arm("PATCH", scale_set, {"sku": {**sku, "capacity": 1}})
+    try:
+        assert lab.lab("heal", "-o", "json").json["data"]["healed"] == ["agents-down"]
+    finally:
+        lab.arm("PATCH", scale_set, {"sku": sku})
+        lab.lab("heal")
+
+
 def test_an_unknown_fault_lists_those_that_exist(lab: RunningLab) -> None:
     done = lab.lab("break", "earthquake", expect=2)
     assert "target-down" in done.stderr

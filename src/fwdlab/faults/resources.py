@@ -48,7 +48,13 @@ async def target_refuses(context: Context) -> Undo:
     """Stop the service on a server: the machine answers with a reset."""
     machines = context.servers()
     await _run_on(context, machines, "systemctl", "stop", _SERVER)
-    return lambda: _run_on(context, machines, "systemctl", "start", _SERVER)
+    names = {machine.name for machine in machines}
+
+    async def undo() -> None:
+        there = [machine for machine in context.machines("servers") if machine.name in names]
+        await _run_on(context, there, "systemctl", "start", _SERVER)
+
+    return undo
 
 
 async def idle_short(context: Context) -> Undo:
@@ -68,7 +74,8 @@ def on_forwarders(command: str) -> Callable[[Context], Awaitable[Undo]]:
         machines = context.machines("forwarders")
         await _run_on(context, machines, "systemctl", "stop", _AGENT)
         await _run_on(context, machines, "sh", "-c", command)
-        return lambda: _run_on(context, machines, "systemctl", "start", _AGENT)
+        # Those that are there then; starting an agent that runs is no harm.
+        return lambda: _run_on(context, context.machines("forwarders"), "systemctl", "start", _AGENT)
 
     return apply
 

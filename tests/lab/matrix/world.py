@@ -142,7 +142,7 @@ class World:
             self._remove_new("/privatednszones/", "/privateendpoints/")  # they keep others from coming back
             self.provision()
             self._remove_new("")
-            self._start()
+        self._start()
         self.lab.fwdctl("jump", "stop", "all")
         assert wait_until_healthy(self._runtime, self._client, PATIENCE), (
             "the lab does not become healthy again"
