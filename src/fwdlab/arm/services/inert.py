@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +22,7 @@ _EVENT_HUBS = "Microsoft.EventHub/namespaces"
 _ENDPOINTS = ("blob", "dfs", "file", "queue", "table", "web")
 
 
-class _Named(PrivateLinkTarget):
+class _Named(ABC, PrivateLinkTarget):
     """What has a name that the whole world shares.
 
     Attributes:
@@ -43,9 +44,9 @@ class _Named(PrivateLinkTarget):
         for name, value in self.read_only(document).items():
             document["properties"][name] = made.get(name, value)
 
+    @abstractmethod
     def read_only(self, document: dict[str, Any]) -> dict[str, Any]:
         """The properties that the service works out."""
-        raise NotImplementedError
 
 
 class StorageAccounts(_Named):

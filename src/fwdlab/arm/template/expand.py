@@ -196,11 +196,7 @@ class _Expander(Names):
         name, kind = text("name"), text("type")
         if parent is not None and not kind.lower().startswith(parent.type.lower() + "/"):
             name, kind = f"{parent.name}/{name}", f"{parent.type}/{kind}"
-        scope = Scope(text("subscriptionId", self._scope.subscription_id))
-        if "resourceGroup" in raw:
-            scope = replace(scope, resource_group=text("resourceGroup"))
-        elif "subscriptionId" not in raw and kind.lower() != GROUP_TYPE.lower():
-            scope = replace(scope, resource_group=self._scope.resource_group)
+        scope = self._scope_of(raw, kind, text)
         return ExpandedResource(
             key,
             declared.symbol,
@@ -215,6 +211,15 @@ class _Expander(Names):
             existing=bool(raw.get("existing")),
             active=active,
         )
+
+    def _scope_of(self, raw: dict[str, Any], kind: str, text: Callable[..., str]) -> Scope:
+        """Where a resource goes; `text` evaluates one of its properties, with a default."""
+        scope = Scope(text("subscriptionId", self._scope.subscription_id))
+        if "resourceGroup" in raw:
+            return replace(scope, resource_group=text("resourceGroup"))
+        if "subscriptionId" not in raw and kind.lower() != GROUP_TYPE.lower():
+            return replace(scope, resource_group=self._scope.resource_group)
+        return scope
 
 
 def _members(resources: Any) -> Iterable[tuple[str | int, Any]]:
