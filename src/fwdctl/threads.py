@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import Event, Thread
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -22,3 +23,31 @@ def side_by_side(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list(pool.map(function, items))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def each_to_its_end(function: Callable[[T], object], items: Iterable[T]) -> None:
+    """Do something to all items side by side, for work that must not be left half done.
+
+    Ctrl-C is raised when all have ended, a second one at once; else the first exception of an item.
+    """
+    failures: list[Exception] = []
+
+    def one(item: T) -> None:
+        try:
+            function(item)
+        except Exception as error:  # noqa: BLE001 - raised when the others have ended
+            failures.append(error)
+
+    def all_of_them() -> None:
+        side_by_side(one, items)
+        ended.set()
+
+    ended = Event()
+    try:  # the thread that an interruption meets does nothing but wait
+        Thread(target=all_of_them, name="fwdctl-ending", daemon=True).start()
+        ended.wait()
+    except KeyboardInterrupt:
+        ended.wait()
+        raise
+    if failures:
+        raise failures[0]

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -55,10 +55,7 @@ class LocalBox:
     pauses: list[float] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def leave(self, *, failed: bool) -> None:
         """Nothing was started."""
 
     def run(self, request: Request, *, doing: str, stage: Callable[[bytes], str]) -> Outcome:

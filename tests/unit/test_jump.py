@@ -14,7 +14,6 @@ from fwdctl.errors import FwdctlError
 from fwdctl.jump import boxes, remote
 from fwdctl.progress import Progress
 from fwdctl.runtime import Runtime
-from fwdctl.threads import side_by_side
 from support.fake_arm import CONTAINERS, FakeArm, container_group
 from support.jump_boxes import GROUP, HUB, MOVING_409, ONE, SECOND, SPOKE, group, starts
 
@@ -196,7 +195,3 @@ def test_an_exec_without_a_result_has_the_advice_of_its_cause(
     assert error.value.exit_code == exit_code
     assert advice in error.value.suggestion
     assert ("image" in error.value.suggestion) == (outcome.state == "unsupported")
-
-
-def test_side_by_side_keeps_the_order() -> None:
-    assert side_by_side(lambda number: number * 2, list(range(50))) == [n * 2 for n in range(50)]

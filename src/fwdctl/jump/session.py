@@ -66,7 +66,11 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._started and self.keep_running and error is None:
+        self.leave(failed=error is not None)
+
+    def leave(self, *, failed: bool) -> None:
+        """Leave the box as it was found, or running where that is wanted and nothing has failed."""
+        if self._started and self.keep_running and not failed:
             self.stay()
         self._cancelled.set()
         if not self._started or self.keep_running:

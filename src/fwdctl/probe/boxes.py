@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -13,6 +12,7 @@ from fwdctl.probe.judge import judge, skipped
 from fwdctl.probe.parse import IncompleteError, parse
 from fwdctl.probe.script import rounds, script
 from fwdctl.probe.stage import Stage
+from fwdctl.threads import each_to_its_end
 
 if TYPE_CHECKING:
     from fwdctl.deployment import Box
@@ -47,15 +47,13 @@ class BoxClient:
         self._timeout = timeout
         self._sleep = sleep
         self._sessions = {box.name: open_session(box, may_start=True) for box in boxes}
-        self._stack = ExitStack()
+        self._to_leave = list(self._sessions.values())
 
     def __enter__(self) -> Self:
-        for session in self._sessions.values():
-            self._stack.enter_context(session)
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._stack.__exit__(*error)  # type: ignore[arg-type]
+    def __exit__(self, kind: object, *_: object) -> None:
+        each_to_its_end(lambda session: session.leave(failed=kind is not None), self._to_leave)
 
     def starts(self, box: Box) -> bool:
         """Whether a box is started when it does not run."""
@@ -67,7 +65,8 @@ class BoxClient:
         Raises:
             FwdctlError: it does not start.
         """
-        session = self._stack.enter_context(self._open(box, may_start=True))
+        session = self._open(box, may_start=True)
+        self._to_leave.append(session)
         session.run(Request(("true",), timeout=BOX_OVERHEAD, idempotent=True))
         self._sessions[box.name] = session
 
