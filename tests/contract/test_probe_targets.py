@@ -25,13 +25,22 @@ def test_one_missing_server_is_a_warning_that_names_it(world: World) -> None:
     assert world.run("probe", "spoke", "-o", "json") == 0
     (path,) = world.envelope["data"]["paths"]
     assert path["verdict"] == "pass"
-    assert path["samples"]["made"] == 4 + 12
+    assert path["samples"]["made"] == 4 + 12 + 4
     assert [(warning["code"], warning["evidence"]) for warning in path["warnings"]] == [
         (
             "TARGET_DOWN",
             "1 of 2 servers answer; target 192.168.42.66:8000 takes no connection",
         )
     ]
+
+
+def test_servers_that_were_left_out_by_chance_are_not_counted(world: World) -> None:
+    world.shells.environ["ALIKE"] = "4"
+    assert world.run("probe", "spoke", "-o", "json") == 0
+    (path,) = world.envelope["data"]["paths"]
+    assert (path["samples"]["made"], path["warnings"]) == (4 + 12, [])
+    asked = [path for method, path in world.arm.calls if method == "POST" and "/ci-hub/" in path]
+    assert len(asked) == 1  # what the forwarders run; not before and after the connections as well
 
 
 def test_only_the_hub_can_name_a_missing_server(world: World) -> None:

@@ -59,6 +59,7 @@ case $url in
 esac
 case $url in *192.168.42.66*) fixed=server66 ;; *192.168.42.65*) fixed=server65 ;; *) fixed= ;; esac
 i=0; while ! mkdir "$0.$i" 2>/dev/null; do i=$((i+1)); done
+[ $i -ge "${ALIKE:-0}" ] || SERVERS=1
 server=server$((65 + i % SERVERS)); [ -z "$fixed" ] || server=$fixed
 case $url in *"$DEAD"*) MODE=refused ;; esac
 if [ "$MODE" = silent ]; then echo 'curl: (28) timed out'; printf '\n@000 0.0 0.0 '; exit 28; fi

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MORE_SAMPLES = 6
 """Times the number of targets: connections made before a target is said to be missing."""
+FEW_SAMPLES = 2
+"""The same, where the servers' names have shown already that one is missing, and only not which."""
 
 
 def silent(evidence: Evidence, result: PathResult) -> Broken | None:
@@ -106,16 +108,21 @@ def _reason(result: PathResult) -> str:
 def missing(evidence: Evidence, result: PathResult, *, is_explained: bool) -> PathResult:
     """A path that works, with a warning for each target that answers no connection.
 
-    More connections come before anybody is accused: a few can meet the same server by chance. Where it is
-    explained already, because forwarders have other targets, only those that do not answer the hub are named.
+    More connections come before anybody is accused: a few can meet the same server by chance. The hub counts
+    only what they leave open. Where it is explained already, because forwarders have other targets, only
+    those that do not answer the hub are named.
     """
+    named_by_header = bool(result.path.header)
+    if named_by_header and not is_explained:
+        result = _sampled_again(evidence, result)
+        if not result.lacks_servers:
+            return result
     direct = [test for test in evidence.targets(result.path.forward) if test.verdict == "fail"]
-    if is_explained:
-        return replace(result, warnings=(*result.warnings, *map(_direct, direct)))
-    result = _sampled_again(evidence, result, named=bool(direct))
-    if not result.lacks_servers:
-        return result
-    if direct:
+    if not is_explained and not (named_by_header and direct):
+        result = _counted_again(evidence, result)
+        if not result.lacks_servers:
+            return result
+    if is_explained or direct:
         return replace(result, warnings=(*result.warnings, *map(_direct, direct)))
     seen = f"{result.answering} of {result.path.expected} servers answer"
     if result.observation.lost:
@@ -127,20 +134,22 @@ def missing(evidence: Evidence, result: PathResult, *, is_explained: bool) -> Pa
     return replace(result, warnings=(*result.warnings, *missed))
 
 
-def _sampled_again(evidence: Evidence, result: PathResult, *, named: bool) -> PathResult:
-    """The result after more connections; headers suffice where the missing targets are `named` already."""
-    path, count = result.path, Count()
-    more = [replace(path, samples=MORE_SAMPLES * path.expected, address="")]
+def _sampled_again(evidence: Evidence, result: PathResult, times: int = MORE_SAMPLES) -> PathResult:
+    """The result after more connections, `times` for each target; as it was where they cannot be made."""
+    path = result.path
     try:
-        if path.header and named:
-            again = evidence.boxes.test(more)
-        else:
-            again, counts = counted(evidence, [path.forward], lambda: evidence.boxes.test(more))
-            count = counts[path.forward.name]
+        (again,) = evidence.boxes.test([replace(path, samples=times * path.expected, address="")])
     except FwdctlError:
         return result
-    samples = result.observation.samples + again[0].observation.samples
-    merged = judge(replace(path, samples=len(samples)), replace(result.observation, samples=samples))
+    samples = result.observation.samples + again.observation.samples
+    return judge(replace(path, samples=len(samples)), replace(result.observation, samples=samples))
+
+
+def _counted_again(evidence: Evidence, result: PathResult) -> PathResult:
+    """The result after connections that the forwarders count; with a header, a few tell who is left out."""
+    path, times = result.path, FEW_SAMPLES if result.path.header else MORE_SAMPLES
+    merged, counts = counted(evidence, [path.forward], lambda: _sampled_again(evidence, result, times))
+    count = counts[path.forward.name]
     if path.header:
         idle = tuple(text for text in path.forward.targets if count.taken and not count.taken.get(text))
         return replace(merged, idle=idle) if merged.lacks_servers else merged
