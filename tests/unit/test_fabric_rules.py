@@ -141,7 +141,7 @@ def test_one_more_node_touches_no_other() -> None:
     assert any(device in line for line in lines)
     assert not any(other in line for other in others for line in lines)
     back = _fabric_lines(many, few)
-    assert f"link del {device}" in back
+    assert back[:2] == [f"link set {device} group 1000", "link del group 1000"]
     assert not any(other in line for other in others for line in back)
     assert _fabric_lines(many, many) == []
 

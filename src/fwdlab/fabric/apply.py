@@ -20,7 +20,7 @@ from fwdlab.fabric.wanted import Fabric
 from fwdlab.model import METADATA_ADDRESS, PLATFORM_ADDRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fwdlab.fabric.wanted import Balance, Interface
     from fwdlab.machine.ports import Completed
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _GATEWAY_MAC = "12:34:56:78:9a:bc"  # what Azure answers every ARP request with
 _PRIORITY = 1000
+_GONE = 1000
+"""Group of devices that are removed together."""
 _SECONDS = 20.0
 _MOST_LINKS = 200
 _LONGEST_SCRIPT = 40_000
@@ -119,7 +121,7 @@ class Kernel:
         async with asyncio.timeout(_SECONDS):
             links = await self.node.run(["ip", "-j", "link", "show", "type", "veth"])
             rules = await self.node.run(["ip", "-j", "rule", "show", "priority", str(_PRIORITY)])
-        lines = [f"link del {entry['ifname']}" for entry in json.loads(links.stdout or b"[]")]
+        lines = _removal([entry["ifname"] for entry in json.loads(links.stdout or b"[]")])
         lines += [f"rule del {_rule(int(entry['table']))}" for entry in json.loads(rules.stdout or b"[]")]
         await run_ip(self.node, lines)
 
@@ -195,8 +197,7 @@ def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
     before = {i.device: i for i in old.interfaces}
     after = {i.device: i for i in new.interfaces}
     gone = before.keys() - after.keys()
-    # The device takes its routes along.
-    lines += [f"link del {device}" for device in sorted(gone)]
+    lines += _removal(sorted(gone))
     had, has = _routes(old), _routes(new)
     lines += [f"route del {r}" for r in sorted(had - has) if r.split()[2] not in gone]
     numbers = {n.number for n in old.networks}, {n.number for n in new.networks}
@@ -220,6 +221,12 @@ def _fabric_lines(old: Fabric, new: Fabric) -> list[str]:
     ]
     lines += [f"route replace {r}" for r in sorted(has - had)]
     return lines
+
+
+def _removal(devices: Sequence[str]) -> list[str]:
+    """Devices take their routes along. The kernel waits 20 ms for each removal, a group of devices is one."""
+    marks = [f"link set {device} group {_GONE}" for device in devices]
+    return [*marks, f"link del group {_GONE}"] if marks else []
 
 
 def _rule(number: int) -> str:
