@@ -37,11 +37,7 @@ def process_of(role: str, supervisor: int) -> int:
         status = Path(f"/proc/{pid}/status").read_text()
         numbers[pid] = status.partition("NSpid:")[2].splitlines()[0].split()[1:]
     inner = {"reaper": ["1"], "service": ["2"]}
-    if role in inner:
-        return next(pid for pid, inside in numbers.items() if inside == inner[role])
-    reaper = process_of("reaper", supervisor)
-    waiter = Path(f"/proc/{reaper}/status").read_text().partition("PPid:")[2].split()[0]
-    return int(waiter)
+    return next(pid for pid, inside in numbers.items() if inside == inner[role])
 
 
 def spaces_of(process: Path | str) -> set[str]:
@@ -81,7 +77,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
         run([*FWDCTL, "lab", "down", "--name", name], environ=clean_environ(tmp_path), expect=None)
 
 
-@pytest.mark.parametrize("how", ["down", "supervisor", "waiter", "reaper", "service"])
+@pytest.mark.parametrize("how", ["down", "supervisor", "reaper", "service"])
 def test_nothing_is_left(home: Path, how: str) -> None:
     files, mounts = sorted(home.rglob("*")), Path("/proc/self/mountinfo").read_text()
     RunningLab.up(home, "a")

@@ -7,7 +7,6 @@ failed; what comes later goes to the log, which is standard error.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import json
@@ -18,9 +17,7 @@ import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fwdlab.clients.certs import issue_certificates
 from fwdlab.errors import LabError
-from fwdlab.nodes import fork_server
 from fwdlab.process import janitor, launch, requirements
 from fwdlab.process.state import LabDirectory
 
@@ -38,11 +35,16 @@ def main() -> int:
         janitor.start(directory)
         requirements.raise_open_files()
         launch.enter_namespaces()
+        # Whatever is imported before, the processes around the lab keep for themselves.
+        from fwdlab.nodes import fork_server
+
         fork_server.start()
         environ: dict[str, str] = json.loads(os.pread(0, 2**24, 0))
         issuing = _issue_certificates(directory, environ)
         _load_lab(environ)
         _await(issuing, directory)
+        import asyncio
+
         from fwdlab.control.lab import Lab
 
         asyncio.run(_serve(Lab(directory, supervisor=supervisor, port=port)))
@@ -71,6 +73,8 @@ def _issue_certificates(directory: LabDirectory, environ: dict[str, str]) -> int
         return child
     status = 255
     try:
+        from fwdlab.clients.certs import issue_certificates
+
         os.environ.clear()
         os.environ.update(environ)
         issue_certificates(directory.certificates, environ)
@@ -88,11 +92,10 @@ def _await(issuing: int, directory: LabDirectory) -> None:
 
 
 def _load_lab(environ: dict[str, str]) -> None:
-    """Import the lab, and take over the user's environment.
-
-    Only now: it is large, and the processes around it should stay small.
-    """
+    """Import the lab, and take over the user's environment."""
     sys.modules["cryptography"] = None  # type: ignore[assignment]  # for jwt, which needs it for no HMAC
+    # Aiohttp's client, which is not used, loads all roots; a compiled list brings a library of one megabyte.
+    os.environ |= {"SSL_CERT_FILE": os.devnull, "FROZENLIST_NO_EXTENSIONS": "1"}
     import_module("fwdlab.control.lab")
     gc.freeze()
     os.environ.clear()
@@ -101,6 +104,8 @@ def _load_lab(environ: dict[str, str]) -> None:
 
 
 async def _serve(lab: Lab) -> None:
+    import asyncio
+
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

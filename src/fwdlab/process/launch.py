@@ -1,9 +1,8 @@
 """Puts the lab's process into namespaces of its own, so that its end is the end of everything in it.
 
-    supervisor   in the host's namespaces; its number stands in the lab's state file
-      waiter     made the namespaces; has to stay, because it is the parent of
-        reaper   process 1 inside: collects orphans, and takes everything along when it ends
-          service  process 2: returns from `enter_namespaces`
+    supervisor   made the namespaces and waits outside of them; its number stands in the lab's state file
+      reaper     process 1 inside: collects orphans, and takes everything along when it ends
+        service  process 2: returns from `enter_namespaces`
 
 Each asks the kernel to be killed with its parent. The network namespace stays the host's: the lab listens on
 loopback.
@@ -40,18 +39,21 @@ def enter_namespaces() -> None:
 
     Raises:
         LabError: `platform_not_supported`; `namespaces_refused` with the step that the kernel refused. Raised
-            in the calling process; nothing is left of the attempt.
+            in the calling process; nothing is left of the attempt once that ends.
     """
     require_linux()
     user = choose_user_namespace()
     reader, writer = os.pipe()
-    supervisor = os.getpid()
-    waiter = os.fork()
-    if waiter:
+    try:
+        _make_namespaces(user=user)
+    except OSError as error:
+        raise _refusal(*_refused(error)) from error
+    reaper = os.fork()
+    if reaper:
         os.close(writer)
-        _supervise(waiter, reader)
+        _supervise(reaper, reader)
     os.close(reader)
-    _wait_inside(supervisor, writer, user=user)
+    _become_inner(writer)
 
 
 def require_linux() -> None:
@@ -89,20 +91,19 @@ def _refusal(step: str, number: int) -> LabError:
     )
 
 
-def _supervise(waiter: int, reader: int) -> None:
+def _supervise(reaper: int, reader: int) -> None:
     """Wait for the start; on success, stay until the end of the service and exit as it did."""
-    _pass_signals_to(waiter)
+    _pass_signals_to(reaper)
     report = b""
     while not report.endswith(b"\n") and (part := os.read(reader, 4096)):
         report += part
     os.close(reader)
     if report == b"ok\n":
-        os._exit(_exit_code(waiter))
-    _exit_code(waiter)
+        os._exit(_exit_code(reaper))
+    _exit_code(reaper)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
-    step, error_number = json.loads(report) if report.endswith(b"\n") else ("start", errno.ECHILD)
-    raise _refusal(step, error_number)
+    raise _refusal(*json.loads(report) if report.endswith(b"\n") else ("start", errno.ECHILD))
 
 
 def _pass_signals_to(child: int) -> None:
@@ -126,16 +127,9 @@ def _as_shell(status: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _wait_inside(supervisor: int, writer: int, *, user: bool) -> None:
-    """Waiter, reaper and service; returns in the service only."""
+def _become_inner(writer: int) -> None:
+    """Be the reaper; returns in the service only."""
     try:
-        syscalls.die_with_parent(supervisor)
-        _make_namespaces(user=user)
-        reaper = os.fork()
-        if reaper:
-            os.close(writer)
-            _pass_signals_to(reaper)
-            os._exit(_exit_code(reaper))
         syscalls.die_with_parent()
         _keep_host_processes()
         _make_mounts()
@@ -145,7 +139,7 @@ def _wait_inside(supervisor: int, writer: int, *, user: bool) -> None:
             _reap(service)
         syscalls.die_with_parent(1)
     except OSError as error:
-        os.write(writer, _refused(error) + b"\n")
+        os.write(writer, json.dumps(_refused(error)).encode() + b"\n")
         os._exit(1)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
@@ -153,9 +147,9 @@ def _wait_inside(supervisor: int, writer: int, *, user: bool) -> None:
     os.close(writer)
 
 
-def _refused(error: OSError) -> bytes:
-    """The refused step and its errno, for another process."""
-    return json.dumps([error.filename or "fork", error.errno or 0]).encode()
+def _refused(error: OSError) -> tuple[str, int]:
+    """The refused step and its errno."""
+    return str(error.filename or "fork"), error.errno or 0
 
 
 def _reap(service: int) -> NoReturn:
@@ -238,7 +232,7 @@ def try_in_child(*, user: bool, then: Callable[[], None] | None = None) -> tuple
             if then:
                 then()
         except OSError as error:
-            os.write(writer, _refused(error))
+            os.write(writer, json.dumps(_refused(error)).encode())
         except BaseException as error:  # noqa: BLE001 - a child of fork must never return into its caller
             os.write(writer, json.dumps([f"{type(error).__name__}: {error}", errno.EIO]).encode())
         os._exit(0)
