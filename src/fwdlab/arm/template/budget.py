@@ -26,6 +26,10 @@ class Budget:
         self._known: dict[int, tuple[Any, int, int]] = {}
         """Value, size and depth by identity; that the value is held makes the identity its own."""
 
+    def forget(self) -> None:
+        """Let go of the values that it knows, when nothing more is evaluated."""
+        self._known.clear()
+
     def step(self, arguments: list[Any] | None = None) -> None:
         """Count one step, and the work on a function's arguments.
 

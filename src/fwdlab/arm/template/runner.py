@@ -147,7 +147,8 @@ class Engine:
         return run
 
     def ended(self, record: Record) -> None:
-        del self._runs[record.operation_id]
+        run = self._runs.pop(record.operation_id)
+        run.expansion.environment.budget.forget()
 
     def cancel(self, record: Record) -> None:
         """Start nothing more of a deployment; nothing happens when it has ended."""
