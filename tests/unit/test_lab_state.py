@@ -26,7 +26,7 @@ from fwdlab.process import janitor
 from fwdlab.process.state import LabDirectory
 directory = LabDirectory("a", os.environ)
 directory.hold()
-janitor.start(directory)
+janitor.start(directory.remove)
 print("held", flush=True)
 time.sleep(60)
 """

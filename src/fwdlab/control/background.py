@@ -13,31 +13,32 @@ import json
 import os
 import signal
 import sys
-import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fwdlab.errors import LabError
-from fwdlab.process import janitor, launch, requirements
-from fwdlab.process.state import LabDirectory
+from fwdlab.process import janitor, launch
 
+# What is imported up here stays in the memory of supervisor and janitor.
 if TYPE_CHECKING:
     from fwdlab.control.lab import Lab
+    from fwdlab.process.state import LabDirectory
 
 
 def main() -> int:
     """Keep the lab's lock, enter its namespaces, serve until told to end."""
     name, port, lock = sys.argv[1], *map(int, sys.argv[2:])
     os.set_inheritable(lock, False)  # noqa: FBT003 - positional only; forks keep it, other programs do not
-    directory = LabDirectory(name, os.environ)
+    environment = dict(os.environ)
     supervisor = os.getpid()
     try:
-        janitor.start(directory)
-        requirements.raise_open_files()
+        janitor.start(lambda: _directory(name, environment).remove())
         launch.enter_namespaces()
-        # Whatever is imported before, the processes around the lab keep for themselves.
+        directory = _directory(name, environment)
         from fwdlab.nodes import fork_server
+        from fwdlab.process import requirements
 
+        requirements.raise_open_files()
         fork_server.start()
         environ: dict[str, str] = json.loads(os.pread(0, 2**24, 0))
         issuing = _issue_certificates(directory, environ)
@@ -53,14 +54,27 @@ def main() -> int:
         return 1
     except OSError as error:
         with contextlib.suppress(OSError):  # the log stands on the disk that may be full
-            traceback.print_exc()
-        _report({"error": vars(directory.refusal(error, "The lab cannot start"))})
+            _print_traceback()
+        refusal = _directory(name, environment).refusal(error, "The lab cannot start")
+        _report({"error": vars(refusal)})
         return 1
     except Exception as error:  # noqa: BLE001 - the only way to tell the command that waits
-        traceback.print_exc()
+        _print_traceback()
         _report({"error": {"code": "lab_failed", "message": f"{type(error).__name__}: {error}."}})
         return 1
     return 0
+
+
+def _directory(name: str, environment: dict[str, str]) -> LabDirectory:
+    from fwdlab.process.state import LabDirectory
+
+    return LabDirectory(name, environment)
+
+
+def _print_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
 
 
 def _issue_certificates(directory: LabDirectory, environ: dict[str, str]) -> int:

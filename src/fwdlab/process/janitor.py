@@ -9,11 +9,11 @@ import signal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fwdlab.process.state import LabDirectory
+    from collections.abc import Callable
 
 
-def start(directory: LabDirectory) -> None:
-    """Fork a process that waits for this one to end and then removes the directory.
+def start(remove: Callable[[], None]) -> None:
+    """Fork a process that waits for this one to end and then removes its files.
 
     A process that is killed cannot clean up after itself, so another one has to. It is forked before anything
     large is imported and holds no file of the lab open. An ordinary end goes the same way: one mechanism.
@@ -36,5 +36,5 @@ def start(directory: LabDirectory) -> None:
         select.select([keep], [], [])
         signal.alarm(30)  # whatever happens, do not stay
         # The supervisor's children die with it, but a moment later; the lock says when the last one has.
-        directory.remove()
+        remove()
     os._exit(0)

@@ -1,8 +1,7 @@
 """Puts the lab's process into namespaces of its own, so that its end is the end of everything in it.
 
     supervisor   made the namespaces and waits outside of them; its number stands in the lab's state file
-      reaper     process 1 inside: collects orphans, and takes everything along when it ends
-        service  process 2: returns from `enter_namespaces`
+      service    process 1 inside, takes everything along when it ends; returns from `enter_namespaces`
 
 Each asks the kernel to be killed with its parent. The network namespace stays the host's: the lab listens on
 loopback.
@@ -48,12 +47,14 @@ def enter_namespaces() -> None:
         _make_namespaces(user=user)
     except OSError as error:
         raise _refusal(*_refused(error)) from error
-    reaper = os.fork()
-    if reaper:
+    for number in _SIGNALS:  # process 1 gets no signal that it has no handler for
+        signal.signal(number, _end)
+    service = os.fork()
+    if service:
         os.close(writer)
-        _supervise(reaper, reader)
+        _supervise(service, reader)
     os.close(reader)
-    _become_inner(writer)
+    _become_service(writer)
 
 
 def require_linux() -> None:
@@ -91,16 +92,16 @@ def _refusal(step: str, number: int) -> LabError:
     )
 
 
-def _supervise(reaper: int, reader: int) -> None:
+def _supervise(service: int, reader: int) -> None:
     """Wait for the start; on success, stay until the end of the service and exit as it did."""
-    _pass_signals_to(reaper)
+    _pass_signals_to(service)
     report = b""
     while not report.endswith(b"\n") and (part := os.read(reader, 4096)):
         report += part
     os.close(reader)
     if report == b"ok\n":
-        os._exit(_exit_code(reaper))
-    _exit_code(reaper)
+        os._exit(_exit_code(service))
+    _exit_code(service)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     raise _refusal(*json.loads(report) if report.endswith(b"\n") else ("start", errno.ECHILD))
@@ -116,49 +117,32 @@ def _pass_signals_to(child: int) -> None:
 
 
 def _exit_code(child: int) -> int:
-    """Wait for a child; its exit code as a shell gives it."""
+    """Wait for a child; its exit code as a shell gives it: 128 and the number for a signal."""
     _, status = os.waitpid(child, 0)
-    return _as_shell(status)
-
-
-def _as_shell(status: int) -> int:
-    """An exit code, 128 and the number for a signal."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 
 
-def _become_inner(writer: int) -> None:
-    """Be the reaper; returns in the service only."""
+def _become_service(writer: int) -> None:
+    """Mount what belongs to the namespaces, and say that all is well."""
     try:
         syscalls.die_with_parent()
         _keep_host_processes()
         _make_mounts()
-        service = os.fork()
-        if service:
-            os.close(writer)
-            _reap(service)
-        syscalls.die_with_parent(1)
     except OSError as error:
         os.write(writer, json.dumps(_refused(error)).encode() + b"\n")
         os._exit(1)
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
     os.write(writer, b"ok\n")
     os.close(writer)
+
+
+def _end(number: int, _frame: object) -> NoReturn:
+    os._exit(128 + number)
 
 
 def _refused(error: OSError) -> tuple[str, int]:
     """The refused step and its errno."""
     return str(error.filename or "fork"), error.errno or 0
-
-
-def _reap(service: int) -> NoReturn:
-    """Collect whatever ends, until the service does."""
-    _pass_signals_to(service)
-    while True:
-        child, status = os.wait()
-        if child == service:
-            os._exit(_as_shell(status))
 
 
 @contextlib.contextmanager
