@@ -273,7 +273,7 @@ def test_agents_warn_of_full_connection_tracking_and_of_names_that_do_not_resolv
     crowded, nameless = forwarder.strained(facts, named)
     assert (crowded.code, crowded.suggestion) == (
         "FWD_CONNTRACK_FULL",
-        f"az vmss scale {SET} --new-capacity 3",
+        f"az vmss scale {SET} --new-capacity 3 --subscription s",
     )
     assert crowded.evidence == "connection tracking is nearly full on 10.0.1.5 (95 of 100 connections)"
     assert (nameless.code, nameless.evidence) == (

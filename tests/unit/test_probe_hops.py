@@ -266,6 +266,7 @@ def status(**changes: Any) -> dict[str, Any]:
 
 
 SCALE_SET = "-g rg -n vmss-x --instance-ids"
+OF = "--subscription s"
 
 ENTRIES: list[dict[str, Any]] = [
     {
@@ -287,8 +288,8 @@ def told(reports: dict[str, Any]) -> forwarder.Told:
 
 def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
     typed = (
-        f"az vmss update-instances {SCALE_SET} 0 2\naz vmss reimage {SCALE_SET} 0\n"
-        f"az vmss reimage {SCALE_SET} 2"
+        f"az vmss update-instances {SCALE_SET} 0 2 {OF}\naz vmss reimage {SCALE_SET} 0 {OF}\n"
+        f"az vmss reimage {SCALE_SET} 2 {OF}"
     )
     assert forwarder.reimage(HEALTH, ["10.0.1.6", "10.0.1.8"]) == typed
     key = "networkInterfaceIPConfigurationId"
@@ -317,7 +318,10 @@ def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
     assert (found.code if found else None) == code
     if code and code.startswith("FWD"):
         assert found is not None
-        assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0\naz vmss reimage {SCALE_SET} 0"
+        assert (
+            found.suggestion
+            == f"az vmss update-instances {SCALE_SET} 0 {OF}\naz vmss reimage {SCALE_SET} 0 {OF}"
+        )
 
 
 def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
@@ -347,7 +351,10 @@ def test_packets_to_a_forwarder(failure: str, report: dict[str, Any] | None, cod
     found = forwarder.observed(told({"10.0.1.6": report}), [judge(path, Observation(samples=(seen,)))])
     assert (found.code if found else None) == code
     if found is not None and code != "TARGET_DOWN":
-        assert found.suggestion == f"az vmss update-instances {SCALE_SET} 0\naz vmss reimage {SCALE_SET} 0"
+        assert (
+            found.suggestion
+            == f"az vmss update-instances {SCALE_SET} 0 {OF}\naz vmss reimage {SCALE_SET} 0 {OF}"
+        )
 
 
 def test_there_is_one_order_and_its_first_answer_counts() -> None:

@@ -157,8 +157,8 @@ def crowded(told: Told) -> Broken | None:
     machines = {each.number: each.scale_set for each in told.machines if each.scale_set}
     suggestion = "Give the forwarders more memory, or let more of them share the connections."
     if machines:
-        where = _scale_set(next(iter(machines.values())))
-        suggestion = az("vmss scale", *where, "--new-capacity", str(len(machines) + 1))
+        scale_set = next(iter(machines.values()))
+        suggestion = _az_vmss("scale", scale_set, "--new-capacity", str(len(machines) + 1))
     text = f"connection tracking is nearly full on {', '.join(full)}"
     return Broken(SEGMENT, "FWD_CONNTRACK_FULL", text, suggestion)
 
@@ -299,11 +299,11 @@ def reimage(machines: Sequence[Backend], addresses: Sequence[str]) -> str:
         return f"Set the machines {', '.join(sorted(addresses))} up anew, one at a time."
     commands = []
     for scale_set, numbers in instances.items():
-        where = (*_scale_set(scale_set), "--instance-ids")
-        commands.append(az("vmss update-instances", *where, *numbers))
-        commands += [az("vmss reimage", *where, number) for number in numbers]
+        commands.append(_az_vmss("update-instances", scale_set, "--instance-ids", *numbers))
+        commands += [_az_vmss("reimage", scale_set, "--instance-ids", number) for number in numbers]
     return lines(*commands)
 
 
-def _scale_set(resource_id: str) -> tuple[str, ...]:
-    return "-g", group_of(resource_id), "-n", name_of(resource_id)
+def _az_vmss(verb: str, scale_set: str, *words: str) -> str:
+    group, name = group_of(scale_set), name_of(scale_set)
+    return az(f"vmss {verb}", "-g", group, "-n", name, *words, of=scale_set)
