@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 
 import pytest
 
+from fwdctl.deployment import Box
+from fwdctl.probe.boxes import BoxClient
 from fwdctl.threads import each_to_its_end, side_by_side
 
 MANY = range(40)
@@ -50,3 +53,25 @@ def test_an_interruption_is_raised_when_all_have_ended() -> None:
     with pytest.raises(KeyboardInterrupt):
         each_to_its_end(work, MANY)
     assert sorted(done) == list(MANY)
+
+
+def test_the_boxes_of_a_probe_are_left_at_once_and_each_though_one_cannot() -> None:
+    together = threading.Barrier(2)
+    left: list[tuple[str, bool]] = []
+
+    class Opened:
+        def __init__(self, box: Box, *, may_start: bool) -> None:
+            self.box = box
+
+        def leave(self, *, failed: bool) -> None:
+            together.wait(20)
+            left.append((self.box.name, failed))
+            if self.box.name == "one":
+                raise OSError("not stopped")
+
+    boxes = [Box("one", "ci-one", "jump"), Box("two", "ci-two", "jump")]
+    with pytest.raises(OSError, match="not stopped"), BoxClient(Opened, boxes, 1, lambda _: None):  # type: ignore[arg-type]
+        pass
+    with contextlib.suppress(OSError), BoxClient(Opened, boxes, 1, lambda _: None):  # type: ignore[arg-type]
+        raise ValueError
+    assert sorted(left) == [("one", False), ("one", True), ("two", False), ("two", True)]
