@@ -44,6 +44,7 @@ def _main() -> None:
 
     launch.enter_namespaces()
     fork_server.start()
+    launch.collect_orphans()
     sys.path.insert(0, str(TESTS))
     specification = importlib.util.spec_from_file_location("scenarios", sys.argv[1])
     assert specification is not None

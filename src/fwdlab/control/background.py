@@ -103,6 +103,7 @@ def _await(issuing: int, directory: LabDirectory) -> None:
     status = os.waitstatus_to_exitcode(os.waitpid(issuing, 0)[1])
     if status:
         raise OSError(status, os.strerror(status), str(directory.certificates))
+    launch.collect_orphans()
 
 
 def _load_lab(environ: dict[str, str]) -> None:

@@ -87,7 +87,8 @@ class NodeFactory:
             self._children = None
         if self._process:
             os.kill(self._process, signal.SIGKILL)
-            os.waitpid(self._process, 0)
+            with contextlib.suppress(ChildProcessError):  # the kernel has collected it
+                os.waitpid(self._process, 0)
             self._process = 0
         with contextlib.suppress(OSError):
             self._scratch.rmdir()

@@ -57,6 +57,11 @@ def enter_namespaces() -> None:
     _become_service(writer)
 
 
+def collect_orphans() -> None:
+    """Let the kernel collect what loses its parent; from now on, this process waits for no child."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
 def require_linux() -> None:
     if sys.platform != "linux":
         raise LabError(
