@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import random
 import re
 from typing import Any
 
@@ -231,6 +233,32 @@ def test_bodies_at_subscription_scope(change: dict[str, Any], status: int, code:
 def test_refusals(method: str, path: str, status: int, code: str) -> None:
     answer = asyncio.run(client().send(method, path, request_body(GROUP, template([]), {})))
     assert (answer.status, answer.body["error"]["code"]) == (status, code)
+
+
+NOISE = base64.b64encode(random.Random(1).randbytes(1_200_000)).decode()  # noqa: S311 - only incompressible
+
+
+@pytest.mark.parametrize("verb", ["validate", "whatIf", ""])
+@pytest.mark.parametrize(
+    ("resources", "values", "status", "code"),
+    [
+        ([], {"p": "x" * 4 * 1024**2}, 413, "RequestContentTooLarge"),
+        ([net("v", comments="x" * 4 * 1024**2)], {}, 413, "RequestContentTooLarge"),
+        ([net("v", tags={"t": NOISE})], {}, 400, "DeploymentJobSizeExceeded"),
+        ([net("v", tags={"t": "x" * 3_000_000})], {}, 0, ""),
+    ],
+)
+def test_sizes(verb: str, resources: Any, values: dict[str, Any], status: int, code: str) -> None:
+    """4 MB are sent at most; a resource has 1 MB at most when it is compressed."""
+    body = request_body(
+        GROUP, template(resources, parameters={"p": {"type": "string", "defaultValue": ""}}), values
+    )
+    path = deployment_id(GROUP, "x")
+    answer = asyncio.run(client().send("POST" if verb else "PUT", f"{path}/{verb}".rstrip("/"), body))
+    if status:
+        assert (answer.status, answer.body["error"]["code"]) == (status, code)
+    else:
+        assert answer.status < 300
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.errors import ArmError
 from fwdlab.arm.template.environment import Names
 from fwdlab.arm.template.scopes import DEPLOYMENTS, absolute_id
-from fwdlab.arm.template.values import ExpressionError
+from fwdlab.arm.template.values import ExpressionError, compact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.template.request import DeploymentRequest
     from fwdlab.arm.template.scopes import Scope
 
+_LARGEST = 1024 * 1024
 # What the engine reads from a resource; the rest is the body that its provider gets.
 _ENGINE_KEYS = {
     "apiversion",
@@ -94,6 +97,26 @@ class ExpandedResource:
         body = {key: value for key, value in self.raw.items() if key.lower() not in _ENGINE_KEYS}
         if self.is_deployment and isinstance(body.get("properties"), dict):
             body["properties"] = {key: v for key, v in body["properties"].items() if key != "template"}
+        return body
+
+    def evaluated(self, evaluator: Evaluator, frame: Frame) -> dict[str, Any]:
+        """The body with its values.
+
+        Raises:
+            ArmError: `DeploymentJobSizeExceeded`, as it is too large even when it is compressed
+                (azure-resource-manager/troubleshooting/error-job-size-exceeded).
+            ExpressionError: it cannot be evaluated.
+        """
+        body: dict[str, Any] = evaluator.value(self.body, frame)
+        text = compact([body, self.raw["properties"].get("template")] if self.is_deployment else body)
+        size = len(zlib.compress(text.encode())) if len(text) > _LARGEST else 0
+        if size > _LARGEST:
+            raise ArmError(
+                400,
+                "DeploymentJobSizeExceeded",
+                f"The definition of the resource '{self.id}' has a size of '{size}' bytes after compression. "
+                f"The limit is '{_LARGEST}'.",
+            )
         return body
 
 

@@ -142,13 +142,18 @@ def _parameter_values(given: Any) -> dict[str, Any]:
     return values
 
 
+def check_content(body: Any) -> None:
+    """What a client sends is 4 MB at most, the parameters included (bicep-registry-modules#2358)."""
+    if len(compact(body).encode()) > LARGEST:
+        refusal = "The request content size exceeds the maximum size of 4 MB."
+        raise ArmError(413, "RequestContentTooLarge", refusal)
+
+
 def _check_limits(template: dict[str, Any]) -> None:
     """ARM's own (azure-resource-manager/templates/best-practices); resources are counted with their loops.
 
     That page and Bicep's rule `max-variables` say 512 variables; older pages still have 256.
     """
-    if len(compact(template)) > LARGEST:
-        raise invalid_content(f"The template is larger than the limit of {LARGEST} bytes.")
     for section, most in _MOST.items():
         count = len(template.get(section) or ())
         if count > most:

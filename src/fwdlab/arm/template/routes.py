@@ -15,7 +15,7 @@ from fwdlab.arm.template import failures
 from fwdlab.arm.template.hashing import minified, template_hash
 from fwdlab.arm.template.preview import preflight
 from fwdlab.arm.template.records import Record, new_record
-from fwdlab.arm.template.request import DeploymentRequest, read_request
+from fwdlab.arm.template.request import DeploymentRequest, check_content, read_request
 from fwdlab.arm.template.runner import Engine
 from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope
 from fwdlab.arm.template.whatif import what_if
@@ -122,6 +122,7 @@ class DeploymentRoutes:
             raise
 
     def _read(self, ask: _Ask) -> DeploymentRequest:
+        check_content(ask.request.body)
         request = read_request(ask.name, ask.scope, ask.request.body)
         if not ask.scope.resource_group:
             self._check_location(request)

@@ -312,7 +312,7 @@ class Run:
 
     async def _body(self, resource: ExpandedResource) -> dict[str, Any]:
         def evaluate(frame: Frame) -> Any:
-            return self.expansion.evaluator.value(resource.body, frame)
+            return resource.evaluated(self.expansion.evaluator, frame)
 
         try:
             body = await self._resolve(evaluate, resource.frame, resource.key)
