@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from fwdlab.arm.log import RequestLog
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_every_line_since_the_start_is_told(tmp_path: Path) -> None:
@@ -38,15 +38,21 @@ def test_the_file_is_private(tmp_path: Path) -> None:
     assert (tmp_path / "requests.jsonl").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_full_disk_loses_lines_and_no_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("refusal", ["No space left on device", ""])
+def test_a_full_disk_loses_lines_and_no_requests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    """The kernel takes what fits of a line, and refuses the next write only."""
     log = RequestLog(tmp_path / "log")
     log.event("one")
     real = log._file
 
     class Full:
         def write(self, data: bytes) -> int:
-            real.write(data[:5])
-            raise OSError(28, "No space left on device")
+            taken = real.write(data[:5])
+            if refusal:
+                raise OSError(28, refusal)
+            return taken
 
         def __getattr__(self, name: str) -> object:
             return getattr(real, name)
@@ -56,4 +62,5 @@ def test_a_full_disk_loses_lines_and_no_requests(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(log, "_file", real)
     log.event("three")
     assert [line["event"] for line in log.tail()] == ["one", "three"]
+    assert [line["event"] for line in log.tail(after=1)] == ["three"]
     log.close()

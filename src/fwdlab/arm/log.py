@@ -61,12 +61,14 @@ class RequestLog:
 
     def _add(self, values: dict[str, Any]) -> None:
         line = {"n": self._count + 1, "time": round(clock.seconds(), 3), **values}
-        try:
-            self._file.write(json.dumps(line).encode() + b"\n")
-        except OSError:  # the disk is full: the request counts more than its line
+        data = json.dumps(line).encode() + b"\n"
+        written = 0
+        with contextlib.suppress(OSError):
+            written = self._file.write(data)
+        if written < len(data):  # the disk is full: the request counts more than its line
             with contextlib.suppress(OSError):
                 self._file.truncate(self._starts[-1])
             return
-        self._starts.append(self._file.tell())
+        self._starts.append(self._starts[-1] + len(data))
         self._changed.set()
         self._changed = asyncio.Event()
