@@ -130,6 +130,15 @@ def test_a_client_that_leaves_ends_the_process(tmp_path: Path) -> None:
     with_door(tmp_path, scene)
 
 
+def test_a_command_in_another_case_is_a_command(tmp_path: Path) -> None:
+    async def scene(door: Door) -> None:
+        sent = {"COMMAND": "tty", "TerminalSize": {"ROWS": 7, "cols": 9}}
+        ticket = door.endpoint.server.sessions.open(door.container, sent)
+        assert ticket["webSocketUri"].endswith("rows=7&cols=9")
+
+    with_door(tmp_path, scene)
+
+
 def test_a_program_that_is_not_there_is_reported_in_the_session(tmp_path: Path) -> None:
     async def scene(door: Door) -> None:
         assert b"no-such-program" in await door.run("no-such-program --now")

@@ -6,11 +6,12 @@ import asyncio
 import json
 import re
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from conftest import ROOT
+from fwdlab.arm.services.base import ReadOnly
 from fwdlab.arm.template.request import read_request
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.arm.template.scopes import Scope
@@ -18,9 +19,18 @@ from support.azure_types import NOT_ANSWERED, AzureTypes, explained, folder
 from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, new_api, scale_set_body, seed
 from support.main_template import main_template, values
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fwdlab.arm.services.shapes import Shape
+
 TYPES = folder()
 pytestmark = pytest.mark.skipif(
     TYPES is None, reason="Azure's types are not beside the compiler that AZD_BICEP_TOOL_PATH names"
+)
+AMBIGUOUS = (
+    ".revision stays a string",  # is a number in one place and a text in another
+    ".metricTrigger.dimensions[].Operator is lost",  # as beside it is `operator`
 )
 FOREIGN = ROOT / "tests" / "e2e" / "foreign" / "forwards.json"
 BOX = f"{PROVIDERS}/Microsoft.ContainerInstance/containerGroups/jump"
@@ -85,6 +95,45 @@ def test_what_the_types_say_of_read_only_properties_is_answered() -> None:
     missing = {f"{one['type']} {path}" for one in documents() for path in judge.missing(one)}
     assert not {one for one in missing if not explained(one)}
     assert not [pattern for pattern in NOT_ANSWERED if not any(re.fullmatch(pattern, one) for one in missing)]
+
+
+def test_every_property_of_azures_is_taken_in_any_case_and_numbers_as_strings() -> None:
+    assert TYPES is not None
+    judge = AzureTypes(TYPES)
+    providers = [one for one in new_api().world.providers.values() if not isinstance(one, ReadOnly)]
+    samples = {one: judge.sample(one.type) for one in providers}
+    wrong = [
+        f"{provider.type} {fault}"
+        for provider, sample in samples.items()
+        for fault in unlike(
+            sample, provider.spelled(provider.sent_shape, shouted(sample)), provider.sent_shape
+        )
+        if not fault.endswith(AMBIGUOUS)
+    ]
+    assert not wrong
+    assert sum(map(bool, samples.values())) > 50
+
+
+def shouted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key if key == "ofTheClient" else key.upper(): shouted(item) for key, item in value.items()}
+    return [shouted(item) for item in value] if isinstance(value, list) else value
+
+
+def unlike(sample: Any, taken: Any, shape: Shape | None, path: str = "") -> Iterator[str]:
+    """Where what is taken of a sample is not what Azure's types say; what a shape names is read by it later."""
+    if isinstance(sample, dict):
+        yield from (f"{path}.{name} is lost" for name in sample.keys() - taken.keys())
+        for name in sample.keys() & taken.keys():
+            inner = shape.fields.get(name) if shape is not None else None
+            yield from unlike(sample[name], taken[name], inner, f"{path}.{name}")
+    elif isinstance(sample, list):
+        yield from unlike(sample[0], taken[0], shape.each if shape is not None else None, f"{path}[]")
+    elif sample in {"7", "True"} and shape is not None:
+        if shape.kind not in ((int, float) if sample == "7" else (bool,)):
+            yield f"{path} is read as {shape.kind.__name__}"
+    elif sample in {"7", "True"} and taken not in {7, True}:
+        yield f"{path} stays a string"
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,26 @@ def test_refusals(method: str, path: str, status: int, code: str) -> None:
     assert (answer.status, answer.body["error"]["code"]) == (status, code)
 
 
+def test_the_body_of_a_deployment_is_taken_in_any_case() -> None:
+    text = {"type": "string"}
+    sent = {"MODE": "incremental", "Template": template([net("v")], parameters={"p": text})}
+    sent |= {"PARAMETERS": {"P": {"Value": "x"}}, "WhatIfSettings": {"resultFormat": "ResourceIdOnly"}}
+
+    async def scenario() -> None:
+        one = client()
+        path = deployment_id(GROUP, "x")
+        body = {"Properties": sent, "TAGS": {"Mine": "1"}}
+        changes = await one.send("POST", f"{path}/whatIf", body)
+        found = (await one.send("GET", changes.headers["Location"])).body["properties"]["changes"]
+        assert "after" not in found[0]
+        assert (await one.send("PUT", path, body)).status == 201
+        document = (await one.send("GET", path)).body
+        assert document["tags"] == {"Mine": "1"}
+        assert [one["value"] for one in document["properties"]["parameters"].values()] == ["x"]
+
+    asyncio.run(scenario())
+
+
 NOISE = base64.b64encode(random.Random(1).randbytes(1_200_000)).decode()  # noqa: S311 - only incompressible
 
 

@@ -26,6 +26,7 @@ def document(one: Client, name: str, group: str = "rg") -> dict[str, Any]:
 
 def test_dependencies_first_and_the_rest_at_once() -> None:
     one = client()
+    one.target.seconds = 0.1
     names = [f"n{index}" for index in range(5)]
     body = template([*(net(name) for name in names), net("last", dependsOn=names)])
     found = deploy(one, body)

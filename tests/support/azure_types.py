@@ -85,6 +85,19 @@ class AzureTypes:
         found = self._find(document["type"])
         return set(_missing(*found, document, "")) if found is not None else set()
 
+    def names(self, kind: str) -> dict[str, str]:
+        """Every property's name in a type, at any depth, and its group in `published.json`."""
+        found = self._find(kind)
+        groups: dict[str, set[str]] = {}
+        if found is not None:
+            _collect(*found, groups, set())
+        return {name: _group(seen) for name, seen in groups.items()}
+
+    def sample(self, kind: str) -> dict[str, Any]:
+        """A body with every property of a type that clients may write, numbers and flags as strings."""
+        found = self._find(kind)
+        return dict(_sample(*found, ())) if found is not None else {}
+
     def _find(self, kind: str) -> tuple[list[Any], list[Any]] | None:
         entry = self._index.get(kind.lower())
         if entry is None:
@@ -104,6 +117,56 @@ def _properties(rows: list[Any], row: list[Any], value: dict[str, Any]) -> dict[
         chosen = row[4].get(value.get(row[2]))
         return {**row[3], **(rows[chosen][2] if chosen is not None else {})}
     return dict(row[2])
+
+
+def _sample(rows: list[Any], row: list[Any], above: tuple[int, ...]) -> Any:
+    """Types that contain themselves end where they begin again."""
+    if row[0] == "a":
+        return [_sample(rows, rows[row[1]], above)]
+    if row[0] == "u":
+        return _sample(rows, rows[row[1][0]], above)
+    if row[0] not in {"o", "d"} or id(row) in above:
+        return {"i": "7", "b": "True", "o": {}, "d": {}}.get(row[0], "x")
+    known = dict(row[2] if row[0] == "o" else row[3])
+    if row[0] == "d":
+        known |= {name: one for place in row[4].values() for name, one in rows[place][2].items()}
+    written = {name: inner for name, (inner, bits) in known.items() if not bits & _READ_ONLY}
+    made = {name: _sample(rows, rows[inner], (*above, id(row))) for name, inner in written.items()}
+    return made or {"ofTheClient": "x"}
+
+
+def _collect(rows: list[Any], row: list[Any], groups: dict[str, set[str]], seen: set[int]) -> None:
+    if id(row) in seen:
+        return
+    seen.add(id(row))
+    below: list[int] = {"u": lambda: row[1], "a": lambda: [row[1]], "d": lambda: [*row[4].values()]}.get(
+        row[0], list
+    )()
+    if row[0] in {"o", "d"}:
+        for name, (inner, _) in dict(row[2] if row[0] == "o" else row[3]).items():
+            groups.setdefault(name, set()).add(_kind(rows, rows[inner]))
+            below = [*below, inner]
+        below += [row[3]] if row[0] == "o" and row[3] is not None else []
+    for one in below:
+        _collect(rows, rows[one], groups, seen)
+
+
+def _kind(rows: list[Any], row: list[Any]) -> str:
+    if row[0] == "u":
+        kinds = {_kind(rows, rows[one]) for one in row[1]}
+        return kinds.pop() if len(kinds) == 1 else "others"
+    if row[0] == "a":
+        items = _kind(rows, rows[row[1]])
+        return items if items in {"numbers", "flags"} else "others"
+    if row[0] == "y" or (row[0] == "o" and not row[2]):
+        return "free"
+    return {"i": "numbers", "b": "flags", "o": "object"}.get(row[0], "others")
+
+
+def _group(kinds: set[str]) -> str:
+    if len(kinds) == 1:
+        return min(kinds).replace("object", "others")
+    return "free" if "free" in kinds and "object" not in kinds else "others"
 
 
 def _faults(rows: list[Any], row: list[Any], value: Any, path: str) -> Iterator[str]:

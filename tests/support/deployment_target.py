@@ -52,6 +52,7 @@ class MemoryTarget:
         held: last name segment -> event that its PUT waits for.
         running: ids whose PUT is under way.
         most: the most PUTs under way at one time.
+        seconds: how long a PUT takes.
     """
 
     def __init__(self) -> None:
@@ -62,6 +63,7 @@ class MemoryTarget:
         self.held: dict[str, asyncio.Event] = {}
         self.running: set[str] = set()
         self.most = 0
+        self.seconds = 0.0
         self.actions: list[tuple[str, str, Any]] = []
         self.checked: list[str] = []
 
@@ -78,7 +80,7 @@ class MemoryTarget:
         self.running.add(resource_id)
         self.most = max(self.most, len(self.running))
         try:
-            await asyncio.sleep(0)
+            await asyncio.sleep(self.seconds)
             self._check_parent(resource_id)
             if name in self.held:
                 await self.held[name].wait()

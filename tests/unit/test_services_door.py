@@ -114,6 +114,49 @@ async def test_numbers_may_be_given_as_strings(empty_api: ArmApi) -> None:
     assert made["id"] == f"{zone}/A/www"
 
 
+async def test_what_the_lab_does_not_look_at_is_taken_in_any_case_too(api: ArmApi) -> None:
+    """By Azure's published names; names that are the client's stay."""
+    sent = {"TAGS": {"NAME": "1"}, "Sku": {"NAME": "Standard"}, "Properties": {"IDLETIMEOUTINMINUTES": "7"}}
+    gateway = await api.put(f"{NETWORK}/natGateways/n", {"LOCATION": "westeurope", **sent})
+    assert (gateway["tags"], gateway["sku"]) == ({"NAME": "1"}, {"name": "Standard"})
+    assert gateway["properties"]["idleTimeoutInMinutes"] == 7
+    hub = await api.patch(f"{NETWORK}/virtualNetworks/hub", {"properties": {"FLOWTIMEOUTinminutes": "10"}})
+    assert hub["properties"]["flowTimeoutInMinutes"] == 10
+    front = f"{NETWORK}/loadBalancers/lb/frontendIPConfigurations/fe".replace("/providers/", "/Providers/")
+    rule = {
+        "FrontendIpConfiguration": {"ID": front.replace("IPC", "ipC")},
+        "FRONTENDPORT": "22",
+        "backendPort": 22,
+    }
+    made = await api.put(f"{NETWORK}/loadBalancers/lb/InboundNATRules/r", {"properties": rule})
+    assert made["properties"]["frontendPort"] == 22
+    assert made["properties"]["frontendIPConfiguration"]["id"] == front.replace("/Providers/", "/providers/")
+    hops = {
+        "Scopes": [NETWORK.replace("resourceGroups", "resourcegroups")],
+        "CUSTOMPROPERTIES": {"Mine": "true"},
+    }
+    alert = {"location": "global", "properties": {"enabled": "TRUE", **hops}}
+    kept = (await api.put(f"{PROVIDERS}/Microsoft.Insights/metricAlerts/a", alert))["properties"]
+    assert (kept["enabled"], kept["customProperties"], kept["scopes"]) == (True, {"Mine": "true"}, [NETWORK])
+
+
+@pytest.mark.parametrize(("sent", "taken"), [("True", True), ("false", False), (True, True), ("yes", None)])
+async def test_flags_may_be_given_as_strings(api: ArmApi, sent: Any, taken: bool | None) -> None:  # noqa: FBT001
+    put = api.patch(f"{NETWORK}/virtualNetworks/hub", {"properties": {"enableDdosProtection": sent}})
+    if taken is None:
+        assert (await refused(put)).code == "InvalidRequestFormat"
+    else:
+        assert (await put)["properties"]["enableDdosProtection"] is taken
+
+
+async def test_the_body_of_an_action_is_taken_in_any_case(api: ArmApi) -> None:
+    """Instances that are named in another case are no reason to stop all."""
+    group = f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/fwd"
+    await api.post(group, "PowerOff", {"InstanceIDs": ["1"]})
+    states = [api.store.require(f"{group}/virtualMachines/{one}").secrets["powerState"] for one in range(3)]
+    assert states == ["running", "stopped", "running"]
+
+
 async def test_a_network_in_any_case_is_the_same_network(empty_api: ArmApi) -> None:
     await empty_api.put(GROUP, {"location": "westeurope"})
     await empty_api.put(f"{NETWORK}/virtualNetworks/v", vnet({"a": "10.0.0.0/24"}, "10.0.0.0/16"))

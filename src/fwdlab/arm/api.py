@@ -14,7 +14,6 @@ from fwdlab.arm.locations import regions
 from fwdlab.arm.services.base import World, normal_location
 from fwdlab.arm.services.container_instance.container_groups import GROUP as CONTAINER_GROUP
 from fwdlab.arm.services.container_instance.container_groups import ContainerGroups
-from fwdlab.arm.services.shapes import spelled
 from fwdlab.arm.store import group_not_found, not_found, subscription_not_found
 from fwdlab.errors import LabError
 
@@ -238,7 +237,7 @@ class ArmApi:
 
     def _sent(self, provider: Provider, body: Any) -> dict[str, Any]:
         """A body with names and ids as Azure writes them: everything behind this door compares exactly."""
-        content: dict[str, Any] = spelled(provider.sent_shape, _object(body), self.world.spelling.of)
+        content: dict[str, Any] = provider.spelled(provider.sent_shape, _object(body))
         for name, kind in (("location", str), ("properties", dict)):
             if not isinstance(content.get(name), (kind, type(None))):
                 wanted = "a string" if kind is str else "an object"

@@ -64,7 +64,8 @@ class Directory:
 
     def _name_answer(self, namespace: str, body: Any) -> Answer:
         """Whether a name that the whole world shares is free."""
-        wanted = str(body.get("name")).lower() if isinstance(body, dict) else ""
+        sent = {name.lower(): value for name, value in body.items()} if isinstance(body, dict) else {}
+        wanted = str(sent.get("name")).lower()
         kinds = [one.type for one in self.api.store.list() if one.name.lower() == wanted]
         if not any(kind.lower().startswith(f"{namespace}/") for kind in kinds):
             return Answer(200, {"nameAvailable": True})

@@ -22,6 +22,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.services.container_instance.container_groups import Containers
+from fwdlab.arm.services.shapes import number, record, spelled, text
 from fwdlab.errors import LabError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fwdlab.arm.ids import ResourceId
     from fwdlab.arm.ports import Terminal
 
+_ASKED = record(command=text(), terminalSize=record(rows=number(), cols=number()))
 _SESSION_SECONDS = 60.0
 _PASSWORD_SECONDS = 15.0
 _SIZE_LIMIT = 1000
@@ -81,6 +83,7 @@ class ExecSessions:
         """
         if self.faults.refuse:
             raise ArmError(500, "InternalServerError", "Exec could not be started.")
+        body = spelled(_ASKED, body, str)
         command = body.get("command") if isinstance(body, dict) else None
         if not isinstance(command, str) or not command.strip():
             raise ArmError(400, "InvalidRequestContent", "The 'command' of the exec request is missing.")

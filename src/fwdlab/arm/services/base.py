@@ -19,7 +19,8 @@ from fwdlab.arm.ids import ResourceId, Spelling, same
 from fwdlab.arm.jsonc import merge
 from fwdlab.arm.operations import Operation, Operations, Outcome
 from fwdlab.arm.services.expand import expand
-from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, without_effect
+from fwdlab.arm.services.published import published
+from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, spelled, without_effect
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -169,6 +170,14 @@ class Provider:
     def sent_shape(self) -> Shape:
         """What the bodies that clients send are read by."""
         return self.shape
+
+    def spelled(self, shape: Shape, value: Any) -> Any:
+        """A value that a client sends, with names and ids as Azure writes them."""
+        return spelled(shape, value, self.world.spelling.of, published(self.type))
+
+    def asked(self, resource_id: ResourceId, shape: Shape, sent: Any) -> Any:
+        """The body of an action, which may be left out."""
+        return normal(shape, self.spelled(shape, sent or {}), Place(resource_id.text, self.type))
 
     def check(self, resource_id: ResourceId, sent: dict[str, Any]) -> None:
         """Refuse what is wrong whatever else exists."""

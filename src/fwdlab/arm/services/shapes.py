@@ -1,24 +1,26 @@
 """The shapes of ARM bodies as data: what a property must be, and what it is when it is left out.
 
-`spelled` is the door: it writes the names that a shape knows, and ids, as Azure does. `normal` then reads a
-body by its shape. It refuses a value of the wrong kind, out of range or missing, puts in the defaults, writes
-choices and numbers as the service answers them, and gives the parts of a resource that have
+`spelled` is the door: it writes the names that a shape or Azure knows, and ids, as Azure does. `normal` then
+reads a body by its shape. It refuses a value of the wrong kind, out of range or missing, puts in the
+defaults, writes choices and numbers as the service answers them, and gives the parts of a resource that have
 an id of their own (a subnet, a probe) id, type and state. Properties that a shape does not name pass as they
-are: ARM documents are larger than what the lab looks at.
+are, but for numbers and flags that Azure publishes: ARM documents are larger than what the lab looks at.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from fwdlab.arm.errors import ArmError
+from fwdlab.arm.services.published import NOTHING, flag_of, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from fwdlab.arm.services.published import Published
 
 _KINDS: dict[type, str] = {
     str: "a string",
@@ -160,22 +162,33 @@ def body(top: Mapping[str, Shape] | None = None, /, **properties: Shape) -> Shap
     return Shape(dict, {}, fields={**common, **(top or {})})
 
 
-def spelled(shape: Shape, value: Any, id_of: Callable[[str], str]) -> Any:
-    """A copy with the names that the shape knows in its casing, and ids as `id_of` writes them.
+_UNSEEN = Shape(dict, is_id=True)
+"""What a shape does not name: only spelled."""
 
-    Of two names that differ in case alone the last one counts, as in ARM's JSON reader.
+
+def spelled(shape: Shape, value: Any, id_of: Callable[[str], str], known: Published = NOTHING) -> Any:
+    """A copy with the names that the shape knows, or Azure has published, in their casing.
+
+    Ids are as `id_of` writes them. Of two names that differ in case alone the last one counts, as in ARM's
+    JSON reader.
     """
     if isinstance(value, dict):
-        known: dict[str, Any] = {
-            shape.names.get(str(name).lower(), str(name)): item for name, item in value.items()
+        made: dict[str, Any] = {
+            shape.names.get(str(name).lower()) or known.word(str(name)): item for name, item in value.items()
         }
-        return {
-            name: spelled(shape.fields[name], item, id_of) if name in shape.fields else item
-            for name, item in known.items()
-        }
-    if isinstance(value, list) and shape.each is not None:
-        return [spelled(shape.each, item, id_of) for item in value]
-    return id_of(value) if shape.is_id and isinstance(value, str) else value
+        return {name: _member(shape, name, item, id_of, known) for name, item in made.items()}
+    if isinstance(value, list):
+        return [spelled(shape.each or _UNSEEN, item, id_of, known) for item in value]
+    return id_of(value) if shape.is_id and isinstance(value, str) and value.startswith("/") else value
+
+
+def _member(shape: Shape, name: str, value: Any, id_of: Callable[[str], str], known: Published) -> Any:
+    inner = shape.fields.get(name, _UNSEEN)
+    if not inner.fields and name in known.free:
+        return value  # its names are the client's
+    if inner is _UNSEEN:
+        value = known.converted(name, value)
+    return spelled(inner, value, id_of, known)
 
 
 def normal(shape: Shape, value: Any, place: Place) -> Any:
@@ -222,11 +235,13 @@ def mark_parts(shape: Shape, value: Any, name: str, mark: str) -> None:
 
 
 def _converted(shape: Shape, value: Any) -> Any:
-    """A number given as a string, a string given as a number, a choice in another casing."""
+    """A number or flag given as a string, a string given as a number, a choice in another casing."""
     if shape.kind in {int, float} and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return _number(shape, value)
     if shape.kind is str and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
+    if shape.kind is bool and isinstance(value, str):
+        return flag_of(value)
     if isinstance(value, str):
         return next((one for one in shape.choices if one.lower() == value.lower()), value)
     return value
@@ -234,15 +249,10 @@ def _converted(shape: Shape, value: Any) -> Any:
 
 def _number(shape: Shape, value: str | float) -> Any:
     """The number that a text or number stands for, None where it is none of the kind."""
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    if not math.isfinite(found):
-        return None
+    found = number_of(value)
     if shape.kind is float:
-        return found
-    return int(found) if found.is_integer() else None
+        return None if found is None else float(found)
+    return found if isinstance(found, int) else None
 
 
 def _object(shape: Shape, value: dict[str, Any], place: Place) -> dict[str, Any]:

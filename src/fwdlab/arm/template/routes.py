@@ -18,6 +18,7 @@ from fwdlab.arm.template.records import Record, new_record
 from fwdlab.arm.template.request import DeploymentRequest, check_content, read_request
 from fwdlab.arm.template.runner import Engine
 from fwdlab.arm.template.scopes import DEPLOYMENTS, Scope
+from fwdlab.arm.template.shape import spelled
 from fwdlab.arm.template.whatif import what_if
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class _Ask:
     @property
     def id(self) -> str:
         return f"{self.scope.id}/providers/{DEPLOYMENTS}/{self.name}"
+
+    @property
+    def body(self) -> Any:
+        return spelled(self.request.body, "deployment")
 
     def address(self, tail: str) -> str:
         version = self.request.query.get("api-version", _DEFAULT_VERSION)
@@ -123,7 +128,7 @@ class DeploymentRoutes:
 
     def _read(self, ask: _Ask) -> DeploymentRequest:
         check_content(ask.request.body)
-        request = read_request(ask.name, ask.scope, ask.request.body)
+        request = read_request(ask.name, ask.scope, ask.body)
         if not ask.scope.resource_group:
             self._check_location(request)
         return request
@@ -224,7 +229,7 @@ class DeploymentRoutes:
 
     async def _changes(self, ask: _Ask) -> list[dict[str, Any]]:
         expansion, _ = await self._checked(ask)
-        settings = ask.request.body["properties"].get("whatIfSettings")
+        settings = ask.body["properties"].get("whatIfSettings")
         wanted = settings.get("resultFormat") if isinstance(settings, dict) else ""
         return await what_if(self.engine, expansion, ids_only=str(wanted).lower() == "resourceidonly")
 

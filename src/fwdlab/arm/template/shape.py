@@ -65,9 +65,10 @@ _OBJECTS = {
         "properties": "string|object",
     },
     "resourceLoop": {"count!": "any", "name": "string", "mode": "string", "batchSize": "integer"},
-    "deployment": {"properties!": "deploymentProperties"},
+    "deployment": {"properties!": "deploymentProperties", "location": "any", "tags": "any"},
     "deploymentProperties": {
-        **dict.fromkeys(("template", "parameters", "mode"), "any"),
+        **dict.fromkeys(("template", "parameters", "mode", "templateLink", "parametersLink"), "any"),
+        **dict.fromkeys(("onErrorDeployment", "whatIfSettings"), "any"),
         "expressionEvaluationOptions": "evaluationOptions",
     },
     "evaluationOptions": {"scope": "any"},

@@ -22,13 +22,11 @@ from fwdlab.arm.services.compute.machines import (
 from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Instances, is_flexible
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION
 from fwdlab.arm.services.shapes import (
-    Place,
     Shape,
     body,
     flag,
     items,
     named,
-    normal,
     number,
     optional,
     record,
@@ -210,7 +208,7 @@ class ScaleSets(Provider):
 
     def _for_each(self, change: Change) -> Callable[[ResourceId, Any], Outcome]:
         def act(resource_id: ResourceId, sent: Any) -> Outcome:
-            chosen = normal(_CHOSEN, sent or {}, Place(resource_id.text, VMSS))["instanceIds"] or ["*"]
+            chosen = self.asked(resource_id, _CHOSEN, sent)["instanceIds"] or ["*"]
             scale_set = self.store.require(resource_id.text)
             instances = self.instances(scale_set)
             known = {one.name: one for one in instances.of(scale_set)}

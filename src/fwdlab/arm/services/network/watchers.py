@@ -10,7 +10,7 @@ from fwdlab.arm.services.base import Actions, Provider, bad_request
 from fwdlab.arm.services.network.effective import next_hop
 from fwdlab.arm.services.network.interfaces import interfaces_of
 from fwdlab.arm.services.network.provider import NetworkProvider
-from fwdlab.arm.services.shapes import Place, identifier, normal, record, text
+from fwdlab.arm.services.shapes import identifier, record, text
 
 if TYPE_CHECKING:
     from fwdlab.arm.ids import ResourceId
@@ -32,7 +32,7 @@ class NetworkWatchers(Provider):
         return {"nexthop": self._next_hop}
 
     def _next_hop(self, resource_id: ResourceId, sent: Any) -> Outcome:
-        asked = normal(_ASKED, sent or {}, Place(resource_id.text, self.type))
+        asked = self.asked(resource_id, _ASKED, sent)
         machine = self.store.require(asked.get("targetResourceId", ""))
         if "networkProfile" not in machine.properties:
             raise bad_request("LabOperationNotSupported", f"{machine.id} is no machine.")
