@@ -12,11 +12,13 @@ import pytest
 
 from conftest import ROOT
 from fwdlab.arm.services.base import ReadOnly
+from fwdlab.arm.template.hashing import template_hash
 from fwdlab.arm.template.request import read_request
 from fwdlab.arm.template.routes import DeploymentRoutes
 from fwdlab.arm.template.scopes import Scope
 from support.azure_types import NOT_ANSWERED, AzureTypes, explained, folder
 from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, new_api, scale_set_body, seed
+from support.deployed_variant import asked
 from support.main_template import main_template, values
 
 if TYPE_CHECKING:
@@ -38,21 +40,30 @@ BOX = f"{PROVIDERS}/Microsoft.ContainerInstance/containerGroups/jump"
 
 @cache
 def documents() -> tuple[dict[str, Any], ...]:
-    """Every document of the seed, of the project's template and of a foreign one, and some in other states."""
+    """Every document of the seed, of the project's templates and of a foreign one, and some in other states."""
     return tuple(asyncio.run(_documents()))
+
+
+async def _deploy(routes: DeploymentRoutes, template: dict[str, Any], given: dict[str, Any]) -> None:
+    parameters = {name: {"value": value} for name, value in given.items()}
+    body = {"location": "westeurope", "properties": {"template": template, "parameters": parameters}}
+    request = read_request(f"d{template_hash(template)}", Scope(SUBSCRIPTION), body)
+    record = routes.engine.start(await routes.engine.prepare(request))
+    await asyncio.gather(*routes.engine._tops)
+    assert record.state == "Succeeded", json.dumps(record.error)
 
 
 async def _documents() -> list[dict[str, Any]]:
     api = new_api()
     await seed(api, GROUP)
     routes = DeploymentRoutes(api, locations=("westeurope",))
-    parameters = {name: {"value": value} for name, value in values().items()}
-    for template, given in ((main_template(), parameters), (json.loads(FOREIGN.read_text("utf-8")), {})):
-        body = {"location": "westeurope", "properties": {"template": template, "parameters": given}}
-        request = read_request(f"d{len(given)}", Scope(SUBSCRIPTION), body)
-        record = routes.engine.start(await routes.engine.prepare(request))
-        await asyncio.gather(*routes.engine._tops)
-        assert record.state == "Succeeded", record.error
+    plain = (main_template(), values()), (json.loads(FOREIGN.read_text("utf-8")), {})
+    variants = [asked(name, environmentName=name) for name in ("service-provider", "key-vault")]
+    for template, given in (*plain, *variants):
+        await _deploy(routes, template, given)
+    services = api.store.list(type="Microsoft.Network/privateLinkServices")
+    alias = next(one.properties["alias"] for one in services if "/rg-service-provider/" in one.id)
+    await _deploy(routes, *asked("service-consumer", environmentName="consumer", linkService=alias))
     rule = {"protocol": "Tcp", "access": "Allow", "direction": "Inbound", "priority": 100}
     rule |= {"sourceAddressPrefix": "*", "destinationAddressPrefix": "*", "destinationPortRange": "443"}
     await api.put(
@@ -76,7 +87,8 @@ async def _documents() -> list[dict[str, Any]]:
         await api.put(f"{NETWORK}/{kind}/x", {"location": "westeurope", "properties": {}})
     await api.action(BOX, "stop")
     found = [await api.get(one.id) for one in api.store.list()]
-    found += [part for one in found for part in one["properties"].get("privateEndpointConnections", [])]
+    parts = [part for one in found for part in one["properties"].get("privateEndpointConnections", [])]
+    found += [part for part in parts if "type" in part]
     await routes.close()
     return found
 

@@ -29,7 +29,7 @@ NO_FAULTS = {
 NOT_ANSWERED = {
     r"Microsoft.Resources/deployments properties\.(diagnostics|error|extensions|validatedResources|"
     r"(outputResources|providers)\[\]\..*)": "of failures, validations, extensions, or newer versions only",
-    r"Microsoft.KeyVault/vaults properties\.(hsmPoolResourceId|privateEndpointConnections)": "there is none",
+    r"Microsoft.KeyVault/vaults properties\.privateEndpointConnections": "there is none",
     r"\S+/loadBalancers(/backendAddressPools)? .*(backendIPConfigurations|loadBalancingRules|inboundNatRules\w*|"
     r"outboundRules?|networkInterfaceIPConfiguration)": "there is none: az makes a load balancer in steps",
     r"\S+/virtualNetworkPeerings properties\.resourceGuid": "nobody has asked for it",

@@ -47,6 +47,7 @@ NOT_ANSWERED = {
     "a part stands with the user in the lab",
     r"\S+/virtualMachineScaleSets/virtualMachines zones": "of a scale set without zones",
     r"\S+/storageAccounts properties\.\S+": "only a record in the lab",
+    r"Microsoft.KeyVault/vaults properties\.hsmPoolResourceId": "of vaults in a pool only",
     r"\S+/workspaces properties\.(createdDate|modifiedDate)": "only a record in the lab",
 }
 

@@ -56,14 +56,16 @@ async def test_a_connection_is_approved_rejected_and_removed(
     (pending,) = await api.list(collection)
     assert (state_of(pending)["status"], state_of(pending)["description"]) == ("Pending", "please")
     assert await consumer_status(api) == "Pending"
-    assert (await api.get(target))["properties"]["privateEndpointConnections"] == [pending]
+    (shown,) = (await api.get(target))["properties"]["privateEndpointConnections"]
+    left_out = {"name", "type"} if "/vaults/" in target else set()
+    assert shown == {key: value for key, value in pending.items() if key not in left_out}
     assert pending["type"] == (await api.get(target))["type"] + "/privateEndpointConnections"
     # as az sends it: what it has got, with another state
     state_of(pending).update(status="Approved", description="yes")
     assert state_of(await api.put(pending["id"], pending))["status"] == "Approved"
     assert await consumer_status(api) == "Approved"
-    state_of(pending)["status"] = "Rejected"
-    await api.put(pending["id"], pending)
+    loud = {"PROPERTIES": {"privatelinkserviceconnectionstate": {"STATUS": "rejected"}}}
+    assert state_of(await api.put(pending["id"], loud)) == {**state_of(pending), "status": "Rejected"}
     assert await consumer_status(api) == "Rejected"
     state_of(pending)["status"] = "Approved"
     assert (await refused(api.put(pending["id"], pending))).code == "LabConnectionIsFinal"

@@ -35,6 +35,7 @@ class Vaults(PrivateLinkTarget):
     type = VAULT
     carry = ("enableSoftDelete", "softDeleteRetentionInDays", "enablePurgeProtection")
     derived = ("createMode", "privateEndpointConnections")
+    named_connections = False
     shape = body(
         sku=Shape(dict, {"family": "A", "name": "standard"}),
         tenantId=text(),

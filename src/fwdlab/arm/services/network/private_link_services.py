@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PLS = "Microsoft.Network/privateLinkServices"
 CONNECTION_LISTS = ("privateLinkServiceConnections", "manualPrivateLinkServiceConnections")
 _STATES = ("Approved", "Pending", "Rejected", "Disconnected")
+STATE = {"status": text(), "description": text(), "actionsRequired": text()}
 _CLOSED = ("Rejected", "Disconnected")
 """Connections that were denied cannot be approved (azure-docs, private-link/manage-private-endpoint)."""
 
@@ -176,18 +177,18 @@ def decided(connection: ResourceId, sent: dict[str, Any], before: dict[str, Any]
     """
     own = sent.get("properties")
     wanted = own.get("privateLinkServiceConnectionState") if isinstance(own, dict) else None
-    if not isinstance(wanted, dict) or wanted.get("status") not in _STATES:
+    asked = str(wanted.get("status")).title() if isinstance(wanted, dict) else ""
+    if not isinstance(wanted, dict) or asked not in _STATES:
         raise bad_request(
             "InvalidRequestFormat",
             f"privateLinkServiceConnectionState.status must be one of {', '.join(_STATES)}.",
         )
-    if before["status"] in _CLOSED and wanted["status"] != before["status"]:
+    if before["status"] in _CLOSED and asked != before["status"]:
         raise bad_request(
             "LabConnectionIsFinal",
-            f"Private endpoint connection {connection} is {before['status']} and cannot become "
-            f"{wanted['status']}.",
+            f"Private endpoint connection {connection} is {before['status']} and cannot become {asked}.",
         )
-    return merge(before, wanted)
+    return merge(before, {**wanted, "status": asked})
 
 
 def interface_id(document: dict[str, Any], name: str) -> str:

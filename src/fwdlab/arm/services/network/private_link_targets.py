@@ -13,7 +13,8 @@ from fwdlab.arm.ids import same
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Provider
 from fwdlab.arm.services.network.private_endpoints import PE, connections
-from fwdlab.arm.services.network.private_link_services import REMOVED, decided, set_endpoint_state
+from fwdlab.arm.services.network.private_link_services import REMOVED, STATE, decided, set_endpoint_state
+from fwdlab.arm.services.shapes import body, optional, reference
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class PrivateLinkTarget(Provider):
     """A service that shows the connections of private endpoints while there are any."""
 
     derived: ClassVar[tuple[str, ...]] = ("privateEndpointConnections",)
+    named_connections: ClassVar[bool] = True
+    """Whether the connections have name and type in the service's own document."""
 
     def connections(self, resource: Resource) -> list[dict[str, Any]]:
         """Its connections; one that was removed has gone from here and stays with its endpoint."""
@@ -38,7 +41,10 @@ class PrivateLinkTarget(Provider):
     def rendered(self, resource: Resource) -> dict[str, Any]:
         document = super().rendered(resource)
         if found := self.connections(resource):
-            document["properties"]["privateEndpointConnections"] = found
+            hidden = () if self.named_connections else ("name", "type")
+            document["properties"]["privateEndpointConnections"] = [
+                {key: value for key, value in one.items() if key not in hidden} for one in found
+            ]
         return document
 
 
@@ -60,6 +66,7 @@ class TargetConnections(Provider):
     """Approve, reject and remove, as for a link service."""
 
     tracked = False
+    shape = body(privateEndpoint=reference(), privateLinkServiceConnectionState=optional(**STATE))
 
     def list(self, scope: ResourceId) -> list[dict[str, Any]]:
         service = self.store.require(scope.text)

@@ -13,7 +13,7 @@ from fwdlab.arm.services.base import missing_reference
 from fwdlab.arm.services.network.private_dns_zones import ZONE
 from fwdlab.arm.services.network.private_endpoints import PE, connections
 from fwdlab.arm.services.network.provider import NetworkProvider
-from fwdlab.arm.services.shapes import body, identifier, parts
+from fwdlab.arm.services.shapes import body, identifier, named
 
 if TYPE_CHECKING:
     from fwdlab.model import Resource
@@ -23,7 +23,7 @@ class ZoneGroups(NetworkProvider):
     type = f"{PE}/privateDnsZoneGroups"
     tracked = False
     has_guid = False
-    shape = body(privateDnsZoneConfigs=parts(privateDnsZoneId=identifier("")))
+    shape = body(privateDnsZoneConfigs=named(privateDnsZoneId=identifier("")))
 
     def complete(self, document: dict[str, Any], _old: Resource | None) -> None:
         """Write the records of a Key Vault's endpoint into its zone."""
@@ -32,7 +32,7 @@ class ZoneGroups(NetworkProvider):
             zone_id = entry["properties"]["privateDnsZoneId"]
             zone = self.store.get(zone_id)
             if zone is None:
-                raise missing_reference(zone_id, entry["id"])
+                raise missing_reference(zone_id, document["id"])
             entry["properties"]["recordSets"] = self._fill(endpoint, ResourceId.parse(zone.id))
 
     def _fill(self, endpoint: Resource, zone: ResourceId) -> list[dict[str, Any]]:
