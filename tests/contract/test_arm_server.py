@@ -210,10 +210,22 @@ def test_refusals_name_what_they_refuse(
     served(tmp_path, scene)
 
 
-def test_a_body_that_is_no_json_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "gzip"}])
+def test_a_body_that_is_no_json_is_refused(tmp_path: Path, headers: dict[str, str]) -> None:
     async def scene(client: Client) -> None:
-        reply = await client("PUT", client.endpoint.group, data=b"{")
+        reply = await client("PUT", client.endpoint.group, data=b"{", headers=headers)
         assert (reply.status, reply.body["error"]["code"]) == (400, "InvalidRequestContent")
+
+    served(tmp_path, scene)
+
+
+@pytest.mark.parametrize("path", ["/adfs/oauth2/token", "/azd/token"])
+@pytest.mark.parametrize(
+    "headers", [{"Content-Type": "multipart/form-data; boundary=x"}, {"Content-Encoding": "gzip"}, {}]
+)
+def test_a_log_in_that_cannot_be_read_is_refused(tmp_path: Path, path: str, headers: dict[str, str]) -> None:
+    async def scene(client: Client) -> None:
+        assert (await client("POST", path, data=b"\xff{", token="", headers=headers)).status in {400, 401}
 
     served(tmp_path, scene)
 

@@ -98,6 +98,16 @@ def test_a_private_zone_and_its_links_answer_202_without_a_document(tmp_path: Pa
     served(tmp_path, scene)
 
 
+def test_a_version_that_no_header_may_have_is_answered(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        client.endpoint.api.settings.change_seconds = 0.1
+        zone = address(client, "Microsoft.Network/privateDnsZones/z.internal")
+        made = await client("PUT", f"{zone}?api-version=%00%0a", {"location": "global"})
+        assert (await client("GET", made.headers["Location"])).status in {200, 202}
+
+    served(tmp_path, scene)
+
+
 def test_a_deletion_goes_on_after_its_answer(tmp_path: Path) -> None:
     async def scene(client: Client) -> None:
         path = address(client, "Microsoft.Network/virtualNetworks/new")

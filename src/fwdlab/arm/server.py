@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import math
@@ -13,6 +14,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
@@ -129,8 +131,8 @@ class Server:
         app = web.Application(client_max_size=_BODY_LIMIT, middlewares=[self._observe])
         app.router.add_get("/metadata/endpoints", self._metadata)
         app.router.add_get("/adfs/.well-known/openid-configuration", self._openid)
-        app.router.add_post("/adfs/oauth2/token", self._client_token)
-        app.router.add_post("/azd/token", self._azd_token)
+        app.router.add_post("/adfs/oauth2/token", _answering_errors(self._client_token))
+        app.router.add_post("/azd/token", _answering_errors(self._azd_token))
         app.router.add_get("/exec/{session}", self.sessions.serve)
         app.router.add_route("*", "/lab/{rest:.*}", _answering_errors(self._private))
         app.router.add_route("*", "/{rest:.*}", _answering_errors(self._arm))
@@ -168,15 +170,14 @@ class Server:
         return web.json_response(self.authority.openid_configuration())
 
     async def _client_token(self, request: web.Request) -> web.Response:
-        form = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+        form = dict(parse_qsl((await _content(request)).decode(errors="replace")))
         status, body = self.authority.client_token(form)
         return web.json_response(body, status=status)
 
     async def _azd_token(self, request: web.Request) -> web.Response:
-        try:
-            body = await request.json()
-        except ValueError:
-            body = None
+        body = None
+        with contextlib.suppress(ValueError):
+            body = json.loads(await _content(request))
         status, answer = self.authority.azd_token(request.headers.get("Authorization"), body)
         return web.json_response(answer, status=status)
 
@@ -275,18 +276,24 @@ async def _while_connected(request: web.Request, work: Awaitable[Answer]) -> Ans
     return await task
 
 
+async def _content(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.RequestPayloadError as error:  # not compressed as its header says
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> ArmError:
+    refusal = f"The request content was invalid and could not be deserialized: {error}"
+    return ArmError(400, "InvalidRequestContent", refusal)
+
+
 async def _read(request: web.Request) -> ArmRequest:
-    raw = await request.read()
-    body = None
-    if raw.strip():
-        try:
-            body = jsonc.loads(raw.decode())
-        except ValueError as error:
-            raise ArmError(
-                400,
-                "InvalidRequestContent",
-                f"The request content was invalid and could not be deserialized: {error}",
-            ) from None
+    raw = await _content(request)
+    try:
+        body = jsonc.loads(raw.decode()) if raw.strip() else None
+    except ValueError as error:
+        raise _unreadable(error) from None
     return ArmRequest(
         method=request.method,
         path=request.path,
@@ -333,7 +340,7 @@ def _poll_answer(operation: Operation, request: ArmRequest) -> Answer:
 
 
 def _poll_url(path: str, request: ArmRequest) -> str:
-    version = request.query.get("api-version", _OPERATION_VERSION)
+    version = quote(request.query.get("api-version", _OPERATION_VERSION), safe="")
     return f"{request.base_url}{path}?api-version={version}"
 
 

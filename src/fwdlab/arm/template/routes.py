@@ -6,7 +6,7 @@ import re
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import Answer, ArmRequest
@@ -57,7 +57,7 @@ class _Ask:
         return spelled(self.request.body, "deployment")
 
     def address(self, tail: str) -> str:
-        version = self.request.query.get("api-version", _DEFAULT_VERSION)
+        version = quote(self.request.query.get("api-version", _DEFAULT_VERSION), safe="")
         return f"{self.request.base_url}{self.id}/{tail}?api-version={version}"
 
 
