@@ -163,6 +163,24 @@ def test_etags_change_with_each_write_and_conditions_are_obeyed(tmp_path: Path) 
     served(tmp_path, scene)
 
 
+def test_every_type_that_has_etags_obeys_conditions(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        without = set()
+        for one in client.endpoint.api.store.list():
+            before = (await client("GET", one.id)).body
+            if "etag" not in before:
+                without.add(one.type.rpartition("/")[2])
+                continue
+            for method in ("PUT", "PATCH", "DELETE"):
+                refused = await client(method, one.id, before, headers={"If-Match": '"earlier"'})
+                assert (refused.status, one.id) == (412, one.id)
+            assert (await client("PUT", one.id, before, headers={"If-None-Match": "*"})).status == 412
+            assert (await client("GET", one.id)).body["etag"] == before["etag"]
+        assert without == {"resourceGroups", "containerGroups"}
+
+    served(tmp_path, scene)
+
+
 def test_a_zone_is_created_once(tmp_path: Path) -> None:
     async def scene(client: Client) -> None:
         path = address(client, "Microsoft.Network/privateDnsZones/corp.internal")

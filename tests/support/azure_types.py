@@ -31,9 +31,9 @@ NOT_ANSWERED = {
     r"AssociationLinks|ConfigurationProfiles|upgradedToV2|defaultPublicNatGateway|VirtualNetworkEncryption|"
     r"privateLinkConnectionProperties|privateLinkScopedResources|lastSkuUpdate|internalId)": "of features "
     "that the lab does not have",
-    r"Microsoft.Compute/\S+ (etag|managedBy|resources|properties\.(instanceView(\.\w+)?|virtualMachineResourceId)|"
+    r"Microsoft.Compute/\S+ (managedBy|resources|properties\.(instanceView(\.\w+)?|virtualMachineResourceId)|"
     r".*timeCreated|.*exactVersion|.*extensions\[\].*)": "nobody has asked for it",
-    r"\S+/networkInterfaces (etag|location|extendedLocation|tags|properties\.(macAddress|resourceGuid|privateEndpoint|"
+    r"\S+/networkInterfaces (location|extendedLocation|tags|properties\.(macAddress|resourceGuid|privateEndpoint|"
     r"hostedWorkloads|tapConfigurations|vnetEncryptionSupported|defaultOutboundConnectivityEnabled)|"
     r".*ipConfigurations\[\]\.(etag|properties\.provisioningState))": "an instance's interface; nobody asked",
     r".*networkInterfaces(\[\]\.| )properties\.(virtualMachine|privateEndpoint)": "there is none",

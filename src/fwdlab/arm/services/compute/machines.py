@@ -50,6 +50,8 @@ class Machine(Provider):
     That is the one with which the disk was made: an instance of a scale set may have another one since.
     """
 
+    etag = '"{}"'
+
     @cached_property
     def actions(self) -> Actions:
         def act(state: str, *, fresh: bool) -> Any:

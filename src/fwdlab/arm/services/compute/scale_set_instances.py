@@ -13,6 +13,7 @@ from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Entries, ReadOnly, Views, of_type
 from fwdlab.arm.services.compute.machines import Machine, check_user_data
 from fwdlab.arm.services.network.interfaces import SCALE_SET_NIC, allocate_interface, is_primary
+from fwdlab.arm.services.network.provider import NetworkProvider
 from fwdlab.model import Resource
 
 VMSS = "Microsoft.Compute/virtualMachineScaleSets"
@@ -221,4 +222,4 @@ def _model_of(scale_set: Resource) -> dict[str, Any]:
     return {name: scale_set.secrets[name] for name in ("model", "customData", "userData")}
 
 
-PROVIDERS = (Instances, of_type(ReadOnly, SCALE_SET_NIC, refusal=_REFUSAL))
+PROVIDERS = (Instances, of_type(ReadOnly, SCALE_SET_NIC, refusal=_REFUSAL, etag=NetworkProvider.etag))

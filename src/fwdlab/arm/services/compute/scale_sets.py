@@ -63,6 +63,7 @@ class ScaleSets(Provider):
     """
 
     type = VMSS
+    etag = '"{}"'
     shape = body(
         {"sku": optional(name=text(), tier=text(), capacity=_CAPACITY), "zones": items(text())},
         automaticRepairsPolicy=Shape(dict, ignored="automaticRepairsPolicy has no effect in the lab"),
