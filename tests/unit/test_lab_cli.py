@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from fwdctl.errors import FwdctlError
 from fwdctl.output import OutputFormat, console
 from fwdlab.cli import faults, health, labs, up, watch
 from fwdlab.errors import LabError
+from fwdlab.process.state import LabDirectory
 from support.frame import make_runtime, run
 
 
@@ -143,13 +145,27 @@ def test_the_agent_tells_what_contradicts_a_targets_state() -> None:
 @pytest.mark.parametrize(
     ("options", "meant"), [((), "own"), (("--name", "given"), "given"), (("--name", "lab"), "lab")]
 )
-@pytest.mark.parametrize("words", [("status",), ("env",), ("break", "nsg-deny"), ("heal",), ("down",)])
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("env",), ("break", "nsg-deny"), ("heal",), ("down",), ("log",), ("shell", "web", "true")],
+)
 def test_a_shell_prepared_for_a_lab_uses_that_lab(
     tmp_path: Path, words: tuple[str, ...], options: tuple[str, ...], meant: str
 ) -> None:
     runtime = make_runtime(tmp_path, {"HOME": str(tmp_path), "FWDCTL_LAB": "own"})
     ran = run(runtime, "lab", *words, *options)
     assert (ran.code, ran.stderr.splitlines()[0]) == (3, f"ERROR: The lab '{meant}' is not running.")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+def test_up_in_a_prepared_shell_is_about_that_lab_too(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "FWDCTL_LAB": "own"}
+    held = LabDirectory("own", environ).hold()
+    try:
+        ran = run(make_runtime(tmp_path, environ), "lab", "up", "--empty")
+    finally:
+        os.close(held)
+    assert (ran.code, ran.stderr.splitlines()[1]) == (2, "ERROR: The lab 'own' is already running.")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")

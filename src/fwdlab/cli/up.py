@@ -18,7 +18,7 @@ from fwdctl.output import Result, say
 from fwdctl.progress import Progress
 from fwdlab.cli.group import FROM_SHELL, NameOption, lab_command
 from fwdlab.cli.health import wait_until_healthy
-from fwdlab.cli.labs import DEFAULT_NAME, client_of, lab_errors
+from fwdlab.cli.labs import client_of, lab_errors
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 def up(
     call: Call,
     *,
-    name: NameOption = DEFAULT_NAME,
+    name: NameOption = FROM_SHELL,
     template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Compiled template instead of infra/main.json.")
     ] = None,
