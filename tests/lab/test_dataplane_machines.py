@@ -39,6 +39,8 @@ write_files:
       ExecStart=/bin/sh -c 'echo "$GREETING ${OTHER}"; echo start >> /run/starts; sleep 0.2; exit 1'
       Restart=on-failure
       RestartSec=50ms
+      LimitNOFILE=9000
+  - {path: /etc/systemd/system/bus.service, content: "[Service]\\nType=dbus\\nExecStart=/bin/true\\n"}
   - path: /etc/systemd/system/once.service
     content: |
       [Service]
@@ -51,6 +53,7 @@ runcmd:
   - /bin/false
   - systemctl daemon-reload && systemctl enable --now once && systemctl start flaky.service
   - systemctl start nothing || echo "no such unit $?"
+  - systemctl is-enabled once || systemctl start bus || true
   - echo done >> /run/order
 """
 
@@ -118,9 +121,13 @@ async def cloud_init(directory: Path) -> None:
     )
     (status,) = bench.plane.status()
     assert status.cloud_init == "done", status
-    assert {"packages are not installed: nginx", "no_such_module is unknown to the lab's cloud-init"} <= set(
-        status.warnings
-    )
+    assert {
+        "packages are not installed: nginx",
+        "no_such_module is unknown to the lab's cloud-init",
+        "flaky.service: not honoured: LimitNOFILE",
+        "systemctl is-enabled is unknown to the lab",
+        "bus.service was not started: Type=dbus is not supported in the lab",
+    } <= set(status.warnings)
     assert await bench.ok("m", "cat /etc/one; stat -c %a /etc/one") == "a\nb\n600\n"
     assert await bench.ok("m", "cat /opt/sub/two") == "compressed"
     assert await bench.ok("m", "cat /run/its") == "/opt/sub\n"

@@ -76,6 +76,10 @@ class Outcome:
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    def warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
+
 
 def parse(custom_data: str) -> Configuration:
     """Understand customData, base64 as in the ARM document; empty for none.

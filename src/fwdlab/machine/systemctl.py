@@ -51,11 +51,11 @@ class Reply:
 
 
 class UnitManager:
-    """The services of one machine; `log` is told of settings that are not honoured."""
+    """The services of one machine; `warn` is told what is asked for and not done."""
 
-    def __init__(self, machine: Machine, log: Callable[[str], None]) -> None:
+    def __init__(self, machine: Machine, warn: Callable[[str], None]) -> None:
         self._machine = machine
-        self._log = log
+        self._warn = warn
         self._services: dict[str, _Service] = {}
         self._server: asyncio.Server | None = None
         self._verbs: dict[str, Callable[..., Awaitable[Reply]]] = {
@@ -82,7 +82,7 @@ class UnitManager:
             writer.write(json.dumps(asdict(reply)).encode() + b"\n")
             await writer.drain()
         except (ConnectionError, ValueError) as error:
-            self._log(f"{self._machine.name}: systemctl: {error}")
+            self._warn(f"systemctl: {error}")
         finally:
             writer.close()
 
@@ -97,6 +97,7 @@ class UnitManager:
         if verb == "daemon-reload":
             return Reply()
         if verb not in self._verbs:
+            self._warn(f"systemctl {verb} is unknown to the lab")
             return Reply(1, err=f"systemctl: the lab does not know '{verb}'\n")
         code, out, err = 0, "", ""
         for name in named:
@@ -147,10 +148,11 @@ class UnitManager:
             return Reply(5, err=f"Failed to start {name}: Unit {name} not found.\n")
         try:
             unit = units.parse(name, text)
-        except UnitError as error:
+        except (UnitError, ValueError) as error:
+            self._warn(f"{name} was not started: {error}")
             return Reply(1, err=f"Failed to start {name}: {error}\n")
         if unit.ignored:
-            self._log(f"{self._machine.name}: {name}: not honoured: {', '.join(unit.ignored)}")
+            self._warn(f"{name}: not honoured: {', '.join(unit.ignored)}")
         service = self._services[name] = _Service(unit, "activating")
         started: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         service.task = asyncio.create_task(self._supervise(service, started))

@@ -84,13 +84,14 @@ class RunningNode:
             node = await factory.create(spec.name, environment=environment, name_servers=spec.name_servers)
             return cls(spec, node, None, log)
         node = await factory.create(spec.name, programs=programs(), name_servers=spec.name_servers)
-        units = UnitManager(node, log)
+        outcome = first_boot.Outcome()
+        units = UnitManager(node, outcome.warn)
         try:
             await units.listen()
         except BaseException:
             node.destroy()
             raise
-        return cls(spec, node, units, log)
+        return cls(spec, node, units, log, outcome)
 
     def boot(self, on_container_end: ContainerEnd | None) -> None:
         """Start in the background what has not been started: cloud-init, or containers' commands."""
