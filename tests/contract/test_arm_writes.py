@@ -63,6 +63,30 @@ def test_a_write_goes_on_after_its_answer(tmp_path: Path, rest: str, body: Any, 
     served(tmp_path, scene)
 
 
+@pytest.mark.parametrize(
+    "rest", ["virtualMachineScaleSets/fwd", "virtualMachineScaleSets/fwd/virtualMachines/0"]
+)
+def test_what_is_done_to_machines_goes_on_after_its_answer(tmp_path: Path, rest: str) -> None:
+    """Without that `az vm restart` and its like end in a traceback: they show how the operation ended."""
+
+    async def scene(client: Client) -> None:
+        path = address(client, f"Microsoft.Compute/{rest}")
+        client.endpoint.api.settings.change_seconds = 0.1
+        for verb in ("poweroff", "start"):
+            done = await client("POST", f"{path}/{verb}")
+            assert (done.status, done.body) == (202, b"")
+            shown = await client("GET", path)
+            assert shown.body["properties"]["provisioningState"] == "Updating"
+            assert await polled(client, done) == ["InProgress", "Succeeded"]
+            ended = (await client("GET", done.headers["Azure-AsyncOperation"])).body
+            assert {"name", "startTime", "endTime", "status"} <= ended.keys()
+        gone = await client("DELETE", path)
+        assert gone.status == 202
+        assert await polled(client, gone) == ["InProgress", "Succeeded"]
+
+    served(tmp_path, scene)
+
+
 def test_a_private_zone_and_its_links_answer_202_without_a_document(tmp_path: Path) -> None:
     """As recorded by az (azure-cli, privatedns: test_PutZone_ZoneNotExists_ExpectZoneCreated and others)."""
     zone = "Microsoft.Network/privateDnsZones/other.internal"

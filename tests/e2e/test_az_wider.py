@@ -98,6 +98,7 @@ def test_a_flexible_scale_set_is_made_of_machines(az: Az) -> None:
     try:
         (instance,) = az.json("vmss", "list-instances", "-n", "flex")
         assert instance["name"].startswith("flex_")
+        assert az.json("vm", "restart", "-n", instance["name"])["status"] == "Succeeded"
         assert instance["name"] in [one["name"] for one in az.json("vm", "list", "-d")]
     finally:
         az.lab.arm("DELETE", f"{path}/flex")

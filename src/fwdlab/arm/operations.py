@@ -43,6 +43,7 @@ class Operation:
     result: Any = None
     results: str = ""
     started: str = field(default_factory=lambda: timestamp())  # noqa: PLW0108 - defined below
+    ended: str = ""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     def __post_init__(self) -> None:
@@ -54,10 +55,10 @@ class Operation:
         return self.status in {"Succeeded", "Failed", "Canceled"}
 
     def succeed(self, result: Any = None) -> None:
-        self.status, self.result = "Succeeded", result
+        self.status, self.result, self.ended = "Succeeded", result, timestamp()
 
     def fail(self, error: ArmError) -> None:
-        self.status, self.error = "Failed", error
+        self.status, self.error, self.ended = "Failed", error, timestamp()
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,13 @@ class Operations:
 def status_document(operation: Operation) -> dict[str, Any]:
     """Body of an `Azure-AsyncOperation` address."""
     document: dict[str, Any] = {
+        "name": operation.id,
         **operation.document,
         "status": operation.status,
         "startTime": operation.started,
     }
+    if operation.done:
+        document["endTime"] = operation.ended
     if operation.error is not None:
         document["error"] = operation.error.body()["error"]
     return document

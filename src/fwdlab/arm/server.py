@@ -234,7 +234,7 @@ class Server:
         if method == "POST" and named.kind == "below":
             if named.word.lower() == "exec":
                 return Answer(200, self.sessions.open(named.resource, request.body))
-            outcome = await self.api.post(named.resource.text, named.word, request.body)
+            outcome = await self.writes.post(request, named.resource.text, named.word)
             return _outcome_answer(outcome, request)
         if named.kind == "resource":
             writes = {"PUT": self.writes.put, "PATCH": self.writes.patch, "DELETE": self.writes.delete}

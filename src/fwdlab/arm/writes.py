@@ -61,6 +61,14 @@ class Writes:
         operation = self._going_on(request.path, before, "Deleting")
         return Outcome(202, None, operation) if operation is not None else outcome
 
+    async def post(self, request: ArmRequest, resource: str, action: str) -> Outcome:
+        """Do something with a resource: 202 and what goes on where the provider has nothing to answer."""
+        outcome = await self._api.post(resource, action, request.body)
+        if (outcome.status, outcome.body, outcome.operation) != (200, None, None):
+            return outcome
+        operation = self._going_on(resource, self._api.found(resource) or {}, "Updating")
+        return Outcome(202, None, operation) if operation is not None else outcome
+
     def deleting(self, path: str) -> dict[str, Any] | None:
         """The document of a resource whose deletion has not ended."""
         found = self._under_way.get(path.rstrip("/").lower())

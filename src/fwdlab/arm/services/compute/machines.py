@@ -50,6 +50,7 @@ class Machine(Provider):
     That is the one with which the disk was made: an instance of a scale set may have another one since.
     """
 
+    transition = "Updating"
     etag = '"{}"'
 
     @cached_property

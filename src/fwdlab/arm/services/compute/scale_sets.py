@@ -63,6 +63,7 @@ class ScaleSets(Provider):
     """
 
     type = VMSS
+    transition = "Updating"
     etag = '"{}"'
     shape = body(
         {"sku": optional(name=text(), tier=text(), capacity=_CAPACITY), "zones": items(text())},
@@ -281,4 +282,4 @@ def _check_interfaces(interfaces: list[dict[str, Any]], owner: ResourceId) -> No
 
 
 # Extensions are recorded, never run.
-PROVIDERS = (ScaleSets, of_type(Provider, f"{VMSS}/extensions", tracked=False))
+PROVIDERS = (ScaleSets, of_type(Provider, f"{VMSS}/extensions", tracked=False, transition="Updating"))

@@ -114,4 +114,4 @@ class VirtualMachines(Machine):
 
 
 # Extensions are recorded, never run.
-PROVIDERS = (VirtualMachines, of_type(Provider, f"{VM}/extensions"))
+PROVIDERS = (VirtualMachines, of_type(Provider, f"{VM}/extensions", transition="Updating"))
