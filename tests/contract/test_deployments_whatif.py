@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fwdlab.arm.errors import ArmError
+from fwdlab.arm.template.whatif import difference
 from support.deployment_requests import MAIN, NET, azd_body, azd_template, client, finish, net
 from support.deployment_target import (
     BASE,
@@ -83,6 +84,25 @@ async def preview(one: Client, body: dict[str, Any]) -> list[dict[str, Any]]:
     assert (result.status, result.body["status"]) == (200, "Succeeded")
     changes: list[dict[str, Any]] = result.body["properties"]["changes"]
     return changes
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "differs"),
+    [
+        (7, "7", False),
+        ("443", 443, False),
+        (True, "True", False),
+        (7, "8", True),
+        (True, "no", True),
+        ("a", "A", True),
+    ],
+)
+def test_numbers_and_flags_given_as_strings_are_no_changes(
+    before: Any,
+    wanted: Any,
+    differs: bool,  # noqa: FBT001
+) -> None:
+    assert bool(difference({"a": {"b": before}}, {"A": {"B": wanted}})) is differs
 
 
 def test_what_if_shows_what_depends_on_values_of_the_deployment() -> None:

@@ -111,7 +111,9 @@ def _alike(path: str, before: Any, wanted: Any) -> bool:
     if equal(before, wanted):
         return True
     if not isinstance(before, str) or not isinstance(wanted, str):
-        return False
+        # A number or flag may be given as a string; a text, e.g. a port range, as a number.
+        scalars = isinstance(before, (str, int, float)) and isinstance(wanted, (str, int, float))
+        return scalars and str(before).lower() == str(wanted).lower()
     if is_expression(wanted):
         return True  # not known before the deployment
     if path == "location":
