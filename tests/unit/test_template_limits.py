@@ -54,6 +54,12 @@ def test_arms_limits(section: str, most: int) -> None:
         ("[mul(V, V)]", 3, "64-bit"),
         ("[concat(V, '" + "x" * 25_000 + "')]", "", "length limit exceeded"),
         ("[add(V, 9223372036854775808)]", 1, "64-bit"),
+        ("[padLeft(V, 2147483647)]", "x", "larger than"),
+        (f"[concat({', '.join(['V'] * 100)})]", "x" * 1_000_000, "larger than"),
+        (f"[format('{'{0}' * 1000}', V)]", "x" * 1_000_000, "larger than"),
+        ("[format('{0,2147483647}', V)]", "x", "larger than"),
+        ("[replace(V, 'x', '" + "x" * 1000 + "')]", "x", "larger than"),
+        ("[join(range(0, 1000), V)]", "x" * 10_000, "larger than"),
     ],
 )
 def test_values_that_grow_are_refused(expression: str, first: Any, said: str) -> None:

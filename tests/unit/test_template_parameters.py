@@ -70,6 +70,7 @@ def test_parameters_variables_and_functions_come_together() -> None:
             "Expected a value of type 'Integer', but received a value of type 'String'",
         ),
         ({"type": "int"}, {"p": True}, "received a value of type 'Boolean'"),
+        ({"type": "int"}, {"p": 2**63}, "not in the range of a 64-bit integer"),
         ({"type": "bool"}, {"p": "true"}, "Expected a value of type 'Boolean'"),
         ({"type": "array"}, {"p": {}}, "Expected a value of type 'Array'"),
         ({"type": "object"}, {"p": []}, "Expected a value of type 'Object'"),

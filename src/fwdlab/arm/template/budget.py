@@ -11,10 +11,21 @@ STEPS = 250_000
 with 100 spokes needs 20,000."""
 LARGEST = 4 * 1024 * 1024
 """Characters of one value: the largest template that ARM takes."""
+_TOO_LARGE = f"A value in the template is larger than {LARGEST} characters."
 _ALLOCATED = 16 * 1024 * 1024
 _DEEPEST = 128
 _SHORT = 256
 _WORK = 16  # so many elements of an argument are one step
+
+
+def fit(length: int) -> None:
+    """Refuse a text of that length before it is made.
+
+    Raises:
+        ExpressionError: it is too long.
+    """
+    if length > LARGEST:
+        raise ExpressionError(_TOO_LARGE)
 
 
 class Budget:
@@ -51,7 +62,7 @@ class Budget:
         """
         size, depth = self._weight(value)
         if size > LARGEST:
-            raise ExpressionError(f"A value in the template is larger than {LARGEST} characters.")
+            raise ExpressionError(_TOO_LARGE)
         if depth > _DEEPEST:
             raise ExpressionError(f"A value in the template is nested deeper than {_DEEPEST} levels.")
         if self._allocated < 0:

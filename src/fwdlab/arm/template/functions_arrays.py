@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cmp_to_key
 from typing import TYPE_CHECKING, Any
 
+from fwdlab.arm.template.budget import fit
 from fwdlab.arm.template.registry import Function, check
 from fwdlab.arm.template.values import ExpressionError, element_of, equal, find_key, has, key_of, text_of
 
@@ -70,6 +71,12 @@ def _try_get(value: Any, first: Any, *rest: Any) -> Any:
         return None
     found = element_of(value, first)
     return _try_get(found, *rest) if rest else found
+
+
+def _join(values: list[Any], between: str) -> str:
+    texts = [text_of(one) for one in values]
+    fit(sum(map(len, texts)) + len(between) * len(texts))
+    return between.join(texts)
 
 
 def _range(start: int, count: int) -> list[int]:
@@ -160,7 +167,7 @@ FUNCTIONS = (
     Function("indexFromEnd", "array int", _index_from_end),
     Function("tryIndexFromEnd", "any int any*", _try_index_from_end),
     Function("tryGet", "any any any*", _try_get),
-    Function("join", "array string", lambda values, between: between.join(text_of(one) for one in values)),
+    Function("join", "array string", _join),
     Function("range", "int int", _range),
     Function("flatten", "array", _flatten),
     Function("union", "array|object any any*", _union),

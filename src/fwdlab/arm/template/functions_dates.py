@@ -99,8 +99,14 @@ def _date_time_add(base: str, duration: str, pattern: str = _RESULT_FORMAT) -> s
     sign = -1 if match["sign"] else 1
     part = {key: float(value or 0) for key, value in match.groupdict().items() if key != "sign"}
     months = int(part.pop("years") * _MONTHS_A_YEAR + part.pop("months"))
-    moment = _shift_months(_parsed(base), sign * months) + sign * timedelta(**part)
-    return format_date(moment, pattern)
+    try:
+        moment = _shift_months(_parsed(base), sign * months) + sign * timedelta(**part)
+        return format_date(moment, pattern)
+    except (ValueError, OverflowError) as error:
+        raise ExpressionError(
+            f"The template language function 'dateTimeAdd' cannot add '{duration}' to '{base}': the "
+            "result is no date."
+        ) from error
 
 
 FUNCTIONS = (Function("dateTimeAdd", "string string string?", _date_time_add),)

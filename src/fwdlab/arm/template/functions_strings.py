@@ -9,6 +9,7 @@ import uuid
 from typing import Any, NoReturn
 from urllib.parse import urljoin
 
+from fwdlab.arm.template.budget import fit
 from fwdlab.arm.template.registry import Function, check
 from fwdlab.arm.template.uniquestring import unique_string
 from fwdlab.arm.template.values import ExpressionError, text_of
@@ -31,7 +32,7 @@ def _base64_to_string(value: str) -> str:
 def _json(value: str) -> Any:
     try:
         return json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ExpressionError(
             f"The template language function 'json' parameter is not valid. The provided value is not valid "
             f"JSON: {error}. Please see https://aka.ms/arm-functions#json for usage details."
@@ -41,10 +42,14 @@ def _json(value: str) -> Any:
 def _concat(*values: Any) -> Any:
     if any(isinstance(value, list) for value in values):
         return [item for value in values for item in check("concat", "array", value)]
-    return "".join(text_of(check("concat", "string|number|bool|array", value)) for value in values)
+    texts = [text_of(check("concat", "string|number|bool|array", value)) for value in values]
+    fit(sum(map(len, texts)))
+    return "".join(texts)
 
 
 def _format(template: str, *values: Any) -> str:
+    length = 0
+
     def fill(match: re.Match[str]) -> str:
         hole = match.group(0)
         if hole in {"{{", "}}"}:
@@ -56,6 +61,9 @@ def _format(template: str, *values: Any) -> str:
             )
         text = _formatted(values[int(match.group(1))], match.group(3) or "")
         width = int(match.group(2) or 0)
+        nonlocal length
+        length += max(abs(width), len(text))
+        fit(length)
         return text.rjust(width) if width >= 0 else text.ljust(-width)
 
     return _HOLE.sub(fill, template)
@@ -82,12 +90,14 @@ def _formatted(value: Any, spec: str) -> str:
 def _pad_left(value: str | int, width: int, fill: str = " ") -> str:
     if len(fill) != 1:
         raise ExpressionError("The template language function 'padLeft' needs one character to pad with.")
+    fit(width)
     return text_of(value).rjust(width, fill)
 
 
 def _replace(value: str, old: str, new: str) -> str:
     if not old:
         raise ExpressionError("The template language function 'replace' cannot replace an empty string.")
+    fit(len(value) + value.count(old) * (len(new) - len(old)))
     return value.replace(old, new)
 
 

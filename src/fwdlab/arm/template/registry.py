@@ -20,7 +20,7 @@ _KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
     "object": ("an object", (dict,)),
     "null": ("null", (type(None),)),
 }
-_INT64 = range(-(2**63), 2**63)
+INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Function:
         for kind, value in zip(chain(kinds, repeat(kinds[-1] if kinds else "")), arguments, strict=False):
             check(self.name, kind.rstrip("?*"), value)
         result = self.apply(*context, *arguments)
-        if isinstance(result, int) and result not in _INT64:
+        if isinstance(result, int) and result not in INT64:
             raise ExpressionError(
                 f"Unable to evaluate template language function '{self.name}': the result is not in the "
                 f"range of a 64-bit integer. Please see https://aka.ms/arm-functions for usage details."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fwdlab.arm.template.registry import INT64
 from fwdlab.arm.template.values import ExpressionError, equal, find_key, kind_of
 
 # As written in templates without case: as deployment documents spell it, and the kind of JSON value.
@@ -78,6 +79,8 @@ def check(path: str, value: Any, schema: Schema, definitions: dict[str, Schema])
         raise _invalid(
             path, f"Expected a value of type '{wanted}', but received a value of type '{kind_of(value)}'."
         )
+    if wanted == "Integer" and value not in INT64:
+        raise _invalid(path, f"The value '{value}' is not in the range of a 64-bit integer.")
     _allowed(path, value, schema)
     _limits(path, value, schema)
     if isinstance(value, list):
