@@ -8,6 +8,7 @@ unquoted `template:` (azure-cli, `command_modules/resource/custom.py`, `JsonCTem
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -44,14 +45,21 @@ def loads(text: str) -> Any:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except ValueError:
         plain = _LAST_COMMA.sub(lambda match: "" if match[0] == "," else match[0], _TOKEN.sub(_plain, text))
-        return json.loads(plain, strict=False, parse_constant=_refuse_constant)
+        return json.loads(plain, strict=False, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON.")
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError(f"{text} is too large a number.")
+    return found
 
 
 def _refuse_depth(value: Any) -> None:

@@ -74,12 +74,15 @@ class Evaluator:
         if not is_expression(text):
             return unescape(text)
         try:
-            return self.node(parse(text), frame)
+            found = self.node(parse(text), frame)
         except Unresolved as unresolved:
             if frame.pending is None:
                 raise
             frame.pending.update(unresolved.needs)
             return text
+        if isinstance(found, Lambda):
+            raise ExpressionError("A lambda may only stand as an argument of a function that takes one.")
+        return found
 
     def _object(self, value: dict[str, Any], frame: Frame) -> dict[str, Any]:
         loops = value["copy"] if is_property_copy(value.get("copy")) else []

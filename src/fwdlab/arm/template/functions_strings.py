@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import uuid
 from typing import Any, NoReturn
 from urllib.parse import urljoin
 
+from fwdlab.arm import jsonc
 from fwdlab.arm.template.budget import fit
 from fwdlab.arm.template.registry import Function, check
 from fwdlab.arm.template.uniquestring import unique_string
@@ -31,8 +31,8 @@ def _base64_to_string(value: str) -> str:
 
 def _json(value: str) -> Any:
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
+        return jsonc.loads(value)
+    except ValueError as error:
         raise ExpressionError(
             f"The template language function 'json' parameter is not valid. The provided value is not valid "
             f"JSON: {error}. Please see https://aka.ms/arm-functions#json for usage details."

@@ -79,11 +79,11 @@ def check_count(name: str, count: int, least: int, most: int | None) -> None:
 
 def check(name: str, kind: str, value: Any) -> Any:
     """The value, when it is of a kind (see `Function.signature`)."""
-    if kind == "any":
+    if kind == "any" and not isinstance(value, Lambda):
         return value
     if kind.startswith("lambda:"):
         return _lambda(name, kind, value)
-    choices = [_KINDS[one] for one in kind.split("|")]
+    choices = [_KINDS[one] for one in kind.split("|")] if kind != "any" else [("a value", ())]
     types = tuple(one for _, found in choices for one in found)
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
         raise wrong(name, " or ".join(text for text, _ in choices), value)
