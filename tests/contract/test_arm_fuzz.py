@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import io
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,11 +17,13 @@ from hypothesis import strategies as st
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.fabric.plan import plan
+from support.arm_clients import Client, served
 from support.azure_types import AzureTypes, folder
 from support.controlplane import GROUP, NETWORK, PROVIDERS, new_api, seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
 
     from fwdlab.arm.api import ArmApi
     from fwdlab.arm.services.shapes import Shape
@@ -146,6 +150,20 @@ def test_a_damaged_body_is_taken_or_refused(sent: tuple[str, Any], verb: str) ->
         assert status_of(getattr(API, verb)(resource_id, body)) < 500
         assert asyncio.run(API.read(resource_id))
         plan(API.store.snapshot(), {})
+
+
+def test_a_large_body_that_is_no_json_holds_nobody_up(tmp_path: Path) -> None:
+    async def scene(client: Client) -> None:
+        sending = asyncio.create_task(client("PUT", client.endpoint.group, data=io.BytesIO(b"'" * 2_000_000)))
+        longest = 0.0
+        while not sending.done():
+            begin = time.monotonic()
+            await asyncio.sleep(0.01)
+            longest = max(longest, time.monotonic() - begin)
+        assert (await sending).status == 400
+        assert longest < 1
+
+    served(tmp_path, scene)
 
 
 @settings(max_examples=80, deadline=NO_HANG)
