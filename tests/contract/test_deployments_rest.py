@@ -206,6 +206,7 @@ def test_one_deployment_of_a_name_at_a_time() -> None:
         ({"location": None}, 400, "LocationRequired"),
         ({"location": "West Europe"}, 200, ""),
         ({"properties": None}, 400, "InvalidRequestContent"),
+        ({"tags": {"a": {}}}, 400, "InvalidRequestContent"),
     ],
 )
 def test_bodies_at_subscription_scope(change: dict[str, Any], status: int, code: str) -> None:

@@ -149,6 +149,20 @@ async def test_flags_may_be_given_as_strings(api: ArmApi, sent: Any, taken: bool
         assert (await put)["properties"]["enableDdosProtection"] is taken
 
 
+async def test_tags_are_texts(api: ArmApi) -> None:
+    """What else is stored there az cannot show."""
+    made = await api.put(GROUP, {"location": "westeurope", "tags": {"A": 1, "b": True, "c": "C", "d": 1.5}})
+    assert made["tags"] == {"A": "1", "b": "true", "c": "C", "d": "1.5"}
+    scope = f"{GROUP}/providers/Microsoft.Resources/tags/default"
+    for tags in ({"a": {}}, {"a": []}, ["a"], "a"):
+        for path, body in (
+            (f"{NETWORK}/virtualNetworks/hub", {"tags": tags}),
+            (GROUP, {"tags": tags}),
+            (scope, {"operation": "Merge", "properties": {"tags": tags}}),
+        ):
+            assert (await refused(api.patch(path, body))).code == "InvalidRequestFormat"
+
+
 async def test_the_body_of_an_action_is_taken_in_any_case(api: ArmApi) -> None:
     """Instances that are named in another case are no reason to stop all."""
     group = f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/fwd"

@@ -45,7 +45,7 @@ class Shape:
         code: ARM's code for a missing value and for one that is no choice or out of range.
         message: the text that goes with it; `{place}`, `{value}` and `{choices}` are filled in.
         fields: of an object.
-        each: of an array's items.
+        each: of an array's items, or of an object's members whatever their names.
         ignored: what is said of a value that has no effect in the lab.
         parts: whether the items are resources below this one, with id, type and provisioning state.
         is_id: whether a text is the id of a resource.
@@ -148,12 +148,17 @@ def parts(**properties: Shape) -> Shape:
     return Shape(list, [], each=named(**properties).each, parts=True)
 
 
+def texts(default: dict[str, str] | None = None) -> Shape:
+    """An object whose names are the client's, e.g. tags."""
+    return Shape(dict, default, each=text())
+
+
 def body(top: Mapping[str, Shape] | None = None, /, **properties: Shape) -> Shape:
     """A resource's whole body: properties, and what a type has beside them, e.g. its sku."""
     common = {
         "name": text(),
         "location": text(),
-        "tags": optional(),
+        "tags": texts(),
         "zones": items(text()),
         "properties": record(**properties),
         "sku": optional(name=text(), tier=text(), family=text()),
@@ -235,11 +240,11 @@ def mark_parts(shape: Shape, value: Any, name: str, mark: str) -> None:
 
 
 def _converted(shape: Shape, value: Any) -> Any:
-    """A number or flag given as a string, a string given as a number, a choice in another casing."""
+    """A number or flag given as a string, a string given as one of these, a choice in another casing."""
     if shape.kind in {int, float} and isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return _number(shape, value)
-    if shape.kind is str and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    if shape.kind is str and isinstance(value, (bool, int, float)):
+        return str(value).lower()
     if shape.kind is bool and isinstance(value, str):
         return flag_of(value)
     if isinstance(value, str):
@@ -257,6 +262,8 @@ def _number(shape: Shape, value: str | float) -> Any:
 
 def _object(shape: Shape, value: dict[str, Any], place: Place) -> dict[str, Any]:
     made = {name: copy.deepcopy(own) for name, own in value.items() if name not in shape.fields}
+    if shape.each is not None:
+        made = {name: normal(shape.each, item, place.below(name)) for name, item in made.items()}
     for name, wanted in shape.fields.items():
         given = value.get(name)
         if given is None:

@@ -85,8 +85,8 @@ def read_request(name: str, scope: Scope, body: Any) -> DeploymentRequest:
     if mode.lower() != MODE.lower():
         raise ArmError(400, "LabDeploymentModeNotSupported", f"The lab does not support the mode '{mode}'.")
     tags = body.get("tags") or {}
-    if not isinstance(tags, dict):
-        raise invalid_content("'tags' must be an object.")
+    if not isinstance(tags, dict) or any(isinstance(value, (dict, list)) for value in tags.values()):
+        raise invalid_content("'tags' must be an object of strings.")
     template = properties.get("template")
     if not isinstance(template, dict):
         raise invalid_content("The deployment has no template: 'properties.template' must be an object.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Provider, bad_request
-from fwdlab.arm.services.shapes import Place, body, normal, record
+from fwdlab.arm.services.shapes import Place, body, normal, texts
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Tags(Provider):
 
     type = "Microsoft.Resources/tags"
     tracked = False
-    shape = body(tags=record())
+    shape = body(tags=texts({}))
 
     def put(self, resource_id: ResourceId, sent: dict[str, Any]) -> Resource:
         """Replace the scope's tags."""
