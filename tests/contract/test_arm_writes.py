@@ -168,7 +168,7 @@ def test_etags_change_with_each_write_and_conditions_are_obeyed(tmp_path: Path) 
         etag = before.headers["ETag"]
         (subnet,) = before.body["properties"]["subnets"]
         assert before.body["etag"] == subnet["etag"] == etag
-        again = await client("PUT", path, before.body, headers={"If-Match": etag})
+        again = await client("PUT", path, before.body, headers={"If-Match": f'"earlier", {etag}'})
         assert again.status == 200
         assert again.headers["ETag"] == again.body["etag"] != etag
         assert again.body["properties"]["resourceGuid"] == before.body["properties"]["resourceGuid"]
@@ -201,6 +201,9 @@ def test_every_type_that_has_etags_obeys_conditions(tmp_path: Path) -> None:
             assert (await client("PUT", one.id, before, headers={"If-None-Match": "*"})).status == 412
             assert (await client("GET", one.id)).body["etag"] == before["etag"]
         assert without == {"resourceGroups", "containerGroups"}
+        sent = {"location": "westeurope"}
+        put = await client("PUT", client.endpoint.group, sent, headers={"If-Match": '"any"'})
+        assert put.status == 200
 
     served(tmp_path, scene)
 

@@ -97,7 +97,7 @@ class Writes:
         etag = before.get("etag", "") if before is not None else ""
         if unwanted == "*" and before is not None:
             raise _failed(f"The resource {request.path} exists already and hence cannot be created again.")
-        if wanted and (before is None or (wanted != "*" and _plain(wanted) != _plain(etag))):
+        if wanted and (before is None or not _fits(wanted, etag)):
             raise _failed(
                 f"The condition '{wanted}' in the If-Match header was not satisfied. The current was "
                 f"'{etag}'."
@@ -135,8 +135,13 @@ class Writes:
             del self._under_way[key]
 
 
+def _fits(wanted: str, etag: str) -> bool:
+    """Whether an etag is among those of `If-Match`; types without etags do not look at it."""
+    return wanted == "*" or not etag or _plain(etag) in map(_plain, wanted.split(","))
+
+
 def _plain(etag: str) -> str:
-    return etag.removeprefix("W/").strip('"')
+    return etag.strip().removeprefix("W/").strip('"')
 
 
 def _failed(message: str) -> ArmError:
