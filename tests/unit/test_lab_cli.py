@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -17,7 +18,9 @@ import pytest
 from fwdctl.errors import FwdctlError
 from fwdctl.output import OutputFormat, console
 from fwdlab.cli import faults, health, labs, up, watch
+from fwdlab.control.private_routes import PrivateRoutes
 from fwdlab.errors import LabError
+from fwdlab.machine.ports import Completed
 from fwdlab.process.state import LabDirectory
 from support.frame import make_runtime, run
 
@@ -208,6 +211,35 @@ def test_the_labs_errors_have_the_exit_codes_of_the_contract(code: str, exit_cod
         "Look.",
         exit_code,
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+def test_a_command_in_a_node_has_no_limit_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def control(_method: str, path: str, body: Any = None, *, seconds: float | None = 30) -> Any:
+        asked.append((path, body, seconds))
+        return {"returncode": 7, "stdout": "", "stderr": ""}
+
+    monkeypatch.setattr(watch, "client_of", lambda *_: SimpleNamespace(control=control))
+    ran = run(make_runtime(tmp_path), "lab", "shell", "web", "--", "sleep", "3600")
+    command = {"node": "web", "argv": ["sleep", "3600"], "seconds": None}
+    assert (ran.code, asked) == (7, [("/lab/run", command, None)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lab needs Linux")
+def test_the_lab_lets_it_run_as_long_as_it_is_told() -> None:
+    given: list[float | None] = []
+
+    async def carry_out(_node: str, _argv: list[str], *, seconds: float | None) -> Completed:
+        given.append(seconds)
+        return Completed(0, b"", b"")
+
+    lab = SimpleNamespace(data_plane=SimpleNamespace(run=carry_out))
+    for more in ({"seconds": None}, {}):
+        request = SimpleNamespace(body={"node": "web", "argv": ["true"], **more})
+        asyncio.run(PrivateRoutes.run(SimpleNamespace(lab=lab), request))  # type: ignore[arg-type]
+    assert given == [None, 50]
 
 
 @pytest.mark.parametrize(("name", "typed"), [("lab", "heal x"), ("other", "heal --name other x")])
