@@ -19,6 +19,7 @@ from fwdlab.arm.ids import ResourceId, Spelling, same
 from fwdlab.arm.jsonc import merge
 from fwdlab.arm.operations import Operation, Operations, Outcome
 from fwdlab.arm.services.expand import expand
+from fwdlab.arm.services.identities import with_principals
 from fwdlab.arm.services.published import published
 from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, spelled, without_effect
 from fwdlab.model import Resource
@@ -300,6 +301,9 @@ class Provider:
         if self.has_guid:
             former = old.properties if old is not None else {}
             document["properties"]["resourceGuid"] = former.get("resourceGuid") or str(uuid.uuid4())
+        if "identity" in document:
+            tenant = self.world.tenant_id
+            document["identity"] = with_principals(self.store, tenant, document["identity"], known, old)
         return {"id": known.text, "name": known.name, "type": self.type, **document}
 
 

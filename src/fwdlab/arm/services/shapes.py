@@ -47,6 +47,7 @@ class Shape:
         fields: of an object.
         each: of an array's items, or of an object's members whatever their names.
         ignored: what is said of a value that has no effect in the lab.
+        secret: whether it is only written: no document has it.
         parts: whether the items are resources below this one, with id, type and provisioning state.
         is_id: whether a text is the id of a resource.
     """
@@ -63,6 +64,7 @@ class Shape:
     parts: bool = False
     is_id: bool = False
     ignored: str = ""
+    secret: bool = False
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -112,6 +114,11 @@ def decimal() -> Shape:
 
 def flag(*, default: bool | None = None, **more: Any) -> Shape:
     return Shape(bool, default, **more)
+
+
+def secret(kind: type = str) -> Shape:
+    """What the service takes and never answers."""
+    return Shape(kind, secret=True)
 
 
 def optional(**fields: Shape) -> Shape:
@@ -270,6 +277,8 @@ def _object(shape: Shape, value: dict[str, Any], place: Place) -> dict[str, Any]
             given = copy.deepcopy(wanted.default)
         if given is not None:
             made[name] = normal(wanted, given, place.below(name))
+            if wanted.secret:
+                del made[name]
         elif wanted.required:
             _refuse(wanted, None, place.below(name))
     return made

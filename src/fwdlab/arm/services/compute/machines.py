@@ -16,10 +16,11 @@ from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request
 from fwdlab.arm.services.network.addresses import name_servers
 from fwdlab.arm.services.network.interfaces import interfaces_of, is_primary
+from fwdlab.arm.services.shapes import body, secret, text
 from fwdlab.model import Nic, NodeSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
@@ -41,6 +42,7 @@ PROVISIONED = {
     "level": "Info",
     "displayStatus": "Provisioning succeeded",
 }
+EXTENSION = {"type": text(), "protectedSettings": secret(dict)}
 _LABEL = re.compile(r"[^a-z0-9-]+")
 
 
@@ -145,6 +147,23 @@ class Machine(Provider):
 def network_id(subnet_id: str) -> str:
     """Lower-case id of a subnet's network."""
     return subnet_id.lower().partition("/subnets/")[0]
+
+
+class Extensions(Provider):
+    """Of machines and scale sets: recorded, never run."""
+
+    transition = "Updating"
+    shape = body(**EXTENSION)
+
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        return never_run(document["id"], document["properties"])
+
+
+def never_run(name: str, extension: dict[str, Any]) -> Iterator[str]:
+    """What lab status says of an extension; that which reports a machine's health has its work done."""
+    kind = str(extension.get("type", ""))
+    if not kind.lower().startswith("applicationhealth"):
+        yield f"{name}: {kind or 'extensions'} has no effect in the lab, where extensions are never run"
 
 
 def check_interfaces(entries: list[dict[str, Any]], owner: ResourceId) -> None:

@@ -13,11 +13,14 @@ from fwdlab.arm.operations import Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, of_type
 from fwdlab.arm.services.compute.flexible_instances import FlexibleInstances
 from fwdlab.arm.services.compute.machines import (
+    EXTENSION,
     POWER,
     PROVISIONED,
+    Extensions,
     check_custom_data,
     check_interfaces,
     check_user_data,
+    never_run,
 )
 from fwdlab.arm.services.compute.scale_set_instances import INSTANCE, VMSS, Instances, is_flexible
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION
@@ -31,12 +34,13 @@ from fwdlab.arm.services.shapes import (
     optional,
     record,
     reference,
+    secret,
     text,
 )
 from fwdlab.model import Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from fwdlab.arm.ids import ResourceId
 
@@ -76,10 +80,11 @@ class ScaleSets(Provider):
             osProfile=record(
                 computerNamePrefix=text(),
                 customData=text(),
-                adminPassword=text(),
+                adminPassword=secret(),
                 windowsConfiguration=optional(),
             ),
             networkProfile=record(networkInterfaceConfigurations=_INTERFACES),
+            extensionProfile=optional(extensions=named(**EXTENSION)),
         ),
     )
 
@@ -136,6 +141,12 @@ class ScaleSets(Provider):
             sent = copy.deepcopy({**kept, **sent, "properties": properties})
         return super().draft(resource_id, sent, old)
 
+    def not_honoured(self, document: dict[str, Any]) -> Iterator[str]:
+        yield from super().not_honoured(document)
+        profile = document["properties"].get("virtualMachineProfile", {})
+        for one in profile.get("extensionProfile", {}).get("extensions", []):
+            yield from never_run(f"{document['id']}: extension {one['name']}", one["properties"])
+
     def build(self, document: dict[str, Any], old: Resource | None) -> Resource:
         """Keep the secrets, count the model's versions, bring the instances to the capacity."""
         properties = document["properties"]
@@ -152,7 +163,6 @@ class ScaleSets(Provider):
             )
         machine = properties["virtualMachineProfile"]
         profile = machine["osProfile"]
-        profile.pop("adminPassword", None)
         profile.setdefault("computerNamePrefix", document["name"][:9])
         properties["uniqueId"] = old.properties["uniqueId"] if old is not None else str(uuid.uuid4())
         document.setdefault("sku", {}).setdefault("capacity", 1)
@@ -281,5 +291,4 @@ def _check_interfaces(interfaces: list[dict[str, Any]], owner: ResourceId) -> No
         )
 
 
-# Extensions are recorded, never run.
-PROVIDERS = (ScaleSets, of_type(Provider, f"{VMSS}/extensions", tracked=False, transition="Updating"))
+PROVIDERS = (ScaleSets, of_type(Extensions, f"{VMSS}/extensions", tracked=False))

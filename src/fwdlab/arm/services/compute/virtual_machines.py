@@ -9,14 +9,9 @@ from typing import Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, same
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import (
-    Actions,
-    Provider,
-    missing_reference,
-    of_type,
-    with_properties,
-)
+from fwdlab.arm.services.base import Actions, missing_reference, of_type, with_properties
 from fwdlab.arm.services.compute.machines import (
+    Extensions,
     Machine,
     check_custom_data,
     check_interfaces,
@@ -24,7 +19,17 @@ from fwdlab.arm.services.compute.machines import (
     new_boot_id,
 )
 from fwdlab.arm.services.network.interfaces import NIC, interfaces_of, nic_in_use
-from fwdlab.arm.services.shapes import body, flag, identifier, items, optional, record, reference, text
+from fwdlab.arm.services.shapes import (
+    body,
+    flag,
+    identifier,
+    items,
+    optional,
+    record,
+    reference,
+    secret,
+    text,
+)
 from fwdlab.model import Resource
 
 VM = "Microsoft.Compute/virtualMachines"
@@ -38,7 +43,7 @@ class VirtualMachines(Machine):
     carry = ("osProfile",)
     shape = body(
         userData=text(),
-        osProfile=record(computerName=text(), customData=text(), adminPassword=text()),
+        osProfile=record(computerName=text(), customData=text(), adminPassword=secret()),
         networkProfile=record(networkInterfaces=items(_INTERFACE, default=[])),
         virtualMachineScaleSet=reference(),
     )
@@ -58,7 +63,6 @@ class VirtualMachines(Machine):
         properties = document["properties"]
         profile = properties["osProfile"]
         custom_data = profile.pop("customData", None)
-        profile.pop("adminPassword", None)
         profile.setdefault("computerName", document["name"])
         if not properties.get("additionalCapabilities", True):
             del properties["additionalCapabilities"]  # Terraform sends an empty one and expects none
@@ -113,5 +117,4 @@ class VirtualMachines(Machine):
                 self.store.delete(reference_id(entry))
 
 
-# Extensions are recorded, never run.
-PROVIDERS = (VirtualMachines, of_type(Provider, f"{VM}/extensions", transition="Updating"))
+PROVIDERS = (VirtualMachines, of_type(Extensions, f"{VM}/extensions"))

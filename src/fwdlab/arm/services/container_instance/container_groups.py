@@ -15,11 +15,12 @@ from fwdlab.arm.ids import ResourceId, reference_id
 from fwdlab.arm.operations import Operation, Outcome
 from fwdlab.arm.services.base import Actions, Provider, Views, bad_request, index_of, part_of
 from fwdlab.arm.services.compute.machines import new_boot_id, node_name
+from fwdlab.arm.services.container_instance.secure_values import take_secrets
 from fwdlab.arm.services.container_instance.views import add_event, end, in_state, is_running, restarted
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import allocate, name_servers
 from fwdlab.arm.services.network.public_addresses import free_address
-from fwdlab.arm.services.shapes import body, decimal, items, named, number, optional, reference, text
+from fwdlab.arm.services.shapes import body, decimal, items, named, number, optional, reference, secret, text
 from fwdlab.errors import LabError
 from fwdlab.model import PLATFORM_ADDRESS, ContainerSpec, NodeSpec, Resource
 
@@ -62,12 +63,20 @@ class ContainerGroups(Provider):
                 optional(name=text(required=True), value=text(), secureValue=text()), default=[]
             ),
         ),
-        initContainers=items(optional(), default=[], ignored="init containers have no effect in the lab"),
-        volumes=items(optional(), ignored="volumes have no effect in the lab"),
+        initContainers=items(
+            optional(properties=optional(environmentVariables=items(optional(secureValue=secret())))),
+            default=[],
+            ignored="init containers have no effect in the lab",
+        ),
+        volumes=items(
+            optional(azureFile=optional(storageAccountKey=secret()), secret=optional()),
+            ignored="volumes have no effect in the lab",
+        ),
         subnetIds=items(reference(), default=[]),
         ipAddress=optional(type=text(None, "Public", "Private"), ports=items(_PORT), dnsNameLabel=text()),
         networkProfile=optional(),
-        diagnostics=optional(logAnalytics=optional(workspaceKey=text())),
+        diagnostics=optional(logAnalytics=optional(workspaceKey=secret())),
+        imageRegistryCredentials=items(optional(password=secret())),
     )
 
     @cached_property
@@ -105,7 +114,7 @@ class ContainerGroups(Provider):
         """
         _refuse_in_transition(old)
         document["properties"]["isCreatedFromStandbyPool"] = False
-        secrets = {"environment": _take_secrets(document["properties"], old)}
+        secrets = {"environment": take_secrets(document["properties"], old)}
         for container in document["properties"]["containers"]:
             container["properties"].pop("instanceView", None)
         group = Resource(document["id"], GROUP, document, secrets)
@@ -350,22 +359,6 @@ def _containers(group: Resource) -> Iterator[ContainerSpec]:
         variables = own["environmentVariables"]
         environment = tuple((one["name"], one.get("value", secret.get(one["name"], ""))) for one in variables)
         yield ContainerSpec(container["name"], tuple(own.get("command", ())), environment)
-
-
-def _take_secrets(properties: dict[str, Any], old: Resource | None) -> dict[str, dict[str, str]]:
-    """Move secure values out of the document, by container; a PUT without one keeps the one before."""
-    known: dict[str, dict[str, str]] = old.secrets["environment"] if old is not None else {}
-    found: dict[str, dict[str, str]] = {}
-    for container in properties["containers"]:
-        before, own = known.get(container["name"], {}), found.setdefault(container["name"], {})
-        for variable in container["properties"]["environmentVariables"]:
-            name, secret = variable["name"], variable.pop("secureValue", None)
-            if secret is not None:
-                own[name] = secret
-            elif "value" not in variable and name in before:
-                own[name] = before[name]
-    properties.get("diagnostics", {}).get("logAnalytics", {}).pop("workspaceKey", None)
-    return found
 
 
 def _refuse_update(old: Resource | None, group: Resource) -> None:

@@ -6,17 +6,17 @@ import ipaddress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import ResourceId, reference_id, reference_key, refers, same
+from fwdlab.arm.ids import ResourceId, reference_id, reference_key, same
 from fwdlab.arm.operations import Operation, Outcome
 from fwdlab.arm.services.base import Actions, bad_request, missing_reference, of_type
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.network.interfaces import configurations
 from fwdlab.arm.services.network.provider import NetworkProvider
-from fwdlab.arm.services.shapes import body, flag, items, named, number, parts, record, reference, text
+from fwdlab.arm.services.shapes import Shape, body, flag, items, named, number, parts, record, reference, text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
@@ -26,6 +26,15 @@ _REFERRED = {
     "frontendIPConfigurations": "frontendIPConfiguration",
     "backendAddressPools": "backendAddressPool",
     "probes": "probe",
+}
+_RULES = ("loadBalancingRules", "inboundNatRules", "outboundRules")
+_FORWARDING: Mapping[str, Shape] = {
+    "frontendIPConfiguration": reference(),
+    "protocol": text(None, "Tcp", "Udp", "All"),
+    "backendPort": number(within=range(65_536)),
+    "idleTimeoutInMinutes": number(4),
+    "enableFloatingIP": flag(default=False),
+    "enableTcpReset": flag(default=False),
 }
 
 
@@ -56,22 +65,34 @@ class LoadBalancers(NetworkProvider):
             probeThreshold=number(1),
         ),
         loadBalancingRules=parts(
-            frontendIPConfiguration=reference(),
+            **_FORWARDING,
             backendAddressPool=reference(),
             backendAddressPools=items(reference()),
             probe=reference(),
-            protocol=text(None, "Tcp", "Udp", "All"),
             frontendPort=number(within=range(65_535)),  # one less than backendPort: azure-mgmt-network
-            backendPort=number(within=range(65_536)),
-            idleTimeoutInMinutes=number(4),
-            enableFloatingIP=flag(default=False),
-            enableTcpReset=flag(default=False),
             loadDistribution=text("Default"),
             disableOutboundSnat=flag(default=False),
         ),
-        inboundNatRules=parts(),
-        outboundRules=parts(),
-        inboundNatPools=parts(),
+        inboundNatRules=parts(
+            **_FORWARDING,
+            backendAddressPool=reference(),
+            frontendPort=number(within=range(65_535)),
+            frontendPortRangeStart=number(within=range(65_535)),
+            frontendPortRangeEnd=number(within=range(65_536)),
+        ),
+        outboundRules=parts(
+            frontendIPConfigurations=items(reference(), default=[]),
+            backendAddressPool=reference(),
+            protocol=text("All", "Tcp", "Udp", "All"),
+            allocatedOutboundPorts=number(0),
+            idleTimeoutInMinutes=number(4),
+            enableTcpReset=flag(default=False),
+        ),
+        inboundNatPools=parts(
+            **_FORWARDING,
+            frontendPortRangeStart=number(within=range(65_535)),
+            frontendPortRangeEnd=number(within=range(65_536)),
+        ),
     )
 
     def validate(self, _id: ResourceId, document: dict[str, Any]) -> None:
@@ -93,12 +114,13 @@ class LoadBalancers(NetworkProvider):
         properties = document["properties"]
         for part in _REFERRED:
             for entry in properties[part]:
-                entry["properties"].pop("loadBalancingRules", None)
-                entry["properties"].pop("backendIPConfigurations", None)
+                for name in (*_RULES, "backendIPConfigurations"):
+                    entry["properties"].pop(name, None)
         self._allocate(properties["frontendIPConfigurations"], document["id"], old)
         known = {entry["id"].lower() for part in _REFERRED for entry in properties[part]}
         for rule in properties["loadBalancingRules"]:
             _say_pools_twice(rule["properties"])
+        for rule in (rule for name in (*_RULES, "inboundNatPools") for rule in properties[name]):
             _follow(rule, known, document["id"])
         _refuse_equal_rules(properties["loadBalancingRules"])
 
@@ -121,15 +143,13 @@ class LoadBalancers(NetworkProvider):
             members = [{"id": entry["id"]} for entry in _members(self.store, {pool["id"].lower()})]
             if members:
                 pool["properties"]["backendIPConfigurations"] = members
-        for part, key in _REFERRED.items():
-            for entry in properties[part]:
-                rules = [
-                    {"id": rule["id"]}
-                    for rule in properties["loadBalancingRules"]
-                    if refers(rule["properties"].get(key), entry["id"])
+        for entry in (entry for part in _REFERRED for entry in properties[part]):
+            for name in _RULES:
+                users = [
+                    {"id": one["id"]} for one in properties[name] if entry["id"].lower() in _parts_of(one)
                 ]
-                if rules:
-                    entry["properties"]["loadBalancingRules"] = rules
+                if users:
+                    entry["properties"][name] = users
         return document
 
     def before_delete(self, resource_id: ResourceId) -> None:
@@ -166,11 +186,20 @@ def _say_pools_twice(rule: dict[str, Any]) -> None:
         rule["backendAddressPool"] = dict(rule["backendAddressPools"][0])
 
 
-def _follow(rule: dict[str, Any], known: Collection[str], owner: str) -> None:
+def _parts_of(rule: dict[str, Any]) -> dict[str, str]:
+    """The ids of what a rule refers to in its load balancer, by their lower case."""
     entry = rule["properties"]
-    frontend = reference_id(entry.get("frontendIPConfiguration")) or f"{owner}/frontendIPConfiguration"
-    for wanted in (frontend, *map(reference_id, (*entry["backendAddressPools"], entry.get("probe")))):
-        if wanted and wanted.lower() not in known:
+    one = (entry.get(name) for name in _REFERRED.values())
+    found = (*one, *(part for name in ("backendAddressPools", *_REFERRED) for part in entry.get(name) or ()))
+    return {reference_key(part): reference_id(part) for part in found if reference_id(part)}
+
+
+def _follow(rule: dict[str, Any], known: Collection[str], owner: str) -> None:
+    found = _parts_of(rule)
+    if not any("/frontendipconfigurations/" in key for key in found):
+        raise missing_reference(f"{owner}/frontendIPConfiguration", rule["id"])
+    for key, wanted in found.items():
+        if key not in known:
             raise missing_reference(wanted, rule["id"])
 
 

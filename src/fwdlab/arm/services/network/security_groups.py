@@ -26,6 +26,7 @@ _DEFAULT_RULES = (
     ("AllowInternetOutBound", 65001, "Outbound", "*", "Internet", "Allow"),
     ("DenyAllOutBound", 65500, "Outbound", "*", "*", "Deny"),
 )
+_LISTS = ("sourceAddressPrefixes", "destinationAddressPrefixes", "sourcePortRanges", "destinationPortRanges")
 
 
 def default_rules(group_id: str) -> list[dict[str, Any]]:
@@ -45,6 +46,7 @@ def default_rules(group_id: str) -> list[dict[str, Any]]:
                 "access": access,
                 "priority": priority,
                 "direction": direction,
+                **{name: [] for name in _LISTS},
             },
         }
         for name, priority, direction, source, destination, access in _DEFAULT_RULES
@@ -76,9 +78,9 @@ class SecurityGroups(NetworkProvider):
                 for end in ("source", "destination")
                 for name, shape in (
                     ("AddressPrefix", text()),
-                    ("AddressPrefixes", items(text())),
+                    ("AddressPrefixes", items(text(), default=[])),
                     ("PortRange", text()),
-                    ("PortRanges", items(text())),
+                    ("PortRanges", items(text(), default=[])),
                     ("ApplicationSecurityGroups", items(reference())),
                 )
             },

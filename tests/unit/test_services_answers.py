@@ -1,0 +1,109 @@
+"""What documents have in answers that nobody sent, and what was sent and they have not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from support.controlplane import GROUP, NETWORK, PROVIDERS, box_body, refused
+
+if TYPE_CHECKING:
+    from fwdlab.arm.api import ArmApi
+
+BOX = f"{PROVIDERS}/Microsoft.ContainerInstance/containerGroups/jump"
+IDENTITY = f"{PROVIDERS}/Microsoft.ManagedIdentity/userAssignedIdentities/id"
+
+
+async def test_identities_have_principals(api: ArmApi) -> None:
+    own = await api.put(IDENTITY, {"location": "westeurope"})
+    box = box_body(NETWORK) | {
+        "identity": {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {IDENTITY: {}}}
+    }
+    shown = (await api.put(BOX, box))["identity"]
+    principal = {name: own["properties"][name] for name in ("principalId", "clientId")}
+    assert shown["userAssignedIdentities"] == {IDENTITY: principal}
+    assert shown["tenantId"] == own["properties"]["tenantId"]
+    again = (await api.put(BOX, await api.get(BOX)))["identity"]
+    assert again == shown
+    less = (await api.put(BOX, box | {"identity": {"type": "SystemAssigned"}}))["identity"]
+    assert less == {name: shown[name] for name in ("principalId", "tenantId")} | {"type": "SystemAssigned"}
+
+
+async def test_an_identity_that_is_not_there_is_refused(api: ArmApi) -> None:
+    box = box_body(NETWORK) | {"identity": {"type": "UserAssigned", "userAssignedIdentities": {IDENTITY: {}}}}
+    assert (await refused(api.put(BOX, box))).code == "FailedIdentityOperation"
+
+
+async def test_rules_have_empty_lists(api: ArmApi) -> None:
+    """`az network nsg rule list -o table` reads them."""
+    group = f"{NETWORK}/networkSecurityGroups/g"
+    await api.put(group, {"location": "westeurope"})
+    rule = {"priority": 100, "access": "Allow", "direction": "Inbound", "protocol": "Tcp"}
+    made = await api.put(f"{group}/securityRules/r", {"properties": rule})
+    default = await api.get(group)
+    for one in (made, default["properties"]["defaultSecurityRules"][0]):
+        assert one["properties"]["destinationAddressPrefixes"] == []
+        assert one["properties"]["sourcePortRanges"] == []
+
+
+async def test_parts_of_a_load_balancer_say_what_rules_use_them(api: ArmApi) -> None:
+    balancer = await api.get(f"{NETWORK}/loadBalancers/lb")
+    properties = balancer["properties"]
+    frontend, pool = (
+        {"id": properties[name][0]["id"]} for name in ("frontendIPConfigurations", "backendAddressPools")
+    )
+    properties["inboundNatRules"] = [
+        {
+            "name": "ssh",
+            "properties": {"frontendIPConfiguration": frontend, "frontendPort": "2222", "backendPort": 22},
+        }
+    ]
+    properties["outboundRules"] = [
+        {"name": "out", "properties": {"frontendIPConfigurations": [frontend], "backendAddressPool": pool}}
+    ]
+    shown = (await api.put(balancer["id"], balancer))["properties"]
+    (nat,), (out,) = shown["inboundNatRules"], shown["outboundRules"]
+    assert (nat["properties"]["idleTimeoutInMinutes"], nat["properties"]["enableFloatingIP"]) == (4, False)
+    assert (out["properties"]["protocol"], out["properties"]["allocatedOutboundPorts"]) == ("All", 0)
+    first = shown["frontendIPConfigurations"][0]["properties"]
+    assert (first["inboundNatRules"], first["outboundRules"]) == ([{"id": nat["id"]}], [{"id": out["id"]}])
+    assert shown["backendAddressPools"][0]["properties"]["outboundRules"] == [{"id": out["id"]}]
+    out["properties"]["backendAddressPool"] = {"id": f"{balancer['id']}/backendAddressPools/none"}
+    changed = balancer | {"properties": {**properties, "outboundRules": [out]}}
+    assert (await refused(api.put(balancer["id"], changed))).code == "InvalidResourceReference"
+
+
+async def test_what_is_secret_is_never_answered(api: ArmApi) -> None:
+    box = box_body(NETWORK)
+    box["properties"] |= {
+        "initContainers": [
+            {
+                "name": "first",
+                "properties": {"environmentVariables": [{"name": "A", "secureValue": "hidden"}]},
+            }
+        ],
+        "imageRegistryCredentials": [{"server": "a.azurecr.io", "username": "u", "password": "hidden"}],
+        "volumes": [
+            {"name": "files", "secret": {"key": "hidden"}},
+            {"name": "share", "azureFile": {"shareName": "s", "storageAccountKey": "hidden"}},
+        ],
+    }
+    shown: dict[str, Any] = await api.put(BOX, box)
+    assert "hidden" not in str(shown)
+    assert shown["properties"]["volumes"][0]["secret"] == {}
+    assert (
+        f"{GROUP}/providers/Microsoft.ContainerInstance/containerGroups/jump: volumes have no effect in the lab"
+        in (api.warnings)
+    )
+
+
+async def test_an_extension_says_that_it_is_never_run(api: ArmApi) -> None:
+    extension = f"{PROVIDERS}/Microsoft.Compute/virtualMachineScaleSets/fwd/extensions/setup"
+    own = {
+        "type": "CustomScript",
+        "settings": {"a": "b"},
+        "protectedSettings": {"commandToExecute": "hidden"},
+    }
+    shown = await api.put(extension, {"properties": own})
+    assert "protectedSettings" not in shown["properties"]
+    (warning,) = (text for text in api.warnings if text.startswith(extension))
+    assert "CustomScript has no effect" in warning
