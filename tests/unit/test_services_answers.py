@@ -16,11 +16,12 @@ IDENTITY = f"{PROVIDERS}/Microsoft.ManagedIdentity/userAssignedIdentities/id"
 async def test_identities_have_principals(api: ArmApi) -> None:
     own = await api.put(IDENTITY, {"location": "westeurope"})
     box = box_body(NETWORK) | {
-        "identity": {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {IDENTITY: {}}}
+        "identity": {"type": "systemAssigned,UserAssigned", "userAssignedIdentities": {IDENTITY: {}}}
     }
     shown = (await api.put(BOX, box))["identity"]
     principal = {name: own["properties"][name] for name in ("principalId", "clientId")}
     assert shown["userAssignedIdentities"] == {IDENTITY: principal}
+    assert shown["type"] == "SystemAssigned, UserAssigned"
     assert shown["tenantId"] == own["properties"]["tenantId"]
     again = (await api.put(BOX, await api.get(BOX)))["identity"]
     assert again == shown

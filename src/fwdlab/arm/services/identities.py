@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from fwdlab.arm.store import Store
     from fwdlab.model import Resource
 
+_KINDS = ("SystemAssigned", "UserAssigned")
+
 
 def with_principals(
     store: Store, tenant: str, sent: dict[str, Any], own: ResourceId, old: Resource | None
 ) -> dict[str, Any]:
     """A resource's `identity` with what the directory has for it; its own principal stays with it."""
-    made: dict[str, Any] = {"type": sent.get("type", "None")}
-    if "systemassigned" in made["type"].lower():
+    asked = sent.get("type", "None").lower().replace(" ", "").split(",")
+    kinds = [kind for kind in _KINDS if kind.lower() in asked]
+    separator = "," if own.type.lower().startswith("microsoft.storage/") else ", "
+    made: dict[str, Any] = {"type": separator.join(kinds) or "None"}
+    if _KINDS[0] in kinds:
         before = old.document.get("identity", {}) if old is not None else {}
         made["principalId"] = before.get("principalId") or str(uuid.uuid4())
         made["tenantId"] = tenant
