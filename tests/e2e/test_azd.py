@@ -183,14 +183,13 @@ def test_a_function_that_the_lab_lacks_is_named(project: Project) -> None:
     main = project.folder / "infra" / "main.bicep"
     whole = main.read_text()
     tags = "var allTags = union(tags, { 'azd-env-name': environmentName"
-    versions = "providers('Microsoft.Network', 'virtualNetworks').apiVersions"
     assert tags in whole
-    main.write_text(whole.replace(tags, f"{tags}, newest: {versions}[0]"))
+    main.write_text(whole.replace(tags, f"{tags}, newest: dataUri('x')"))
     done = project.azd("provision", "--no-prompt", expect=None)
     printed = done.stdout + done.stderr
     assert done.returncode == 1
     assert "InvalidTemplate" in printed, printed
-    assert "The template function 'providers' is not supported by the lab." in printed
+    assert "The template function 'dataUri' is not supported by the lab." in printed
     assert project.nodes() == []
     main.write_text(whole)
     project.azd("provision", "--no-prompt")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from support.controlplane import GROUP, NETWORK, PROVIDERS, box_body, refused
+from fwdlab.arm.directory import Directory
+from fwdlab.arm.http import ArmRequest
+from support.controlplane import GROUP, NETWORK, PROVIDERS, SUBSCRIPTION, box_body, refused
 
 if TYPE_CHECKING:
     from fwdlab.arm.api import ArmApi
@@ -108,3 +110,40 @@ async def test_an_extension_says_that_it_is_never_run(api: ArmApi) -> None:
     assert "protectedSettings" not in shown["properties"]
     (warning,) = (text for text in api.warnings if text.startswith(extension))
     assert "CustomScript has no effect" in warning
+
+
+async def test_references_lead_to_something_in_the_same_region(api: ArmApi) -> None:
+    away = f"{NETWORK}/networkSecurityGroups/away"
+    await api.put(away, {"location": "northeurope"})
+    subnet = {"id": f"{NETWORK}/virtualNetworks/hub/subnets/shared"}
+    entry = {"name": "ip", "properties": {"subnet": subnet}}
+    interface = f"{NETWORK}/networkInterfaces/new"
+    for wanted in (away, f"{NETWORK}/networkSecurityGroups/none"):
+        own = {"ipConfigurations": [entry], "networkSecurityGroup": {"id": wanted}}
+        error = await refused(api.put(interface, {"location": "westeurope", "properties": own}))
+        assert (error.code, wanted in error.message) == ("InvalidResourceReference", True)
+    here = {"location": "westeurope", "properties": {"ipConfigurations": [entry]}}
+    assert (await refused(api.put(interface, here | {"location": "northeurope"}))).code == error.code
+    await api.put(interface, here)
+
+
+async def test_load_balancers_that_the_lab_has_not_are_refused(api: ArmApi) -> None:
+    balancer = await api.get(f"{NETWORK}/loadBalancers/lb")
+    for sku in ({"name": "Gateway"}, {"name": "Standard", "tier": "Global"}):
+        error = await refused(api.put(balancer["id"], balancer | {"sku": sku}))
+        assert error.code == "LabLoadBalancerSkuNotSupported"
+
+
+async def test_every_image_has_a_version(api: ArmApi) -> None:
+    """`az vm create` asks for the newest one and what it is."""
+    images = (
+        f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/locations/westeurope/publishers/Canonical/"
+        "artifacttypes/vmimage/offers/server/skus/22_04/versions"
+    )
+    listed = Directory(api).handle(ArmRequest("GET", images, {}, None, ""))
+    assert listed is not None
+    ((version,),) = (listed.body,)
+    assert (version["name"], version["id"]) == ("1.0.0", f"{images}/1.0.0")
+    shown = Directory(api).handle(ArmRequest("GET", version["id"], {}, None, ""))
+    assert shown is not None
+    assert shown.body["properties"]["osDiskImage"] == {"operatingSystem": "Linux"}

@@ -168,7 +168,7 @@ async def test_an_ended_group_is_not_updated_and_no_group_moves(api: ArmApi) -> 
     body["properties"]["restartPolicy"] = "Never"
     await api.put(BOX, body)
     moved = copy.deepcopy(body)
-    moved["properties"]["subnetIds"] = [{"id": f"{NETWORK}/virtualNetworks/app/subnets/other"}]
+    moved["properties"]["subnetIds"] = [{"id": f"{NETWORK}/virtualNetworks/spoke/subnets/linked"}]
     assert (await refused(api.put(BOX, moved))).code == "LabContainerGroupSubnetCannotChange"
     before = node(api)
     assert before is not None

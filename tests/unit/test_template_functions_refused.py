@@ -17,7 +17,6 @@ from support.template_values import ENVIRONMENT, SUB, evaluate
     ("expression", "message"),
     [
         ("nothing('x')", "function 'nothing' is not valid"),
-        ("providers('Microsoft.A', 'b')", "'providers' is not supported by the lab"),
         ("managementGroup().id", "'managementGroup' is not supported by the lab"),
         ("dataUri('x')", "'dataUri' is not supported by the lab"),
         ("loadTextContent('x')", "'loadTextContent' is not valid"),

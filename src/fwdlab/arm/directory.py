@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import Answer
-from fwdlab.arm.ids import GROUP_TYPE
+from fwdlab.arm.ids import API_VERSION, GROUP_TYPE
 from fwdlab.arm.locations import location_documents, regions
 from fwdlab.arm.services.resources.filters import matches, parse_filter
 from fwdlab.arm.store import group_not_found, subscription_not_found
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from fwdlab.arm.http import ArmRequest
     from fwdlab.clients.credentials import Tenant
 
-# One version per type: clients take the newest that they see and the lab answers every version alike.
-_API_VERSION = "2025-05-01"
 _TENANT_NAME = "fwdctl lab"
 _LISTED = ("id", "name", "type", "location", "tags", "sku", "kind", "zones", "identity", "managedBy")
 
@@ -57,10 +55,23 @@ class Directory:
             return Answer(200, {"value": location_documents(subscription)})
         if parts[0] == "providers" and parts[2:] == ["checknameavailability"]:
             return self._name_answer(parts[1], request.body)
+        if parts[:3] == ["providers", "microsoft.compute", "locations"] and "versions" in parts[-2:]:
+            return self._versions(request.path.rstrip("/"))
         if parts[0] == "providers" and len(parts) <= 3:  # noqa: PLR2004 - providers/NAMESPACE/register
             return self._providers(parts[1:], request.method)
         below = f"/subscriptions/{subscription}"
         return self._listing(below, parts, request) if request.method == "GET" else None
+
+    def _versions(self, path: str) -> Answer:
+        """Versions of a publisher's image or extension, and one of them: the lab knows none and takes all."""
+        above, _, version = path.rpartition("/versions")
+        document = {"location": above.split("/")[6], "name": version[1:] or self.api.settings.newest_image}
+        document["id"] = f"{above}/versions/{document['name']}"
+        if not version:
+            return Answer(200, [document])
+        system = "Windows" if "/publishers/microsoftwindows" in above.lower() else "Linux"
+        shown = {"osDiskImage": {"operatingSystem": system}, "dataDiskImages": [], "hyperVGeneration": "V2"}
+        return Answer(200, {**document, "properties": {**shown, "architecture": "x64"}})
 
     def _name_answer(self, namespace: str, body: Any) -> Answer:
         """Whether a name that the whole world shares is free."""
@@ -166,8 +177,8 @@ class Directory:
                 {
                     "resourceType": kind,
                     "locations": ["global"] if "DnsZones" in kind else places,
-                    "apiVersions": [_API_VERSION],
-                    "defaultApiVersion": _API_VERSION,
+                    "apiVersions": [API_VERSION],
+                    "defaultApiVersion": API_VERSION,
                     "capabilities": "SupportsTags, SupportsLocation",
                 }
                 for kind in kinds

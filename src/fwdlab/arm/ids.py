@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SUBSCRIPTION_TYPE = "Microsoft.Resources/subscriptions"
+# One version per type: clients take the newest that they see and the lab answers every version alike.
+API_VERSION = "2025-05-01"
 GROUP_TYPE = "Microsoft.Resources/resourceGroups"
 
 

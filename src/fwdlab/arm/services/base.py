@@ -21,6 +21,7 @@ from fwdlab.arm.operations import Operation, Operations, Outcome
 from fwdlab.arm.services.expand import expand
 from fwdlab.arm.services.identities import with_principals
 from fwdlab.arm.services.published import published
+from fwdlab.arm.services.references import check_references, missing_reference
 from fwdlab.arm.services.shapes import Place, body, mark_parts, normal, spelled, without_effect
 from fwdlab.model import Resource
 
@@ -203,6 +204,7 @@ class Provider:
         self.validate(resource_id, document)
         if resource_id.parent is not None:
             self.parent(resource_id)
+        check_references(self.store, self.shape, document)
         resource = self.build(document, old)
         self.store.put(resource)
         return resource
@@ -370,12 +372,3 @@ def part_of(store: Store, collection: str, part_id: str, user: str) -> tuple[Res
     if owner is None or position is None:
         raise missing_reference(part_id, user)
     return owner, entries[position]
-
-
-def missing_reference(wanted: str, user: str) -> ArmError:
-    """The network provider's answer to a reference to something that does not exist."""
-    return bad_request(
-        "InvalidResourceReference",
-        f"Resource {wanted} referenced by resource {user} was not found. Please make sure that the "
-        "referenced resource exists, and that both resources are in the same region.",
-    )

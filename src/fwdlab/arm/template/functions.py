@@ -24,10 +24,8 @@ TABLE = {
 # In ARM's reference and not in the lab: neither the template here nor Azure Verified Modules call them.
 LACKING = frozenset(
     (
-        "base64ToJson buildUri dataUri dataUriToString dateTimeFromEpoch dateTimeToEpoch distinct float "
-        "groupBy intersection like managementGroup managementGroupResourceId mapValues parseUri providers "
-        "roleDefinitions toLogicalZone toLogicalZones toPhysicalZone toPhysicalZones uriComponent "
-        "uriComponentToString"
+        "buildUri dataUri dataUriToString float groupBy like managementGroup managementGroupResourceId "
+        "mapValues parseUri roleDefinitions toLogicalZone toLogicalZones toPhysicalZone toPhysicalZones"
     )
     .lower()
     .split()

@@ -102,6 +102,17 @@ def _union(*values: Any) -> Any:
     return _merged("union", values, _deep)
 
 
+def _intersection(*values: Any) -> Any:
+    first, *others = values
+    if isinstance(first, list):
+        kept = [{key_of(item) for item in check("intersection", "array", other)} for other in others]
+        return _distinct(item for item in first if all(key_of(item) in known for known in kept))
+    for other in others:
+        known = {key.lower(): key_of(item) for key, item in check("intersection", "object", other).items()}
+        first = {key: item for key, item in first.items() if known.get(key.lower()) == key_of(item)}
+    return first
+
+
 def _merged(name: str, values: Iterable[Any], combine: Callable[[Any, Any], Any]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for value in values:
@@ -170,6 +181,8 @@ FUNCTIONS = (
     Function("join", "array string", _join),
     Function("range", "int int", _range),
     Function("flatten", "array", _flatten),
+    Function("distinct", "array", _distinct),
+    Function("intersection", "array|object any any*", _intersection),
     Function("union", "array|object any any*", _union),
     Function("shallowMerge", "array", lambda values: _merged("shallowMerge", values, lambda _, item: item)),
     Function("objectKeys", "object", _object_keys),

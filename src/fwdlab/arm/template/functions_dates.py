@@ -109,4 +109,17 @@ def _date_time_add(base: str, duration: str, pattern: str = _RESULT_FORMAT) -> s
         ) from error
 
 
-FUNCTIONS = (Function("dateTimeAdd", "string string string?", _date_time_add),)
+def _from_epoch(seconds: int) -> str:
+    try:
+        return format_date(datetime.fromtimestamp(seconds, UTC), _RESULT_FORMAT)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ExpressionError(
+            f"The template language function 'dateTimeFromEpoch' cannot take {seconds}."
+        ) from error
+
+
+FUNCTIONS = (
+    Function("dateTimeAdd", "string string string?", _date_time_add),
+    Function("dateTimeToEpoch", "string", lambda text: int(_parsed(text).timestamp())),
+    Function("dateTimeFromEpoch", "int", _from_epoch),
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fwdlab.arm.ids import GROUP_TYPE
+from fwdlab.arm.ids import API_VERSION, GROUP_TYPE
 from fwdlab.arm.template.environment import not_here
 from fwdlab.arm.template.registry import Function
 from fwdlab.arm.template.scopes import join_id, plain_group_id, resource_id, subscription_resource_id
@@ -69,7 +69,7 @@ def _subscription(environment: Environment) -> dict[str, Any]:
         "managedByTenants": [],
         "subscriptionId": subscription,
         "tenantId": environment.tenant_id,
-        "displayName": "fwdlab",
+        "displayName": "fwdctl lab",
         "state": "Enabled",
     }
 
@@ -97,7 +97,12 @@ def _deployer(environment: Environment) -> dict[str, Any]:
     return {"objectId": _DEPLOYER_OBJECT, "tenantId": environment.tenant_id, "userPrincipalName": ""}
 
 
+def _providers(_: Environment, namespace: str, kind: str) -> dict[str, Any]:
+    return {"resourceType": f"{namespace}/{kind}", "locations": [], "apiVersions": [API_VERSION]}
+
+
 FUNCTIONS = (
+    Function("providers", "string string", _providers),
     _id("resourceId", resource_id),
     _id("subscriptionResourceId", subscription_resource_id),
     _id("extensionResourceId", _extension_resource_id),

@@ -6,7 +6,7 @@ import base64
 import re
 import uuid
 from typing import Any, NoReturn
-from urllib.parse import urljoin
+from urllib.parse import quote, unquote, urljoin
 
 from fwdlab.arm import jsonc
 from fwdlab.arm.template.budget import fit
@@ -124,6 +124,9 @@ def _fail(message: str) -> NoReturn:
 FUNCTIONS = (
     Function("base64", "string", lambda text: base64.b64encode(text.encode()).decode()),
     Function("base64ToString", "string", _base64_to_string),
+    Function("base64ToJson", "string", lambda text: _json(_base64_to_string(text))),
+    Function("uriComponent", "string", lambda text: quote(text, safe="")),
+    Function("uriComponentToString", "string", unquote),
     Function("json", "string", _json),
     Function("concat", "any any*", _concat),
     Function("format", "string any*", _format),

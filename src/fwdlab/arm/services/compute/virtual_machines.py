@@ -9,7 +9,7 @@ from typing import Any
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, same
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import Actions, missing_reference, of_type, with_properties
+from fwdlab.arm.services.base import Actions, of_type, with_properties
 from fwdlab.arm.services.compute.machines import (
     Extensions,
     Machine,
@@ -19,6 +19,7 @@ from fwdlab.arm.services.compute.machines import (
     new_boot_id,
 )
 from fwdlab.arm.services.network.interfaces import NIC, interfaces_of, nic_in_use
+from fwdlab.arm.services.references import missing_reference
 from fwdlab.arm.services.shapes import (
     body,
     flag,
@@ -76,9 +77,6 @@ class VirtualMachines(Machine):
                 "Changing property 'osProfile.customData' is not allowed.",
                 target="osProfile.customData",
             )
-        scale_set = reference_id(properties.get("virtualMachineScaleSet"))
-        if scale_set and self.store.get(scale_set) is None:
-            raise missing_reference(scale_set, document["id"])
         properties["vmId"] = old.properties["vmId"] if old is not None else str(uuid.uuid4())
         machine = Resource(document["id"], VM, document, secrets)
         interfaces = interfaces_of(machine)

@@ -27,6 +27,8 @@ IP_CONFIGURATION: Mapping[str, Shape] = {
     "privateIPAddress": text(),
     "privateIPAllocationMethod": text(None, "Dynamic", "Static"),
     "loadBalancerBackendAddressPools": items(reference()),
+    "loadBalancerInboundNatRules": items(reference()),
+    "applicationSecurityGroups": items(reference()),
 }
 
 

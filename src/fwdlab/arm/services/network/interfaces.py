@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 NIC = "Microsoft.Network/networkInterfaces"
 SCALE_SET_NIC = "Microsoft.Compute/virtualMachineScaleSets/virtualMachines/networkInterfaces"
 _USERS = ("virtualMachine", "privateEndpoint", "privateLinkService")
+_IN_BALANCERS = {
+    "backendAddressPools": "loadBalancerBackendAddressPools",
+    "inboundNatRules": "loadBalancerInboundNatRules",
+}
 _ALIKE: dict[str, Any] = {
     "nicType": "Standard",
     "primary": True,
@@ -132,8 +136,9 @@ def allocate_interface(
     """Complete the IP configurations of an interface, in place, and check what they refer to."""
     for position, entry in enumerate(entries):
         entry["properties"].setdefault("primary", position == 0)
-        for pool in entry["properties"].get("loadBalancerBackendAddressPools", []):
-            part_of(store, "backendAddressPools", reference_id(pool), entry["id"])
+        for kind, name in _IN_BALANCERS.items():
+            for part in entry["properties"].get(name, []):
+                part_of(store, kind, reference_id(part), entry["id"])
     allocate_all(store, entries, former, owner)
 
 

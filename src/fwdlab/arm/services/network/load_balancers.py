@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, reference_key, same
 from fwdlab.arm.operations import Operation, Outcome
-from fwdlab.arm.services.base import Actions, bad_request, missing_reference, of_type
+from fwdlab.arm.services.base import Actions, bad_request, of_type
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.network.interfaces import configurations
 from fwdlab.arm.services.network.provider import NetworkProvider
+from fwdlab.arm.services.references import missing_reference
 from fwdlab.arm.services.shapes import Shape, body, flag, items, named, number, parts, record, reference, text
 
 if TYPE_CHECKING:
@@ -38,11 +39,16 @@ _FORWARDING: Mapping[str, Shape] = {
 }
 
 
+def _sku(*choices: str) -> Shape:
+    message = "{place}: the lab has no load balancer of '{value}', only of {choices}."
+    return text(choices[0], *choices, code="LabLoadBalancerSkuNotSupported", message=message)
+
+
 class LoadBalancers(NetworkProvider):
     type = LB
     carry = (*_REFERRED, "loadBalancingRules", "inboundNatRules", "outboundRules", "inboundNatPools")
     shape = body(
-        {"sku": record(name=text("Basic"), tier=text("Regional"))},
+        {"sku": record(name=_sku("Basic", "Standard"), tier=_sku("Regional"))},
         frontendIPConfigurations=parts(**IP_CONFIGURATION),
         backendAddressPools=parts(
             virtualNetwork=reference(),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, refers, same
-from fwdlab.arm.services.base import Views, bad_request, missing_reference, of_type
+from fwdlab.arm.services.base import Views, bad_request, of_type
 from fwdlab.arm.services.network.provider import NetworkProvider
+from fwdlab.arm.services.references import missing_reference
 from fwdlab.arm.services.shapes import body, flag, items, number, optional, reference, text
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import ResourceId, reference_id, same
-from fwdlab.arm.services.base import bad_request, missing_reference
+from fwdlab.arm.services.base import bad_request
 from fwdlab.arm.services.network.addresses import allocate, static_or_former
 from fwdlab.arm.services.network.interfaces import put_read_only
 from fwdlab.arm.services.network.private_link_services import (
@@ -19,6 +19,7 @@ from fwdlab.arm.services.network.private_link_services import (
     set_connection,
 )
 from fwdlab.arm.services.network.provider import NetworkProvider
+from fwdlab.arm.services.references import missing_reference
 from fwdlab.arm.services.shapes import Shape, body, identifier, items, named, parts, reference, text
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class PrivateEndpoints(NetworkProvider):
     has_guid = False
     shape = body(
         subnet=reference(),
+        applicationSecurityGroups=items(reference()),
         privateLinkServiceConnections=_CONNECTION,
         manualPrivateLinkServiceConnections=_CONNECTION,
         ipConfigurations=named(groupId=text(), memberName=text(), privateIPAddress=text()),

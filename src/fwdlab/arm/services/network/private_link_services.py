@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from fwdlab.arm.ids import ResourceId, reference_id, refers
 from fwdlab.arm.jsonc import merge
 from fwdlab.arm.operations import Outcome
-from fwdlab.arm.services.base import bad_request, index_of, missing_reference, part_of, with_properties
+from fwdlab.arm.services.base import bad_request, index_of, part_of, with_properties
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import IP_CONFIGURATION, allocate_all
 from fwdlab.arm.services.network.interfaces import NIC, put_read_only
 from fwdlab.arm.services.network.load_balancers import LB
 from fwdlab.arm.services.network.provider import NetworkProvider
+from fwdlab.arm.services.references import missing_reference
 from fwdlab.arm.services.shapes import body, flag, items, parts, record, reference, text
 from fwdlab.model import Resource
 

@@ -9,10 +9,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId, reference_id, reference_key, refers, same
-from fwdlab.arm.services.base import bad_request, index_of, missing_reference, of_type
+from fwdlab.arm.services.base import bad_request, index_of, of_type
 from fwdlab.arm.services.embedded import Embedded
 from fwdlab.arm.services.network.addresses import ip_configurations, prefix_of, used_addresses
 from fwdlab.arm.services.network.provider import NetworkProvider
+from fwdlab.arm.services.references import missing_reference
 from fwdlab.arm.services.shapes import body, flag, items, optional, parts, record, reference, text
 
 if TYPE_CHECKING:
@@ -69,14 +70,10 @@ class VirtualNetworks(NetworkProvider):
                 seen.append((subnet["name"], network))
 
     def complete(self, document: dict[str, Any], old: Resource | None) -> None:
-        """Follow the references; refuse to lose a subnet in use."""
+        """Follow the peerings; refuse to lose a subnet in use."""
         properties = document["properties"]
         for subnet in properties["subnets"]:
             subnet["properties"].pop("ipConfigurations", None)  # worked out when it is read
-            for key in ("networkSecurityGroup", "natGateway", "routeTable"):
-                wanted = reference_id(subnet["properties"].get(key))
-                if wanted and self.store.get(wanted) is None:
-                    raise missing_reference(wanted, subnet["id"])
         for peering in properties["virtualNetworkPeerings"]:
             self._complete_peering(peering, document)
         if old is not None:

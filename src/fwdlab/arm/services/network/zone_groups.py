@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import ResourceId
-from fwdlab.arm.services.base import missing_reference
 from fwdlab.arm.services.network.private_dns_zones import ZONE
 from fwdlab.arm.services.network.private_endpoints import PE, connections
 from fwdlab.arm.services.network.provider import NetworkProvider
+from fwdlab.arm.services.references import missing_reference
 from fwdlab.arm.services.shapes import body, identifier, named
 
 if TYPE_CHECKING:
