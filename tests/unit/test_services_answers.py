@@ -147,3 +147,42 @@ async def test_every_image_has_a_version(api: ArmApi) -> None:
     shown = Directory(api).handle(ArmRequest("GET", version["id"], {}, None, ""))
     assert shown is not None
     assert shown.body["properties"]["osDiskImage"] == {"operatingSystem": "Linux"}
+
+
+async def test_locks_hold(api: ArmApi) -> None:
+    kind = "providers/Microsoft.Authorization/locks"
+    zone = await api.put(f"{NETWORK}/privateDnsZones/locked.zone", {"location": "global"})
+    await api.put(f"{zone['id']}/{kind}/keep", {"properties": {"level": "CanNotDelete"}})
+    for locked in (zone["id"], GROUP):
+        error = await refused(api.delete(locked))
+        assert (error.status, error.code, f"'{zone['id']}'" in error.message) == (409, "ScopeLocked", True)
+    await api.put(zone["id"], zone | {"tags": {"a": "b"}})
+    await api.put(f"{GROUP}/{kind}/all", {"properties": {"level": "ReadOnly"}})
+    tags = {"tags": {"a": "c"}}
+    for refusal in (api.patch(zone["id"], tags), api.put(zone["id"], zone), api.post(BOX, "start")):
+        assert (await refused(refusal)).code == "ScopeLocked"
+    await api.delete(f"{GROUP}/{kind}/all")
+    await api.delete(f"{zone['id']}/{kind}/keep")
+    assert (await api.delete(zone["id"])).status == 200
+
+
+async def test_a_record_set_without_records_has_an_empty_list(api: ArmApi) -> None:
+    zone = await api.put(f"{NETWORK}/privateDnsZones/empty.zone", {"location": "global"})
+    made = await api.put(f"{zone['id']}/A/web", {"properties": {"ttl": 30}})
+    assert made["properties"]["aRecords"] == []
+
+
+async def test_roles_have_names_and_are_given_once(api: ArmApi) -> None:
+    """`az role assignment create --role Reader` looks for the name."""
+    kind = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions"
+    request = ArmRequest("GET", kind, {"$filter": "roleName eq 'reader'"}, None, "")
+    answer = Directory(api).handle(request)
+    assert answer is not None
+    (role,) = answer.body["value"]
+    assert (await api.get(role["id"])) == role
+    assignments = f"{GROUP}/providers/Microsoft.Authorization/roleAssignments"
+    own = {"properties": {"roleDefinitionId": role["id"], "principalId": "p"}}
+    made = await api.put(f"{assignments}/1", own)
+    assert made["properties"]["scope"] == GROUP
+    await api.put(f"{assignments}/1", own)
+    assert (await refused(api.put(f"{assignments}/2", own))).code == "RoleAssignmentExists"

@@ -11,6 +11,7 @@ from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, parse_path
 from fwdlab.arm.jsonc import without_nulls
 from fwdlab.arm.locations import regions
+from fwdlab.arm.locks import check_locks
 from fwdlab.arm.services.base import World, normal_location
 from fwdlab.arm.services.container_instance.container_groups import GROUP as CONTAINER_GROUP
 from fwdlab.arm.services.container_instance.container_groups import ContainerGroups
@@ -89,6 +90,7 @@ class ArmApi:
         parsed, provider = self._addressed(resource_id)
         content = without_nulls(self._sent(provider, body))
         self._check_scope(parsed)
+        check_locks(self.store, parsed, "write")
         self._check_location(parsed, provider, content)
         self._check_unmoved(parsed, content)
         with self.store.batch():
@@ -117,6 +119,7 @@ class ArmApi:
     async def patch(self, resource_id: str, body: Any) -> dict[str, Any]:
         """Merge a change into a resource and return its document."""
         parsed, provider = self._addressed(resource_id)
+        check_locks(self.store, parsed, "write")
         with self.store.batch():
             provider.patch(parsed, self._sent(provider, body))
         await self._settle_nodes(parsed)
@@ -151,6 +154,7 @@ class ArmApi:
         parsed, provider = self._addressed(resource_id)
         if not parsed.is_type(GROUP_TYPE):
             self._check_group(parsed)
+        check_locks(self.store, parsed, "delete")
         with self.store.batch():
             outcome = provider.delete(parsed)
         return await self._finish(parsed, outcome)
@@ -164,6 +168,7 @@ class ArmApi:
                 400, "LabOperationNotSupported", f"The lab has no operation '{action}' on '{provider.type}'."
             )
         self._check_group(parsed)
+        check_locks(self.store, parsed, "write")
         with self.store.batch():
             outcome = known(parsed, body)
         return await self._finish(parsed, outcome)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.http import Answer
-from fwdlab.arm.ids import API_VERSION, GROUP_TYPE
+from fwdlab.arm.ids import API_VERSION, GROUP_TYPE, ResourceId, same
 from fwdlab.arm.locations import location_documents, regions
 from fwdlab.arm.services.resources.filters import matches, parse_filter
 from fwdlab.arm.store import group_not_found, subscription_not_found
@@ -57,7 +58,7 @@ class Directory:
             return self._name_answer(parts[1], request.body)
         if parts[:3] == ["providers", "microsoft.compute", "locations"] and "versions" in parts[-2:]:
             return self._versions(request.path.rstrip("/"))
-        if parts[0] == "providers" and len(parts) <= 3:  # noqa: PLR2004 - providers/NAMESPACE/register
+        if parts[0] == "providers" and len(parts) <= 3 and parts[-1] != "roledefinitions":  # noqa: PLR2004 - providers/NAMESPACE/register
             return self._providers(parts[1:], request.method)
         below = f"/subscriptions/{subscription}"
         return self._listing(below, parts, request) if request.method == "GET" else None
@@ -100,6 +101,8 @@ class Directory:
             found = self._resources(within, request)
         elif parts[-3:] == ["providers", "microsoft.authorization", "permissions"]:
             found = [{"actions": ["*"], "notActions": [], "dataActions": ["*"], "notDataActions": []}]
+        elif parts[-3:] == ["providers", "microsoft.authorization", "roledefinitions"]:
+            found = self._roles(below, conditions)
         return Answer(200, {"value": found}) if found is not None else None
 
     def _subscription_document(self, subscription: str) -> dict[str, Any]:
@@ -119,6 +122,13 @@ class Directory:
                 "spendingLimit": "Off",
             },
         }
+
+    def _roles(self, below: str, conditions: str) -> list[dict[str, Any]]:
+        """Role definitions of a subscription, all or those of one name."""
+        scope = ResourceId.parse(below)
+        roles = self.api.world.provider("Microsoft.Authorization/roleDefinitions").list(scope)
+        wanted = re.search(r"roleName eq '(.*)'", conditions)
+        return [one for one in roles if wanted is None or same(one["properties"].get("roleName"), wanted[1])]
 
     def _groups(self, within: str, text: str) -> list[dict[str, Any]]:
         conditions = parse_filter(text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fwdlab.arm.services import inert, records
+from fwdlab.arm.services import inert, records, roles
 from fwdlab.arm.services.compute import scale_set_instances, scale_sets, virtual_machines
 from fwdlab.arm.services.container_instance import container_groups
 from fwdlab.arm.services.key_vault import deleted_vaults, managed_hsms, vaults
@@ -53,6 +53,7 @@ _MODULES: tuple[ModuleType, ...] = (
     managed_hsms,
     inert,
     records,
+    roles,
 )
 
 

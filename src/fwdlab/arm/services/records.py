@@ -24,8 +24,6 @@ _TRACKED = (
 )
 _UNTRACKED = (
     "Microsoft.Insights/dataCollectionRuleAssociations",
-    "Microsoft.Authorization/roleAssignments",
-    "Microsoft.Authorization/roleDefinitions",
     "Microsoft.Authorization/locks",
 )
 

@@ -140,6 +140,9 @@ class RecordSets(NetworkProvider):
                     "exists in this zone.",
                 )
         properties = document["properties"]
+        kind = self.type.rpartition("/")[2]
+        if kind not in {"CNAME", "SOA"}:
+            properties.setdefault(f"{kind.lower()}Records", [])
         properties["fqdn"] = f"{zone}." if name == "@" else f"{name}.{zone}."
         properties["isAutoRegistered"] = False
         document.pop("location", None)
