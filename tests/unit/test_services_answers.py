@@ -186,3 +186,7 @@ async def test_roles_have_names_and_are_given_once(api: ArmApi) -> None:
     assert made["properties"]["scope"] == GROUP
     await api.put(f"{assignments}/1", own)
     assert (await refused(api.put(f"{assignments}/2", own))).code == "RoleAssignmentExists"
+    assert (await api.delete(made["id"])).body["id"] == made["id"]
+    names = Directory(api).handle(ArmRequest("POST", "/v1.0/directoryObjects/getByIds", {}, {"ids": []}, ""))
+    assert names is not None
+    assert names.body == {"value": []}

@@ -22,13 +22,18 @@ TARGETS = (
     (VAULT, {**PLACE, "properties": {"enableRbacAuthorization": True}}),
 )
 
+GROUPS = {STORE: "blob", HUBS: "namespace", VAULT: "vault"}
+
 
 async def connect(api: ArmApi, target: str, body: dict[str, Any], *, manual: bool) -> str:
     """Path of the connection's collection."""
     await api.put(target, body)
     endpoint = endpoint_body(NETWORK, manual=manual)
     collection = "manualPrivateLinkServiceConnections" if manual else "privateLinkServiceConnections"
-    endpoint["properties"][collection][0]["properties"] |= {"privateLinkServiceId": target, "groupIds": ["x"]}
+    endpoint["properties"][collection][0]["properties"] |= {
+        "privateLinkServiceId": target,
+        "groupIds": [GROUPS[target]],
+    }
     await api.put(ENDPOINT, endpoint)
     return f"{target}/privateEndpointConnections"
 
@@ -116,3 +121,21 @@ async def test_network_profiles_are_refused_with_what_to_do(api: ArmApi) -> None
     error = await refused(api.put(f"{profiles}/p", PLACE))
     assert (error.code, "`subnetIds`" in error.message) == ("LabResourceTypeNotSupported", True)
     assert await api.list(profiles) == []
+
+
+async def test_an_endpoint_says_the_names_of_its_group_unless_a_zone_group_does(api: ArmApi) -> None:
+    await connect(api, STORE, TARGETS[0][1], manual=False)
+    made = await api.get(ENDPOINT)
+    (entry,) = made["properties"]["customDnsConfigs"]
+    assert entry["fqdn"] == "logs01.blob.core.windows.net"
+    zone = await api.put(
+        f"{NETWORK}/privateDnsZones/privatelink.blob.core.windows.net", {"location": "global"}
+    )
+    config = {"name": "c", "properties": {"privateDnsZoneId": zone["id"]}}
+    await api.put(
+        f"{ENDPOINT}/privateDnsZoneGroups/default", {"properties": {"privateDnsZoneConfigs": [config]}}
+    )
+    assert (await api.get(ENDPOINT))["properties"]["customDnsConfigs"] == []
+    made["properties"]["privateLinkServiceConnections"][0]["properties"]["groupIds"] = ["vault"]
+    error = await refused(api.put(ENDPOINT, made))
+    assert (error.code, "blob" in error.message) == ("LabPrivateLinkGroupNotValid", True)

@@ -52,6 +52,11 @@ class _Named(ABC, PrivateLinkTarget):
 class StorageAccounts(_Named):
     type = _STORAGE
     created = 200  # azure-mgmt-storage knows no 201
+    links = tuple(
+        (f"{each}{more}", f"{{name}}{more.replace('_', '-')}.{each}.core.windows.net")
+        for more in ("", "_secondary")
+        for each in _ENDPOINTS
+    )
     names = "[a-z0-9]{3,24}"
     refusal = (
         "AccountNameInvalid",
@@ -94,6 +99,7 @@ class StorageAccounts(_Named):
 
 class EventHubNamespaces(_Named):
     type = _EVENT_HUBS
+    links = (("namespace", "{name}.servicebus.windows.net"),)
     names = "[A-Za-z][A-Za-z0-9-]{4,48}[A-Za-z0-9]"
     refusal = ("BadRequest", "{name} is not a valid name of an event hub namespace.")
     shape = body(

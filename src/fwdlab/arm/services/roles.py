@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
 from fwdlab.arm.ids import same
-from fwdlab.arm.operations import timestamp
+from fwdlab.arm.operations import Outcome, timestamp
 from fwdlab.arm.services.base import Provider
 
 if TYPE_CHECKING:
@@ -85,6 +85,12 @@ class RoleAssignments(Provider):
             )
             if alike and not same(other.id, document["id"]):
                 raise ArmError(409, "RoleAssignmentExists", "The role assignment already exists.")
+
+    def delete(self, resource_id: ResourceId) -> Outcome:
+        """Answer with the last document: az reads it."""
+        last = self.store.get(resource_id.text)
+        outcome = super().delete(resource_id)
+        return outcome if last is None else Outcome(200, self.rendered(last))
 
 
 PROVIDERS = (RoleDefinitions, RoleAssignments)

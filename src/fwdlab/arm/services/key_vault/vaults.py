@@ -36,6 +36,7 @@ class Vaults(PrivateLinkTarget):
     carry = ("enableSoftDelete", "softDeleteRetentionInDays", "enablePurgeProtection")
     derived = ("createMode", "privateEndpointConnections")
     named_connections = False
+    links = (("vault", "{name}.vault.azure.net"),)
     shape = body(
         sku=Shape(dict, {"family": "A", "name": "standard"}),
         tenantId=text(),

@@ -70,7 +70,9 @@ class PrivateEndpoints(NetworkProvider):
             ]
             if known is None:
                 set_connection(self.store, service, _connection(service, document, state))
-        properties.setdefault("customDnsConfigs", [])
+        else:
+            names = self._names(service, connection)
+            properties["customDnsConfigs"] = [{"fqdn": name, "ipAddresses": [address]} for name in names]
         connection["properties"]["privateLinkServiceConnectionState"] = state
 
     def _put_interface(self, document: dict[str, Any], old: Resource | None) -> str:
@@ -117,6 +119,25 @@ class PrivateEndpoints(NetworkProvider):
         if found is None:
             raise missing_reference(wanted, connection["id"])
         return found
+
+    def _names(self, service: Resource, connection: dict[str, Any]) -> list[str]:
+        """What the groups that an endpoint asks a service for are called in public DNS."""
+        known = dict(getattr(self.world.provider(service.type), "links", ()))
+        groups = connection["properties"]["groupIds"]
+        if len(groups) != 1 or groups[0].lower() not in known:
+            raise bad_request(
+                "LabPrivateLinkGroupNotValid",
+                f"{connection['id']}: groupIds must be one of {', '.join(known)}, not {groups}.",
+            )
+        return [known[groups[0].lower()].format(name=service.name.lower())]
+
+    def rendered(self, resource: Resource) -> dict[str, Any]:
+        """Without the names for DNS where a zone group sees to them."""
+        document = super().rendered(resource)
+        asked = next(connections(document))["properties"]["groupIds"]
+        if asked and self.below(resource.id, f"{PE}/privateDnsZoneGroups"):
+            document["properties"]["customDnsConfigs"] = []
+        return document
 
     def _check_visible(self, service: Resource, asking: str, asked: str, *, manual: bool) -> None:
         """Without a list whoever has a role sees a service: its own tenant; across tenants one has to ask.

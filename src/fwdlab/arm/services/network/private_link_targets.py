@@ -25,6 +25,8 @@ class PrivateLinkTarget(Provider):
     """A service that shows the connections of private endpoints while there are any."""
 
     derived: ClassVar[tuple[str, ...]] = ("privateEndpointConnections",)
+    links: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Ids of its groups, and what each is called in public DNS, with `{name}`."""
     named_connections: ClassVar[bool] = True
     """Whether the connections have name and type in the service's own document."""
 
