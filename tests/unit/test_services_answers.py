@@ -190,3 +190,14 @@ async def test_roles_have_names_and_are_given_once(api: ArmApi) -> None:
     names = Directory(api).handle(ArmRequest("POST", "/v1.0/directoryObjects/getByIds", {}, {"ids": []}, ""))
     assert names is not None
     assert names.body == {"value": []}
+
+
+async def test_what_the_lab_has_not_of_container_groups_is_named(api: ArmApi) -> None:
+    windows = box_body(NETWORK)
+    windows["properties"]["osType"] = "Windows"
+    assert (await refused(api.put(f"{BOX}-w", windows))).code == "LabOsTypeNotSupported"
+    await api.put(BOX, box_body(NETWORK))
+    known = api.store.require(BOX)
+    assert known.node is not None
+    api.container_ended(known.node.name, known.node.boot_id, known.node.containers[0], 0)
+    assert (await refused(api.read(f"{BOX}/containers/jump/logs"))).code == "LabContainerLogGone"

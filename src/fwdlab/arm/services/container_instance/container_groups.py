@@ -46,7 +46,9 @@ class ContainerGroups(Provider):
     derived = ("instanceView",)
     shape = body(
         sku=text("Standard"),
-        osType=text("Linux"),
+        osType=text(
+            "Linux", "Linux", code="LabOsTypeNotSupported", message="{place}: the lab has no '{value}'."
+        ),
         restartPolicy=text(
             "Always",
             *_POLICIES,
@@ -318,6 +320,10 @@ class Containers(Embedded):
         return group.node, group.node.containers[position], group.properties["containers"][position]
 
     async def _logs(self, resource_id: ResourceId) -> dict[str, Any]:
+        group = self.store.require(str(resource_id.parent))
+        if _state(group) in {"Succeeded", "Failed"}:
+            message = f"Container group '{group.name}' has ended, and the lab keeps no logs of that."
+            raise ArmError(404, "LabContainerLogGone", message)
         node, *_ = self._of(resource_id)
         try:
             return {"content": await self.world.data_plane.logs(node.name, resource_id.name)}
