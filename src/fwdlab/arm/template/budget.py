@@ -60,6 +60,8 @@ class Budget:
         Raises:
             ExpressionError: it is too large or too deep, or there are too many of its kind.
         """
+        if isinstance(value, (bool, int)) or (isinstance(value, str) and len(value) <= _SHORT):
+            return value
         size, depth = self._weight(value)
         if size > LARGEST:
             raise ExpressionError(_TOO_LARGE)
@@ -68,6 +70,10 @@ class Budget:
         if self._allocated < 0:
             raise ExpressionError("The template needs more memory to evaluate than the lab has for it.")
         return value
+
+    def size(self, value: Any) -> int:
+        """Characters that a value has as text, roughly: without what JSON puts around them."""
+        return self._weight(value)[0]
 
     def _weight(self, value: Any) -> tuple[int, int]:
         """Characters that it has as text, roughly, and how deep it is."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fwdlab.arm.template.scopes import Scope
 
 _LARGEST = 1024 * 1024
+_JSON = 8
+"""Times what counts as a value's size: more than its JSON has, so that only large ones need be written."""
 # What the engine reads from a resource; the rest is the body that its provider gets.
 _ENGINE_KEYS = {
     "apiversion",
@@ -108,7 +110,10 @@ class ExpandedResource:
             ExpressionError: it cannot be evaluated.
         """
         body: dict[str, Any] = evaluator.value(self.body, frame)
-        text = compact([body, self.raw["properties"].get("template")] if self.is_deployment else body)
+        parts = [body, self.raw["properties"].get("template")] if self.is_deployment else [body]
+        if sum(map(evaluator.environment.budget.size, parts)) < _LARGEST // _JSON:
+            return body
+        text = compact(parts)
         size = len(zlib.compress(text.encode())) if len(text) > _LARGEST else 0
         if size > _LARGEST:
             raise ArmError(

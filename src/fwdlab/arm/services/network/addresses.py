@@ -71,10 +71,11 @@ def _addresses_of(resource: Resource) -> Iterator[tuple[str, str]]:
         yield node.subnet_id, node.address
     if not resource.type.startswith("Microsoft.Network/") and "/networkInterfaces" not in resource.type:
         return
-    if "privateLinkService" in resource.properties:
+    held = resource.properties
+    if "privateLinkService" in held:
         return
-    for collection in _COLLECTIONS & resource.properties.keys():
-        for entry in resource.properties[collection]:
+    for collection in _COLLECTIONS & held.keys():
+        for entry in held[collection]:
             properties = entry.get("properties", {})
             subnet = reference_id(properties.get("subnet"))
             if subnet and properties.get("privateIPAddress"):
