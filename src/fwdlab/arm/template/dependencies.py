@@ -72,7 +72,9 @@ def _implicit(expansion: Expansion, resource: ExpandedResource) -> set[str]:
     """The resources that a body refers to, as far as can be seen before any has run."""
     needs: set[Need] = set()
     frame = replace(resource.frame, known={}, pending=needs)
-    expansion.evaluator.value(resource.body, frame)
+    body = expansion.evaluator.value(resource.body, frame)
+    if not needs:
+        expansion.constant[resource.key] = body
     template = (
         resource.raw["properties"].get("template") if resource.is_deployment and resource.outer else None
     )

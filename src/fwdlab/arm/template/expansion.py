@@ -101,29 +101,6 @@ class ExpandedResource:
             body["properties"] = {key: v for key, v in body["properties"].items() if key != "template"}
         return body
 
-    def evaluated(self, evaluator: Evaluator, frame: Frame) -> dict[str, Any]:
-        """The body with its values.
-
-        Raises:
-            ArmError: `DeploymentJobSizeExceeded`, as it is too large even when it is compressed
-                (azure-resource-manager/troubleshooting/error-job-size-exceeded).
-            ExpressionError: it cannot be evaluated.
-        """
-        body: dict[str, Any] = evaluator.value(self.body, frame)
-        parts = [body, self.raw["properties"].get("template")] if self.is_deployment else [body]
-        if sum(map(evaluator.environment.budget.size, parts)) < _LARGEST // _JSON:
-            return body
-        text = compact(parts)
-        size = len(zlib.compress(text.encode())) if len(text) > _LARGEST else 0
-        if size > _LARGEST:
-            raise ArmError(
-                400,
-                "DeploymentJobSizeExceeded",
-                f"The definition of the resource '{self.id}' has a size of '{size}' bytes after compression. "
-                f"The limit is '{_LARGEST}'.",
-            )
-        return body
-
 
 @dataclass(frozen=True)
 class ResourceNames(Names):
@@ -206,6 +183,7 @@ class Expansion:
         base: the frame that the template's own expressions start from.
         parameters: as the deployment document shows them.
         depends_on: keys of the resources that each resource waits for, by its own key.
+        constant: evaluated bodies that ask for no resource, by key.
     """
 
     request: DeploymentRequest
@@ -215,8 +193,33 @@ class Expansion:
     names: ResourceNames
     parameters: dict[str, dict[str, Any]]
     depends_on: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    constant: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def resources(self) -> dict[str, ExpandedResource]:
         """Resources by key, in the template's order."""
         return self.names.resources
+
+    def body(self, resource: ExpandedResource, frame: Frame) -> dict[str, Any]:
+        """The body of a resource with its values; shared, so that it must not be changed.
+
+        Raises:
+            ArmError: `DeploymentJobSizeExceeded`, as it is too large even when it is compressed
+                (azure-resource-manager/troubleshooting/error-job-size-exceeded).
+            ExpressionError: it cannot be evaluated.
+        """
+        known = self.constant.get(resource.key)
+        body: dict[str, Any] = self.evaluator.value(resource.body, frame) if known is None else known
+        parts = [body, resource.raw["properties"].get("template")] if resource.is_deployment else [body]
+        if sum(map(self.environment.budget.size, parts)) < _LARGEST // _JSON:
+            return body
+        text = compact(parts)
+        size = len(zlib.compress(text.encode())) if len(text) > _LARGEST else 0
+        if size > _LARGEST:
+            raise ArmError(
+                400,
+                "DeploymentJobSizeExceeded",
+                f"The definition of the resource '{resource.id}' has a size of '{size}' bytes after "
+                f"compression. The limit is '{_LARGEST}'.",
+            )
+        return body

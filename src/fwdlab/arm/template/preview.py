@@ -114,7 +114,7 @@ class Preview:
             needs: set[Need] = set()
             frame = replace(resource.frame, known=known, pending=needs)
             try:
-                body = await self._engine.evaluate(resource.evaluated, expansion.evaluator, frame)
+                body = await self._engine.evaluate(expansion.body, resource, frame)
             except ExpressionError as error:
                 problem = invalid_expression(resource.id, str(error))
                 return ResourcePreview(resource, {}, not known, waits, problem)

@@ -312,7 +312,7 @@ class Run:
 
     async def _body(self, resource: ExpandedResource) -> dict[str, Any]:
         def evaluate(frame: Frame) -> Any:
-            return resource.evaluated(self.expansion.evaluator, frame)
+            return self.expansion.body(resource, frame)
 
         try:
             body = await self._resolve(evaluate, resource.frame, resource.key)

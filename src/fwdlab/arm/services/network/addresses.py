@@ -69,9 +69,13 @@ def _addresses_of(resource: Resource) -> Iterator[tuple[str, str]]:
     node = resource.node
     if node is not None and node.kind == "container":
         yield node.subnet_id, node.address
+    held = resource.properties
+    if not any(
+        collection in held for collection in _COLLECTIONS
+    ):  # most resources, and this is asked of each
+        return
     if not resource.type.startswith("Microsoft.Network/") and "/networkInterfaces" not in resource.type:
         return
-    held = resource.properties
     if "privateLinkService" in held:
         return
     for collection in _COLLECTIONS & held.keys():
