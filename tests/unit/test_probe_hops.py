@@ -265,8 +265,7 @@ def status(**changes: Any) -> dict[str, Any]:
     return {"forwarding": True, "forwards": [{**entry, **changes.pop("forward", {})}], **changes}
 
 
-SCALE_SET = "-g rg -n vmss-x --instance-ids"
-OF = "--subscription s"
+SCALE_SET = "-g rg -n vmss-x --instance-ids {} --subscription s"
 
 ENTRIES: list[dict[str, Any]] = [
     {
@@ -286,12 +285,13 @@ def told(reports: dict[str, Any]) -> forwarder.Told:
     return forwarder.Told(Deployment("rg", None, HUB, (SPOKE,), (WEB,), "x"), WEB, reports, HEALTH)
 
 
+def set_up_anew(*numbers: str) -> str:
+    model = f"az vmss update-instances {SCALE_SET.format(' '.join(numbers))}"
+    return "\n".join([model, *(f"az vmss reimage {SCALE_SET.format(number)}" for number in numbers)])
+
+
 def test_forwarders_are_set_up_anew_one_after_the_other() -> None:
-    typed = (
-        f"az vmss update-instances {SCALE_SET} 0 2 {OF}\naz vmss reimage {SCALE_SET} 0 {OF}\n"
-        f"az vmss reimage {SCALE_SET} 2 {OF}"
-    )
-    assert forwarder.reimage(HEALTH, ["10.0.1.6", "10.0.1.8"]) == typed
+    assert forwarder.reimage(HEALTH, ["10.0.1.6", "10.0.1.8"]) == set_up_anew("0", "2")
     key = "networkInterfaceIPConfigurationId"
     assert [Backend.of({**entry, key: entry[key]["id"]}) for entry in ENTRIES] == HEALTH
     others = "Set the machines 10.0.1.6, 10.0.1.9 up anew, one at a time."
@@ -318,10 +318,7 @@ def test_forwarders_report(report: dict[str, Any], code: str | None) -> None:
     assert (found.code if found else None) == code
     if code and code.startswith("FWD"):
         assert found is not None
-        assert (
-            found.suggestion
-            == f"az vmss update-instances {SCALE_SET} 0 {OF}\naz vmss reimage {SCALE_SET} 0 {OF}"
-        )
+        assert found.suggestion == set_up_anew("0")
 
 
 def test_a_target_that_one_forwarder_reaches_is_not_down() -> None:
@@ -351,10 +348,7 @@ def test_packets_to_a_forwarder(failure: str, report: dict[str, Any] | None, cod
     found = forwarder.observed(told({"10.0.1.6": report}), [judge(path, Observation(samples=(seen,)))])
     assert (found.code if found else None) == code
     if found is not None and code != "TARGET_DOWN":
-        assert (
-            found.suggestion
-            == f"az vmss update-instances {SCALE_SET} 0 {OF}\naz vmss reimage {SCALE_SET} 0 {OF}"
-        )
+        assert found.suggestion == set_up_anew("0")
 
 
 def test_there_is_one_order_and_its_first_answer_counts() -> None:
