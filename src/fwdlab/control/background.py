@@ -113,6 +113,7 @@ def _load_lab(environ: dict[str, str]) -> None:
     os.environ |= {"SSL_CERT_FILE": os.devnull, "FROZENLIST_NO_EXTENSIONS": "1"}
     import_module("fwdlab.control.lab")
     gc.freeze()
+    gc.set_threshold(10_000, 20, 10)  # a template makes much that stays as long as its deployment
     os.environ.clear()
     os.environ.update(environ)
     os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
