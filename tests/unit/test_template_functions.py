@@ -23,6 +23,7 @@ STRINGS = [
     ("intersection(createObject('a', 1, 'b', 2), createObject('A', 1, 'b', 3))", {"a": 1}),
     ("distinct(createArray(1, 2, 1))", [1, 2]),
     ("providers('Microsoft.Network', 'virtualNetworks').apiVersions[0]", "2025-05-01"),
+    ("contains(providers('Microsoft.Network', 'virtualNetworks').locations, 'West Europe')", True),
     ("concat('a', 1, true())", "a1True"),
     ("concat(createArray(1), createArray(2, 3))", [1, 2, 3]),
     ("format('{0}-{1}{{}}', 'a', createArray(1))", "a-[1]{}"),

@@ -62,8 +62,8 @@ class Directory:
             return self._name_answer(parts[1], request.body)
         if parts[:3] == ["providers", "microsoft.compute", "locations"] and "versions" in parts[-2:]:
             return self._versions(request.path.rstrip("/"))
-        if parts[0] == "providers" and len(parts) <= 3 and parts[-1] != "roledefinitions":  # noqa: PLR2004 - providers/NAMESPACE/register
-            return self._providers(parts[1:], request.method)
+        if parts[0] == "providers" and (found := self._providers(parts[1:], request.method)) is not None:
+            return found
         below = f"/subscriptions/{subscription}"
         return self._listing(below, parts, request) if request.method == "GET" else None
 
@@ -161,6 +161,10 @@ class Directory:
         return kind != GROUP_TYPE and provider is not None and provider.tracked
 
     def _providers(self, parts: list[str], method: str) -> Answer | None:
+        """Namespaces, or one of them, or its registration; None where the path is of something else."""
+        registering = len(parts) == 2 and parts[1] in {"register", "unregister"} and method == "POST"  # noqa: PLR2004
+        if len(parts) > 1 and not registering:
+            return None
         namespaces: dict[str, list[str]] = {}
         for kind in (*self.api.resource_types, "Microsoft.Resources/deployments"):
             namespace, _, rest = kind.partition("/")
@@ -171,9 +175,6 @@ class Directory:
         if not parts:
             return Answer(200, {"value": list(documents.values())})
         known = documents.get(parts[0])
-        registering = len(parts) == 2 and parts[1] in {"register", "unregister"} and method == "POST"  # noqa: PLR2004
-        if len(parts) > 1 and not registering:
-            return None
         if known is None:
             raise ArmError(
                 404, "InvalidResourceNamespace", f"The resource namespace '{parts[0]}' is invalid in the lab."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.errors import ArmError
@@ -177,40 +178,26 @@ class _Expander(Names):
         active = self._evaluator.value(raw.get("condition", True), frame)
         if not isinstance(active, bool):
             raise ExpressionError("The property 'condition' must evaluate to a boolean")
-        if raw.get("existing") and not active:
+        existing = bool(raw.get("existing"))
+        made = partial(
+            ExpandedResource,
+            key,
+            declared.symbol,
+            loop,
+            raw=raw,
+            frame=frame,
+            existing=existing,
+            active=active,
+        )
+        if existing and not active:
             # Nobody may read it: its name and group need not even be known.
-            return ExpandedResource(
-                key,
-                declared.symbol,
-                loop,
-                "",
-                text("type"),
-                raw["name"],
-                "",
-                self._scope,
-                raw,
-                frame,
-                existing=True,
-                active=False,
-            )
+            return made(id="", type=text("type"), name=raw["name"], api_version="", scope=self._scope)
         name, kind = text("name"), text("type")
         if parent is not None and not kind.lower().startswith(parent.type.lower() + "/"):
             name, kind = f"{parent.name}/{name}", f"{parent.type}/{kind}"
         scope = self._scope_of(raw, kind, text)
-        return ExpandedResource(
-            key,
-            declared.symbol,
-            loop,
-            _id(kind, name, scope, text("scope")),
-            kind,
-            name,
-            text("apiVersion"),
-            scope,
-            raw,
-            frame,
-            existing=bool(raw.get("existing")),
-            active=active,
-        )
+        own = _id(kind, name, scope, text("scope"))
+        return made(id=own, type=kind, name=name, api_version=text("apiVersion"), scope=scope)
 
     def _scope_of(self, raw: dict[str, Any], kind: str, text: Callable[..., str]) -> Scope:
         """Where a resource goes; `text` evaluates one of its properties, with a default."""

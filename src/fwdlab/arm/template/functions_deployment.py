@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fwdlab.arm.ids import API_VERSION, GROUP_TYPE
+from fwdlab.arm.locations import regions
 from fwdlab.arm.template.environment import not_here
 from fwdlab.arm.template.registry import Function
 from fwdlab.arm.template.scopes import join_id, plain_group_id, resource_id, subscription_resource_id
@@ -98,7 +99,8 @@ def _deployer(environment: Environment) -> dict[str, Any]:
 
 
 def _providers(_: Environment, namespace: str, kind: str) -> dict[str, Any]:
-    return {"resourceType": f"{namespace}/{kind}", "locations": [], "apiVersions": [API_VERSION]}
+    places = [row["displayName"] for row in regions().values()]
+    return {"resourceType": f"{namespace}/{kind}", "locations": places, "apiVersions": [API_VERSION]}
 
 
 FUNCTIONS = (
